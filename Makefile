@@ -1,0 +1,55 @@
+# `make demo` and `make test` do all set-up themselves; the second run starts at once.
+
+PYTHON_ENV := .venv/bin/python
+KERNEL := $(wildcard loaders/native/*.cpp loaders/native/*.h loaders/native/*.inl)
+SANITIZED := build/sanitize
+DATA ?= .demo/train.beton
+RESULTS ?= .demo/results
+
+.PHONY: help demo test check check-native bench clean
+
+help:
+	@echo 'make demo          set up, make a small JPEG data set, convert, measure, train through the curriculum, draw'
+	@echo 'make test          set up, run the tests'
+	@echo 'make check         lint, types, tests with warnings as errors'
+	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make bench         throughput and fidelity of DATA=$(DATA)'
+	@echo 'make clean         remove what was built and made (.venv stays)'
+
+demo: .venv/.kernel
+	@$(PYTHON_ENV) -m tools demo
+
+test: .venv/.kernel
+	@$(PYTHON_ENV) -m pytest -q
+
+check: .venv/.kernel
+	$(PYTHON_ENV) -m ruff check .
+	$(PYTHON_ENV) -m mypy
+	$(PYTHON_ENV) -m pytest -q -W error
+
+# The sanitizers' libraries must come before all others; Python itself leaks by design, so leaks are not checked.
+check-native: .venv/.kernel
+	ETL_SANITIZE=1 $(PYTHON_ENV) setup.py --quiet build_ext --build-temp $(SANITIZED)/objects --build-lib $(SANITIZED)
+	ETL_KERNEL=$$(echo $(CURDIR)/$(SANITIZED)/loaders/native/_kernel*.so) \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(PYTHON_ENV) -m pytest -q tests/loaders/native
+
+bench: .venv/.kernel
+	@mkdir -p $(RESULTS)
+	$(PYTHON_ENV) -m benchmarks throughput --data $(DATA) --json $(RESULTS)/throughput.json
+	$(PYTHON_ENV) -m benchmarks fidelity --data $(DATA) --json $(RESULTS)/fidelity.json
+
+clean:
+	rm -rf build .demo .mypy_cache .pytest_cache .ruff_cache *.egg-info .venv/.ready .venv/.kernel
+	rm -f loaders/native/_kernel*.so
+	find loaders efficienttrain benchmarks tools tests -name __pycache__ -type d -exec rm -rf {} +
+
+# Set-up is done again when what it depends on changes; the kernel alone is rebuilt when only its sources change.
+.venv/.ready: setup.py pyproject.toml tools/bootstrap.sh
+	@bash tools/bootstrap.sh
+	@touch $@
+
+.venv/.kernel: .venv/.ready $(KERNEL)
+	@$(PYTHON_ENV) setup.py --quiet build_ext --inplace
+	@touch $@

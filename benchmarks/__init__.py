@@ -1,0 +1,1 @@
+"""Speed, fidelity and conversion, against the loaders in use today: `python -m benchmarks --help`."""

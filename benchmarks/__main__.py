@@ -1,0 +1,168 @@
+"""The command line: `python -m benchmarks {throughput,fidelity,convert} --data SRC_OR_BETON ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+EXAMPLES = """examples:
+  python -m benchmarks throughput --data photos/train --bandwidths 96 160 224 --peers torchvision ffcv dali
+  --json R.json python -m benchmarks throughput --data train.beton --folder photos/train --threads 2 --png
+  R.png python -m benchmarks fidelity --data photos/val --bandwidths 96 160 192 224 --json F.json python -m
+  benchmarks convert --data photos/train --threads 2
+How to read the results, and the rules: benchmarks/README.md."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 after a message of one line."""
+    options = vars(_parser().parse_args(arguments))
+    command, json_path, png_path = options.pop("command"), options.pop("json"), options.pop("png", None)
+    try:
+        _check(options["threads"], json_path, png_path)
+        report, text = _run(command, options)
+        print(text)
+        _save(command, report, json_path, png_path)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not _expected(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    from benchmarks import report
+
+    if command == "throughput":
+        from benchmarks import throughput
+
+        result = throughput.run(**options)
+        return result, report.throughput_text(result)
+    if command == "fidelity":
+        from benchmarks import fidelity
+
+        result = fidelity.run(**options)
+        return result, report.fidelity_text(result)
+    from benchmarks import convert
+
+    result = convert.run(**options)
+    return result, report.convert_text(result)
+
+
+def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:
+    from benchmarks import figures, report
+
+    if json_path:
+        report.write_json(json_path, result)
+        print(f"wrote {json_path}")
+    if png_path:
+        getattr(figures, command)(result, png_path)
+        print(f"wrote {png_path}")
+
+
+def _check(threads: int, *outputs: str | None) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    if not 1 <= threads <= cpus:
+        raise ValueError(f"`--threads` must be from 1 to {cpus}, the CPUs that this process may use, got {threads}.")
+    for path in outputs:
+        if path and not os.path.isdir(os.path.dirname(path) or "."):
+            raise FileNotFoundError(f"`--json` and `--png` take files in folders that exist, got {path}.")
+
+
+def _expected(error: Exception) -> bool:
+    from benchmarks.measure import Failed
+    from loaders.errors import LoaderError
+
+    return isinstance(error, (ValueError, OSError, Failed, LoaderError))
+
+
+def _bandwidth(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 16 <= value <= 1024 or value % 2:
+        raise argparse.ArgumentTypeError(f"a bandwidth must be an even number from 16 to 1024, got {text}.")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0, got {text}.")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}.")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=EXAMPLES, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True)
+    cpus = len(os.sched_getaffinity(0))
+    everyone = argparse.ArgumentParser(add_help=False)
+    everyone.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
+    everyone.add_argument(
+        "--threads", type=_count, default=cpus, help="threads or workers of each contestant (%(default)s)"
+    )
+    everyone.add_argument(
+        "--work", metavar="DIR", help="keep what contestants make here, and reuse it (a temporary folder)"
+    )
+    everyone.add_argument("--json", metavar="FILE", help="write the report here")
+
+    def add(name: str, help_: str, examples: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=help_,
+            description=help_,
+            parents=[everyone],
+            formatter_class=raw,
+            epilog=f"examples:\n{examples}\nRules: benchmarks/README.md.",
+        )
+
+    speed = add(
+        "throughput",
+        "images per second of ours, of the peers, and of the limit",
+        "\n".join(EXAMPLES.splitlines()[1:3]),
+    )
+    speed.add_argument("--peers", nargs="+", metavar="NAME", help="ours and limit run always; see benchmarks/README.md")
+    speed.add_argument("--batch-size", type=_count, default=64, help="images (%(default)s)")
+    speed.add_argument("--rounds", type=_count, default=5, help="windows for each contestant (%(default)s)")
+    speed.add_argument("--seconds", type=_positive, default=2.0, help="least length of a window (%(default)s)")
+    speed.add_argument(
+        "--folder", metavar="DIR", help="with a beton: the images it was made from, for peers that read files"
+    )
+    speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
+    fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path", EXAMPLES.splitlines()[3])
+    fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
+    convert = add("convert", "images per second of our converter and of FFCV's", EXAMPLES.splitlines()[4])
+    convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
+    for command in (speed, fidelity):
+        command.add_argument("--bandwidths", type=_bandwidth, nargs="+", default=[96, 160, 224], metavar="B")
+        command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
+        command.add_argument("--png", metavar="FILE", help="draw the picture here")
+    for command in (speed, convert):
+        command.add_argument(
+            "--repeat-to",
+            type=int,
+            default=1500,
+            metavar="N",
+            help="repeat fewer images, as copies, up to N (%(default)s; 0: leave them)",
+        )
+        command.add_argument(
+            "--limit", type=_count, default=5000, metavar="N", help="of more images use N, evenly chosen (%(default)s)"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What a contestant is told (`Job`) and how an endless stream of batches is timed (`Stream`).
+
+A contestant is a module in `benchmarks/peers/` with
+
+* `prepare(job)`: makes the files that it needs (its own record format, ...) once, outside every timing;
+  optional;
+* `build(job)`: returns a `Contestant`.
+
+Both run in a process of their own (`benchmarks/child.py`), the only one that imports the module and its
+libraries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+LEAST_BATCHES = 8  # a window never holds fewer, so that one batch more or less cannot move a slow loader's rate far
+
+
+@dataclass(frozen=True)
+class Job:
+    """One contestant at one bandwidth. Paths are strings: a job travels as JSON."""
+
+    name: str
+    bandwidth: int  # output side, pixels
+    threads: int  # decoding threads or worker processes; also the number of CPUs the process may use
+    batch_size: int  # images
+    folder: str  # ImageFolder tree of the records
+    ladder: str  # our beton of the same records (made by the contestant `ours` where it does not exist)
+    work: str  # folder for what contestants make; shared by all bandwidths
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)  # what distinguishes variants of one peer
+
+
+class Contestant(Protocol):
+    """Ready to be timed."""
+
+    output: str  # what it delivers, e.g. "uint8 64x3x96x96"
+    delivered: int  # images so far, in and outside windows
+    facts: dict[str, float]  # what only it can tell, e.g. {"stored_bytes": bytes of a mean full-size record}
+
+    def round(self, seconds: float) -> tuple[int, float]: ...
+
+
+class Stream:
+    """Times a loader, given as an endless iterator of image batches (arrays or tensors, batch first).
+
+    `ahead` is how many finished batches the loader may have in store when a round starts. They are taken,
+    untimed, first: a round then measures a pipeline that runs, not one that was filled while nobody looked.
+    Windows end after a multiple of `threads` batches, because loaders with one worker process a batch deliver
+    in bursts of that many.
+    """
+
+    def __init__(self, batches: Iterator[Any], job: Job, ahead: int, facts: dict[str, float] | None = None) -> None:
+        self.facts = facts or {}
+        self._batches, self._step, self._ahead = batches, job.threads, ahead
+        first = next(batches)  # compiles, forks, opens: all outside the windows
+        sides = [side for side in first.shape[1:] if side != 3]
+        if len(first) != job.batch_size or sides != [job.bandwidth, job.bandwidth]:
+            raise RuntimeError(
+                f"{job.name} delivers {tuple(first.shape)} where {job.batch_size} images of "
+                f"{job.bandwidth}x{job.bandwidth} were asked for."
+            )
+        kind = str(first.dtype).removeprefix("torch.")
+        self.output = f"{kind} {'x'.join(map(str, first.shape))}"
+        self.delivered = len(first)
+
+    def round(self, seconds: float) -> tuple[int, float]:
+        """One window of at least `seconds` and `LEAST_BATCHES` batches: (images delivered in it, its length in s)."""
+        for _ in range(self._ahead):
+            self.delivered += len(next(self._batches))
+        images = batches = 0
+        start = time.perf_counter()
+        elapsed = 0.0
+        while elapsed < seconds or batches < LEAST_BATCHES:
+            for _ in range(self._step):
+                images += len(next(self._batches))
+            batches += self._step
+            elapsed = time.perf_counter() - start
+        self.delivered += images
+        return images, elapsed

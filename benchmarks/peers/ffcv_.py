@@ -1,0 +1,82 @@
+"""FFCV: its own beton, its RandomResizedCrop decoder (decodes the whole image, area-resizes the crop), its flip.
+
+The beton is written once by FFCV's DatasetWriter at full size and JPEG quality 95; `os_cache=True` (data fits
+in memory); uint8 NHWC tensors out, with no conversion behind them. Compiling, some 12 s, is outside every
+window.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from ffcv.fields import IntField, RGBImageField
+from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
+from ffcv.loader import Loader, OrderOption
+from ffcv.transforms import RandomHorizontalFlip, ToTensor
+from ffcv.writer import DatasetWriter
+from PIL import Image
+from torchvision.datasets import ImageFolder
+
+from benchmarks.contestant import Job, Stream
+
+QUALITY = 95
+AHEAD = 3  # FFCV's default number of batches ahead
+LONG = 1 << 20  # records of one FFCV epoch: long enough that no window sees its end
+
+
+def beton(job: Job) -> Path:
+    return Path(job.work, f"ffcv-q{QUALITY}.beton")
+
+
+def write(folder: str, path: Path, workers: int) -> None:
+    """Writes an image folder as FFCV does it; also what `python -m benchmarks convert` times."""
+    fields = {"image": RGBImageField(write_mode="jpg", jpeg_quality=QUALITY), "label": IntField()}
+    images = ImageFolder(folder, loader=_rgb)
+    DatasetWriter(str(path), fields, num_workers=workers).from_indexed_dataset(images)
+
+
+def prepare(job: Job) -> None:
+    path = beton(job)
+    if not path.exists():
+        part = path.with_suffix(".part")
+        write(job.folder, part, job.threads)
+        os.replace(part, path)
+
+
+def build(job: Job) -> Stream:
+    pipelines = {
+        "image": [
+            RandomResizedCropRGBImageDecoder((job.bandwidth, job.bandwidth)),
+            RandomHorizontalFlip(),
+            ToTensor(),
+        ],
+        "label": [IntDecoder(), ToTensor()],
+    }
+    records = len(ImageFolder(job.folder))
+    loader = Loader(
+        str(beton(job)),
+        batch_size=job.batch_size,
+        num_workers=job.threads,
+        os_cache=True,
+        seed=job.seed,
+        order=OrderOption.RANDOM,
+        batches_ahead=AHEAD,
+        pipelines=pipelines,
+        indices=np.tile(np.arange(records), LONG // records + 1),
+    )
+    return Stream(_endless(loader), job, ahead=AHEAD + 1)
+
+
+def _endless(loader: Loader) -> Iterator[torch.Tensor]:
+    while True:
+        for batch, _ in loader:
+            yield batch
+
+
+def _rgb(path: str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,47 @@
+"""Ours: `loaders.Loader`, as a user has it: the random crop and flip of training, uint8 NCHW out.
+
+Variants: the ladder; the ladder with float32 out (as torchvision's transforms deliver); the ladder's full-size level
+only; the plain image folder, without conversion. Epochs end and begin inside the windows, as a user's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.contestant import Job, Stream
+from loaders import Loader, convert, open_store
+
+PREFETCH = 3  # the Loader's default
+
+
+def prepare(job: Job) -> None:
+    if not Path(job.ladder).exists():
+        convert(job.folder, job.ladder, workers=job.threads)
+
+
+def build(job: Job) -> Stream:
+    data = job.folder if job.options.get("folder") else job.ladder
+    loader = Loader(
+        data,
+        batch_size=job.batch_size,
+        bandwidth=job.bandwidth,
+        seed=job.seed,
+        workers=job.threads,
+        output=job.options.get("output", "uint8"),
+        max_level=job.options.get("max_level"),
+        prefetch=PREFETCH,
+    )
+    with open_store(data) as store:
+        sizes = store.entries(np.arange(len(store)))["size"][:, 0]
+    facts = {"stored_bytes": float(sizes.mean())} if sizes.all() else {}  # files of a folder: size not in the entries
+    return Stream(_endless(loader), job, ahead=PREFETCH + 1, facts=facts)
+
+
+def _endless(loader: Loader) -> Iterator[torch.Tensor]:
+    while True:
+        for batch, _ in loader:
+            yield batch

@@ -1,0 +1,67 @@
+"""The loader in use today: torch's DataLoader, an ImageFolder, the transforms of EfficientTrain++'s released code.
+
+RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m9-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
+< 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import InterpolationMode
+
+from benchmarks.contestant import Job, Stream
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BASE = 224  # side that the published transforms crop to, whatever the bandwidth
+PREFETCH = 2  # batches a worker, the DataLoader's default
+
+
+class EndlessShuffle(Sampler[int]):
+    """Epoch after epoch without an end, so that no window holds the start of workers' work."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._generator = count, torch.Generator().manual_seed(seed)
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield from torch.randperm(self._count, generator=self._generator).tolist()
+
+
+def official(bandwidth: int, randaugment: bool) -> transforms.Compose:
+    """The published training transforms at bandwidth B."""
+    steps: list[object] = [
+        transforms.RandomResizedCrop(max(BASE, bandwidth), interpolation=InterpolationMode.BICUBIC),
+        transforms.RandomHorizontalFlip(),
+    ]
+    if randaugment:
+        from timm.data.auto_augment import rand_augment_transform
+
+        fill = tuple(min(255, round(255 * value)) for value in MEAN)
+        hints = {
+            "translate_const": int(BASE * 0.45),
+            "img_mean": fill,
+            "interpolation": 3,
+        }  # 3: PIL's bicubic
+        steps.append(rand_augment_transform("rand-m9-mstd0.5-inc1", hints))
+    if bandwidth < BASE:
+        steps.append(transforms.Resize(bandwidth, interpolation=InterpolationMode.LANCZOS))
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+
+
+def build(job: Job) -> Stream:
+    images = ImageFolder(job.folder, official(job.bandwidth, job.options.get("randaugment", False)))
+    loader = DataLoader(
+        images,
+        job.batch_size,
+        sampler=EndlessShuffle(len(images), job.seed),
+        num_workers=job.threads,
+        persistent_workers=True,
+        prefetch_factor=PREFETCH,
+        drop_last=True,
+    )
+    return Stream((batch for batch, _ in loader), job, ahead=job.threads * PREFETCH)

@@ -1,0 +1,237 @@
+"""`python -m benchmarks throughput`: images per second, contestant by contestant and bandwidth by bandwidth."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks import machine
+from benchmarks.contestant import Job
+from benchmarks.data import Data, gather, warm
+from benchmarks.measure import Child, Failed, Missing, interleave, ratio, summary
+from benchmarks.peers import Peer, chosen
+from benchmarks.report import workplace
+
+CHILD_MB = 600.0  # memory set aside for each contestant when deciding how many may exist at once
+
+FAIRNESS = (
+    "Same images for all: an image folder; each contestant's own file format is made from it beforehand.",
+    "Same crops: RandomResizedCrop, area 0.08-1, aspect 3/4-4/3, and a horizontal flip (limit: crops cut beforehand).",
+    "Same threads (or worker processes), the same CPUs, to which every process is confined, and the same batch size.",
+    "Warm page cache. Start-up, compiling and warm-up outside the windows. The consumer does nothing with a batch.",
+    "Every contestant in a process of its own, stopped while another one works; rounds interleaved, start rotated.",
+    "Queues filled before a window are emptied first. Rates are medians of rounds with quartiles; ratios are taken "
+    "inside a round, then their median.",
+    "Peers in their best documented settings; torchvision and timm run the published transforms (float32 out), "
+    "FFCV and DALI stop at uint8, as ours does (`ours-float32`: as torchvision).",
+)
+
+
+def run(
+    data: str,
+    bandwidths: Sequence[int],
+    peers: list[str] | None = None,
+    *,
+    threads: int,
+    batch_size: int = 64,
+    rounds: int = 5,
+    seconds: float = 2.0,
+    repeat_to: int = 1500,
+    limit: int | None = None,
+    folder: str | None = None,
+    work: str | None = None,
+    simd_python: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
+
+    Raises:
+        ValueError: a peer that was asked for is unknown or cannot run here.
+        FileNotFoundError: no such data.
+        Failed: one of our own contestants failed, or a peer did between two rounds.
+    """
+    entrants, card = chosen(peers), machine.card()
+    with workplace(work) as place:
+        records = gather(data, place, repeat_to, limit, folder)
+        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()))
+        entrants = contestants.prepare(entrants, bandwidths)
+        warm(records)
+        results = [
+            result
+            for part in contestants.parts(entrants, bandwidths)
+            for result in contestants.measure(part, rounds, seconds)
+        ]
+    order = {
+        (bandwidth, peer.name): i for i, (bandwidth, peer) in enumerate((b, p) for b in bandwidths for p in entrants)
+    }
+    results.sort(key=lambda result: order[result["bandwidth"], result["contestant"]])
+    settings = {
+        "data": records.name,
+        "images": records.images,
+        "records": records.records,
+        "threads": threads,
+        "mean_file_bytes": records.mean_bytes,
+        "batch_size": batch_size,
+        "rounds": rounds,
+        "seconds": seconds,
+        "seed": seed,
+        "bandwidths": list(bandwidths),
+    }
+    return {
+        "benchmark": "throughput",
+        "version": 1,
+        "machine": card,
+        "settings": settings,
+        "fairness": list(FAIRNESS),
+        "notes": contestants.notes,
+        "results": results,
+        "ratios": ratios(results),
+        "time_ratios": time_ratios(results),
+    }
+
+
+@dataclass
+class Field:
+    """The contestants of one run: prepared, started, measured, ended."""
+
+    data: Data
+    threads: int
+    batch_size: int
+    seed: int
+    simd_python: str | None
+    explicit: frozenset[str]  # contestants that must not be skipped
+    notes: list[str] = field(default_factory=list)
+
+    def prepare(self, peers: list[Peer], bandwidths: Sequence[int]) -> list[Peer]:
+        """Lets each module make its files once; returns the contestants that can run here."""
+        self.notes += [self.data.note] if self.data.note else []
+        able: dict[str, bool] = {}
+        for peer in peers:
+            if peer.prepare and peer.module not in able:
+                print(f"preparing {peer.label} ...", file=sys.stderr, flush=True)
+                child = self._start(peer, bandwidths[0], "prepare", {"bandwidths": list(bandwidths)})
+                able[peer.module] = child is not None
+                if child is not None:
+                    child.close()
+        return [peer for peer in peers if able.get(peer.module, True)]
+
+    def parts(self, peers: list[Peer], bandwidths: Sequence[int]) -> list[list[tuple[Peer, int]]]:
+        """All pairs at once where memory allows, so that bandwidths are interleaved too; else one bandwidth a time."""
+        pairs = [[(peer, bandwidth) for peer in peers] for bandwidth in bandwidths]
+        if machine.available_mb() > CHILD_MB * len(peers) * len(bandwidths):
+            return [[pair for part in pairs for pair in part]]
+        self.notes.append("Memory is short: bandwidths were measured one after the other, not interleaved.")
+        return pairs
+
+    def measure(self, pairs: list[tuple[Peer, int]], rounds: int, seconds: float) -> list[dict[str, Any]]:
+        """Starts these contestants, plays all rounds, ends them."""
+        with ExitStack() as stack, ThreadPoolExecutor(os.cpu_count()) as pool:
+
+            def start(pair: tuple[Peer, int]) -> Child | None:
+                child = self._start(*pair, "build", {})
+                if child is not None:
+                    stack.callback(child.close)
+                return child
+
+            started = list(tqdm(pool.map(start, pairs), "starting", len(pairs), leave=False))
+            running = [(peer, child) for (peer, _), child in zip(pairs, started, strict=True) if child is not None]
+            with tqdm(total=len(running) * (rounds + 1), desc="measuring", leave=False) as bar:
+
+                def progress(child: Child) -> None:
+                    bar.set_postfix_str(f"{child.job.name}, B={child.job.bandwidth}")
+                    bar.update()
+
+                answers = interleave([child for _, child in running], rounds, seconds, progress)
+        return [_result(peer, child, given) for (peer, child), given in zip(running, answers, strict=True)]
+
+    def _start(self, peer: Peer, bandwidth: int, function: str, extra: dict[str, Any]) -> Child | None:
+        """The running contestant; None, and a note, where it cannot run and nobody insisted."""
+        data = self.data
+        job = Job(
+            peer.name,
+            bandwidth,
+            self.threads,
+            self.batch_size,
+            str(data.folder),
+            str(data.ladder),
+            str(data.work),
+            self.seed,
+            {**peer.options, **extra},
+        )
+        try:
+            if peer.simd and self.simd_python is None:
+                raise Missing("no --simd-python was given")
+            python = (self.simd_python if peer.simd else None) or sys.executable
+            return Child(
+                peer.target(function),
+                job,
+                python=python,
+                log=data.work / f"{peer.name}-{bandwidth}-{function}.log",
+            )
+        except (Missing, Failed) as error:
+            if peer.module == "ours":
+                raise
+            why = f"{peer.name} is not available here ({error})" if isinstance(error, Missing) else str(error)
+            if peer.name in self.explicit:
+                raise ValueError(f"`--peers` asks for {peer.name}, but {why}; needed: {peer.install}.") from error
+            if f"Skipped: {why}." not in self.notes:
+                self.notes.append(f"Skipped: {why}.")
+            return None
+
+
+def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    rates = [answer["images"] / answer["seconds"] for answer in answers]
+    ready = child.ready
+    return {
+        "bandwidth": child.job.bandwidth,
+        "contestant": peer.name,
+        "label": peer.label,
+        "output": ready["output"],
+        "rates": rates,
+        "rate": summary(rates),
+        "bytes_per_image": answers[-1]["bytes_per_image"] if peer.module == "ours" else None,
+        "stored_bytes": ready["facts"].get("stored_bytes"),
+        "memory_mb": {
+            "imports": ready["imports_mb"],
+            "anonymous": max(answer["anonymous_mb"] for answer in answers),
+            "shared": max(answer["shared_mb"] for answer in answers),
+        },
+        "versions": ready["versions"],
+    }
+
+
+def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the figures of merit are made of, by bandwidth: ours over each other contestant, over the best of two."""
+    found = []
+    for bandwidth in dict.fromkeys(result["bandwidth"] for result in results):
+        rates = {result["contestant"]: result["rates"] for result in results if result["bandwidth"] == bandwidth}
+        pairs: list[tuple[str, tuple[str, ...]]] = [("ours", (name,)) for name in rates if name != "ours"]
+        pairs += [("ours", ("ffcv", "dali")), ("ours-folder", ("ffcv",)), ("ours-float32", ("torchvision",))]
+        for one, others in pairs:
+            if one in rates and all(name in rates for name in others):
+                found.append(
+                    {
+                        "bandwidth": bandwidth,
+                        "of": one,
+                        "over": list(others),
+                        **ratio(rates[one], *(rates[name] for name in others)),
+                    }
+                )
+    return found
+
+
+def time_ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Seconds per image at the largest bandwidth over those at the smallest, inside each round, by contestant."""
+    low, high = (pick(result["bandwidth"] for result in results) for pick in (min, max))
+    rates = {(result["contestant"], result["bandwidth"]): result["rates"] for result in results}
+    names = [name for name, bandwidth in rates if bandwidth == low and (name, high) in rates and low < high]
+    return [
+        {"contestant": name, "bandwidths": [high, low], **ratio(rates[name, low], rates[name, high])} for name in names
+    ]

@@ -1,0 +1,1 @@
+"""Who executes the plan. One module each; loaders/loader.py chooses."""

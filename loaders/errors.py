@@ -1,0 +1,28 @@
+"""What goes wrong, by name. Every message gives the rule, the value received and the remedy, in one line."""
+
+from __future__ import annotations
+
+
+class LoaderError(Exception):
+    """Base of every error that this package raises about data (wrong arguments raise ValueError)."""
+
+
+class BadDataset(LoaderError):
+    """A file as a whole cannot be used: cut short, damaged tables, not a beton, changed while it was read."""
+
+
+class BadSample(LoaderError):
+    """One sample cannot be decoded.
+
+    Attributes:
+        index: position of the sample in the data set.
+        name: source name, as far as the store knows it.
+        why: what the decoder found.
+    """
+
+    def __init__(self, index: int, name: str, why: str) -> None:
+        super().__init__(f"sample {index} ({name}) cannot be decoded: {why}")
+        self.index, self.name, self.why = index, name, why
+
+    def __reduce__(self) -> tuple[type[BadSample], tuple[int, str, str]]:
+        return BadSample, (self.index, self.name, self.why)

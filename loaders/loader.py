@@ -1,0 +1,262 @@
+"""Loader: the door. Iterating it plans batches ahead, has them executed, and hands them over in order.
+
+There is no Python thread here: `next` tops up the batches under way, which the kernel's threads work on, and waits for the
+oldest. So Ctrl-C, an early `break`, an exception in the user's loop and garbage collection need no special care.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from types import EllipsisType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from loaders.plan import batch_slice, epoch_order, next_position, steps_per_epoch
+from loaders.stage import Stage
+from loaders.stats import summarise
+from loaders.store import open_store
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Loader:
+    """Batches of images at any bandwidth, from a ladder, a beton that FFCV wrote, or an image folder.
+
+    `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch is the
+    caller's to keep. The next epoch follows by itself, or `set_epoch` names it.
+    """
+
+    def __init__(
+        self,
+        data: str | os.PathLike[str],
+        batch_size: int = 256,
+        backend: str = "auto",
+        device: str | torch.device = "cpu",
+        train: bool = True,
+        seed: int = 0,
+        bandwidth: int = 224,
+        magnitude: float | None = None,
+        workers: int | None = None,
+        drop_last: bool | None = None,
+        output: str = "float32",
+        on_error: str = "raise",
+        *,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        order: str | None = None,
+        prefetch: int = 3,
+        filter: str = "fourier",
+        max_level: int | None = None,
+    ) -> None:
+        """Opens the data set; threads start, images are read with the first batch.
+
+        Args:
+            data: a `.beton`, or a folder with one sub-folder a class.
+            batch_size: samples a batch on each rank.
+            backend: "torch", or "auto", which today is the same.
+            device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
+            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
+            seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
+            bandwidth: side B of the output, an even number from 16 to 1024.
+            magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
+            workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
+            drop_last: leave out a last batch that is not full on every rank; None: in training only.
+            output: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
+            on_error: "raise" BadSample at a sample that cannot be decoded, or "skip": replace it by another, count it.
+            mean, std: per channel, of pixels in 0..1.
+            order: "random", "quasi" (near neighbours together, for data larger than memory), "sequential".
+            prefetch: batches decoded ahead of the one in use.
+            filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
+            max_level: coarsest stored level to use; 0: full size only.
+
+        Raises:
+            ValueError: an argument out of its range; the message says which range.
+            FileNotFoundError, BadDataset: the data set is not there, or not sound.
+        """
+        import torch
+
+        from loaders.backends.finish import DTYPES, Finish
+        from loaders.backends.torch import TorchBackend
+
+        self._stage = Stage(bandwidth=bandwidth, magnitude=magnitude, batch_size=batch_size)
+        _one_of("backend", backend, ("auto", "torch"))
+        _one_of("output", output, tuple(DTYPES))
+        _one_of("on_error", on_error, ("raise", "skip"))
+        _one_of("order", order, (None, "random", "quasi", "sequential"))
+        _one_of("filter", filter, ("fourier", "lanczos", "bicubic"))
+        _at_least("workers", workers, 1)
+        _at_least("prefetch", prefetch, 1)
+        _at_least("max_level", max_level, 0)
+        device = torch.device(device)
+        if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+            raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
+        if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
+            raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
+        self._seed, self._train = seed, train
+        self._order = order or ("random" if train else "sequential")
+        epoch_order(0, seed, 0, self._order)  # refuses a bad seed now
+        self._drop_last = train if drop_last is None else drop_last
+        self._prefetch = prefetch
+        self._epoch = self._position = 0
+        self._resume = 0
+        self._waited = self._iterated = 0.0
+        self._store = open_store(data)
+        self._backend = TorchBackend(
+            self._store,
+            Finish(output=output, mean=tuple(mean), std=tuple(std), device=device, seed=seed),
+            train=train,
+            seed=seed,
+            workers=workers or default_workers(),
+            prefetch=prefetch,
+            on_error=on_error,
+            filter=filter,
+            max_level=max_level,
+        )
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is a position in this list."""
+        return self._store.classes
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration runs, or the present one is in."""
+        return self._epoch
+
+    @property
+    def stage(self) -> Stage:
+        """What the next iteration delivers."""
+        return self._stage
+
+    def set_stage(
+        self,
+        bandwidth: int | None = None,
+        magnitude: float | None | EllipsisType = ...,
+        batch_size: int | None = None,
+    ) -> None:
+        """Changes what is given, from the next iteration on. Nothing is rebuilt.
+
+        Raises:
+            ValueError: a value out of range.
+        """
+        self._stage = Stage(
+            bandwidth=self._stage.bandwidth if bandwidth is None else bandwidth,
+            magnitude=self._stage.magnitude if magnitude is ... else magnitude,
+            batch_size=self._stage.batch_size if batch_size is None else batch_size,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Names the epoch of the next iteration, as with torch's DistributedSampler.
+
+        A position that `load_state_dict` restored within this same epoch is kept.
+        """
+        if not 0 <= epoch < 2**32:
+            raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
+        if epoch != self._epoch:
+            self._epoch, self._position, self._resume = epoch, 0, 0
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch on this rank."""
+        rank, world_size = _ranks()
+        return steps_per_epoch(len(self._store), self._stage.batch_size, world_size, self._drop_last, rank=rank)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rank, world_size = _ranks()
+        stage, epoch, n = self._stage, self._epoch, len(self._store)
+        ahead = self._position = self._resume
+        self._resume = 0
+        order = epoch_order(n, self._seed, epoch, self._order)
+        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, ahead, rank)
+        jobs: deque[Any] = deque()
+        planned = 0
+        try:
+            for _ in range(steps):
+                started = time.perf_counter()
+                while planned < steps and len(jobs) <= self._prefetch:
+                    indices = order[batch_slice(ahead, n, stage.batch_size, rank, world_size)]
+                    jobs.append(self._backend.submit(stage, epoch, indices))
+                    ahead = next_position(ahead, n, stage.batch_size, world_size)
+                    planned += 1
+                batch = self._backend.collect(jobs.popleft())
+                self._position = next_position(self._position, n, stage.batch_size, world_size)
+                delivered = time.perf_counter()
+                yield batch
+                self._waited += delivered - started
+                self._iterated += time.perf_counter() - started
+            self._epoch, self._position = epoch + 1, 0
+        finally:
+            for job in jobs:
+                job.ticket.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""
+        return {
+            "version": 1,
+            "samples": len(self._store),
+            "seed": self._seed,
+            "order": self._order,
+            "epoch": self._epoch,
+            "position": self._position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
+
+        Raises:
+            ValueError: the state belongs to other data, another seed or another order.
+        """
+        mine = self.state_dict()
+        for key in ("version", "samples", "seed", "order"):
+            if state.get(key) != mine[key]:
+                raise ValueError(
+                    f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine[key]!r}; "
+                    "make the loader with the same data, `seed` and `order`."
+                )
+        self._epoch = state["epoch"]
+        self._position = self._resume = state["position"]
+
+    def stats(self) -> dict[str, Any]:
+        """Seconds and bytes per station since the loader was made, bad samples, and what limits it."""
+        return summarise(self._backend.stats(), list(self._backend.bad.values()), self._waited, self._iterated)
+
+    def close(self) -> None:
+        """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
+        self._backend.close()
+        self._store.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def default_workers() -> int:
+    """Threads for one loader: the processors this process may use, shared by the ranks of the machine."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def _ranks() -> tuple[int, int]:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _one_of(name: str, value: object, legal: tuple[object, ...]) -> None:
+    if value not in legal:
+        raise ValueError(f"`{name}` must be one of {', '.join(repr(v) for v in legal)}, got {value!r}.")
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"`{name}` must be at least {least}, got {value}.")

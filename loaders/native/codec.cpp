@@ -1,0 +1,72 @@
+// The C ABI of codec.h, as far as it only passes work on.
+#include "codec.h"
+
+#include "libjpeg.h"
+
+using namespace et;
+
+namespace {
+
+int32_t answer(const Error& error, char* message) {
+  std::memcpy(message, error.text, ET_MESSAGE);
+  return error.status;
+}
+
+}  // namespace
+
+void et_free(void* block) { std::free(block); }
+
+int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message) {
+  Error error;
+  Header h;
+  if (parse_header(jpeg, size, h, error)) {
+    *info = {h.width, h.height, h.ncomp, h.restart, h.progressive, h.own, {0}, {0}};
+    for (int c = 0; c < h.ncomp; c++) info->h[c] = h.comp[c].h, info->v[c] = h.comp[c].v;
+  }
+  return answer(error, message);
+}
+
+int32_t et_encode(const uint8_t* rgb, int32_t width, int32_t height, int32_t quality, uint8_t** block, size_t* size,
+                  char* message) {
+  Error error;
+  Bytes out;
+  *block = nullptr;
+  if (encode_rgb(rgb, width, height, quality, out, error)) {
+    *size = out.size;
+    *block = out.release();
+  }
+  return answer(error, message);
+}
+
+int32_t et_decode(const uint8_t* jpeg, size_t size, int32_t scale, uint8_t* out, size_t capacity, char* message) {
+  Error error;
+  decode_rgb(jpeg, size, scale, out, capacity, error);
+  return answer(error, message);
+}
+
+int32_t et_decode_region(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out,
+                         size_t capacity, char* message) {
+  Error error;
+  Planes planes;
+  Scratch scratch;
+  if (!decode_libjpeg(jpeg, size, {region[0], region[1], region[2], region[3]}, scale, scratch, planes, error))
+    return answer(error, message);
+  const int columns = planes.plane[0].columns, rows = planes.plane[0].rows;
+  if (size_t(columns) * rows * 3 > capacity) {
+    error.set(ET_BAD_ARGUMENT, "%d x %d pixels do not fit the buffer", columns, rows);
+    return answer(error, message);
+  }
+  for (int y = 0; y < rows; y++)
+    for (int x = 0; x < columns; x++)
+      for (int c = 0; c < 3; c++) {
+        const Plane& p = planes.plane[planes.count == 1 ? 0 : c];
+        *out++ = p.data[size_t(x) * p.stride + y];
+      }
+  return answer(error, message);
+}
+
+int32_t et_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, char* message) {
+  Error error;
+  read_coefficients(jpeg, size, out, capacity, error);
+  return answer(error, message);
+}

@@ -1,0 +1,279 @@
+"""Whole JPEGs in and out of the kernel: looking at them, converting them for storage, cutting, encoding, decoding.
+
+Everything here is a pure function of its arguments, keeps the GIL released while it works, and prints nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loaders.errors import LoaderError
+from loaders.native.library import library
+from loaders.native.pool import BAD_ARGUMENT, OK, filter_struct
+from loaders.plan.filters import Filter
+
+_SCALES = (1, 2, 4, 8)
+_SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
+_LOBES = 3  # of the Lanczos kernel that makes reduced levels
+
+
+class JpegError(LoaderError):
+    """A JPEG cannot be used.
+
+    Attributes:
+        status: DAMAGED, or UNSUPPORTED (sound, but nothing the kernel decodes: CMYK, 12 bit, not a JPEG), or IO_ERROR
+            where memory is out.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[JpegError], tuple[int, str]]:
+        return JpegError, (self.status, str(self))
+
+
+class JpegInfo(NamedTuple):
+    """What the headers say."""
+
+    width: int
+    height: int
+    components: int  # 1 or 3
+    sampling: str  # "4:2:0", "4:2:2", "4:4:4", "4:4:0", "4:1:1", "grey" or "other"
+    restart_interval: int  # MCUs from one restart marker to the next; 0: none
+    progressive: bool
+    kernel: bool  # the kernel's own decoder reads it; else libjpeg does
+
+
+class Record(NamedTuple):
+    """One stored level of one image."""
+
+    jpeg: bytes
+    rows: NDArray[np.uint32]  # where each MCU row's entropy-coded bytes begin, relative to the first byte of `jpeg`
+    width: int
+    height: int
+    head: int  # bytes up to the first entropy-coded one; equals rows[0]
+    note: str  # what was odd about the source and accepted all the same, or ""
+
+
+class _Info(ctypes.Structure):
+    _fields_ = [
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("components", ctypes.c_int32),
+        ("restart", ctypes.c_int32),
+        ("progressive", ctypes.c_int32),
+        ("own", ctypes.c_int32),
+        ("h", ctypes.c_int32 * 3),
+        ("v", ctypes.c_int32 * 3),
+    ]
+
+
+class _Record(ctypes.Structure):
+    _fields_ = [
+        ("offset", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("head", ctypes.c_uint32),
+        ("rows", ctypes.c_uint32),
+    ]
+
+
+_I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
+_ARGUMENTS = {
+    "et_peek": (_BYTES, _SIZE, _PTR, _PTR),
+    "et_transcode": (_BYTES, _SIZE, _PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR, _PTR, _PTR),
+    "et_encode": (_PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR),
+    "et_decode": (_BYTES, _SIZE, _I32, _PTR, _SIZE, _PTR),
+    "et_decode_region": (_BYTES, _SIZE, _PTR, _I32, _PTR, _SIZE, _PTR),
+    "et_cut": (_BYTES, _SIZE, _PTR, _PTR, _SIZE, _PTR, _PTR, _PTR),
+    "et_coefficients": (_BYTES, _SIZE, _PTR, _SIZE, _PTR),
+}
+
+
+@lru_cache(maxsize=1)
+def _codec() -> ctypes.CDLL:
+    """The kernel with the functions of codec.h declared."""
+    kernel = library()
+    for name, arguments in _ARGUMENTS.items():
+        getattr(kernel, name).argtypes = arguments
+        getattr(kernel, name).restype = _I32
+    kernel.et_free.argtypes, kernel.et_free.restype = (_PTR,), None
+    return kernel
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Calls `name` with a message buffer behind `arguments` and raises what it reports."""
+    message = ctypes.create_string_buffer(96)
+    status = getattr(_codec(), name)(*arguments, message)
+    if status == OK:
+        return
+    text = message.value.decode("utf-8", "replace")
+    raise ValueError(text) if status == BAD_ARGUMENT else JpegError(status, text)
+
+
+@lru_cache(maxsize=1)
+def _reduction() -> Filter:
+    """Lanczos over output pixels: what a reduced level is made with, as sharp as aliasing allows."""
+    steps = 64
+    x = np.arange(_LOBES * steps + 2) / steps
+    table = np.where(x < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0).astype(np.float32)
+    radius = np.array([_LOBES], np.float32)
+    return Filter(base=0, steps=steps, stretch0=1.0, stretch_step=1.0, rows=1, radius=radius, table=table[None])
+
+
+def peek(data: bytes) -> JpegInfo:
+    """What the headers of a JPEG say; the image itself is not looked at.
+
+    Raises:
+        JpegError: not a JPEG, of a kind that nothing here decodes, or headers cut short.
+    """
+    info = _Info()
+    _call("et_peek", data, len(data), ctypes.byref(info))
+    sampling = _SAMPLINGS.get((info.h[0], info.v[0]), "other")
+    if info.components == 1:
+        sampling = "grey"
+    elif any(info.h[c] != 1 or info.v[c] != 1 for c in (1, 2)):
+        sampling = "other"
+    return JpegInfo(
+        info.width,
+        info.height,
+        info.components,
+        sampling,
+        info.restart,
+        bool(info.progressive),
+        bool(info.own),
+    )
+
+
+def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int = 4) -> list[Record]:
+    """Makes the stored levels of a JPEG.
+
+    Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
+    tables, and loses all metadata but what its colours need (EXIF's orientation is ignored on purpose, as torchvision
+    does). The other records are Lanczos reductions, 4:4:4. In each, the markers stand a divisor of the MCU row apart.
+
+    Args:
+        data: baseline, progressive or arithmetic-coded JPEG; grey, YCbCr or RGB; any sub-sampling.
+        ratios: size of each level relative to the first, (1.0, 0.5, ...). A reduced level's width is moved by a few
+            pixels to one whose row of MCUs has a divisor near `segment`; its aspect ratio is kept.
+        quality: of reduced levels, 1 to 100, libjpeg's scale.
+        segment: wanted distance of restart markers, MCUs. Nearest divisor of the row up to 8 whose markers take at most
+            3 % of the bytes, else one marker a row.
+
+    Raises:
+        JpegError: damaged (also where libjpeg would merely warn) or unsupported.
+        ValueError: wrong `ratios`, `quality` or `segment`.
+    """
+    n = len(ratios)
+    records, block = (_Record * n)(), ctypes.c_void_p()
+    note = ctypes.create_string_buffer(96)
+    wanted, table = (ctypes.c_double * n)(*ratios), filter_struct(_reduction(), base=0)
+    pointers = (ctypes.byref(table), ctypes.byref(block), records, note)
+    _call("et_transcode", data, len(data), wanted, n, quality, segment, *pointers)
+    try:
+        return [_unpack(block.value or 0, record, "" if i else note.value.decode()) for i, record in enumerate(records)]
+    finally:
+        _codec().et_free(block)
+
+
+def _unpack(block: int, record: _Record, note: str) -> Record:
+    jpeg = block + record.offset
+    rows = np.frombuffer(ctypes.string_at(jpeg - 4 * record.rows, 4 * record.rows), np.uint32)
+    return Record(ctypes.string_at(jpeg, record.size), rows, record.width, record.height, record.head, note)
+
+
+def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
+    """A baseline JPEG, 4:4:4, of height x width x 3 pixels. quality: 1 to 100, libjpeg's scale."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"`rgb` must be uint8 of shape (height, width, 3), got {rgb.dtype} {rgb.shape}.")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be from 1 to 100, got {quality}.")
+    rgb = np.ascontiguousarray(rgb)
+    block, size = ctypes.c_void_p(), ctypes.c_size_t()
+    height, width = rgb.shape[:2]
+    _call("et_encode", rgb.ctypes.data, width, height, quality, ctypes.byref(block), ctypes.byref(size))
+    try:
+        return ctypes.string_at(block.value or 0, size.value)
+    finally:
+        _codec().et_free(block)
+
+
+def _check_scale(scale: int) -> None:
+    if scale not in _SCALES:
+        raise ValueError(f"`scale` must be 1, 2, 4 or 8, got {scale}.")
+
+
+def decode(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
+    """Height x width x 3 pixels by libjpeg: accurate integer DCT, fancy upsampling, grey repeated as RGB.
+
+    Args:
+        scale: DCT denominator 1, 2, 4 or 8; sides are rounded up.
+
+    Raises:
+        JpegError: damaged (also where libjpeg would merely warn) or unsupported.
+    """
+    _check_scale(scale)
+    info = peek(data)
+    out = np.empty((-(-info.height // scale), -(-info.width // scale), 3), np.uint8)
+    _call("et_decode", data, len(data), scale, out.ctypes.data, out.nbytes)
+    return out
+
+
+def decode_region(data: bytes, box: tuple[int, int, int, int], scale: int = 1) -> NDArray[np.uint8]:
+    """The same pixels as `decode(data, scale)[y0:y1, x0:x1]`, by the kernel's way with files it cannot read itself.
+
+    For tests. box: x0, y0, x1, y1 inside the scaled image.
+    """
+    _check_scale(scale)
+    x0, y0, x1, y1 = box
+    out = np.empty((max(0, y1 - y0), max(0, x1 - x0), 3), np.uint8)
+    _call("et_decode_region", data, len(data), (ctypes.c_int32 * 4)(*box), scale, out.ctypes.data, out.nbytes)
+    return out
+
+
+def cut(data: bytes, box: tuple[int, int, int, int]) -> tuple[bytes, int, int]:
+    """A smaller JPEG that holds a box of a larger one, cut out of its bytes without decoding.
+
+    Args:
+        data: baseline JPEG whose restart interval divides its MCU row, as every level in a ladder.
+        box: x0, y0, x1, y1 in pixels.
+
+    Returns:
+        The sub-JPEG, and which pixel (x, y) of the whole image its first one is. It is somewhat larger than the box,
+        and its pixels inside the box equal those of the whole image, chroma's up-sampling included.
+
+    Raises:
+        JpegError: damaged, or not cuttable (UNSUPPORTED).
+        ValueError: the box is empty or not inside the image.
+    """
+    out = np.empty(len(data), np.uint8)
+    length, origin = ctypes.c_size_t(), (ctypes.c_int32 * 2)()
+    pointers = (out.ctypes.data, len(data), ctypes.byref(length), origin)
+    _call("et_cut", data, len(data), (ctypes.c_int32 * 4)(*box), *pointers)
+    return out[: length.value].tobytes(), origin[0], origin[1]
+
+
+def coefficients(data: bytes) -> list[NDArray[np.int16]]:
+    """Quantised DCT coefficients, one array [block rows, block columns, 64] a component; for tests and for verifying.
+
+    Blocks that only fill up an MCU at the image's edge are left out.
+    """
+    info = _Info()
+    _call("et_peek", data, len(data), ctypes.byref(info))
+    horizontal, vertical = max(info.h[: info.components]), max(info.v[: info.components])
+    shapes = [
+        (-(-info.height * info.v[c] // (8 * vertical)), -(-info.width * info.h[c] // (8 * horizontal)), 64)
+        for c in range(info.components)
+    ]
+    sizes = [rows * columns * 64 for rows, columns, _ in shapes]
+    out = np.empty(sum(sizes), np.int16)
+    _call("et_coefficients", data, len(data), out.ctypes.data, out.size)
+    return [part.reshape(shape) for part, shape in zip(np.split(out, np.cumsum(sizes)[:-1]), shapes, strict=True)]

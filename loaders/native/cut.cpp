@@ -1,0 +1,91 @@
+// Note [cutting in JPEG space]: a restart segment can be decoded without its neighbours, so the segments under a box, behind a
+// frame header with the box's size and with their markers numbered anew, are a JPEG: any decoder reads it, at the cost of
+// the box. At a cut edge a decoder up-samples chroma as if the image ended there, which changes the outermost pixels; where
+// the box comes that near, the cut is one segment wider.
+#include <algorithm>
+#include <cstring>
+
+#include "codec.h"
+#include "jpeg.h"
+
+namespace et {
+namespace {
+
+enum { kReach = 2 };  // pixels from a cut edge that chroma's up-sampling may change
+
+struct Range {
+  int first, last;  // [first, last)
+};
+
+// Units of `unit` pixels that cover [low, high) of `total` pixels.
+Range cover(int low, int high, int unit, int total, int subsampling) {
+  const int units = (total + unit - 1) / unit;
+  Range r = {low / unit, (high + unit - 1) / unit};
+  if (subsampling == 1) return r;
+  if (r.first > 0 && low - r.first * unit < kReach) r.first--;
+  if (r.last < units && r.last * unit - high < kReach) r.last++;
+  // libjpeg up-samples images that are at most two chroma samples wide another way
+  if (r.first > 0 && std::min(total, r.last * unit) - r.first * unit <= 2 * subsampling) r.first--;
+  return r;
+}
+
+void put_u16(uint8_t* at, int v) { at[0] = uint8_t(v >> 8), at[1] = uint8_t(v); }
+
+// The next marker that is not a stuffed ff, or `end`.
+const uint8_t* next_marker(const uint8_t* at, const uint8_t* end) {
+  while ((at = static_cast<const uint8_t*>(std::memchr(at, 0xFF, end - at))) && at + 1 < end) {
+    if (at[1] != 0) return at;
+    at += 2;
+  }
+  return end;
+}
+
+bool cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, size_t& length, int32_t* origin, Error& e) {
+  Header h;
+  if (!parse_header(jpeg, size, h, e)) return false;
+  if (!h.own) return e.set(ET_UNSUPPORTED, "cutting needs a baseline JPEG of one scan");
+  if (!h.restart || h.mcus_x % h.restart)
+    return e.set(ET_UNSUPPORTED, "cutting needs restart markers that divide a row of %d MCUs, these are %d apart", h.mcus_x,
+                 h.restart);
+  if (!(0 <= box[0] && box[0] < box[2] && box[2] <= h.width && 0 <= box[1] && box[1] < box[3] && box[3] <= h.height))
+    return e.set(ET_BAD_ARGUMENT, "box %d %d %d %d is not inside %d x %d pixels", box[0], box[1], box[2], box[3], h.width,
+                 h.height);
+  const int wide = h.restart * h.mcu_w, per_row = h.mcus_x / h.restart;
+  const Range columns = cover(box[0], box[2], wide, h.width, h.hmax);
+  const Range rows = cover(box[1], box[3], h.mcu_h, h.height, h.vmax);
+  origin[0] = columns.first * wide, origin[1] = rows.first * h.mcu_h;
+
+  std::memcpy(out, jpeg, h.head);
+  put_u16(out + h.sof + 5, std::min(h.height, rows.last * h.mcu_h) - origin[1]);
+  put_u16(out + h.sof + 7, std::min(h.width, columns.last * wide) - origin[0]);
+  uint8_t* to = out + h.head;
+  const uint8_t *at = jpeg + h.head, *const end = jpeg + size;
+  const int last = (rows.last - 1) * per_row + columns.last - 1;  // the last segment wanted
+  for (int s = 0, kept = 0; s <= last; s++) {
+    const uint8_t* stop = next_marker(at, end);
+    const uint8_t* marker = stop;
+    while (marker + 1 < end && marker[1] == 0xFF) marker++;  // fill bytes
+    const int wanted = s + 1 < per_row * h.mcus_y ? 0xD0 | (s & 7) : 0xD9;
+    if (marker + 1 >= end || marker[1] != wanted)
+      return e.set(ET_DAMAGED, "restart segment %d does not end with marker ff%02x", s, wanted);
+    if (s / per_row >= rows.first && s % per_row >= columns.first && s % per_row < columns.last) {
+      std::memcpy(to, at, stop - at), to += stop - at;
+      *to++ = 0xFF, *to++ = s == last ? 0xD9 : uint8_t(0xD0 | (kept++ & 7));
+    }
+    at = marker + 2;
+  }
+  length = to - out;
+  return true;
+}
+
+}  // namespace
+}  // namespace et
+
+int32_t et_cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, size_t capacity, size_t* length,
+               int32_t* origin, char* message) {
+  et::Error error;
+  if (capacity < size) error.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", capacity, size);
+  else et::cut(jpeg, size, box, out, *length, origin, error);
+  std::memcpy(message, error.text, ET_MESSAGE);
+  return error.status;
+}

@@ -1,0 +1,184 @@
+// Which MCUs a region needs, where their restart segments lie, and their decoding by the hot loops.
+#include <algorithm>
+#include <new>
+
+#include "hot.h"
+
+namespace et {
+namespace {
+
+// The thread's Huffman tables, kept from one image to the next: many encoders use the standard ones.
+struct TableCache {
+  HuffSpec dc_spec[4], ac_spec[4];
+  HuffTable dc[4], ac[4];
+};
+
+const HuffTable* cached(const HuffSpec& wanted, HuffSpec& have, HuffTable& table,
+                        void (*build)(const HuffSpec&, HuffTable&)) {
+  if (std::memcmp(&wanted, &have, sizeof have) != 0) {
+    build(wanted, table);
+    have = wanted;
+  }
+  return &table;
+}
+
+// libjpeg's rule (jdmaster.c): a sub-sampled component is scaled down less, as far as its factors allow.
+int dct_side(const Header& h, const Component& c, int luma_side) {
+  int side = luma_side;
+  while (side < 8 && h.hmax * luma_side % (c.h * side * 2) == 0 && h.vmax * luma_side % (c.v * side * 2) == 0) side *= 2;
+  return side;
+}
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan, Planes& out, CoefficientPlace (*places)[kPlaces], Error& e) {
+  const int luma_side = 8 / scale, px = h.mcu_w / scale, py = h.mcu_h / scale;
+  out.count = h.ncomp, out.color = h.color;
+  out.width = ceil_div(h.width, scale), out.height = ceil_div(h.height, scale);
+  // Chroma's triangle filter reaches one chroma sample, two pixels, beyond the region.
+  const int reach_x = h.hmax > 1 ? 2 : 0, reach_y = h.vmax > 1 ? 2 : 0;
+  plan.mcus = {std::max(0, region.x0 - reach_x) / px, std::max(0, region.y0 - reach_y) / py,
+               std::min(h.mcus_x, ceil_div(region.x1 + reach_x, px)), std::min(h.mcus_y, ceil_div(region.y1 + reach_y, py))};
+  plan.mcus_x = h.mcus_x, plan.planes = &out, plan.blocks = 0;
+  auto* tables = reinterpret_cast<TableCache*>(s.tables.data());
+  if (!tables) {
+    void* memory = s.tables.reserve(sizeof(TableCache));
+    if (!memory) return e.set(ET_IO, "out of memory");
+    tables = new (memory) TableCache();
+  }
+  for (int c = 0; c < h.ncomp; c++) {
+    const Component& k = h.comp[c];
+    for (int i = 0; i < kPlaces; i++)
+      places[c][i] = i < 64 ? CoefficientPlace{kZigzag[i], int16_t(h.quant[k.tq][i])} : CoefficientPlace{64, 0};
+    const HuffTable* dc = cached(h.dc[k.td], tables->dc_spec[k.td], tables->dc[k.td], hot().build_dc);
+    const HuffTable* ac = cached(h.ac[k.ta], tables->ac_spec[k.ta], tables->ac[k.ta], hot().build_ac);
+    plan.dct[c] = dct_side(h, k, luma_side);
+    plan.per_mcu_x[c] = k.h, plan.per_mcu_y[c] = k.v;
+    for (int v = 0; v < k.v; v++)
+      for (int u = 0; u < k.h; u++) {
+        plan.bx[plan.blocks] = u, plan.by[plan.blocks] = v;
+        plan.block[plan.blocks++] = {dc, ac, places[c], c};
+      }
+    Plane& p = out.plane[c];
+    p.x0 = plan.mcus.x0 * k.h * plan.dct[c], p.y0 = plan.mcus.y0 * k.v * plan.dct[c];
+    p.columns = (plan.mcus.x1 - plan.mcus.x0) * k.h * plan.dct[c];
+    p.rows = (plan.mcus.y1 - plan.mcus.y0) * k.v * plan.dct[c];
+    p.width = ceil_div(h.width * k.h * plan.dct[c], h.hmax * 8);
+    p.height = ceil_div(h.height * k.v * plan.dct[c], h.vmax * 8);
+    p.stride = p.rows + 16;
+    p.data = s.planes[c].reserve(size_t(p.columns + 2) * p.stride + 64);
+    if (!p.data) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
+  }
+  return true;
+}
+
+// Walks the entropy-coded bytes from restart segment to restart segment.
+class Walker {
+ public:
+  Walker(const Header& h, const Source& source)
+      : h_(h), source_(source), at_(source.scan), end_(source.scan + source.size),
+        segment_(h.restart ? source.first_row * h.mcus_x / h.restart : 0) {}
+
+  // Moves to the first byte of a segment at or after the present one.
+  bool seek(int segment, Error& e) {
+    if (source_.rows && h_.mcus_x % h_.restart == 0) {
+      const int row = segment / (h_.mcus_x / h_.restart);
+      const int start = row * (h_.mcus_x / h_.restart);
+      if (start > segment_) at_ = source_.scan + source_.rows[row - source_.first_row], segment_ = start;
+    }
+    while (segment_ < segment)
+      if (!next(nullptr, e)) return false;
+    return true;
+  }
+
+  // Copies the present segment without its stuffing bytes; `out` has room for the rest of the scan.
+  bool copy(uint8_t* out, size_t& size, Error& e) {
+    uint8_t* end = out;
+    const bool good = next(&end, e);
+    size = end - out;
+    return good;
+  }
+
+ private:
+  bool next(uint8_t** out, Error& e) {
+    const int total = h_.mcus_x * h_.mcus_y;
+    const bool final = !h_.restart || (segment_ + 1) * int64_t(h_.restart) >= total;
+    for (;;) {
+      const uint8_t* ff = at_ < end_ ? static_cast<const uint8_t*>(std::memchr(at_, 0xFF, end_ - at_)) : nullptr;
+      const uint8_t* stop = ff ? ff : end_;
+      if (out) {
+        std::memcpy(*out, at_, stop - at_);
+        *out += stop - at_;
+      }
+      at_ = stop;
+      while (at_ < end_ && *at_ == 0xFF) at_++;  // the marker's own and any fill bytes before it
+      if (at_ >= end_) {
+        if (final) return true;  // no EOI: whether the data sufficed is the decoder's to say
+        return e.set(ET_DAMAGED, "the scan is cut short in restart segment %d", segment_);
+      }
+      const int code = *at_++;
+      if (code == 0) {
+        if (out) *(*out)++ = 0xFF;
+        continue;
+      }
+      if (final) return true;
+      if (code != (0xD0 | (segment_ & 7)))
+        return e.set(ET_DAMAGED, "marker ff%02x stands where restart segment %d ends", code, segment_);
+      segment_++;
+      return true;
+    }
+  }
+
+  const Header& h_;
+  const Source& source_;
+  const uint8_t* at_;
+  const uint8_t* end_;
+  int segment_;
+};
+
+}  // namespace
+
+bool decode_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Planes& out, Error& e) {
+  ScanPlan plan;
+  CoefficientPlace places[3][kPlaces];
+  if (int64_t(region.x1 - region.x0) * (region.y1 - region.y0) > int64_t(1) << 28)
+    return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
+  if (!lay_out(h, region, scale, s, plan, out, places, e)) return false;
+  const int total = h.mcus_x * h.mcus_y, interval = h.restart ? h.restart : total;
+  const int needed = (plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;  // behind the last MCU of the region
+  const bool rows = h.restart && h.mcus_x % h.restart == 0;         // segments stand in columns below each other
+  const int in_row = rows ? (plan.mcus.x1 - 1) / interval - plan.mcus.x0 / interval + 1 : 0;
+  uint8_t* bytes = s.segment.reserve(source.size + kPad);
+  SegmentJob* above = s.jobs.reserve_as<SegmentJob>(in_row + 1);  // the row that waits for the one below it
+  if (!bytes || !above) return e.set(ET_IO, "out of memory for a scan of %zu bytes", source.size);
+  Walker walker(h, source);
+  uint8_t* free = bytes;
+  int waiting = 0, done = -1;
+  const auto fail = [&](const char* wrong, const SegmentJob& job) {
+    return e.set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, job.first, job.last - 1);
+  };
+  for (int my = plan.mcus.y0; my < plan.mcus.y1; my++) {
+    const int first = (my * h.mcus_x + plan.mcus.x0) / interval, last = (my * h.mcus_x + plan.mcus.x1 - 1) / interval;
+    const bool wait = rows && waiting == 0 && my + 1 < plan.mcus.y1;
+    if (waiting == 0) free = bytes;
+    for (int segment = std::max(first, done + 1); segment <= last; segment++) {
+      SegmentJob job{free, 0, segment * interval, std::min(total, (segment + 1) * interval), true};
+      // Only MCUs that the region needs; the rest of a segment of ours is decoded as well, since its end can be checked.
+      if (job.last > needed && !rows) job.last = needed, job.whole = false;
+      if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
+      free += job.size;
+      if (wait) {
+        above[segment - first] = job;
+        continue;
+      }
+      const char* wrong = waiting ? hot().decode_segments(plan, above[segment - first], job) : hot().decode_segment(plan, job);
+      if (wrong) return fail(wrong, waiting ? above[segment - first] : job);
+      if (!waiting) free = bytes;
+      done = segment;
+    }
+    waiting = wait ? in_row : 0;
+  }
+  return true;
+}
+
+}  // namespace et

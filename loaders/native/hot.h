@@ -1,0 +1,86 @@
+// The inner loops, compiled once per instruction set and chosen at run time.
+//
+// Note [one source, several builds]: hot.inl is included by hot_portable.cpp (whatever the compiler's baseline is: SSE2 on
+// x86-64, NEON on arm64) and by hot_v3.cpp (AVX2 + BMI2). All arithmetic is on integers, so the builds give equal pixels;
+// a test compares them.
+#pragma once
+#include "planes.h"
+
+namespace et {
+
+enum { kLookahead = 11 };  // bits of the Huffman tables' direct look-up
+
+// Direct look-up over the next kLookahead bits. An entry: bits 0-7 length consumed, bits 8-15 coefficients advanced,
+// bits 16-31 the value, when code and value together fit; `kSplit` set: length is the code's alone, value is the number of
+// value bits that follow; 0: the code is longer than kLookahead.
+struct HuffTable {
+  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };
+  uint32_t fast[1 << kLookahead];
+  int32_t last[18];   // largest code of each length, left-aligned to 16 bits, plus one
+  int32_t first[17];  // symbols[code + first[length]]
+  uint8_t symbols[256];
+};
+
+// Note [reading past the end]: the bit reader loads 8 bytes at a time and may run ahead of a damaged segment's end by one
+// block's worst case before it is stopped, so that many bytes behind a segment must be readable, whatever they hold.
+enum { kPad = 512 };
+
+// Where the coefficient at a zigzag position goes, and its quantisation step. A damaged block may run past position 63 before
+// that is noticed: those positions share a spare slot.
+struct CoefficientPlace {
+  int16_t at, quant;
+};
+enum { kPlaces = 64 + HuffTable::kEndSkip };
+
+struct BlockPlan {
+  const HuffTable* dc;
+  const HuffTable* ac;
+  const CoefficientPlace* place;  // kPlaces
+  int component;
+};
+
+// One restart segment's work: MCUs [first, last) of the image, of which those inside the MCU box are kept.
+struct SegmentJob {
+  const uint8_t* bytes;  // unstuffed; kPad more are readable
+  size_t size;
+  int first, last;
+  bool whole;  // `last` is the segment's own end, so that no byte may be left over
+};
+
+struct ScanPlan {
+  BlockPlan block[10];
+  int blocks;                 // blocks of an MCU
+  int mcus_x;
+  Box mcus;                   // MCUs to keep
+  int dct[3];                 // output side of a block: 8, 4, 2, 1
+  int bx[10], by[10];         // place of a block in the MCU's component, in blocks
+  int per_mcu_x[3], per_mcu_y[3];
+  Planes* planes;
+};
+
+struct Hot {
+  const char* name;
+  void (*build_ac)(const HuffSpec&, HuffTable&);
+  void (*build_dc)(const HuffSpec&, HuffTable&);
+  // Null when the segment is sound, else what is wrong with it.
+  const char* (*decode_segment)(const ScanPlan&, const SegmentJob&);
+  // The same for two segments of which the second lies one or more whole MCU rows below the first. See Note [two at a time].
+  const char* (*decode_segments)(const ScanPlan&, const SegmentJob&, const SegmentJob&);
+  // out[i] = sum over taps of weights[t] * source[t][i], Q14 weights; u8 in -> Q6 out, Q6 in -> Q6 out. `taps` is even.
+  void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
+  void (*weigh_q6)(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
+  // out[y][x] = in[x][y]; columns x rows in, strides in elements; both sides are readable and writable up to multiples of 8.
+  void (*transpose)(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride);
+  void (*ycc_to_rgb)(const int16_t* y, const int16_t* cb, const int16_t* cr, int n, uint8_t* r, uint8_t* g, uint8_t* b);
+  void (*to_u8)(const int16_t* in, int n, uint8_t* out);
+};
+
+const Hot& hot();
+
+namespace portable { extern const Hot kHot; }
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define ET_HAVE_V3 1
+namespace v3 { extern const Hot kHot; }
+#endif
+
+}  // namespace et

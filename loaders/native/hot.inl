@@ -1,0 +1,91 @@
+// Everything in Hot, for the instruction set that the including file switched on. See Note [one source, several builds].
+
+namespace et {
+namespace ET_BUILD {
+
+static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ? 32767 : int16_t(v); }
+
+#include "entropy.inl"
+#include "idct.inl"
+#include "weigh.inl"
+
+static inline void place_block(const ScanPlan& plan, int b, int mx, int my, const Block& block) {
+  const int component = plan.block[b].component, side = plan.dct[component];
+  const Plane& plane = plan.planes->plane[component];
+  const int x = ((mx - plan.mcus.x0) * plan.per_mcu_x[component] + plan.bx[b]) * side;
+  const int y = ((my - plan.mcus.y0) * plan.per_mcu_y[component] + plan.by[b]) * side;
+  uint8_t* out = plane.data + size_t(x) * plane.stride + y;
+  if (block.end == 0 || side == 1) idct_flat(block.out[0], side, out, plane.stride);
+  else if (side == 8) idct8(block.out, out, plane.stride);
+  else idct_reduced(block.out, side, out, plane.stride);
+  for (int i = 0; i < 64; i += 16) std::memset(block.out + i, 0, 32);  // in pieces: one call would become `rep stos`
+}
+
+static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "a restart segment ends too early",
+                  kLong[] = "bytes are left over in a restart segment";
+
+// A segment being decoded.
+struct Stream {
+  Bits bits;
+  const uint8_t* limit;  // the reader may be this far ahead of what it has used
+  int predictor[3], mx, my;
+  alignas(32) int16_t coefficients[80];
+  Block block;
+
+  Stream(const ScanPlan& plan, const SegmentJob& job)
+      : bits{job.bytes, 0, 0}, limit(job.bytes + job.size + 16), predictor{0, 0, 0}, mx(job.first % plan.mcus_x),
+        my(job.first / plan.mcus_x), coefficients{}, block{0, 0, coefficients} {}
+  bool kept(const ScanPlan& plan) const {
+    return mx >= plan.mcus.x0 && mx < plan.mcus.x1 && my >= plan.mcus.y0 && my < plan.mcus.y1;
+  }
+  void next(const ScanPlan& plan) {
+    if (++mx == plan.mcus_x) mx = 0, my++;
+  }
+  const char* finish(const SegmentJob& job) const {
+    const int64_t spare = int64_t(job.size) * 8 - ((bits.at - job.bytes) * 8 - bits.left);
+    return spare < 0 ? kShort : job.whole && spare >= 8 ? kLong : nullptr;
+  }
+};
+
+static const char* decode_segment(const ScanPlan& plan, const SegmentJob& job) {
+  Stream s(plan, job);
+  for (int m = job.first; m < job.last; m++, s.next(plan)) {
+    const bool keep = s.kept(plan);
+    for (int b = 0; b < plan.blocks; b++) {
+      int& predictor = s.predictor[plan.block[b].component];
+      if (!(keep ? decode_block<true>(s.bits, plan.block[b], predictor, s.block)
+                 : decode_block<false>(s.bits, plan.block[b], predictor, s.block)))
+        return kNoCode;
+      if (s.bits.at > s.limit) return kShort;
+      if (keep) place_block(plan, b, s.mx, s.my, s.block);
+    }
+  }
+  return s.finish(job);
+}
+
+static const char* decode_segments(const ScanPlan& plan, const SegmentJob& one, const SegmentJob& two) {
+  Stream s(plan, one), t(plan, two);
+  for (int m = one.first; m < one.last; m++, s.next(plan), t.next(plan)) {
+    const bool keep = s.kept(plan);  // and so is t, which lies right below
+    for (int b = 0; b < plan.blocks; b++) {
+      const BlockPlan& block = plan.block[b];
+      int &p = s.predictor[block.component], &q = t.predictor[block.component];
+      if (!(keep ? decode_two<true>(s.bits, t.bits, block, p, q, s.block, t.block)
+                 : decode_two<false>(s.bits, t.bits, block, p, q, s.block, t.block)))
+        return kNoCode;
+      if (s.bits.at > s.limit || t.bits.at > t.limit) return kShort;
+      if (keep) {
+        place_block(plan, b, s.mx, s.my, s.block);
+        place_block(plan, b, t.mx, t.my, t.block);
+      }
+    }
+  }
+  const char* wrong = s.finish(one);
+  return wrong ? wrong : t.finish(two);
+}
+
+const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,   decode_segment, decode_segments, weigh_u8,
+                  weigh_q6,      transpose, ycc_to_rgb, to_u8};
+
+}  // namespace ET_BUILD
+}  // namespace et

@@ -1,0 +1,121 @@
+// Inverse DCTs, bit-exact to libjpeg-turbo's "islow" set (jidctint.c, jidctred.c: the constants and the order of rounding
+// are theirs, which is what makes the pixels equal). Included by hot.inl. Output goes to column-major planes.
+
+typedef int32_t v8 __attribute__((vector_size(32)));
+typedef int16_t h8 __attribute__((vector_size(16)));
+
+#if defined(__clang__)
+#define ET_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define ET_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, std::decay_t<decltype(a)>{__VA_ARGS__})
+#endif
+
+enum { kConst = 13, kPass1 = 2 };
+
+static inline void idct_pass(v8 x[8], int shift) {
+  const v8 round = v8{} + (1 << (shift - 1));
+  // even part
+  const v8 e = (x[2] + x[6]) * 4433;
+  const v8 t2 = e - x[6] * 15137, t3 = e + x[2] * 6270;
+  const v8 t0 = (x[0] + x[4]) << int(kConst), t1 = (x[0] - x[4]) << int(kConst);
+  const v8 a0 = t0 + t3 + round, a3 = t0 - t3 + round, a1 = t1 + t2 + round, a2 = t1 - t2 + round;
+  // odd part
+  const v8 z5 = (x[7] + x[3] + x[5] + x[1]) * 9633;
+  const v8 z1 = (x[7] + x[1]) * -7373, z2 = (x[5] + x[3]) * -20995;
+  const v8 z3 = (x[7] + x[3]) * -16069 + z5, z4 = (x[5] + x[1]) * -3196 + z5;
+  const v8 b0 = x[7] * 2446 + z1 + z3, b1 = x[5] * 16819 + z2 + z4;
+  const v8 b2 = x[3] * 25172 + z2 + z3, b3 = x[1] * 12299 + z1 + z4;
+  x[0] = (a0 + b3) >> shift, x[7] = (a0 - b3) >> shift;
+  x[1] = (a1 + b2) >> shift, x[6] = (a1 - b2) >> shift;
+  x[2] = (a2 + b1) >> shift, x[5] = (a2 - b1) >> shift;
+  x[3] = (a3 + b0) >> shift, x[4] = (a3 - b0) >> shift;
+}
+
+static inline void transpose8(v8 x[8]) {
+  v8 a[8], b[8];
+  for (int i = 0; i < 4; i++) {
+    a[2 * i] = ET_SHUFFLE(x[2 * i], x[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+    a[2 * i + 1] = ET_SHUFFLE(x[2 * i], x[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+  for (int i = 0; i < 2; i++)
+    for (int j = 0; j < 2; j++) {
+      b[4 * i + j] = ET_SHUFFLE(a[4 * i + j], a[4 * i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      b[4 * i + j + 2] = ET_SHUFFLE(a[4 * i + j], a[4 * i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int i = 0; i < 4; i++) {
+    x[i] = ET_SHUFFLE(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    x[i + 4] = ET_SHUFFLE(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8_t(v); }
+
+static void idct8(const int16_t* block, uint8_t* out, int stride) {
+  v8 x[8];
+  for (int r = 0; r < 8; r++) {
+    h8 row;
+    std::memcpy(&row, block + 8 * r, 16);
+    x[r] = __builtin_convertvector(row, v8);
+  }
+  idct_pass(x, kConst - kPass1);
+  transpose8(x);
+  idct_pass(x, kConst + kPass1 + 3);
+  // x[c] is column c of the picture
+  for (int c = 0; c < 8; c++) x[c] += 128;
+#if defined(ET_AVX2)
+  for (int c = 0; c < 8; c += 4) {
+    const __m256i ab = _mm256_packs_epi32((__m256i)x[c], (__m256i)x[c + 1]);
+    const __m256i cd = _mm256_packs_epi32((__m256i)x[c + 2], (__m256i)x[c + 3]);
+    // packing works within 128-bit lanes: put the two halves of each column side by side again
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i four = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order);
+    const __m128i two[2] = {_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1)};
+    for (int i = 0; i < 2; i++) {
+      _mm_storel_epi64((__m128i*)(out + (c + 2 * i) * stride), two[i]);
+      _mm_storel_epi64((__m128i*)(out + (c + 2 * i + 1) * stride), _mm_unpackhi_epi64(two[i], two[i]));
+    }
+  }
+#else
+  for (int c = 0; c < 8; c++)
+    for (int i = 0; i < 8; i++) out[c * stride + i] = clamp_u8(x[c][i]);
+#endif
+}
+
+static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >> shift; }
+
+static void idct_flat(int dc, int side, uint8_t* out, int stride) {
+  const uint8_t v = clamp_u8(descale(dc, 3) + 128);
+  for (int c = 0; c < side; c++) std::memset(out + c * stride, v, side);
+}
+
+static inline void idct4_line(const int* x, int step, int shift, int* out, int out_step) {
+  const int t0 = x[0] * (1 << (kConst + 1)), t2 = x[2 * step] * 15137 - x[6 * step] * 6270;
+  const int a = t0 + t2, b = t0 - t2;
+  const int x7 = x[7 * step], x5 = x[5 * step], x3 = x[3 * step], x1 = x[step];
+  const int o0 = x7 * -1730 + x5 * 11893 + x3 * -17799 + x1 * 8697;
+  const int o2 = x7 * -4176 + x5 * -4926 + x3 * 7373 + x1 * 20995;
+  out[0] = descale(a + o2, shift), out[3 * out_step] = descale(a - o2, shift);
+  out[out_step] = descale(b + o0, shift), out[2 * out_step] = descale(b - o0, shift);
+}
+
+static inline void idct2_line(const int* x, int step, int shift, int* out, int out_step) {
+  const int a = x[0] * (1 << (kConst + 2));
+  const int o = x[7 * step] * -5906 + x[5 * step] * 6967 + x[3 * step] * -10426 + x[step] * 29692;
+  out[0] = descale(a + o, shift), out[out_step] = descale(a - o, shift);
+}
+
+// 4x4 and 2x2 outputs straight from the 8x8 coefficients.
+static void idct_reduced(const int16_t* block, int side, uint8_t* out, int stride) {
+  int x[64], columns[32], pixel[16];
+  for (int i = 0; i < 64; i++) x[i] = block[i];
+  for (int c = 0; c < 8; c++) {
+    if (side == 4 && c != 4) idct4_line(x + c, 8, kConst - kPass1 + 1, columns + c, 8);
+    if (side == 2 && c != 2 && c != 4 && c != 6) idct2_line(x + c, 8, kConst - kPass1 + 2, columns + c, 8);
+  }
+  for (int r = 0; r < side; r++) {
+    if (side == 4) idct4_line(columns + 8 * r, 1, kConst + kPass1 + 4, pixel + r, 4);
+    else idct2_line(columns + 8 * r, 1, kConst + kPass1 + 5, pixel + r, 2);
+  }
+  for (int c = 0; c < side; c++)
+    for (int r = 0; r < side; r++) out[c * stride + r] = clamp_u8(pixel[c * side + r] + 128);
+}

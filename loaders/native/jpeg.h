@@ -1,0 +1,65 @@
+// What a JPEG's headers say, and the one error type of the kernel.
+#pragma once
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+
+#include "kernel.h"
+
+namespace et {
+
+// A failure with its reason. Functions return false after `set`.
+struct Error {
+  EtStatus status = ET_OK;
+  char text[ET_MESSAGE] = {0};
+
+  bool set(EtStatus s, const char* format, ...) __attribute__((format(printf, 3, 4))) {
+    status = s;
+    va_list args;
+    va_start(args, format);
+    std::vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return false;
+  }
+};
+
+struct Component {
+  uint8_t id, h, v;    // identifier, horizontal and vertical sampling factor
+  uint8_t tq, td, ta;  // quantisation, DC and AC table
+};
+
+// A DHT table as the file has it: how many codes of each length, then their symbols.
+struct HuffSpec {
+  uint8_t counts[17];  // [1..16]
+  uint8_t symbols[256];
+  bool present;
+  bool wide;  // holds a symbol that 8-bit baseline does not have
+};
+
+enum class Color : uint8_t { kGrey, kYcc, kRgb };
+
+struct Header {
+  int width, height, ncomp;
+  Component comp[3];
+  int hmax, vmax;        // largest sampling factors
+  int mcu_w, mcu_h;      // pixels of an MCU
+  int mcus_x, mcus_y;    // MCUs a row, MCU rows
+  int restart;           // MCUs a restart segment; 0: the whole scan is one
+  bool progressive;
+  bool arithmetic;
+  bool own;              // the own decoder reads it: baseline Huffman, 8 bit, one scan, chroma 1x1 under luma <= 2x2
+  Color color;
+  uint16_t quant[4][64];  // zigzag order, as stored
+  bool quant_present[4];
+  HuffSpec dc[4], ac[4];
+  size_t sof;            // offset of the SOF marker
+  size_t head;           // offset of the first entropy-coded byte
+};
+
+// Parses everything up to the first scan. Bytes after `size` are never read; every count is bounded before use.
+bool parse_header(const uint8_t* data, size_t size, Header& header, Error& error);
+
+extern const uint8_t kZigzag[64];  // zigzag position -> row-major position
+
+}  // namespace et

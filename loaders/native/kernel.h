@@ -1,0 +1,97 @@
+// The kernel's C ABI: everything that ctypes and numba may call. Python's side of it is loaders/native/__init__.py.
+//
+// One sample's way:  read -> parse header -> entropy-decode the segments under the crop -> IDCT -> resample -> RGB.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+enum EtStatus : int32_t {
+  ET_OK = 0,
+  ET_DAMAGED = 1,      // the bytes contradict the JPEG format or the plan
+  ET_UNSUPPORTED = 2,  // sound, as far as seen, but nothing this kernel decodes (CMYK, PNG, 12 bit, ...)
+  ET_IO = 3,           // the operating system refused to open or read
+  ET_BAD_ARGUMENT = 4, // a caller's mistake
+};
+
+enum { ET_MESSAGE = 96 };  // bytes of one sample's message, NUL included
+
+// One stored level of one sample. Mirrors loaders.plan.records.ENTRY.
+struct EtEntry {
+  int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file
+  int64_t offset;  // file offset of the SOI marker
+  uint32_t size;   // bytes of the JPEG; 0: up to the end of the file
+  uint32_t rows;   // MCU rows whose u32 offsets stand right before the SOI; 0: none
+  uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
+  uint32_t crc;    // CRC-32 of the JPEG; not looked at here
+  uint16_t width, height;
+  uint32_t pad;
+};
+
+// What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.
+struct EtSample {
+  EtEntry entry;
+  float box[4];   // crop x0, y0, x1, y1 in pixels of this level
+  float full[2];  // crop width and height in full-size pixels: they choose the filter
+  uint8_t scale;  // DCT denominator: 1, 2, 4 or 8
+  uint8_t flip;   // 1: mirror left-right
+  uint16_t pad;
+  uint32_t pad2;
+};
+
+// A resampling kernel as a table over the distance in base pixels. Built by loaders/plan/filters.py.
+struct EtFilter {
+  const float* table;   // rows x columns, K(|x|) at |x| = column / steps
+  const float* radius;  // per row, base pixels
+  int32_t rows, columns, steps, base;
+  float stretch_step;   // row = round((stretch - 1) / stretch_step)
+};
+
+struct EtBatch {
+  const EtSample* samples;
+  int64_t count;
+  EtFilter filter;
+  int32_t fd;             // the store's file; -1 when every sample has a path
+  int32_t side;           // B: output is 3 x B x B, RGB planes
+  uint8_t* out;           // count * 3 * B * B elements
+  const void* lut;        // 3 x 256 elements of `element` bytes that replace the pixel values; null: uint8
+  int32_t element;        // bytes of an output element: 1, 2 or 4
+  int32_t* status;        // count, an EtStatus each
+  char* messages;         // count * ET_MESSAGE
+};
+
+// Sums over all samples since the pool was made, nanoseconds of thread time.
+struct EtStats {
+  int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples;
+};
+
+struct EtPool;
+struct EtTicket;
+
+EtPool* et_pool_new(int32_t threads);
+void et_pool_free(EtPool*);  // finishes the samples in hand, drops the rest, joins the threads
+void et_pool_stats(EtPool*, EtStats*);
+// The arrays named in `batch` must stay alive until et_ticket_wait returned 1 or et_ticket_free returned.
+EtTicket* et_submit(EtPool*, const EtBatch* batch);
+int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet
+void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
+
+// Sample `i` of a batch on the calling thread.
+int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats);
+
+// Width and height from the headers of `count` files; the pool's threads share the work.
+void et_peek_files(EtPool*, const int64_t* paths, int64_t count, uint16_t* widths, uint16_t* heights, int32_t* status);
+
+// The kernel's resampler on interleaved RGB pixels: the way in for images that another library decoded.
+int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtSample* sample, const EtFilter* filter,
+                    int32_t side, uint8_t* out);
+
+// The component planes that the own decoder makes of a region, before any resampling; for tests.
+// out: for each component, rows x columns bytes of the whole scaled component, row-major; what lies outside the region is 0.
+int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
+                  char* message);
+
+const char* et_isa();          // which build of the hot loops this processor runs
+int32_t et_force_isa(const char* name);  // for tests: "portable" or the best; returns 1 when it took effect
+}

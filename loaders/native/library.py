@@ -1,0 +1,50 @@
+"""Finds and loads the compiled kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from loaders.errors import LoaderError
+
+_POINTERS = ("et_pool_new", "et_submit")
+_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free")
+
+_I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+_ARGUMENTS = {
+    "et_pool_new": (_I32,),
+    "et_pool_free": (_PTR,),
+    "et_pool_stats": (_PTR, _PTR),
+    "et_submit": (_PTR, _PTR),
+    "et_ticket_wait": (_PTR, _I32),
+    "et_ticket_free": (_PTR,),
+    "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
+    "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
+    "et_planes": (ctypes.c_char_p, ctypes.c_size_t, _PTR, _I32, _PTR, ctypes.c_size_t, _PTR),
+    "et_force_isa": (ctypes.c_char_p,),
+    "et_isa": (),
+}
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL:
+    """The kernel, its functions declared as in kernel.h. Calls release the GIL.
+
+    The environment variable ETL_KERNEL names another build of it (with sanitizers, say).
+
+    Raises:
+        LoaderError: it has not been built.
+    """
+    other = os.environ.get("ETL_KERNEL")
+    built = [Path(other)] if other else sorted(Path(__file__).parent.glob("_kernel*.so"))
+    if not built:
+        raise LoaderError("the C++ kernel is not built; run `pip install -e .` in the checkout (needs g++ and libjpeg-dev)")
+    kernel = ctypes.CDLL(str(built[-1]))
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(kernel, name)
+        function.argtypes = arguments
+        function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
+    kernel.et_isa.restype = ctypes.c_char_p
+    return kernel

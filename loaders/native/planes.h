@@ -1,0 +1,88 @@
+// Decoded component planes of a region, and the two stations around them: decode (JPEG -> planes), resample (planes -> pixels).
+#pragma once
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#include "jpeg.h"
+
+namespace et {
+
+// A block of memory that only grows; the kernel's threads keep theirs, so that a steady state allocates nothing.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(data_); }
+  uint8_t* data() { return data_; }
+  // At least `bytes` usable, 64-byte aligned, contents undefined; null when memory is out.
+  uint8_t* reserve(size_t bytes) {
+    if (bytes > capacity_) {
+      std::free(data_);
+      capacity_ = (bytes + bytes / 4 + 63) / 64 * 64;
+      data_ = static_cast<uint8_t*>(std::aligned_alloc(64, capacity_));
+      if (!data_) capacity_ = 0;
+    }
+    return data_;
+  }
+  template <class T>
+  T* reserve_as(size_t count) {
+    return reinterpret_cast<T*>(reserve(count * sizeof(T)));
+  }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t capacity_ = 0;
+};
+
+// Note [column-major planes]: pixel (x, y) of a component lies at data[(x - x0) * stride + (y - y0)]. The IDCT ends with
+// whole columns in its registers, so this order saves its last transposition, and the resampler's first pass, which
+// combines columns, then reads memory in order.
+struct Plane {
+  uint8_t* data;
+  int stride;
+  int x0, y0, columns, rows;  // what is held
+  int width, height;          // the whole component at this scale, in samples
+};
+
+struct Planes {
+  Plane plane[3];
+  int count;
+  Color color;
+  int width, height;  // the whole image at this scale, in pixels
+};
+
+struct Box {
+  int x0, y0, x1, y1;
+};
+
+// Working memory of one thread.
+struct Scratch {
+  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], rgb;
+};
+
+// Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.
+struct Source {
+  const uint8_t* scan;
+  size_t size;     // bytes from `scan` to the end
+  int first_row;
+  const uint32_t* rows;  // offsets of MCU rows relative to that of `first_row`, up to the last one held; null: not known
+  int row_count;         // entries of `rows`
+};
+
+// Decodes what the region (pixels of the scaled image) needs, by the own decoder (header.own must hold) or by libjpeg.
+bool decode_own(const Header&, const Source&, Box region, int scale, Scratch&, Planes&, Error&);
+bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scratch&, Planes&, Error&);
+
+// An image of `width` x `height` pixels out of a box (pixels of the scaled image), antialiased, mirrored where asked.
+// Writes one 8-bit plane a component, row-major, `width * height` each; colours are those of the planes.
+struct Target {
+  int width, height;
+  float box[4];
+  float full[2];
+  bool flip;
+};
+bool resample(const Planes&, const Target&, const EtFilter&, Scratch&, bool to_rgb, uint8_t* out, Error&);
+
+}  // namespace et

@@ -1,0 +1,229 @@
+"""The kernel's thread pool: batches in, pixels out, without the GIL.
+
+A `Ticket` owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left behind by
+a fork never blocks and never touches freed memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loaders.errors import LoaderError
+from loaders.native.library import library
+from loaders.plan.records import SAMPLE
+
+if TYPE_CHECKING:
+    from loaders.plan.filters import Filter
+
+OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
+"""What became of a sample: `EtStatus` of kernel.h."""
+
+_MESSAGE = 96
+_POLL = 100  # ms between two looks at Ctrl-C while waiting
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [
+        ("table", ctypes.c_void_p),
+        ("radius", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+        ("steps", ctypes.c_int32),
+        ("base", ctypes.c_int32),
+        ("stretch_step", ctypes.c_float),
+    ]
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = [
+        ("samples", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("filter", _Filter),
+        ("fd", ctypes.c_int32),
+        ("side", ctypes.c_int32),
+        ("out", ctypes.c_void_p),
+        ("lut", ctypes.c_void_p),
+        ("element", ctypes.c_int32),
+        ("status", ctypes.c_void_p),
+        ("messages", ctypes.c_void_p),
+    ]
+
+
+STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples")
+
+
+def filter_struct(table: Filter, base: int | None = None) -> _Filter:
+    """The filter as the kernel reads it; `table` must outlive it. base: overrides the filter's; 0: the output's side."""
+    return _Filter(
+        table.table.ctypes.data,
+        table.radius.ctypes.data,
+        table.rows,
+        table.table.shape[1],
+        table.steps,
+        table.base if base is None else base,
+        table.stretch_step,
+    )
+
+
+class Ticket:
+    """One batch on its way. Attributes: status (int32 [n], valid once done), out (what was given to `submit`)."""
+
+    def __init__(self, pool: Pool, batch: _Batch, keep: tuple[Any, ...], out: NDArray[Any]) -> None:
+        self.out, self.status, self._messages = out, keep[0], keep[1]
+        self._keep, self._pool = keep, pool
+        self._handle = library().et_submit(pool.handle, ctypes.byref(batch))
+        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, keep, out)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it."""
+        left = float("inf") if timeout is None else timeout * 1000
+        while not library().et_ticket_wait(self._handle, int(min(_POLL, max(left, 0)))):
+            left -= _POLL
+            if left <= 0:
+                return False
+        return True
+
+    def message(self, i: int) -> str:
+        """Why sample `i` of the batch failed."""
+        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Cancels what has not started and waits for the samples in hand."""
+        self._close()
+
+
+def _free_ticket(handle: int, pid: int, *_keep: Any) -> None:
+    if os.getpid() == pid:  # after a fork the threads exist in the parent only
+        library().et_ticket_free(handle)
+
+
+def _free_pool(handle: int, pid: int, tickets: weakref.WeakSet[Ticket]) -> None:
+    for ticket in list(tickets):
+        ticket.close()
+    if os.getpid() == pid:
+        library().et_pool_free(handle)
+
+
+class Pool:
+    """Threads that decode. One pool serves any number of batches of any shape, oldest first."""
+
+    def __init__(self, workers: int) -> None:
+        """Starts the threads.
+
+        Args:
+            workers: threads, at least 1.
+
+        Raises:
+            LoaderError: the system gives no more threads.
+        """
+        if workers < 1:
+            raise ValueError(f"`workers` must be at least 1, got {workers}.")
+        self.pid = os.getpid()
+        self.handle = library().et_pool_new(workers)
+        if not self.handle:
+            raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
+        self._tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
+        self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._tickets)
+
+    def submit(
+        self,
+        samples: NDArray[np.void],
+        *,
+        side: int,
+        filter: Filter,
+        out: NDArray[Any],
+        fd: int = -1,
+        lut: NDArray[Any] | None = None,
+    ) -> Ticket:
+        """Starts a batch and returns at once.
+
+        Args:
+            samples: SAMPLE [n].
+            side: B; each sample becomes 3 x B x B.
+            filter: see loaders/plan/filters.py.
+            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
+            fd: the store's file, for samples without a path of their own.
+            lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
+
+        Raises:
+            LoaderError: the pool belongs to another process (a fork) or is closed.
+        """
+        self.check()
+        samples = np.ascontiguousarray(samples, SAMPLE)
+        n = len(samples)
+        item = lut.dtype.itemsize if lut is not None else 1
+        if not out.flags.c_contiguous or out.nbytes < n * 3 * side * side * item:
+            raise ValueError(f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes.")
+        status, messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
+        batch = _Batch(
+            samples.ctypes.data,
+            n,
+            filter_struct(filter),
+            fd,
+            side,
+            out.ctypes.data,
+            lut.ctypes.data if lut is not None else None,
+            item,
+            status.ctypes.data,
+            messages.ctypes.data,
+        )
+        ticket = Ticket(self, batch, (status, messages, samples, filter, lut), out)
+        self._tickets.add(ticket)
+        return ticket
+
+    def stats(self) -> dict[str, int]:
+        """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""
+        self.check()
+        values = (ctypes.c_int64 * len(STATS))()
+        library().et_pool_stats(self.handle, values)
+        return dict(zip(STATS, values, strict=True))
+
+    def check(self) -> None:
+        """Raises LoaderError where the pool cannot be used: closed, or made before a fork."""
+        if not self._close.alive:
+            raise LoaderError("the loader's thread pool is closed; make a new Loader")
+        if os.getpid() != self.pid:
+            raise LoaderError("the loader was made before a fork and its threads did not come along; make it in the child")
+
+    def close(self) -> None:
+        """Cancels what is under way and joins the threads. Harmless when called again."""
+        self._close()
+
+
+def peek_files(paths: NDArray[np.int64], pool: Pool) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int32]]:
+    """Widths, heights and statuses from the headers of files whose names stand NUL-terminated at these addresses."""
+    pool.check()
+    paths = np.ascontiguousarray(paths, np.int64)
+    widths, heights = np.zeros(len(paths), np.uint16), np.zeros(len(paths), np.uint16)
+    status = np.zeros(len(paths), np.int32)
+    pointers = (array.ctypes.data for array in (widths, heights, status))
+    library().et_peek_files(pool.handle, paths.ctypes.data, len(paths), *pointers)
+    return widths, heights, status
+
+
+def resample(rgb: NDArray[np.uint8], sample: NDArray[np.void], *, side: int, filter: Filter) -> NDArray[np.uint8]:
+    """The kernel's resampler on pixels that another library decoded.
+
+    Args:
+        rgb: height x width x 3.
+        sample: one SAMPLE whose `box`, `full` and `flip` are carried out.
+
+    Returns:
+        3 x B x B.
+    """
+    rgb, sample = np.ascontiguousarray(rgb, np.uint8), np.ascontiguousarray(sample, SAMPLE)
+    out = np.empty((3, side, side), np.uint8)
+    table = filter_struct(filter)
+    height, width = rgb.shape[:2]
+    status = library().et_resample(
+        rgb.ctypes.data, width, height, sample.ctypes.data, ctypes.byref(table), side, out.ctypes.data
+    )
+    if status != OK:
+        raise LoaderError(f"resampling {width} x {height} pixels to {side} x {side} failed with status {status}")
+    return out

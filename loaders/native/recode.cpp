@@ -1,0 +1,214 @@
+// See recode.h. Two passes over Huffman symbols: the first reads them and counts, the second writes them with tables made for
+// the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
+#include "recode.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tokens.h"
+
+namespace et {
+namespace {
+
+// The best code of at most 16 bits for the symbols counted (T.81 annex K.2).
+void best_code(const uint32_t* counts, HuffSpec& spec) {
+  struct Node {
+    uint64_t count;
+    int symbol, parent;
+  } node[2 * 257];
+  int leaves = 0;
+  node[leaves++] = {1, 256, 0};  // takes the code of all ones, which T.81 forbids
+  for (int s = 0; s < 256; s++)
+    if (counts[s]) node[leaves++] = {counts[s], s, 0};
+  std::sort(node + 1, node + leaves, [](const Node& a, const Node& b) {
+    return a.count != b.count ? a.count < b.count : a.symbol > b.symbol;
+  });
+  spec.present = leaves > 1;
+  if (!spec.present) return;
+  // Huffman's algorithm on two sorted queues: leaves, and inner nodes in the order in which they come into being.
+  int nodes = leaves;
+  for (int leaf = 0, inner = leaves; nodes < 2 * leaves - 1; nodes++) {
+    node[nodes].count = 0;
+    for (int i = 0; i < 2; i++) {
+      const bool take_leaf = leaf < leaves && (inner == nodes || node[leaf].count <= node[inner].count);
+      Node& child = node[take_leaf ? leaf++ : inner++];
+      child.parent = nodes;
+      node[nodes].count += child.count;
+    }
+  }
+  int depth[2 * 257], lengths[258] = {0};
+  depth[nodes - 1] = 0;
+  for (int i = nodes - 2; i >= 0; i--) {
+    depth[i] = depth[node[i].parent] + 1;
+    if (i < leaves) lengths[depth[i]]++;
+  }
+  for (int length = 257; length > 16; length--)  // figure K.3
+    while (lengths[length]) {
+      int shorter = length - 2;
+      while (!lengths[shorter]) shorter--;
+      lengths[length] -= 2, lengths[length - 1]++;
+      lengths[shorter + 1] += 2, lengths[shorter]--;
+    }
+  int longest = 16;
+  while (!lengths[longest]) longest--;
+  lengths[longest]--;
+  for (int length = 1; length <= 16; length++) spec.counts[length] = uint8_t(lengths[length]);
+  for (int i = 1; i < leaves; i++) spec.symbols[i - 1] = uint8_t(node[leaves - i].symbol);  // the most frequent first
+}
+
+struct Code {
+  uint32_t bits;    // already shifted to make room for the value bits
+  uint32_t length;  // value bits included
+};
+
+void assign(const HuffSpec& spec, Code* codes) {
+  uint32_t code = 0;
+  for (int length = 1, index = 0; length <= 16; length++, code <<= 1)
+    for (int i = 0; i < spec.counts[length]; i++, code++, index++) {
+      const uint32_t size = spec.symbols[index] & 15;
+      codes[spec.symbols[index]] = {code << size, length + size};
+    }
+}
+
+class BitWriter {
+ public:
+  explicit BitWriter(uint8_t* at) : at_(at) {}
+
+  void put(uint32_t bits, uint32_t length) {  // up to 32
+    window_ = window_ << length | bits;
+    used_ += length;
+    if (used_ < 32) return;
+    used_ -= 32;
+    const uint32_t word = uint32_t(window_ >> used_);
+    if (word & ~(word + 0x01010101u) & 0x80808080u) {  // perhaps one is ff
+      for (int shift = 24; shift >= 0; shift -= 8) byte(word >> shift);
+    } else {
+      for (int i = 0; i < 4; i++) at_[i] = uint8_t(word >> (24 - 8 * i));
+      at_ += 4;
+    }
+  }
+  uint8_t* flush() {  // fills the last byte with ones
+    put(0x7F, 7);
+    for (; used_ >= 8; used_ -= 8) byte(uint32_t(window_ >> (used_ - 8)));
+    used_ = 0, window_ = 0;
+    return at_;
+  }
+  void marker(int code) {
+    at_ = flush();
+    *at_++ = 0xFF, *at_++ = uint8_t(code);
+  }
+  uint8_t* at() const { return at_; }
+
+ private:
+  void byte(uint32_t b) {
+    *at_++ = uint8_t(b);
+    if ((b & 0xFF) == 0xFF) *at_++ = 0;
+  }
+
+  uint8_t* at_;
+  uint64_t window_ = 0;
+  uint32_t used_ = 0;
+};
+
+// Markers up to the first entropy-coded byte.
+uint8_t* write_header(const Header& h, const HuffSpec* specs, int interval, uint8_t* at) {
+  const auto byte = [&](int v) { *at++ = uint8_t(v); };
+  const auto word = [&](int v) { byte(v >> 8), byte(v & 255); };
+  const auto segment = [&](int marker, int size) { byte(0xFF), byte(marker), word(size + 2); };
+  const auto text = [&](const char* s, int n) { std::memcpy(at, s, n), at += n; };
+  byte(0xFF), byte(0xD8);
+  if (h.color == Color::kRgb) {
+    segment(0xEE, 12), text("Adobe", 5), word(100), word(0), word(0), byte(0);  // transform 0: components are R, G, B
+  } else {
+    segment(0xE0, 14), text("JFIF", 5), word(0x0101), byte(0), word(1), word(1), word(0);  // 1.01, square pixels
+  }
+  bool extended = false, used[4] = {false};
+  for (int c = 0; c < h.ncomp; c++) used[h.comp[c].tq] = true;
+  for (int t = 0; t < 4; t++) {
+    if (!used[t]) continue;
+    const bool wide = *std::max_element(h.quant[t], h.quant[t] + 64) > 255;
+    extended = extended || wide;
+    segment(0xDB, wide ? 129 : 65), byte(wide << 4 | t);
+    for (const int q : h.quant[t]) wide ? word(q) : byte(q);
+  }
+  segment(extended ? 0xC1 : 0xC0, 6 + 3 * h.ncomp);
+  byte(8), word(h.height), word(h.width), byte(h.ncomp);
+  for (int c = 0; c < h.ncomp; c++) byte(h.comp[c].id), byte(h.comp[c].h << 4 | h.comp[c].v), byte(h.comp[c].tq);
+  for (int t = 0; t < kTables; t++) {
+    const HuffSpec& spec = specs[t];
+    if (!spec.present) continue;
+    int symbols = 0;
+    for (int length = 1; length <= 16; length++) symbols += spec.counts[length];
+    segment(0xC4, 17 + symbols), byte((t & kAc) << 3 | (t & kRest));
+    std::memcpy(at, spec.counts + 1, 16), std::memcpy(at + 16, spec.symbols, symbols), at += 16 + symbols;
+  }
+  segment(0xDD, 2), word(interval);
+  segment(0xDA, 4 + 2 * h.ncomp), byte(h.ncomp);
+  for (int c = 0; c < h.ncomp; c++) byte(h.comp[c].id), byte(c ? 0x11 : 0);
+  byte(0), byte(63), byte(0);
+  return at;
+}
+
+enum { kHeaderRoom = 4096 };  // more than four tables of each kind can take
+
+}  // namespace
+
+int restart_interval(int mcus_x, int mcus_y, size_t bytes, int wanted) {
+  int best = mcus_x;
+  double nearest = 1e9;
+  for (int d = 1; d <= 8; d++) {
+    const double markers = double(mcus_x / d) * mcus_y;
+    if (mcus_x % d || markers * 3.5 > .03 * double(bytes)) continue;  // a marker and its padding take 3.5 bytes
+    const double distance = std::fabs(std::log(double(d) / wanted));
+    if (distance < nearest) best = d, nearest = distance;
+  }
+  return best;
+}
+
+bool recode(const uint8_t* jpeg, size_t size, const Header& h, int interval, Bytes& out, Recoded& result, int& extraneous,
+            Error& e) {
+  const size_t per_row = size_t(h.mcus_x) / interval, segments = per_row * h.mcus_y;
+  Tokens tokens;
+  Bytes memory;
+  uint32_t counts[kTables * 256] = {0};
+  if (!memory.room(segments * sizeof(size_t))) return e.set(ET_IO, "out of memory for %zu restart segments", segments);
+  auto* ends = reinterpret_cast<size_t*>(memory.data());
+  if (!read_tokens(jpeg, size, h, interval, tokens, ends, counts, extraneous, e)) return false;
+
+  HuffSpec specs[kTables];
+  Code codes[kTables * 256];
+  uint64_t bits = 0;
+  for (int t = 0; t < kTables; t++) {
+    best_code(counts + 256 * t, specs[t]);
+    if (specs[t].present) assign(specs[t], codes + 256 * t);
+  }
+  for (int i = 0; i < kTables * 256; i++)
+    if (counts[i]) bits += uint64_t(counts[i]) * codes[i].length;
+
+  out.size = (out.size + 3) & ~size_t(3);
+  const size_t table = size_t(h.mcus_y) * 4;
+  if (!out.room(table + kHeaderRoom + bits / 8 * 2 + segments * 6 + 16))  // every byte might be an ff that needs stuffing
+    return e.set(ET_IO, "out of memory for a JPEG of %d x %d pixels", h.width, h.height);
+  result.table = out.size, result.offset = out.size + table;
+  uint8_t* const soi = out.data() + result.offset;
+  BitWriter writer(write_header(h, specs, interval, soi));
+  result.head = uint32_t(writer.at() - soi);
+  const Token* token = tokens.begin();
+  for (size_t s = 0; s < segments; s++) {
+    if (s) writer.marker(0xD0 | int((s - 1) & 7));
+    if (s % per_row == 0) {
+      const auto row = uint32_t(writer.at() - soi);
+      std::memcpy(out.data() + result.table + s / per_row * 4, &row, 4);
+    }
+    for (const Token* end = tokens.begin() + ends[s]; token < end; token++) {
+      const Code& code = codes[*token >> 16];
+      writer.put(code.bits | (*token & 0xFFFF), code.length);
+    }
+  }
+  writer.marker(0xD9);
+  result.size = writer.at() - soi;
+  out.size = result.offset + result.size;
+  return true;
+}
+
+}  // namespace et

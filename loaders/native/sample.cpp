@@ -1,0 +1,208 @@
+// One sample: read the bytes under the crop, decode them, resample. See sample.h.
+#include "sample.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <ctime>
+
+namespace et {
+namespace {
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t(t.tv_sec) * 1000000000 + t.tv_nsec;
+}
+
+// An open file that closes itself, unless it is the store's.
+class File {
+ public:
+  File(int64_t path, int fd) : own_(path != 0), fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC) : fd) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (own_ && fd_ >= 0) close(fd_);
+  }
+  bool opened(Error& e) const { return fd_ >= 0 || e.set(ET_IO, "cannot be opened: %s", std::strerror(errno)); }
+  bool size(uint64_t& bytes, Error& e) const {
+    struct stat facts;
+    if (fstat(fd_, &facts) != 0) return e.set(ET_IO, "cannot be examined: %s", std::strerror(errno));
+    bytes = facts.st_size;
+    return true;
+  }
+  // All of [offset, offset + bytes). pread and not mmap: a file that shrinks or fails under us is an error, not a SIGBUS.
+  bool read(uint8_t* out, uint64_t bytes, uint64_t offset, Error& e) const {
+    while (bytes) {
+      const ssize_t got = pread(fd_, out, bytes, offset);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return e.set(ET_IO, "cannot be read at byte %llu: %s", (unsigned long long)offset, std::strerror(errno));
+      if (got == 0) return e.set(ET_IO, "ends at byte %llu, %llu more expected", (unsigned long long)offset, (unsigned long long)bytes);
+      out += got, offset += got, bytes -= got;
+    }
+    return true;
+  }
+
+ private:
+  const bool own_;
+  const int fd_;
+};
+
+// A sample's bytes as read: the JPEG's first `held` bytes, or its headers and then the MCU rows `source` speaks of.
+struct Bytes {
+  const uint8_t* jpeg;
+  size_t held;
+  Source source;
+  bool partial;
+};
+
+enum : uint64_t { kMaxBytes = uint64_t(1) << 30, kWorthwhile = 8192 };
+
+// Note [reading rows]: before each of our JPEGs stand the offsets of its MCU rows. Where leaving out the rows above and below
+// the crop saves more than a second read costs, only the headers and the rows are read.
+bool read_bytes(const EtSample& sample, int fd, Scratch& s, Bytes& out, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  const File file(entry.path, fd);
+  if (!file.opened(e)) return false;
+  uint64_t size = entry.size;
+  if (!size) {
+    if (!file.size(size, e)) return false;
+    if (size <= uint64_t(entry.offset)) return e.set(ET_DAMAGED, "the file is empty");
+    size -= entry.offset;
+  }
+  const uint64_t table = uint64_t(entry.rows) * 4, mcu_h = (entry.height + 7u) / 8 == entry.rows ? 8 : 16;
+  if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size)
+    return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows, entry.head);
+  uint8_t* buffer = s.file.reserve(table + size + 16);
+  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
+  out = {buffer + table, size_t(size), {}, false};
+  if (!entry.rows || !entry.head) {
+    stats.bytes_read += size;
+    return file.read(buffer, size, entry.offset, e);
+  }
+  // Chroma's triangle filter looks two pixels further.
+  const int r0 = std::min(int(entry.rows) - 1, int(std::max(0.f, sample.box[1] - 2) / mcu_h));
+  const int r1 = std::max(r0 + 1, std::min(int(entry.rows), int((sample.box[3] + 2) / mcu_h) + 1));
+  const uint64_t guess = (size - entry.head) * (entry.rows - (r1 - r0)) / entry.rows;
+  out.partial = guess >= kWorthwhile;
+  const uint64_t first = table + (out.partial ? entry.head : size);
+  if (!file.read(buffer, first, entry.offset - table, e)) return false;
+  stats.bytes_read += first;
+  const uint32_t* rows = reinterpret_cast<const uint32_t*>(buffer);
+  for (int r = 0; r < int(entry.rows); r++)
+    if (rows[r] >= size || rows[r] < (r ? rows[r - 1] : entry.head))
+      return e.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, rows[r], (unsigned long long)size);
+  const uint64_t from = rows[r0], to = r1 < int(entry.rows) ? rows[r1] : size;
+  uint8_t* scan = out.partial ? buffer + table + entry.head : buffer + table + from;
+  if (out.partial) {
+    if (!file.read(scan, to - from, entry.offset + from, e)) return false;
+    stats.bytes_read += to - from;
+  }
+  uint32_t* relative = const_cast<uint32_t*>(rows);
+  for (int r = r0; r < r1; r++) relative[r - r0] = uint32_t(rows[r] - from);
+  out.source = {scan, size_t(to - from), r0, relative, r1 - r0};
+  if (out.partial) out.held = entry.head;
+  return true;
+}
+
+bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const int64_t start = now_ns();
+  Bytes bytes{};
+  const bool read = read_bytes(sample, fd, s, bytes, stats, e);
+  const int64_t got = now_ns();
+  stats.read_ns += got - start;
+  if (!read) return false;
+  Header header;
+  if (!parse_header(bytes.jpeg, bytes.held, header, e)) return false;
+  if (header.width != sample.entry.width || header.height != sample.entry.height)
+    return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height,
+                 sample.entry.width, sample.entry.height);
+  const float d = sample.scale;
+  const int width = int((header.width + d - 1) / d), height = int((header.height + d - 1) / d);
+  const Box region{std::max(0, int(std::floor(sample.box[0] / d))), std::max(0, int(std::floor(sample.box[1] / d))),
+                   std::min(width, int(std::ceil(sample.box[2] / d))), std::min(height, int(std::ceil(sample.box[3] / d)))};
+  if (region.x0 >= region.x1 || region.y0 >= region.y1)
+    return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
+                 sample.box[2], sample.box[3], header.width, header.height);
+  bool good;
+  if (header.own) {
+    Source source = bytes.source;
+    if (!source.rows) source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
+    else if (header.head != sample.entry.head || header.restart == 0 || header.mcus_x % header.restart ||
+             header.mcus_y != int(sample.entry.rows))
+      return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
+    good = decode_own(header, source, region, sample.scale, s, planes, e);
+  } else {
+    if (bytes.partial) return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
+    good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, planes, e);
+  }
+  stats.decode_ns += now_ns() - got;
+  return good;
+}
+
+template <class T>
+void look_up(const uint8_t* pixels, const T* lut, size_t area, T* out) {
+  for (int c = 0; c < 3; c++)
+    for (size_t i = 0; i < area; i++) out[c * area + i] = lut[c * 256 + pixels[c * area + i]];
+}
+
+bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
+  if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
+    return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
+  for (int i = 0; i < 4; i++)
+    if (!(sample.box[i] >= 0 && sample.box[i] <= 65536))
+      return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", sample.box[0], sample.box[1], sample.box[2], sample.box[3]);
+  Planes planes;
+  if (!decode(sample, batch.fd, s, planes, stats, e)) return false;
+  const int64_t start = now_ns();
+  const size_t area = size_t(batch.side) * batch.side;
+  uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
+  if (!pixels) return e.set(ET_IO, "out of memory for %zu pixels", area);
+  Target target{batch.side, batch.side, {}, {sample.full[0], sample.full[1]}, sample.flip != 0};
+  for (int i = 0; i < 4; i++) target.box[i] = sample.box[i] / sample.scale;
+  if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
+  if (batch.lut && batch.element == 4) look_up(pixels, static_cast<const uint32_t*>(batch.lut), area, reinterpret_cast<uint32_t*>(out));
+  if (batch.lut && batch.element == 2) look_up(pixels, static_cast<const uint16_t*>(batch.lut), area, reinterpret_cast<uint16_t*>(out));
+  for (int c = 0; c < planes.count; c++) stats.bytes_decoded += int64_t(planes.plane[c].columns) * planes.plane[c].rows;
+  stats.resample_ns += now_ns() - start;
+  return true;
+}
+
+}  // namespace
+
+EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
+  Error e;
+  const size_t bytes = size_t(3) * batch.side * batch.side * batch.element;
+  uint8_t* out = batch.out + i * bytes;
+  if (!run(batch, batch.samples[i], out, scratch, stats, e)) std::memset(out, 0, bytes);
+  stats.samples++;
+  batch.status[i] = e.status;
+  std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
+  return e.status;
+}
+
+EtStatus peek_file(const char* path, Scratch& s, uint16_t& width, uint16_t& height) {
+  Error e;
+  const File file(reinterpret_cast<int64_t>(path), -1);
+  uint64_t size = 0;
+  Header header;
+  width = height = 0;
+  if (!file.opened(e) || !file.size(size, e)) return e.status;
+  // Most headers end within 16 KB; embedded profiles and thumbnails can make them longer.
+  for (uint64_t window = 16384;; window *= 8) {
+    const uint64_t bytes = std::min(size, std::min<uint64_t>(window, kMaxBytes));
+    uint8_t* data = s.file.reserve(bytes + 16);
+    if (!data || !file.read(data, bytes, 0, e)) return ET_IO;
+    e = Error();
+    if (parse_header(data, bytes, header, e)) break;
+    if (e.status != ET_DAMAGED || bytes == size || bytes == kMaxBytes) return e.status;
+  }
+  width = uint16_t(header.width), height = uint16_t(header.height);
+  return ET_OK;
+}
+
+}  // namespace et

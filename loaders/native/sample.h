@@ -1,0 +1,13 @@
+// One sample from its bytes on disk to pixels in the batch.
+#pragma once
+#include "planes.h"
+
+namespace et {
+
+// Runs sample `i` of the batch; on failure its status and message say why, and its pixels are zeroed.
+EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
+
+// Reads a file's header as far as its frame: width and height.
+EtStatus peek_file(const char* path, Scratch& scratch, uint16_t& width, uint16_t& height);
+
+}  // namespace et

@@ -1,0 +1,101 @@
+// The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
+
+#if defined(ET_AVX2)
+static inline __m256i two_columns(const uint8_t* a, const uint8_t* b) {  // a0 b0 a1 b1 ... a7 b7 as int16
+  const __m128i x = _mm_loadl_epi64((const __m128i*)a), y = _mm_loadl_epi64((const __m128i*)b);
+  return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(x, y));
+}
+
+static inline int32_t pair_of(const int16_t* weights) {
+  int32_t v;
+  std::memcpy(&v, weights, 4);
+  return v;
+}
+#endif
+
+// Both read up to 15 elements past n and write up to 15 past it.
+static void weigh_u8(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
+#if defined(ET_AVX2)
+  for (int i = 0; i < n; i += 16) {
+    __m256i lo = _mm256_set1_epi32(128), hi = lo;
+    const uint8_t* s = source + i;
+    for (int t = 0; t < taps; t += 2, s += 2 * stride) {
+      const __m256i w = _mm256_set1_epi32(pair_of(weights + t));
+      lo = _mm256_add_epi32(lo, _mm256_madd_epi16(two_columns(s, s + stride), w));
+      hi = _mm256_add_epi32(hi, _mm256_madd_epi16(two_columns(s + 8, s + stride + 8), w));
+    }
+    const __m256i packed = _mm256_packs_epi32(_mm256_srai_epi32(lo, 8), _mm256_srai_epi32(hi, 8));
+    _mm256_storeu_si256((__m256i*)(out + i), _mm256_permute4x64_epi64(packed, 0xD8));
+  }
+#else
+  for (int i = 0; i < n; i += 16) {
+    int32_t sum[16];
+    for (int j = 0; j < 16; j++) sum[j] = 128;
+    for (int t = 0; t < taps; t++)
+      for (int j = 0; j < 16; j++) sum[j] += weights[t] * source[t * stride + i + j];
+    for (int j = 0; j < 16; j++) out[i + j] = saturate(sum[j] >> 8);
+  }
+#endif
+}
+
+static void weigh_q6(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
+#if defined(ET_AVX2)
+  for (int i = 0; i < n; i += 16) {
+    __m256i lo = _mm256_set1_epi32(1 << 13), hi = lo;
+    const int16_t* s = source + i;
+    for (int t = 0; t < taps; t += 2, s += 2 * stride) {
+      const __m256i w = _mm256_set1_epi32(pair_of(weights + t));
+      const __m256i a = _mm256_loadu_si256((const __m256i*)s), b = _mm256_loadu_si256((const __m256i*)(s + stride));
+      lo = _mm256_add_epi32(lo, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
+      hi = _mm256_add_epi32(hi, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
+    }
+    const __m256i packed = _mm256_packs_epi32(_mm256_srai_epi32(lo, 14), _mm256_srai_epi32(hi, 14));
+    _mm256_storeu_si256((__m256i*)(out + i), packed);  // unpack and pack both work within 128-bit lanes: order is kept
+  }
+#else
+  for (int i = 0; i < n; i += 16) {
+    int32_t sum[16];
+    for (int j = 0; j < 16; j++) sum[j] = 1 << 13;
+    for (int t = 0; t < taps; t++)
+      for (int j = 0; j < 16; j++) sum[j] += weights[t] * source[t * stride + i + j];
+    for (int j = 0; j < 16; j++) out[i + j] = saturate(sum[j] >> 14);
+  }
+#endif
+}
+
+static void transpose(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride) {
+  for (int x = 0; x < columns; x += 8)
+    for (int y = 0; y < rows; y += 8) {
+      h8 a[8], b[8], c[8];
+      for (int i = 0; i < 8; i++) std::memcpy(&a[i], in + (x + i) * in_stride + y, 16);
+      for (int i = 0; i < 4; i++) {
+        b[2 * i] = ET_SHUFFLE(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+        b[2 * i + 1] = ET_SHUFFLE(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+      }
+      for (int i = 0; i < 4; i++) {
+        c[2 * i] = ET_SHUFFLE(b[i], b[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+        c[2 * i + 1] = ET_SHUFFLE(b[i], b[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+      }
+      for (int i = 0; i < 4; i++) {
+        const h8 lo = ET_SHUFFLE(c[i], c[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+        const h8 hi = ET_SHUFFLE(c[i], c[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+        std::memcpy(out + (y + 2 * i) * out_stride + x, &lo, 16);
+        std::memcpy(out + (y + 2 * i + 1) * out_stride + x, &hi, 16);
+      }
+    }
+}
+
+// JFIF's full-range BT.601: coefficients in Q14, samples in Q6, one rounding at the end.
+static void ycc_to_rgb(const int16_t* __restrict y, const int16_t* __restrict cb, const int16_t* __restrict cr, int n,
+                       uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
+  for (int i = 0; i < n; i++) {
+    const int base = y[i] * 16384 + (1 << 19), u = cb[i] - 128 * 64, v = cr[i] - 128 * 64;
+    r[i] = clamp_u8((base + 22970 * v) >> 20);
+    g[i] = clamp_u8((base - 5638 * u - 11700 * v) >> 20);
+    b[i] = clamp_u8((base + 29032 * u) >> 20);
+  }
+}
+
+static void to_u8(const int16_t* __restrict in, int n, uint8_t* __restrict out) {
+  for (int i = 0; i < n; i++) out[i] = clamp_u8((in[i] + 32) >> 6);
+}

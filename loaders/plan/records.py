@@ -1,0 +1,37 @@
+"""The records that travel from store over plan to kernel: one stored level, and one sample of a batch.
+
+Both are read by the C++ kernel as plain structs (little-endian, no hidden padding), so a change here is a
+change of its ABI.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ENTRY = np.dtype(
+    [
+        ("path", "<i8"),  # address of a NUL-terminated file name; 0: the store's own file descriptor
+        ("offset", "<i8"),  # file offset of the JPEG's first byte (SOI)
+        ("size", "<u4"),  # bytes of the JPEG; 0: to the end of the file
+        ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table
+        ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte; 0: unknown
+        ("crc", "<u4"),  # CRC-32 of the JPEG
+        ("width", "<u2"),  # pixels; 0: unknown, or this level is not stored
+        ("height", "<u2"),  # pixels; 0: unknown, or this level is not stored
+        ("pad", "<u4"),
+    ]
+)
+"""One stored level of one sample, 40 bytes. A store answers with an array of these, [samples, levels]."""
+
+SAMPLE = np.dtype(
+    [
+        ("entry", ENTRY),  # the level to read
+        ("box", "<f4", 4),  # crop x0, y0, x1, y1 in pixels of that level (before DCT scaling), fractional
+        ("full", "<f4", 2),  # width and height of the same crop in full-size pixels
+        ("scale", "u1"),  # DCT denominator 1, 2, 4 or 8
+        ("flip", "u1"),  # 1: mirrored left to right
+        ("pad", "<u2"),
+        ("pad2", "<u4"),
+    ]
+)
+"""What the kernel must do for one sample of a batch, 72 bytes."""

@@ -1,0 +1,88 @@
+"""What every store answers: which samples there are, and where each of their levels lies."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loaders.plan.records import ENTRY
+from loaders.store.beton import read_exactly
+
+
+class Store(ABC):
+    """A data set at rest. Opening one reads no image.
+
+    Attributes:
+        path: the file or folder.
+        fd: file descriptor that records are read from; -1 where each sample is a file of its own.
+        classes: class names; a label is a position in it. Empty where labels name no classes.
+        ratios: side of each stored level / full side, 1.0 first.
+    """
+
+    path: str
+    fd: int = -1
+    classes: list[str]
+    ratios: tuple[float, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        """Where each level of each sample lies: ENTRY [n, levels].
+
+        Raises:
+            IndexError: an index is negative or not below `len`.
+            BadDataset: the file contradicts itself.
+        """
+
+    @abstractmethod
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        """Class of each sample, int64 [n].
+
+        Raises:
+            IndexError: an index is negative or not below `len`.
+        """
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What the sample was called where it came from: a path relative to the source folder, or its number."""
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        """The stored bytes of one level of one sample.
+
+        Raises:
+            BadDataset: the file ends before.
+        """
+        entry = self.entries([index])[0, level]
+        return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
+
+    def close(self) -> None:
+        """Closes the file. Nothing may be asked afterwards."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _checked(self, indices: ArrayLike) -> NDArray[np.int64]:
+        indices = np.asarray(indices, np.int64)
+        outside = indices[(indices < 0) | (indices >= len(self))]
+        if len(outside):
+            raise IndexError(f"{self.path}: sample indices go from 0 to {len(self) - 1}, got {outside[0]}")
+        return indices
+
+
+def empty_entries(samples: int, levels: int) -> NDArray[np.void]:
+    """ENTRY [samples, levels], all zero: a store fills what it knows."""
+    return np.zeros((samples, levels), ENTRY)

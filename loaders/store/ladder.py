@@ -1,0 +1,126 @@
+"""Reads a ladder: a beton with reduced levels and an index of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from loaders.errors import BadDataset
+from loaders.store import layout
+from loaders.store.base import Store, empty_entries
+from loaders.store.beton import Head, read_exactly
+
+CHECK = 4 << 20  # bytes read at a time where a section is checked
+
+
+class Ladder(Store):
+    """A ladder, open. The index stays on disk: each batch reads its own rows.
+
+    Opening checks everything but the records: sizes, the extents of every part, and the CRCs of index and names.
+
+    Attributes:
+        head: what FFCV sees.
+        meta: how the ladder was made.
+        private: where its parts lie, a PRIVATE.
+    """
+
+    def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:
+        """Takes over `fd`; the caller closes it if this raises.
+
+        Raises:
+            BadDataset: cut short or damaged.
+        """
+        self.fd, self.path, self.head, self.private = fd, head.path, head, private
+        self._samples, levels = int(private["samples"]), int(private["levels"])
+        self._check_extents(levels)
+        for name in ("index", "names"):
+            self._check_section(name)
+        section = private["meta"]
+        text = read_exactly(fd, int(section["size"]), int(section["offset"]), self.path)
+        if zlib.crc32(text) != section["crc"]:
+            self._damaged("the CRC of its meta data does not match")
+        self.meta: dict[str, Any] = json.loads(text)
+        self.classes = list(self.meta["classes"])
+        self.ratios = tuple(self.meta["ratios"])
+        self._row = layout.index_dtype(levels)
+        self._start = private["start"][:levels].astype(np.int64)
+        self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
+
+    def _damaged(self, why: str) -> None:
+        raise BadDataset(f"{self.path}: damaged, {why}; copy or convert it again")
+
+    def _check_extents(self, levels: int) -> None:
+        private, size = self.private, self.head.file_size
+        if private["file_size"] != size:
+            raise BadDataset(
+                f"{self.path}: cut short or grown, has {size} bytes of {int(private['file_size'])}; copy it again"
+            )
+        samples = self._samples
+        if samples != self.head.samples or size - self.head.table != samples * layout.ALLOCATION.itemsize:
+            self._damaged(f"its tables hold {self.head.samples} samples, its index {samples}")
+        if not 1 <= levels <= layout.MAX_LEVELS or private["row_size"] != layout.index_dtype(levels).itemsize:
+            self._damaged(f"it claims {levels} levels with index rows of {int(private['row_size'])} bytes")
+        if private["index"]["size"] != samples * int(private["row_size"]):
+            self._damaged("its index has another length than its samples need")
+        ends = [int(end) for end in private["end"][:levels]]
+        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in ("index", "names", "meta")]
+        if max(ends) > self.head.table:
+            self._damaged("a part of it reaches into the allocation table")
+
+    def _check_section(self, name: str) -> None:
+        section = self.private[name]
+        offset, end, crc = int(section["offset"]), int(section["offset"]) + int(section["size"]), 0
+        while offset < end:
+            block = read_exactly(self.fd, min(CHECK, end - offset), offset, self.path)
+            crc = zlib.crc32(block, crc)
+            offset += len(block)
+        if crc != section["crc"]:
+            self._damaged(f"the CRC of its {name} does not match")
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def rows(self, indices: ArrayLike) -> np.ndarray:
+        """Index rows [n] of these samples, as they are stored."""
+        indices = self._checked(indices)
+        key = indices.tobytes()
+        last, rows = self._last
+        if key != last:  # a batch asks twice: for its entries and for its labels
+            size, base = self._row.itemsize, int(self.private["index"]["offset"])
+            if len(indices) and (np.diff(indices) == 1).all():
+                raw = read_exactly(self.fd, size * len(indices), base + int(indices[0]) * size, self.path)
+            else:
+                raw = b"".join([os.pread(self.fd, size, base + k * size) for k in indices.tolist()])
+            if len(raw) != size * len(indices):
+                self._damaged("it was cut while it was read")
+            rows = np.frombuffer(raw, self._row)
+            self._last = (key, rows)
+        return rows
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        stored = self.rows(indices)["level"]
+        entries = empty_entries(*stored.shape)
+        entries["offset"] = stored["ptr"].astype(np.int64) + self._start
+        for name in ("size", "crc", "head", "rows", "width", "height"):
+            entries[name] = stored[name]
+        first = entries["offset"] - 4 * entries["rows"].astype(np.int64)
+        last = entries["offset"] + entries["size"]
+        if (first < self._start).any() or (last > self.private["end"][: len(self.ratios)].astype(np.int64)).any():
+            self._damaged("its index names a record outside its level")
+        return entries
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        return self.rows(indices)["label"].astype(np.int64)
+
+    def name(self, index: int) -> str:
+        row = self.rows([index])[0]
+        section = self.private["names"]
+        if int(row["name"]) + int(row["name_size"]) > section["size"]:
+            self._damaged(f"the name of sample {index} lies outside its names")
+        offset = int(section["offset"]) + int(row["name"])
+        return os.fsdecode(read_exactly(self.fd, int(row["name_size"]), offset, self.path))

@@ -1,0 +1,64 @@
+"""The real contestants, each once on a few small images: they start, deliver what they say, and count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.contestant import Job
+from benchmarks.data import gather
+from benchmarks.measure import Child, Missing
+from benchmarks.peers import ALWAYS, DEFAULT, PEERS, chosen
+
+OUTPUTS = {
+    "ours": "uint8 8x3x32x32",
+    "ours-float32": "float32 8x3x32x32",
+    "ours-full": "uint8 8x3x32x32",
+    "ours-folder": "uint8 8x3x32x32",
+    "torchvision": "float32 8x3x32x32",
+    "torchvision-randaugment": "float32 8x3x32x32",
+    "timm": "float32 8x3x32x32",
+    "timm-randaugment": "float32 8x3x32x32",
+    "ffcv": "uint8 8x32x32x3",
+    "dali": "uint8 8x32x32x3",
+    "limit": "uint8 8x32x32x3",
+}
+
+
+def test_every_contestant_is_tried_here() -> None:
+    assert set(OUTPUTS) == {name for name, peer in PEERS.items() if not peer.simd}
+
+
+def test_ours_and_the_limit_always_run() -> None:
+    assert [peer.name for peer in chosen(["dali"])] == ["ours", "dali", "limit"]
+    assert {peer.name for peer in chosen(None)} == {*ALWAYS, *DEFAULT}
+    with pytest.raises(ValueError, match="`--peers` takes names of contestants, got 'dalli'; there are ours, "):
+        chosen(["dalli"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=getattr(pytest.mark, name)) if name in ("ffcv", "dali") else name for name in OUTPUTS],
+)
+def test_contestant(name: str, jpeg_folder: Path, tmp_path: Path) -> None:
+    peer, data = PEERS[name], gather(str(jpeg_folder / "train"), tmp_path, records=0)
+    place = (str(data.folder), str(data.ladder), str(data.work))
+    job = Job(name, 32, 1, 8, *place, options={**peer.options, "bandwidths": [32]})
+    try:
+        if peer.prepare:
+            Child(peer.target("prepare"), job, log=tmp_path / "prepare.log").close()
+        child = Child(peer.target("build"), job, log=tmp_path / "build.log")
+    except Missing as error:
+        pytest.skip(str(error))
+    try:
+        answer = child.round(0.0)
+    finally:
+        child.close()
+    assert child.ready["output"] == OUTPUTS[name]
+    assert answer["images"] >= 8
+    assert answer["images"] % 8 == 0
+    assert answer["seconds"] > 0
+    if name in ("ours", "ours-full"):
+        assert 0 < answer["bytes_per_image"] <= 1.1 * child.ready["facts"]["stored_bytes"]

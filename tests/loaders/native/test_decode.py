@@ -1,0 +1,134 @@
+"""The own decoder against libjpeg-turbo, bit by bit: component planes before any resampling."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from loaders.native.library import library
+from tests.images import SAMPLINGS, jpeg, picture
+
+Region = tuple[int, int, int, int]
+
+
+def own(data: bytes, region: Region, scale: int = 1) -> tuple[int, str, NDArray[np.uint8]]:
+    """Status, message and planes one after the other; samples outside the MCUs of the region are 0."""
+    out, message = np.zeros(1 << 20, np.uint8), ctypes.create_string_buffer(96)
+    corners = (ctypes.c_int32 * 4)(*region)
+    status = library().et_planes(data, len(data), corners, scale, out.ctypes.data, out.nbytes, message)
+    return status, message.value.decode(), out
+
+
+def reference(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
+    """libjpeg-turbo's pixels before colour conversion, [height, width, components], chroma brought to full size."""
+    with Image.open(io.BytesIO(data)) as image:
+        mode = "L" if image.mode == "L" else "YCbCr"
+        image.draft(mode, (max(1, image.width // scale), max(1, image.height // scale)))
+        pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def triangle(plane: NDArray[np.uint8], axis: int) -> NDArray[np.int64]:
+    """libjpeg's fancy upsampling along one axis, unrounded: 3 near + 1 far."""
+    x = np.moveaxis(plane.astype(np.int64), axis, 0)
+    before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
+    out = np.stack([3 * x + before, 3 * x + after], axis=1).reshape(-1, *x.shape[1:])
+    return np.moveaxis(out, 0, axis)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("restart", [0, 1, 3, 4])
+def test_luma_equals_libjpeg(isa: str, sampling: str, scale: int, restart: int) -> None:  # noqa: ARG001
+    for width, height in ((97, 75), (64, 48), (17, 9), (1, 1)):
+        data = jpeg(picture(width, height), sampling, restart)
+        wanted = reference(data, scale)
+        status, why, planes = own(data, (0, 0, wanted.shape[1], wanted.shape[0]), scale)
+        assert status == 0, why
+        luma = planes[: wanted.shape[0] * wanted.shape[1]].reshape(wanted.shape[:2])
+        np.testing.assert_array_equal(luma, wanted[:, :, 0])
+
+
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
+def test_chroma_equals_libjpeg(isa: str, sampling: str) -> None:  # noqa: ARG001
+    data = jpeg(picture(96, 64), sampling, restart=2)
+    wanted = reference(data)
+    _, _, planes = own(data, (0, 0, 96, 64))
+    down_x, down_y = (2 if sampling in ("4:2:2", "4:2:0") else 1), (2 if sampling in ("4:4:0", "4:2:0") else 1)
+    chroma = planes[96 * 64 :][: 96 * 64 // down_x // down_y].reshape(64 // down_y, 96 // down_x)
+    if sampling == "4:4:4":
+        full = chroma.astype(np.int64)
+    elif sampling == "4:2:0":  # rounded as in jdsample.c: 8 for even columns, 7 for odd ones
+        full = (triangle(triangle(chroma, 0), 1) + np.tile([8, 7], 48)) >> 4
+    elif sampling == "4:2:2":
+        full = (triangle(chroma, 1) + np.tile([1, 2], 48)) >> 2
+    else:
+        full = (triangle(chroma, 0) + np.tile([1, 2], 32)[:, None]) >> 2
+    np.testing.assert_array_equal(full, wanted[:, :, 1])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("restart", [0, 1, 2, 5])
+def test_a_region_equals_the_same_region_of_a_full_decode(isa: str, sampling: str, restart: int) -> None:  # noqa: ARG001
+    rng = np.random.Generator(np.random.Philox(key=[1, restart]))
+    data = jpeg(picture(150, 110), sampling, restart)
+    wanted = reference(data)[:, :, 0]
+    for _ in range(30):
+        x0, y0 = int(rng.integers(0, 149)), int(rng.integers(0, 109))
+        x1, y1 = int(rng.integers(x0 + 1, 151)), int(rng.integers(y0 + 1, 111))
+        status, why, planes = own(data, (x0, y0, x1, y1))
+        assert status == 0, why
+        luma = planes[: 150 * 110].reshape(110, 150)
+        np.testing.assert_array_equal(luma[y0:y1, x0:x1], wanted[y0:y1, x0:x1])
+
+
+def test_only_what_the_region_needs_is_decoded() -> None:
+    data = jpeg(picture(160, 160), "4:4:4", restart=1)
+    _, _, planes = own(data, (80, 80, 88, 88))
+    assert np.count_nonzero(planes[: 160 * 160]) <= 64
+
+
+def test_both_builds_give_the_same_planes() -> None:
+    data = jpeg(picture(200, 150), "4:2:0", restart=4)
+    made = []
+    for name in (b"portable", b"best"):
+        library().et_force_isa(name)
+        made.append(own(data, (0, 0, 200, 150))[2].tobytes())
+    assert made[0] == made[1]
+
+
+def damaged_segment(data: bytes, how: str) -> bytes:
+    marks = [i for i in range(len(data) - 1) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
+    a, b = marks[3], marks[4]
+    middle = data[a + 2 : b]
+    return {
+        "short": data[: a + 2] + middle[: len(middle) // 3] + data[b:],
+        "long": data[: a + 2] + middle + bytes(4) + data[b:],
+        "number": data[: a + 1] + bytes([0xD0 | ((data[a + 1] + 1) & 7)]) + data[a + 2 :],
+        "missing": data[:a] + data[b:],
+        "cut": data[: a + 5],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["short", "long", "number", "missing", "cut"])
+def test_damage_is_reported(isa: str, how: str) -> None:  # noqa: ARG001
+    data = jpeg(picture(128, 96), "4:2:0", restart=4)
+    status, why, _ = own(damaged_segment(data, how), (0, 0, 128, 96))
+    assert status == 1 and why
+    assert own(data, (0, 0, 128, 96))[0] == 0
+
+
+def test_bytes_changed_at_random_never_crash(isa: str) -> None:  # noqa: ARG001
+    rng = np.random.Generator(np.random.Philox(key=[2, 2]))
+    for sampling in SAMPLINGS:
+        data = np.frombuffer(jpeg(picture(64, 48), sampling, restart=2), np.uint8)
+        for _ in range(100):
+            broken = data.copy()
+            broken[rng.integers(2, len(data), 4)] = rng.integers(0, 256, 4)
+            status, why, _ = own(broken.tobytes(), (8, 8, 60, 40), int(rng.choice([1, 2, 4, 8])))
+            assert status == 0 or why

@@ -1,0 +1,158 @@
+"""The thread pool: samples from files to pixels, errors by sample, cancellation, forks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from loaders import native
+from loaders.errors import LoaderError
+from loaders.native.library import library
+from loaders.plan.filters import build
+from tests.images import jpeg, picture
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> tuple[NDArray[np.void], list[bytes], list[Path]]:
+    """Six images of several kinds as SAMPLE records that crop their middle, the names they point to, and their paths."""
+    kinds = ["4:2:0", "4:4:4", "4:2:2", "4:4:0", "grey", "4:2:0"]
+    samples, names, paths = np.zeros(6, native.SAMPLE), [], []
+    for i, kind in enumerate(kinds):
+        path = tmp_path / f"{i}.jpg"
+        options = {"progressive": True} if i == 5 else {}
+        path.write_bytes(jpeg(picture(120, 90, i), kind, restart=0 if i == 5 else 2, **options))
+        names.append(os.fsencode(path) + b"\0")
+        paths.append(path)
+        entry = samples["entry"][i]
+        entry["path"], entry["width"], entry["height"] = np.frombuffer(names[-1], np.uint8).ctypes.data, 120, 90
+        samples["entry"][i] = entry
+    samples["box"], samples["full"], samples["scale"] = (10, 5, 100, 77), (90, 72), 1
+    return samples, names, paths
+
+
+def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.Ticket:
+    pool = native.Pool(workers)
+    out = np.zeros(len(samples) * 3 * side * side, np.uint8)
+    ticket = pool.submit(samples, side=side, filter=build(side, name), out=out)  # type: ignore[arg-type]
+    assert ticket.wait(30)
+    return ticket
+
+
+def test_pixels_are_pillows(isa: str, shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:  # noqa: ARG001
+    samples, _, paths = shelf
+    ticket = run(samples)
+    assert not ticket.status.any(), [ticket.message(i) for i in range(6)]
+    made = ticket.out.reshape(6, 3, 64, 64).transpose(0, 2, 3, 1).astype(float)
+    for pixels, path in zip(made, paths, strict=True):
+        with Image.open(path) as image:
+            wanted = image.convert("RGB").crop((10, 5, 100, 77)).resize((64, 64), Image.Resampling.BICUBIC)
+        off = np.abs(pixels - np.asarray(wanted, float))
+        assert off.mean() < 0.6 and np.percentile(off, 99.9) <= 4, path
+
+
+def test_flip_mirrors(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    straight = run(samples).out.reshape(6, 3, 64, 64)
+    samples["flip"] = 1
+    np.testing.assert_array_equal(run(samples).out.reshape(6, 3, 64, 64), straight[..., ::-1])
+
+
+def test_builds_and_worker_counts_agree(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    made = set()
+    for build_name in (b"portable", b"best"):
+        library().et_force_isa(build_name)
+        made |= {run(samples, 96, "fourier", workers).out.tobytes() for workers in (1, 3)}
+    assert len(made) == 1
+
+
+def test_lut_replaces_values(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    lut = np.arange(768, dtype=np.int32).reshape(3, 256)
+    plain, pool = run(samples).out.reshape(6, 3, -1), native.Pool(1)
+    out = np.zeros(6 * 3 * 64 * 64 * 4, np.uint8)
+    assert pool.submit(samples, side=64, filter=build(64, "bicubic"), out=out, lut=lut).wait(30)
+    np.testing.assert_array_equal(out.view(np.int32).reshape(6, 3, -1), plain + 256 * np.arange(3)[None, :, None])
+
+
+def test_each_failure_keeps_to_its_sample(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, paths = shelf
+    sound = run(samples).out.reshape(6, -1).copy()
+    paths[0].write_bytes(b"")
+    paths[1].unlink()
+    paths[2].write_bytes(paths[2].read_bytes()[:700])
+    paths[3].write_bytes(b"\x89PNG\r\n" + bytes(99))
+    samples["entry"]["width"][4] = 121
+    ticket = run(samples)
+    status = [native.DAMAGED, native.IO_ERROR, native.DAMAGED, native.UNSUPPORTED, native.DAMAGED, native.OK]
+    assert list(ticket.status) == status
+    reasons = ["empty", "cannot be opened: No such file", "cut short", "not a JPEG", "index says 121 x 90", ""]
+    for i, reason in enumerate(reasons):
+        assert reason in ticket.message(i)
+    pixels = ticket.out.reshape(6, -1)
+    assert not pixels[:5].any()
+    np.testing.assert_array_equal(pixels[5], sound[5])
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 0), (-5, 0, 50, 50), (np.nan, 0, 50, 50), (200, 0, 300, 50), (0, 0, 1e9, 9)])
+def test_bad_boxes_are_refused(shelf: tuple[NDArray[np.void], list[bytes], list[Path]], box: tuple[float, ...]) -> None:
+    samples, _, _ = shelf
+    samples["box"][0] = box
+    assert run(samples[:1]).status[0] == native.BAD_ARGUMENT
+
+
+def test_closing_cancels_and_is_idempotent(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    pool = native.Pool(1)
+    many = np.tile(samples, 200)
+    ticket = pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8))
+    assert ticket.wait(0) is False
+    ticket.close()
+    assert pool.stats()["samples"] < len(many)
+    pool.close()
+    pool.close()
+    with pytest.raises(LoaderError, match="closed"):
+        pool.stats()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of exactly what is tested
+def test_a_forked_child_is_told(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    pool = native.Pool(1)
+    kept = pool.submit(samples, side=64, filter=build(64), out=np.zeros(6 * 3 * 64 * 64, np.uint8))
+    child = os.fork()
+    if child == 0:
+        try:
+            pool.stats()
+        except LoaderError as error:
+            os._exit(0 if "fork" in str(error) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert kept.wait(30)
+
+
+def test_headers_are_peeked(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, paths = shelf
+    paths[1].write_bytes(b"no image")
+    widths, heights, status = native.peek_files(samples["entry"]["path"], native.Pool(2))
+    assert list(status) == [0, native.UNSUPPORTED, 0, 0, 0, 0]
+    assert list(widths) == [120, 0, 120, 120, 120, 120] and list(heights) == [90, 0, 90, 90, 90, 90]
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_pool_needs_a_thread(workers: int) -> None:
+    with pytest.raises(ValueError, match="`workers` must be at least 1"):
+        native.Pool(workers)
+
+
+def test_pixels_of_another_decoder_are_resampled_alike() -> None:
+    pixels, sample = picture(80, 60), np.zeros((), native.SAMPLE)
+    sample["box"], sample["full"], sample["flip"] = (8, 4, 72, 52), (64, 48), 0
+    made = native.resample(pixels, sample, side=32, filter=build(32, "bicubic"))
+    wanted = Image.fromarray(pixels).crop((8, 4, 72, 52)).resize((32, 32), Image.Resampling.BICUBIC)
+    assert np.abs(made.transpose(1, 2, 0).astype(int) - np.asarray(wanted)).max() <= 1

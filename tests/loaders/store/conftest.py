@@ -1,0 +1,82 @@
+"""One small ladder that the store's tests read, and odd image files to convert."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loaders.store import convert
+from tools import synth
+
+
+@pytest.fixture(scope="session")
+def ladder(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images of 3 classes at levels 1, 1/2 and 1/4."""
+    out = tmp_path_factory.mktemp("ladder") / "train.beton"
+    convert(jpeg_folder / "train", out, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    """A natural-looking picture, uint8 [120, 160, 3]."""
+    rng = np.random.Generator(np.random.Philox(key=[3, 1]))
+    canvas = synth.background(rng, 160, 120)
+    return (np.clip(canvas, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+@pytest.fixture(scope="session")
+def odd_files(pixels: np.ndarray) -> dict[str, bytes]:
+    """Files as they lie in real data sets, by what is odd about them; all called .JPEG there.
+
+    Decodable: grey, progressive, CMYK, PNG (RGB, RGBA, palette, 16 bit), EXIF-rotated, 1x1.
+    Not: empty, text, a JPEG without its second half, a JPEG cut in its header, a PNG without its second half.
+    """
+    image = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees
+    deep = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
+    plain, png = saved(image, "JPEG"), saved(image, "PNG")
+    return {
+        "grey": saved(image.convert("L"), "JPEG"),
+        "progressive": saved(image, "JPEG", progressive=True),
+        "cmyk": saved(image.convert("CMYK"), "JPEG"),
+        "png": png,
+        "rgba": saved(image.convert("RGBA"), "PNG"),
+        "palette": saved(image.quantize(64), "PNG"),
+        "deep": saved(deep, "PNG"),
+        "exif": saved(image, "JPEG", exif=exif),
+        "tiny": saved(image.crop((0, 0, 1, 1)), "JPEG"),
+        "empty": b"",
+        "text": b"no image at all\n" * 9,
+        "half": plain[: len(plain) // 2],
+        "header": plain[:100],
+        "half_png": png[: len(png) // 2],
+    }
+
+
+DAMAGED = ("empty", "half", "half_png", "header", "text")
+
+
+@pytest.fixture
+def odd_folder(tmp_path: Path, odd_files: dict[str, bytes]) -> Path:
+    """The odd files as one class of an image folder, and two sound ones as another."""
+    for name, data in odd_files.items():
+        path = tmp_path / "odd" / "a" / f"{name}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "odd" / "b").mkdir()
+    for k in range(2):
+        (tmp_path / "odd" / "b" / f"{k}.jpg").write_bytes(odd_files["exif"])
+    return tmp_path / "odd"
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    """The image as a file of that format."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()

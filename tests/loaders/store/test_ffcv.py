@@ -1,0 +1,111 @@
+"""Real FFCV reads our betons: its stock decoders, both its memory managers."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loaders.store import convert, extract, open_store
+
+pytestmark = pytest.mark.ffcv
+SIDE = 384
+
+# In a process of its own: numba compiles for seconds and warns. Interpreted, the same FFCV code runs at once.
+READER = """
+import json, sys
+import numpy as np
+from ffcv.pipeline.compiler import Compiler
+Compiler.set_enabled(sys.argv[2] == "compiled")
+from ffcv.fields.basics import IntDecoder
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder
+from ffcv.loader import Loader, OrderOption
+
+side = int(sys.argv[3])
+decoders = {
+    "random": lambda: RandomResizedCropRGBImageDecoder((side, side)),
+    "centre": lambda: CenterCropRGBImageDecoder((side, side), ratio=1),
+}
+found = {}
+for cached in (True, False):
+    for name, decoder in decoders.items():
+        loader = Loader(sys.argv[1], batch_size=7, num_workers=2, os_cache=cached, order=OrderOption.SEQUENTIAL,
+                        pipelines={"image": [decoder()], "label": [IntDecoder()]}, drop_last=False)
+        batches = [(images.copy(), labels.copy()) for images, labels in loader]
+        found[f"{name} {cached}"] = np.concatenate([images for images, _ in batches])
+        found[f"labels {name} {cached}"] = np.concatenate([labels for _, labels in batches]).ravel()
+np.savez(sys.argv[4], **found)
+"""
+
+
+def read_by_ffcv(beton: Path, out: Path, side: int, how: str = "interpreted") -> dict[str, np.ndarray]:
+    """What each decoder and memory manager yields, and the labels it came with."""
+    command = [sys.executable, "-c", READER, beton, how, str(side), out]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(out) as found:
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ladder of more than one page: 30 noisy squares of different colours, some of them grey."""
+    root = tmp_path_factory.mktemp("squares")
+    rng = np.random.Generator(np.random.Philox(key=[5, 0]))
+    for k in range(30):
+        path = root / "src" / f"{k % 3}" / f"{k:02d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noisy = rng.integers(20, 220, 3) + rng.integers(-20, 21, (SIDE, SIDE, 3))
+        square = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+        if k % 7 == 3:
+            square = square.convert("L")
+        square.save(path, "JPEG", quality=98, subsampling=(0, 1, 2)[k % 3])
+    convert(root / "src", root / "x.beton", workers=1)
+    return root / "x.beton"
+
+
+def truth(beton: Path, level: int = 0) -> np.ndarray:
+    with open_store(beton) as store:
+        return np.stack(
+            [np.asarray(Image.open(io.BytesIO(store.read(k, level))).convert("RGB")) for k in range(len(store))]
+        )
+
+
+def check(found: dict[str, np.ndarray], expected: np.ndarray, labels: np.ndarray) -> None:
+    for cached in (True, False):
+        for name in ("random", "centre"):
+            np.testing.assert_array_equal(found[f"labels {name} {cached}"], labels)
+        # FFCV asks for libjpeg's fast, inexact transform: equal pixels are not to be had.
+        assert np.abs(found[f"centre {cached}"].astype(int) - expected).mean() < 1.5
+        # A random crop is another cut of the same picture: far closer to it in mean than to the others.
+        means = found[f"random {cached}"].mean(axis=(1, 2)), expected.mean(axis=(1, 2))
+        assert np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1] > 0.95
+
+
+def test_ffcv_reads_the_full_size(squares: Path, tmp_path: Path) -> None:
+    with open_store(squares) as store:
+        labels = store.labels(range(30))
+        pages = store.entries(range(30))["offset"][:, 0] >> 21
+    assert len(np.unique(pages)) > 1
+    check(read_by_ffcv(squares, tmp_path / "found.npz", SIDE), truth(squares), labels)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_ffcv_reads_an_extracted_level(squares: Path, tmp_path: Path, level: int) -> None:
+    extract(squares, tmp_path / "level.beton", level)
+    with open_store(squares) as store:
+        labels = store.labels(range(30))
+    found = read_by_ffcv(tmp_path / "level.beton", tmp_path / "found.npz", SIDE >> level)
+    check(found, truth(squares, level), labels)
+
+
+@pytest.mark.slow
+def test_ffcv_reads_it_compiled(squares: Path, tmp_path: Path) -> None:
+    with open_store(squares) as store:
+        labels = store.labels(range(30))
+    check(read_by_ffcv(squares, tmp_path / "found.npz", SIDE, "compiled"), truth(squares), labels)

@@ -1,0 +1,300 @@
+"""The public surface of Loader on a ladder and on an image folder."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from loaders import BadDataset, BadSample, Loader, convert
+from tests.contract import check_resume, digest
+
+
+@pytest.fixture(scope="module")
+def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("loader") / "train.beton"
+    convert(jpeg_folder / "train", out, workers=1)
+    return out
+
+
+def make(data: Path, **options: Any) -> Loader:
+    return Loader(data, **{"batch_size": 5, "bandwidth": 32, "output": "uint8", "workers": 2, **options})
+
+
+def test_batches_are_what_was_asked_for(beton: Path) -> None:
+    with Loader(beton, batch_size=7, bandwidth=48, workers=2) as loader:
+        batches = list(loader)
+        assert len(batches) == len(loader) == 3
+        for images, labels in batches:
+            assert images.shape == (7, 3, 48, 48) and images.dtype == torch.float32
+            assert labels.shape == (7,) and labels.dtype == torch.int64 and 0 <= labels.min() and labels.max() < 3
+        assert loader.classes == ["class000", "class001", "class002"]
+
+
+@pytest.mark.parametrize("output", ["float32", "float16", "bfloat16"])
+def test_float_output_is_the_normalised_uint8(beton: Path, output: str) -> None:
+    with make(beton) as plain, make(beton, output=output) as loader:
+        for (pixels, _), (images, _) in zip(plain, loader, strict=True):
+            mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+            wanted = (pixels.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+            torch.testing.assert_close(images, wanted.to(images.dtype))
+
+
+def test_an_epoch_has_each_sample_once(beton: Path) -> None:
+    with make(beton, drop_last=False) as loader, make(beton, train=False) as ordered:
+        assert [len(labels) for _, labels in loader] == [5, 5, 5, 5, 4]
+        assert torch.cat([labels for _, labels in ordered]).tolist() == [0] * 8 + [1] * 8 + [2] * 8
+        assert torch.cat([labels for _, labels in loader]).sort().values.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+
+
+def test_same_seed_same_batches_for_any_workers(beton: Path) -> None:
+    made = set()
+    for workers in (1, 2, 5):
+        with make(beton, workers=workers, prefetch=workers) as loader:
+            made.add(digest(list(loader)))
+    assert len(made) == 1
+    with make(beton, seed=1) as loader:
+        assert digest(list(loader)) not in made
+
+
+def test_epochs_differ_and_can_be_named(beton: Path) -> None:
+    with make(beton) as loader:
+        first, second = digest(list(loader)), digest(list(loader))
+        assert first != second and loader.epoch == 2
+        loader.set_epoch(0)
+        assert digest(list(loader)) == first
+
+
+def test_stages_change_without_a_new_loader(beton: Path) -> None:
+    with make(beton) as loader, make(beton, bandwidth=64, batch_size=8) as other:
+        list(loader)
+        loader.set_stage(bandwidth=64, batch_size=8)
+        loader.set_epoch(0)
+        assert digest(list(loader)) == digest(list(other))
+        with pytest.raises(ValueError, match="nearest are 96 and 98"):
+            loader.set_stage(bandwidth=97)
+        assert loader.stage.bandwidth == 64
+
+
+def test_magnitude_changes_pixels_and_none_switches_it_off(beton: Path) -> None:
+    with make(beton) as loader:
+        plain = digest(list(loader))
+        loader.set_stage(magnitude=9)
+        loader.set_epoch(0)
+        strong = digest(list(loader))
+        loader.set_stage(magnitude=None)
+        loader.set_epoch(0)
+        assert digest(list(loader)) == plain != strong
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 4, 5])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_resume_is_exact(beton: Path, at: int, drop_last: bool) -> None:
+    check_resume(lambda: make(beton, drop_last=drop_last), at)
+
+
+def test_resume_survives_other_batch_sizes(beton: Path) -> None:
+    with make(beton, batch_size=4) as loader, make(beton, batch_size=6) as other:
+        whole = torch.cat([images for images, _ in loader])
+        loader.set_epoch(0)
+        epoch = iter(loader)
+        next(epoch), next(epoch), next(epoch)
+        other.load_state_dict(loader.state_dict())
+        other.set_epoch(0)
+        rest = torch.cat([images for images, _ in other])
+        torch.testing.assert_close(rest, whole[12:])
+
+
+def test_a_state_of_other_data_is_refused(beton: Path) -> None:
+    with make(beton) as loader, make(beton, seed=3) as other:
+        with pytest.raises(ValueError, match="the state was taken with seed = 3, this loader has 0"):
+            loader.load_state_dict(other.state_dict())
+
+
+def test_a_batch_is_never_written_again(beton: Path) -> None:
+    with make(beton) as loader:
+        kept = [images for _ in range(3) for images, _ in loader]
+        before = [images.clone() for images in kept]
+        for _ in range(3):
+            list(loader)
+        assert all(torch.equal(a, b) for a, b in zip(kept, before, strict=True))
+
+
+def test_a_folder_gives_the_same_crops(beton: Path, jpeg_folder: Path) -> None:
+    with make(beton, max_level=0) as ladder, make(jpeg_folder / "train") as folder:
+        for (ours, labels), (theirs, same) in zip(ladder, folder, strict=True):
+            assert torch.equal(labels, same) and torch.equal(ours, theirs)
+
+
+def test_evaluation_is_resize_and_centre_crop(jpeg_folder: Path) -> None:
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import CenterCrop, Compose, PILToTensor, Resize
+
+    how = [Resize(int(96 / 0.875), InterpolationMode.BICUBIC), CenterCrop(96), PILToTensor()]
+    theirs = torch.stack([image for image, _ in ImageFolder(str(jpeg_folder / "val"), Compose(how))])
+    with Loader(jpeg_folder / "val", 4, train=False, bandwidth=96, output="uint8", filter="bicubic") as loader:
+        assert len(loader) == 2
+        ours = torch.cat([images for images, _ in loader])
+    off = (ours.float() - theirs.float()).square().mean(dim=(1, 2, 3))
+    assert (10 * torch.log10(255**2 / off)).median() > 30
+
+
+@pytest.fixture
+def dirty(jpeg_folder: Path, tmp_path: Path) -> Path:
+    """Class 0 holds a truncated JPEG, a text file and a PNG under JPEG names."""
+    from PIL import Image
+
+    root = tmp_path / "dirty"
+    shutil.copytree(jpeg_folder / "train", root)
+    names = sorted((root / "class000").iterdir())
+    names[0].write_bytes(names[0].read_bytes()[:900])
+    names[1].write_text("no image")
+    with Image.open(names[2]) as image:
+        image.load()
+        image.save(names[2], "PNG")
+    return root
+
+
+def test_bad_samples_raise_by_name(dirty: Path) -> None:
+    with make(dirty, train=False, batch_size=1) as loader, pytest.raises(BadSample) as caught:
+        list(loader)
+    assert caught.value.index == 0 and "class000" in str(caught.value) and "cut short" in str(caught.value)
+
+
+def test_bad_samples_are_replaced_alike_everywhere(dirty: Path) -> None:
+    made = set()
+    for batch_size in (4, 24):
+        with make(dirty, on_error="skip", batch_size=batch_size, drop_last=False) as loader:
+            batches = list(loader)
+            images = torch.cat([images for images, _ in batches])
+            made.add(digest([(images, torch.cat([labels for _, labels in batches]))]))
+            assert images.flatten(1).amax(1).min() > 0
+            assert sorted(bad.index for bad in loader.stats()["bad"]) == [0, 1]
+    assert len(made) == 1
+
+
+def test_png_under_a_jpeg_name_is_read(dirty: Path, jpeg_folder: Path) -> None:
+    with make(dirty, on_error="skip", train=False) as loader, make(jpeg_folder / "train", train=False) as sound:
+        ours, wanted = next(iter(loader))[0], next(iter(sound))[0]
+        assert (ours[2].float() - wanted[2].float()).abs().mean() < 1
+
+
+def test_nothing_but_damage_ends_in_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for k in range(3):
+        (tmp_path / "a" / f"{k}.jpg").write_text("no image")
+    with make(tmp_path, on_error="skip", batch_size=1) as loader, pytest.raises(BadSample):
+        list(loader)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"bandwidth": 97}, "`bandwidth` must be an even number from 16 to 1024, got 97; nearest are 96 and 98."),
+        ({"batch_size": 0}, "`batch_size` must be a whole number from 1"),
+        ({"backend": "tensorflow"}, "`backend` must be one of 'auto', 'torch', got 'tensorflow'."),
+        ({"output": "int8"}, "`output` must be one of 'float32'"),
+        ({"on_error": "ignore"}, "`on_error` must be one of 'raise', 'skip', got 'ignore'."),
+        ({"workers": 0}, "`workers` must be at least 1, got 0."),
+        ({"seed": -1}, "`seed` must be an integer from 0"),
+        ({"device": "tpu"}, "tpu"),
+        ({"std": (0, 1, 1)}, "`std` positive"),
+    ],
+)
+def test_wrong_arguments_say_what_is_right(beton: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        make(beton, **options)
+    assert said in str(caught.value)
+
+
+def test_wrong_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Loader(tmp_path / "none.beton")
+    text = tmp_path / "text.beton"
+    text.write_text("I am no beton, whatever my name says\n" * 99)
+    with pytest.raises(BadDataset, match=r"text\.beton"):
+        Loader(text)
+
+
+def test_threads_end_with_the_loader(beton: Path) -> None:
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before = threads()
+    for how in ("close", "break", "garbage", "exception"):
+        loader = make(beton, workers=3)
+        assert threads() == before + 3
+        if how == "exception":
+            with pytest.raises(ZeroDivisionError):
+                for _ in loader:
+                    1 / 0  # noqa: B018
+        for _ in loader:
+            break
+        if how == "close":
+            loader.close()
+        del loader
+        gc.collect()
+        assert threads() == before, how
+
+
+def test_ctrl_c_ends_a_wait(beton: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from loaders import Loader\n"
+        f"loader = Loader({os.fspath(beton)!r}, batch_size=2, bandwidth=32, workers=1)\n"
+        "print('ready', flush=True)\n"
+        "try:\n"
+        "    while True:\n"
+        "        for batch in loader: pass\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    watchdog = threading.Timer(20, child.kill)
+    watchdog.start()
+    assert child.stdout.read() == "interrupted\n" and child.wait() == 0
+    watchdog.cancel()
+
+
+def test_memory_stays_flat(beton: Path) -> None:
+    def anonymous() -> int:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+    with make(beton) as loader:
+        for _ in range(10):
+            list(loader)
+        before = anonymous()
+        for _ in range(40):
+            list(loader)
+        assert anonymous() - before < 4096  # kB
+
+
+def test_ranks_share_the_global_order(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import loaders.loader as module
+
+    with make(beton, batch_size=8, drop_last=False) as alone:
+        whole = [images for images, _ in alone]
+    for world_size in (2, 4):
+        shares = []
+        for rank in range(world_size):
+            monkeypatch.setattr(module, "_ranks", lambda rank=rank, world_size=world_size: (rank, world_size))
+            with make(beton, batch_size=8 // world_size, drop_last=False) as loader:
+                shares.append([images for images, _ in loader])
+        for step, images in enumerate(whole):
+            np.testing.assert_array_equal(torch.cat([share[step] for share in shares]).numpy(), images.numpy())

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loaders.store import convert, open_store
+from tools.__main__ import main
+
+
+def test_a_level_is_written(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, part = tmp_path / "x.beton", tmp_path / "half.beton"
+    convert(jpeg_folder / "val", whole, workers=1)
+    assert main(["extract", str(whole), "--level", "1", str(part)]) == 0
+    assert capsys.readouterr().out.startswith(f"{part}: level 1 of {whole}, ")
+    with open_store(whole) as ladder, open_store(part) as store:
+        assert [store.read(k) for k in range(6)] == [ladder.read(k, 1) for k in range(6)]
+    assert main(["extract", str(whole), "--level", "3", str(part)]) == 2
+    assert "`level` must be from 0 to 2" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""A folder of images into a beton ladder."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+
+from loaders.store import Summary, convert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("src", metavar="SRC", help="folder with a sub-folder of images per class")
+    parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
+    parser.add_argument("--split", help="sub-folder of SRC to convert, e.g. train")
+    parser.add_argument(
+        "--levels", nargs="+", type=ratio, default=[1.0, 0.5, 0.25], metavar="RATIO",
+        help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quality", type=int, default=95, help="JPEG quality of the reduced levels (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per processor)")
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise",
+        help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--page-size", type=int, metavar="MIB", help="FFCV page (default: to fit the largest source)")
+    parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def ratio(text: str) -> float:
+    """A level's ratio, as `0.5` or `1/2`."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"must be a number or a fraction like 1/2, got {text!r}") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    summary = convert(
+        args.src,
+        args.out,
+        ratios=args.levels,
+        quality=args.quality,
+        workers=args.workers,
+        on_error=args.on_error,
+        limit=args.limit,
+        split=args.split,
+        restart=args.restart,
+        page_size=None if args.page_size is None else args.page_size << 20,
+        progress=not args.quiet,
+    )
+    print(report(summary))
+    return 0
+
+
+def report(summary: Summary) -> str:
+    """What was made; every file that was changed or refused, and why."""
+    size, source = summary.bytes / 1e6, summary.source_bytes / 1e6
+    lines = [
+        f"{summary.out}: {summary.images} images of {summary.classes} classes, {size:.1f} MB, "
+        f"{summary.bytes / max(summary.source_bytes, 1):.2f} x their {source:.1f} MB of source files"
+    ]
+    lines += [f"lossless, {note}: {count}" for note, count in sorted(summary.notes.items())]
+    lines += [f"changed: {name}: {why}" for name, why in summary.changed]
+    lines += [f"refused: {name}: {why}" for name, why in summary.refused]
+    if summary.changed or summary.refused:
+        lines.append(f"{len(summary.changed)} changed, {len(summary.refused)} refused")
+    return "\n".join(lines)

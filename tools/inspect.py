@@ -1,0 +1,171 @@
+"""Facts of a data set, and one sample at every station of its way: original, level, sub-JPEG, B x B result."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from loaders import native
+from loaders.plan import filters, plan_batch
+from loaders.store import open_store
+from loaders.store.base import Store
+
+KINDS = {"Ladder": "ladder (FFCV reads it too)", "Stock": "beton written by FFCV", "Folder": "image folder"}
+CHUNK = 65_536  # samples whose entries are looked at together
+INK, PAPER, MARK, GAP, LINE = (27, 31, 36), (255, 255, 255), (15, 123, 108), 20, 22
+
+
+class Station(NamedTuple):
+    """One picture on a sample's way: what it is, facts about it, its pixels, and the crop in it if any."""
+
+    title: str
+    facts: list[str]
+    pixels: NDArray[np.uint8]
+    box: tuple[float, float, float, float] | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `python -m tools inspect`."""
+    parser.add_argument("data", metavar="OUT.beton", help="a beton or an image folder")
+    parser.add_argument("--index", type=int, help="also show the sample at this position")
+    parser.add_argument("--bandwidth", type=int, default=224, help="side of the result, pixels (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
+    parser.add_argument("--epoch", type=int, default=0, help="of the crop (%(default)s)")
+    parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
+    parser.add_argument("--png", type=Path, help="draw the sample at every station here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `python -m tools inspect`."""
+    if args.png is not None and args.index is None:
+        raise ValueError("`--png` draws one sample, got no --index; name one, for example --index 0")
+    with open_store(args.data) as store:
+        print(facts(store))
+        if args.index is None:
+            return 0
+        if not 0 <= args.index < len(store):
+            raise ValueError(f"`--index` must be from 0 to {len(store) - 1}, got {args.index}")
+        if not 16 <= args.bandwidth <= 1024 or args.bandwidth % 2:
+            raise ValueError(f"`--bandwidth` must be an even number from 16 to 1024, got {args.bandwidth}")
+        way = stations(store, args.index, args.bandwidth, seed=args.seed, epoch=args.epoch, train=not args.eval)
+    print(f"\nsample {args.index}: {store.name(args.index)}")
+    for station in way:
+        print(f"{station.title:10}  {', '.join(station.facts)}")
+    if args.png is not None:
+        draw(way).save(args.png)
+        print(f"drawn in {args.png}")
+    return 0
+
+
+def facts(store: Store) -> str:
+    """What a store holds, as a table: number of samples and classes, and size, bytes and markers of each level."""
+    count, levels = len(store), len(store.ratios)
+    pixels, size, found, marked = np.zeros((levels, 2)), np.zeros(levels), np.zeros(levels), np.zeros(levels)
+    for start in range(0, count, CHUNK):
+        entries = store.entries(np.arange(start, min(start + CHUNK, count)))
+        stored = entries["width"] > 0
+        pixels += np.stack([(entries[side] * stored).sum(axis=0) for side in ("width", "height")], axis=1)
+        size += entries["size"].sum(axis=0, dtype=np.float64)
+        found, marked = found + stored.sum(axis=0), marked + (entries["rows"] > 0).sum(axis=0)
+    lines = [
+        store.path,
+        f"kind     {KINDS.get(type(store).__name__, type(store).__name__)}",
+        f"samples  {count:,} of {len(store.classes):,} classes",
+    ]
+    if os.path.isfile(store.path):
+        total = os.path.getsize(store.path)
+        lines.append(f"file     {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")
+    lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
+    for level, ratio in enumerate(store.ratios):
+        width, height = pixels[level] / max(found[level], 1)
+        weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"
+        lines.append(
+            f"{level:5}  {ratio:7.3f}  {found[level]:9,.0f}  {marked[level] / count:7.0%}  "
+            f"{width:5.0f} x {height:<5.0f}   {weight if size[level] else '       ?          ?'}"
+        )
+    return "\n".join(lines)
+
+
+def stations(
+    store: Store, index: int, bandwidth: int, *, seed: int = 0, epoch: int = 0, train: bool = True
+) -> list[Station]:
+    """The way of one sample, as a Loader with these settings would take it in this epoch."""
+    indices = np.array([index])
+    entries = store.entries(indices)
+    sample = plan_batch(entries, indices, seed=seed, epoch=epoch, bandwidth=bandwidth, train=train)
+    record = sample[0]
+    level = int(np.flatnonzero(entries[0] == record["entry"])[0])
+    x0, y0, x1, y1 = map(float, record["box"])
+    original, stored = store.read(index), store.read(index, level)
+    full, small = native.decode(original), native.decode(stored)
+    shrink = full.shape[1] / small.shape[1]
+
+    whole = (x0 * shrink, y0 * shrink, x1 * shrink, y1 * shrink)
+    way = [
+        Station("original", [_size(full), _bytes(original)], full, whole),
+        Station(f"level {level}", [_size(small), _bytes(stored)], small, (x0, y0, x1, y1)),
+    ]
+    inner = (int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))
+    try:
+        cut, left, top = native.cut(stored, inner)
+    except native.JpegError as error:
+        way.append(Station("sub-JPEG", [f"none: {error}"], small[inner[1] : inner[3], inner[0] : inner[2]]))
+    else:
+        box = (x0 - left, y0 - top, x1 - left, y1 - top)
+        pixels = native.decode(cut)
+        way.append(Station("sub-JPEG", [_size(pixels), _bytes(cut)], pixels, box))
+
+    result, read = _kernel(store, sample, bandwidth)
+    crop = f"crop {x1 - x0:.0f} x {y1 - y0:.0f} decoded at 1/{record['scale']}{', flipped' if record['flip'] else ''}"
+    way.append(Station(f"{bandwidth} x {bandwidth}", [crop, f"{result.size:,} bytes", f"{read:,} read for it"], result))
+    return way
+
+
+def _kernel(store: Store, sample: NDArray[np.void], bandwidth: int) -> tuple[NDArray[np.uint8], int]:
+    """The sample as the kernel delivers it, uint8 [B, B, 3], and the bytes that it read."""
+    out = np.empty((1, 3, bandwidth, bandwidth), np.uint8)
+    pool = native.Pool(1)
+    try:
+        ticket = pool.submit(sample, store.fd, bandwidth, filters.build(bandwidth), out)
+        ticket.wait(None)
+        if ticket.status[0]:
+            raise native.JpegError(int(ticket.status[0]), ticket.message(0))
+        return out[0].transpose(1, 2, 0), int(ticket.bytes_read)
+    finally:
+        pool.close()
+
+
+def _size(pixels: NDArray[Any]) -> str:
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+
+
+def _bytes(data: bytes) -> str:
+    return f"{len(data):,} bytes"
+
+
+def draw(way: list[Station]) -> Image.Image:
+    """All stations side by side at their true sizes, the crop outlined."""
+    font = ImageFont.load_default(15)
+    widths = [max(station.pixels.shape[1], 190) for station in way]
+    text = LINE * (1 + max(len(station.facts) for station in way))
+    height = text + max(station.pixels.shape[0] for station in way)
+    sheet = Image.new("RGB", (sum(widths) + GAP * (len(way) + 1), height + 2 * GAP), PAPER)
+    pen, left = ImageDraw.Draw(sheet), GAP
+    for station, width in zip(way, widths, strict=True):
+        for line, words in enumerate([station.title, *station.facts]):
+            pen.text((left, GAP + LINE * line), words, fill=MARK if line == 0 else INK, font=font)
+        top = GAP + text
+        sheet.paste(Image.fromarray(np.ascontiguousarray(station.pixels)), (left, top))
+        if station.box is not None:
+            x0, y0, x1, y1 = station.box
+            corners = (left + x0, top + y0, left + max(x0, x1 - 1), top + max(y0, y1 - 1))
+            pen.rectangle(corners, outline=PAPER, width=4)
+            pen.rectangle(corners, outline=MARK, width=2)
+        left += width + GAP
+    return sheet

@@ -1,0 +1,22 @@
+"""Check every record of a beton."""
+
+from __future__ import annotations
+
+import argparse
+
+from loaders.store import verify
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("beton", metavar="OUT.beton")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    damages = verify(args.beton, workers=args.workers, progress=not args.quiet)
+    for damage in damages:
+        what = f"level {damage.level}" if damage.level >= 0 else "tables"
+        print(f"damaged: sample {damage.sample} ({damage.name}), {what}: {damage.why}")
+    print(f"{args.beton}: {len(damages)} damaged" if damages else f"{args.beton}: sound")
+    return 1 if damages else 0

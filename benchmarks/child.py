@@ -63,7 +63,7 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
         "output": contestant.output,
         "versions": versions(),
         "imports_mb": imports,
-        "facts": contestant.facts,
+        "facts": contestant.facts(),
     }
     images, read = contestant.delivered, procfs.bytes_read()
     _reply(replies, ready=True, **facts)
@@ -75,7 +75,7 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
             images=count,
             seconds=seconds,
             bytes_per_image=per_image,
-            facts=contestant.facts,
+            facts=contestant.facts(),
             **procfs.memory(),
         )
 

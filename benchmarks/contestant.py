@@ -40,9 +40,10 @@ class Contestant(Protocol):
 
     output: str  # what it delivers, e.g. "uint8 64x3x96x96"
     delivered: int  # images so far, in and outside windows
-    facts: dict[str, float]  # what only it can tell, e.g. {"stored_bytes": bytes of a mean full-size record}
 
     def round(self, seconds: float) -> tuple[int, float]: ...
+
+    def facts(self) -> dict[str, float]: ...
 
 
 class Stream:
@@ -54,8 +55,7 @@ class Stream:
     in bursts of that many.
     """
 
-    def __init__(self, batches: Iterator[Any], job: Job, ahead: int, facts: dict[str, float] | None = None) -> None:
-        self.facts = facts or {}
+    def __init__(self, batches: Iterator[Any], job: Job, ahead: int) -> None:
         self._batches, self._step, self._ahead = batches, job.threads, ahead
         first = next(batches)  # compiles, forks, opens: all outside the windows
         sides = [side for side in first.shape[1:] if side != 3]
@@ -82,3 +82,7 @@ class Stream:
             elapsed = time.perf_counter() - start
         self.delivered += images
         return images, elapsed
+
+    def facts(self) -> dict[str, float]:
+        """What only the contestant can tell of itself; asked after each round."""
+        return {}

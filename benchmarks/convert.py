@@ -30,17 +30,19 @@ class Conversion:
     def __init__(self, write: Callable[[Path], object], job: Job) -> None:
         self._write, self._images = write, len(find(Path(job.folder)))
         self._path = Path(job.work, f"{job.name}-converted.beton")
-        self.delivered, self.output = 0, "beton"
-        self.facts: dict[str, float] = {}
+        self.delivered, self.output, self._size = 0, "beton", 0
 
     def round(self, _seconds: float) -> tuple[int, float]:
         start = time.perf_counter()
         self._write(self._path)
         elapsed = time.perf_counter() - start
-        self.facts["bytes"] = self._path.stat().st_size
+        self._size = self._path.stat().st_size
         self._path.unlink()
         self.delivered += self._images
         return self._images, elapsed
+
+    def facts(self) -> dict[str, float]:
+        return {"bytes": self._size}
 
 
 def ours(job: Job) -> Conversion:

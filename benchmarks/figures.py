@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.reference import EQUAL
+
 INK, FAINT, OURS, PEER, LIMIT = "#1b1f24", "#59636e", "#0f7b6c", "#9aa5b1", "#d9a93c"
 
 
@@ -28,7 +30,7 @@ def throughput(report: dict[str, Any], path: str) -> None:
 def fidelity(report: dict[str, Any], path: str) -> None:
     """PSNR to the exact path, median with quartiles; the official path's median as the line to reach."""
     settings = report["settings"]
-    results = [result for result in report["results"] if result["psnr"]["median"] < float("inf")]
+    results = [result for result in report["results"] if result["psnr"]["median"] < EQUAL]
     labels = list(dict.fromkeys(result["label"] for result in results))[::-1]
     figure, panels = _panels(settings["bandwidths"], labels, "PSNR, dB", 3.0, 0.6)
     for panel, bandwidth in zip(panels, settings["bandwidths"], strict=True):

@@ -46,9 +46,14 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                bufsize=0,
             )
-        self._ask({"target": target, "job": asdict(job)})
-        self.ready: dict[str, Any] = self._answer()
+        try:
+            self._ask({"target": target, "job": asdict(job)})
+            self.ready: dict[str, Any] = self._answer()
+        except BaseException:  # Ctrl-C while it starts, too
+            self.close()
+            raise
 
     def round(self, seconds: float) -> dict[str, Any]:
         """One timed round: images, seconds, memory, bytes (see `benchmarks/child.py`)."""
@@ -86,7 +91,6 @@ class Child:
             self._fail("its process ended")
         answer: dict[str, Any] = json.loads(line)
         if "missing" in answer:
-            self.close()
             raise Missing(answer["missing"])
         if "error" in answer:
             self._fail(answer["error"])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 BASE = 224  # side of the crop before low frequencies are taken, pixels
+EQUAL = 100.0  # dB
 
 
 @cache
@@ -58,6 +59,6 @@ def official(base: Image.Image, bandwidth: int) -> NDArray[np.uint8]:
 
 
 def psnr(image: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255; infinite where both are equal."""
+    """Peak signal-to-noise ratio in dB, peak 255; `EQUAL` at most, which is what equal pictures get."""
     error = np.mean(np.square(image.astype(np.float64) - reference.astype(np.float64)))
-    return float(10 * np.log10(255**2 / error)) if error else float("inf")
+    return min(EQUAL, float(10 * np.log10(255**2 / error))) if error else EQUAL

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.reference import EQUAL
 
 
 @contextmanager
@@ -25,18 +26,10 @@ def workplace(work: str | None) -> Iterator[Path]:
 
 
 def write_json(path: str, report: dict[str, Any]) -> None:
-    """Writes a report whole or not at all. Numbers that JSON lacks (infinite PSNR) become null."""
+    """Writes a report whole or not at all."""
     part = Path(f"{path}.part")
-    part.write_text(json.dumps(_finite(report), indent=1, allow_nan=False) + "\n")
+    part.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     os.replace(part, path)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value - value != 0 else value
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -110,10 +103,10 @@ def fidelity_text(report: dict[str, Any]) -> str:
 
 def _decibels(result: dict[str, Any]) -> str:
     psnr, gap = result["psnr"], result["minus_official"]
-    if psnr["median"] == float("inf"):
+    if psnr["median"] == EQUAL:
         return "equal"
     text = f"{psnr['median']:.2f} ({psnr['q1']:.1f}-{psnr['q3']:.1f})"
-    return text if result["path"] == "official" or gap == float("-inf") else f"{text} {gap:+.2f}"
+    return text if result["path"] == "official" or psnr["median"] - gap == EQUAL else f"{text} {gap:+.2f}"
 
 
 def convert_text(report: dict[str, Any]) -> str:
@@ -152,11 +145,11 @@ def _merits(report: dict[str, Any], over: dict[tuple[Any, ...], dict[str, Any]])
         if any(found):
             yield [label, *(f"{r['median']:.2f} ({r['q1']:.2f}-{r['q3']:.2f})" if r else "" for r in found)]
     for name in ("ours", "ours-full"):
-        rows = [r for r in report["results"] if r["contestant"] == name and r["stored_bytes"]]
+        rows = [r["bytes_an_image"] for r in report["results"] if r["contestant"] == name]
         if rows:
             yield [
-                f"bytes read / bytes of the full size, {name}",
-                *(f"{r['bytes_per_image'] / r['stored_bytes']:.2f}" for r in rows),
+                f"bytes read / bytes stored at full size, {name}",
+                *(f"{row['read'] / row['stored']:.2f}" for row in rows),
             ]
 
 

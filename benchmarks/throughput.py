@@ -58,6 +58,9 @@ def run(
         Failed: one of our own contestants failed, or a peer did between two rounds.
     """
     entrants, card = chosen(peers), machine.card()
+    if simd_python is not None and not os.access(simd_python, os.X_OK):
+        raise ValueError(f"`--simd-python` takes a Python interpreter, got {simd_python}.")
+    simd_python = simd_python and os.path.abspath(simd_python)
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
         contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()))
@@ -196,8 +199,10 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
         "output": ready["output"],
         "rates": rates,
         "rate": summary(rates),
-        "bytes_per_image": answers[-1]["bytes_per_image"] if peer.module == "ours" else None,
-        "stored_bytes": ready["facts"].get("stored_bytes"),
+        "bytes_an_image": {
+            "stored": answers[-1]["facts"].get("stored_bytes"),
+            "read": answers[-1]["bytes_per_image"] if peer.module == "ours" else None,
+        },
         "memory_mb": {
             "imports": ready["imports_mb"],
             "anonymous": max(answer["anonymous_mb"] for answer in answers),

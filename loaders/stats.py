@@ -20,7 +20,8 @@ def summarise(sums: dict[str, int], bad: list[BadSample], waited: float, iterate
 
     Returns:
         `read_s`, `decode_s`, `resample_s`: seconds of thread time a station; `wait_s`; `stall`: share of the time that the
-        consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bad`: one `BadSample` each;
+        consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those, headers and what lies under the crops;
+        `bad`: one `BadSample` each;
         `limited_by`: "consumer" where less than 5 % is waited, else the station that takes most of the time.
     """
     seconds = {f"{station}_s": sums[f"{station}_ns"] / 1e9 for station in _STATIONS}
@@ -32,6 +33,7 @@ def summarise(sums: dict[str, int], bad: list[BadSample], waited: float, iterate
         "stall": stall,
         "samples": sums["samples"],
         "bytes_read": sums["bytes_read"],
+        "bytes_decoded": sums["bytes_decoded"],
         "bad": bad,
         "limited_by": "consumer" if stall < 0.05 else busiest,
     }

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         if not 16 <= args.bandwidth <= 1024 or args.bandwidth % 2:
             raise ValueError(f"`--bandwidth` must be an even number from 16 to 1024, got {args.bandwidth}")
         way = stations(store, args.index, args.bandwidth, seed=args.seed, epoch=args.epoch, train=not args.eval)
-    print(f"\nsample {args.index}: {store.name(args.index)}")
+        print(f"\nsample {args.index}: {store.name(args.index)}")
     for station in way:
         print(f"{station.title:10}  {', '.join(station.facts)}")
     if args.png is not None:
@@ -114,17 +114,18 @@ def stations(
     inner = (int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))
     try:
         cut, left, top = native.cut(stored, inner)
-    except native.JpegError as error:
-        way.append(Station("sub-JPEG", [f"none: {error}"], small[inner[1] : inner[3], inner[0] : inner[2]]))
+    except native.JpegError:
+        pixels = small[inner[1] : inner[3], inner[0] : inner[2]]
+        way.append(Station("sub-JPEG", [_size(pixels), "not cut: no restart markers"], pixels))
     else:
         box = (x0 - left, y0 - top, x1 - left, y1 - top)
         pixels = native.decode(cut)
         way.append(Station("sub-JPEG", [_size(pixels), _bytes(cut)], pixels, box))
 
     result, read = _kernel(store, sample, bandwidth)
-    crop = f"crop {x1 - x0:.0f} x {y1 - y0:.0f} decoded at 1/{record['scale']}{', flipped' if record['flip'] else ''}"
-    way.append(Station(f"{bandwidth} x {bandwidth}", [crop, f"{result.size:,} bytes", f"{read:,} read for it"], result))
-    return way
+    how = f"decoded at 1/{record['scale']}" + (", flipped" if record["flip"] else "")
+    made = [f"of {x1 - x0:.0f} x {y1 - y0:.0f}", how, f"{read:,} bytes read"]
+    return [*way, Station(f"{bandwidth} x {bandwidth}", made, result)]
 
 
 def _kernel(store: Store, sample: NDArray[np.void], bandwidth: int) -> tuple[NDArray[np.uint8], int]:
@@ -132,11 +133,11 @@ def _kernel(store: Store, sample: NDArray[np.void], bandwidth: int) -> tuple[NDA
     out = np.empty((1, 3, bandwidth, bandwidth), np.uint8)
     pool = native.Pool(1)
     try:
-        ticket = pool.submit(sample, store.fd, bandwidth, filters.build(bandwidth), out)
-        ticket.wait(None)
-        if ticket.status[0]:
+        ticket = pool.submit(sample, side=bandwidth, filter=filters.build(bandwidth), out=out, fd=store.fd)
+        ticket.wait()
+        if ticket.status[0] != native.OK:
             raise native.JpegError(int(ticket.status[0]), ticket.message(0))
-        return out[0].transpose(1, 2, 0), int(ticket.bytes_read)
+        return out[0].transpose(1, 2, 0), pool.stats()["bytes_read"]
     finally:
         pool.close()
 
@@ -152,13 +153,17 @@ def _bytes(data: bytes) -> str:
 def draw(way: list[Station]) -> Image.Image:
     """All stations side by side at their true sizes, the crop outlined."""
     font = ImageFont.load_default(15)
-    widths = [max(station.pixels.shape[1], 190) for station in way]
-    text = LINE * (1 + max(len(station.facts) for station in way))
+    texts = [[station.title, *station.facts] for station in way]
+    widths = [
+        max(station.pixels.shape[1], *(round(font.getlength(line)) for line in lines))
+        for station, lines in zip(way, texts, strict=True)
+    ]
+    text = LINE * max(map(len, texts)) + 6
     height = text + max(station.pixels.shape[0] for station in way)
     sheet = Image.new("RGB", (sum(widths) + GAP * (len(way) + 1), height + 2 * GAP), PAPER)
     pen, left = ImageDraw.Draw(sheet), GAP
-    for station, width in zip(way, widths, strict=True):
-        for line, words in enumerate([station.title, *station.facts]):
+    for station, lines, width in zip(way, texts, widths, strict=True):
+        for line, words in enumerate(lines):
             pen.text((left, GAP + LINE * line), words, fill=MARK if line == 0 else INK, font=font)
         top = GAP + text
         sheet.paste(Image.fromarray(np.ascontiguousarray(station.pixels)), (left, top))

@@ -27,7 +27,7 @@ _ALL = (
     Peer("ours", "ours", "ours, ladder", prepare=True),
     Peer("ours-float32", "ours", "ours, ladder, float32 out", {"output": "float32"}, prepare=True),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
-    Peer("ours-folder", "ours", "ours, image folder", {"folder": True}),
+    Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
     Peer("torchvision", "torchvision_", "torchvision DataLoader", install="pip install torchvision"),
     Peer(
         "torchvision-randaugment",

@@ -54,7 +54,7 @@ class Decoder:
         self._calls = list(zip(starts.tolist(), sizes.tolist(), strict=True))
         self.batches = [np.empty((batch_size, side, side, 3), np.uint8) for _ in range(threads)]
         self.output = f"uint8 {batch_size}x{side}x{side}x3"
-        self.delivered, self.facts = 0, {"mean_bytes": float(sizes.mean())}
+        self.delivered, self._mean = 0, float(sizes.mean())
 
     def round(self, seconds: float) -> tuple[int, float]:
         """All threads for `seconds`, at least a batch each: (images, elapsed seconds)."""
@@ -62,6 +62,9 @@ class Decoder:
         images = sum(self._pool.map(self._work, range(self._threads), [start + seconds] * self._threads))
         self.delivered += images
         return images, time.perf_counter() - start
+
+    def facts(self) -> dict[str, float]:
+        return {"stored_bytes": self._mean}
 
     def _work(self, thread: int, deadline: float) -> int:
         batch, handle = self.batches[thread], self._library.tjInitDecompress()

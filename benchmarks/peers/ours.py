@@ -23,7 +23,24 @@ def prepare(job: Job) -> None:
         convert(job.folder, job.ladder, workers=job.threads)
 
 
-def build(job: Job) -> Stream:
+class Ours(Stream):
+    """The loader's batches, epoch after epoch; it knows the mean size of a full-size record."""
+
+    def __init__(self, loader: Loader, stored_bytes: float, job: Job) -> None:
+        self._stored_bytes = stored_bytes
+        super().__init__(_endless(loader), job, ahead=PREFETCH + 1)
+
+    def facts(self) -> dict[str, float]:
+        return {"stored_bytes": self._stored_bytes}
+
+
+def _endless(loader: Loader) -> Iterator[torch.Tensor]:
+    while True:
+        for batch, _ in loader:
+            yield batch
+
+
+def build(job: Job) -> Ours:
     data = job.folder if job.options.get("folder") else job.ladder
     loader = Loader(
         data,
@@ -35,13 +52,6 @@ def build(job: Job) -> Stream:
         max_level=job.options.get("max_level"),
         prefetch=PREFETCH,
     )
-    with open_store(data) as store:
+    with open_store(job.ladder) as store:
         sizes = store.entries(np.arange(len(store)))["size"][:, 0]
-    facts = {"stored_bytes": float(sizes.mean())} if sizes.all() else {}  # files of a folder: size not in the entries
-    return Stream(_endless(loader), job, ahead=PREFETCH + 1, facts=facts)
-
-
-def _endless(loader: Loader) -> Iterator[torch.Tensor]:
-    while True:
-        for batch, _ in loader:
-            yield batch
+    return Ours(loader, float(sizes.mean()), job)

@@ -20,7 +20,7 @@ from loaders.plan.filters import Filter
 
 _SCALES = (1, 2, 4, 8)
 _SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
-_LOBES = 3  # of the Lanczos kernel that makes reduced levels
+_LOBES = 6  # of the Lanczos kernel that makes reduced levels: sharp, so that a level can be used down to its last pixel
 
 
 class JpegError(LoaderError):

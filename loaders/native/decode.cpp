@@ -33,7 +33,7 @@ int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan, Planes& out, CoefficientPlace (*places)[kPlaces], Error& e) {
   const int luma_side = 8 / scale, px = h.mcu_w / scale, py = h.mcu_h / scale;
-  out.count = h.ncomp, out.color = h.color;
+  out.count = h.ncomp, out.color = h.color, out.coded = 0;
   out.width = ceil_div(h.width, scale), out.height = ceil_div(h.height, scale);
   // Chroma's triangle filter reaches one chroma sample, two pixels, beyond the region.
   const int reach_x = h.hmax > 1 ? 2 : 0, reach_y = h.vmax > 1 ? 2 : 0;
@@ -166,7 +166,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
       // Only MCUs that the region needs; the rest of a segment of ours is decoded as well, since its end can be checked.
       if (job.last > needed && !rows) job.last = needed, job.whole = false;
       if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
-      free += job.size;
+      free += job.size, out.coded += job.size;
       if (wait) {
         above[segment - first] = job;
         continue;

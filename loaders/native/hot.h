@@ -66,6 +66,8 @@ struct Hot {
   const char* (*decode_segment)(const ScanPlan&, const SegmentJob&);
   // The same for two segments of which the second lies one or more whole MCU rows below the first. See Note [two at a time].
   const char* (*decode_segments)(const ScanPlan&, const SegmentJob&, const SegmentJob&);
+  // out[t] = table at |x + t| * steps, interpolated; `columns` entries, of which the last is never passed.
+  void (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);
   // out[i] = sum over taps of weights[t] * source[t][i], Q14 weights; u8 in -> Q6 out, Q6 in -> Q6 out. `taps` is even.
   void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
   void (*weigh_q6)(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);

@@ -21,8 +21,8 @@ static inline void place_block(const ScanPlan& plan, int b, int mx, int my, cons
   for (int i = 0; i < 64; i += 16) std::memset(block.out + i, 0, 32);  // in pieces: one call would become `rep stos`
 }
 
-static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "a restart segment ends too early",
-                  kLong[] = "bytes are left over in a restart segment";
+static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
+                  kLong[] = "coded data are left over";
 
 // A segment being decoded.
 struct Stream {
@@ -84,8 +84,8 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob& one, 
   return wrong ? wrong : t.finish(two);
 }
 
-const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,   decode_segment, decode_segments, weigh_u8,
-                  weigh_q6,      transpose, ycc_to_rgb, to_u8};
+const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,   decode_segment, decode_segments, look_up,
+                  weigh_u8,      weigh_q6,  transpose,  ycc_to_rgb,     to_u8};
 
 }  // namespace ET_BUILD
 }  // namespace et

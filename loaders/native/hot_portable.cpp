@@ -1,6 +1,9 @@
 // The hot loops for the compiler's baseline instruction set, and the choice between builds.
 #include "hot.h"
 
+#include <algorithm>
+#include <cmath>
+
 #define ET_BUILD portable
 #define ET_BUILD_NAME "portable"
 #include "hot.inl"

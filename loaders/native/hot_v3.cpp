@@ -2,6 +2,9 @@
 #include "hot.h"
 
 #ifdef ET_HAVE_V3
+#include <algorithm>
+#include <cmath>
+
 #include <immintrin.h>  // before the pragma: its inline functions carry targets of their own
 
 #pragma GCC push_options

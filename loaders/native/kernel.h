@@ -61,7 +61,8 @@ struct EtBatch {
   char* messages;         // count * ET_MESSAGE
 };
 
-// Sums over all samples since the pool was made, nanoseconds of thread time.
+// Sums over all samples since the pool was made: nanoseconds of thread time; bytes read from files, and of those the ones
+// that were decoded (headers and the restart segments under the crop).
 struct EtStats {
   int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples;
 };

@@ -51,6 +51,7 @@ struct Planes {
   int count;
   Color color;
   int width, height;  // the whole image at this scale, in pixels
+  size_t coded;       // entropy-coded bytes that were decoded
 };
 
 struct Box {
@@ -59,7 +60,7 @@ struct Box {
 
 // Working memory of one thread.
 struct Scratch {
-  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], rgb;
+  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb;
 };
 
 // Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.

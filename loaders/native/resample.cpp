@@ -17,32 +17,27 @@ struct Axis {
   int low, high;  // the samples that any output needs: [low, high)
 };
 
-// Filter row and its stretch for a crop of `full` full-size pixels; see loaders/plan/filters.py.
+// The filter's row for a crop of `full` full-size pixels, in pixels of the level; see loaders/plan/filters.py.
 struct Kernel {
   const float* table;
-  float radius, steps;  // radius in base pixels; table entries per base pixel
   int columns;
+  float radius, steps;  // pixels, table entries a pixel
 
-  Kernel(const EtFilter& f, float base, float full) {
-    const float stretch = std::max(1.f, base / full);
+  Kernel(const EtFilter& f, float base, float box, float full) {
+    const float stretch = std::max(1.f, base / full), unit = base / box;
     const int row = std::min(f.rows - 1, int((stretch - 1) / f.stretch_step + .5f));
     const float last = 1 + (f.rows - 1) * f.stretch_step, more = std::max(1.f, stretch / last);
     table = f.table + size_t(row) * f.columns, columns = f.columns;
-    radius = f.radius[row] * more, steps = f.steps / more;
-  }
-  float at(float x) const {
-    const float place = std::fabs(x) * steps;
-    const int i = int(place);
-    if (i + 1 >= columns) return 0;
-    return table[i] + (table[i + 1] - table[i]) * (place - i);
+    radius = f.radius[row] * more / unit, steps = f.steps / more * unit;
   }
 };
 
 // Q14 with a sum of exactly 1: what rounding leaves over goes to the largest weight.
-void quantise(const float* w, int n, float sum, int16_t* out) {
+void quantise(const float* w, int n, float scale, int16_t* out) {
   int total = 0, largest = 0;
   for (int t = 0; t < n; t++) {
-    out[t] = int16_t(std::lrintf(w[t] / sum * kOne));
+    const float v = w[t] * scale;
+    out[t] = int16_t(int(v < 0 ? v - .5f : v + .5f));
     total += out[t];
     if (out[t] > out[largest]) largest = t;
   }
@@ -64,43 +59,56 @@ int fold(const float* w, int first, int n, int samples, float* folded, int& fold
   return count;
 }
 
-// `limit`: pixels of the whole scaled image along the axis; `samples`: of the component.
-bool build_axis(const EtFilter& f, float x0, float x1, float full, int outputs, int limit, int samples, Buffer& memory,
-                Axis& axis, Error& e) {
-  const float base = f.base ? f.base : outputs, pitch = (x1 - x0) / outputs, unit = base / (x1 - x0);
-  const Kernel kernel(f, base, full);
-  const float reach = kernel.radius / unit;
-  int low = std::max(0, int(std::ceil(x0 - .5f))), high = std::min(limit - 1, int(std::floor(x1 - .5f)));
-  if (low > high) low = high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
-  const int most = std::min(high - low + 1, int(2 * reach) + 2);
+bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory, Error& e) {
   axis.room = (most + 3) & ~1;
-  const size_t numbers = size_t(outputs) * 2, weights = size_t(outputs) * axis.room;
-  axis.first = memory.reserve_as<int>(numbers + weights / 2 + 1 + 2 * (axis.room + 4));
+  axis.first = memory.reserve_as<int>(size_t(outputs) * 2 + size_t(outputs) * axis.room / 2 + 1);
   if (!axis.first) return e.set(ET_IO, "out of memory for %d x %d filter taps", outputs, most);
   axis.taps = axis.first + outputs;
   axis.weights = reinterpret_cast<int16_t*>(axis.taps + outputs);
-  float* w = reinterpret_cast<float*>(axis.weights + ((weights + 1) & ~size_t(1)));
-  float* folded = w + axis.room + 2;
   axis.low = samples, axis.high = 0;
+  return true;
+}
+
+void put(Axis& axis, int i, int first, const float* w, int n, float scale) {
+  int16_t* out = axis.weights + size_t(i) * axis.room;
+  quantise(w, n, scale, out);
+  axis.low = std::min(axis.low, first), axis.high = std::max(axis.high, first + n);
+  if (n & 1) out[n++] = 0;  // the hot loops take taps in pairs; both sources have room for one more
+  axis.first[i] = first, axis.taps[i] = n;
+}
+
+// The taps of `outputs` pixels out of [x0, x1), for a component with a sample a pixel, `axes[0]`, and for one with half as
+// many, `axes[1]`, where `halved` (its samples) is not 0. `limit`: pixels of the whole scaled image along the axis.
+bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, int limit, int halved, Scratch& s,
+                Buffer* memory, Axis* axes, Error& e) {
+  const float pitch = (x1 - x0) / outputs;
+  const Kernel kernel(f, f.base ? f.base : outputs, x1 - x0, full);
+  int low = std::max(0, int(std::ceil(x0 - .5f))), high = std::min(limit - 1, int(std::floor(x1 - .5f)));
+  if (low > high) low = high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
+  const int most = int(std::min<float>(high - low + 1, 2 * kernel.radius + 2));
+  float* w = s.weights.reserve_as<float>(2 * most + 32);
+  if (!w) return e.set(ET_IO, "out of memory for %d filter taps", most);
+  float* folded = w + most + 16;
+  if (!reserve_axis(axes[0], outputs, most, limit, memory[0], e)) return false;
+  if (halved && !reserve_axis(axes[1], outputs, most / 2 + 4, halved, memory[1], e)) return false;
   for (int i = 0; i < outputs; i++) {
     const float centre = x0 + (i + .5f) * pitch;
-    const int a = std::min(high, std::max(low, int(std::ceil(centre - reach - .5f))));
-    const int b = std::max(a, std::min(high, int(std::floor(centre + reach - .5f))));
-    int n = std::min(b - a + 1, most);
+    const int a = std::min(high, std::max(low, int(std::ceil(centre - kernel.radius - .5f))));
+    const int b = std::max(a, std::min(high, int(std::floor(centre + kernel.radius - .5f))));
+    const int n = std::min(b - a + 1, most);
+    hot().look_up(kernel.table, kernel.columns, kernel.steps, a + .5f - centre, n, w);
     float sum = 0;
-    for (int t = 0; t < n; t++) sum += w[t] = kernel.at((a + t + .5f - centre) * unit);
+    for (int t = 0; t < n; t++) sum += w[t];
     if (sum < .01f) {  // no sample near enough; cannot happen with a filter at least one sample wide
       std::fill(w, w + n, 1.f);
       sum = float(n);
     }
-    int first = a;
-    const float* use = w;
-    if (samples != limit) n = fold(w, a, n, samples, folded, first), use = folded;
-    int16_t* out = axis.weights + size_t(i) * axis.room;
-    quantise(use, n, sum, out);
-    axis.low = std::min(axis.low, first), axis.high = std::max(axis.high, first + n);
-    if (n & 1) out[n++] = 0;  // the hot loops take taps in pairs; both sources have room for one more
-    axis.first[i] = first, axis.taps[i] = n;
+    put(axes[0], i, a, w, n, kOne / sum);
+    if (halved) {
+      int first = 0;
+      const int count = fold(w, a, n, halved, folded, first);
+      put(axes[1], i, first, folded, count, kOne / sum);
+    }
   }
   return true;
 }
@@ -133,21 +141,17 @@ bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scr
     return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty", t.box[0], t.box[1], t.box[2], t.box[3]);
   const int wide = up16(t.width);
   int16_t* pixels[3] = {nullptr, nullptr, nullptr};
-  Axis axes[4];
+  // taps along x and y: of luma, and of both chroma components where those are sub-sampled
+  Axis x[2], y[2];
+  const Plane& chroma = planes.plane[planes.count - 1];
+  const int half_x = chroma.width != planes.width ? chroma.width : 0, half_y = chroma.height != planes.height ? chroma.height : 0;
+  if (!build_axes(filter, t.box[0], t.box[2], t.full[0], t.width, planes.width, half_x, s, s.axes, x, e) ||
+      !build_axes(filter, t.box[1], t.box[3], t.full[1], t.height, planes.height, half_y, s, s.axes + 2, y, e))
+    return false;
   for (int c = 0; c < planes.count; c++) {
-    const Plane& p = planes.plane[c];
-    // the second chroma component shares the first one's taps, and luma's where it is not sub-sampled
-    const bool as_luma = c && p.width == planes.plane[0].width && p.height == planes.plane[0].height;
-    Axis* a = axes + (c == 0 || as_luma ? 0 : 2);
-    if (c == 0 || (c == 1 && !as_luma)) {
-      Buffer* memory = s.axes + (c == 0 ? 0 : 2);
-      if (!build_axis(filter, t.box[0], t.box[2], t.full[0], t.width, planes.width, p.width, memory[0], a[0], e) ||
-          !build_axis(filter, t.box[1], t.box[3], t.full[1], t.height, planes.height, p.height, memory[1], a[1], e))
-        return false;
-    }
     pixels[c] = s.pixels[c].reserve_as<int16_t>(size_t(wide) * t.height + 16);
     if (!pixels[c]) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, t.height);
-    if (!resample_plane(p, a[0], a[1], t, s, pixels[c], e)) return false;
+    if (!resample_plane(planes.plane[c], x[c && half_x], y[c && half_y], t, s, pixels[c], e)) return false;
   }
   const size_t area = size_t(t.width) * t.height;
   for (int y = 0; y < t.height; y++) {

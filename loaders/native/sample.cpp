@@ -136,9 +136,11 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
              header.mcus_y != int(sample.entry.rows))
       return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
     good = decode_own(header, source, region, sample.scale, s, planes, e);
+    stats.bytes_decoded += header.head + planes.coded;
   } else {
     if (bytes.partial) return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
     good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, planes, e);
+    stats.bytes_decoded += bytes.held;
   }
   stats.decode_ns += now_ns() - got;
   return good;
@@ -167,7 +169,6 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
   if (batch.lut && batch.element == 4) look_up(pixels, static_cast<const uint32_t*>(batch.lut), area, reinterpret_cast<uint32_t*>(out));
   if (batch.lut && batch.element == 2) look_up(pixels, static_cast<const uint16_t*>(batch.lut), area, reinterpret_cast<uint16_t*>(out));
-  for (int c = 0; c < planes.count; c++) stats.bytes_decoded += int64_t(planes.plane[c].columns) * planes.plane[c].rows;
   stats.resample_ns += now_ns() - start;
   return true;
 }

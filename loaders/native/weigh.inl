@@ -13,6 +13,14 @@ static inline int32_t pair_of(const int16_t* weights) {
 }
 #endif
 
+static void look_up(const float* __restrict table, int columns, float steps, float x, int n, float* __restrict out) {
+  for (int t = 0; t < n; t++) {
+    const float place = std::fabs(x + t) * steps;
+    const int i = std::min(int(place), columns - 2);
+    out[t] = table[i] + (table[i + 1] - table[i]) * (place - i);
+  }
+}
+
 // Both read up to 15 elements past n and write up to 15 past it.
 static void weigh_u8(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
 #if defined(ET_AVX2)
@@ -86,13 +94,49 @@ static void transpose(const int16_t* in, int in_stride, int columns, int rows, i
 }
 
 // JFIF's full-range BT.601: coefficients in Q14, samples in Q6, one rounding at the end.
+enum { kRed = 22970, kGreenB = -5638, kGreenR = -11700, kBlue = 29032, kMiddle = 128 * 64, kHalf = 1 << 19 };
+
+#if defined(ET_AVX2)
+struct Weights2 {
+  __m256i pair;
+  Weights2(int a, int b) : pair(_mm256_set1_epi32(int32_t(uint32_t(b) << 16 | uint16_t(a)))) {}
+};
+
+// 16 values of (a * first weight + b * second weight + bias) >> 20, as int16 in order.
+static inline __m256i blend(__m256i a, __m256i b, Weights2 w, __m256i add_lo, __m256i add_hi) {
+  const __m256i lo = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w.pair), add_lo);
+  const __m256i hi = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w.pair), add_hi);
+  return _mm256_packs_epi32(_mm256_srai_epi32(lo, 20), _mm256_srai_epi32(hi, 20));
+}
+
+static inline void store_u8(uint8_t* out, __m256i v) {
+  const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(v, v), 0xD8);
+  _mm_storeu_si128((__m128i*)out, _mm256_castsi256_si128(bytes));
+}
+#endif
+
 static void ycc_to_rgb(const int16_t* __restrict y, const int16_t* __restrict cb, const int16_t* __restrict cr, int n,
                        uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
-  for (int i = 0; i < n; i++) {
-    const int base = y[i] * 16384 + (1 << 19), u = cb[i] - 128 * 64, v = cr[i] - 128 * 64;
-    r[i] = clamp_u8((base + 22970 * v) >> 20);
-    g[i] = clamp_u8((base - 5638 * u - 11700 * v) >> 20);
-    b[i] = clamp_u8((base + 29032 * u) >> 20);
+  int i = 0;
+#if defined(ET_AVX2)
+  const Weights2 red(16384, kRed), green(16384, kGreenB), rest(kGreenR, 0), blue(16384, kBlue);
+  const __m256i red_add = _mm256_set1_epi32(kHalf - kMiddle * kRed), blue_add = _mm256_set1_epi32(kHalf - kMiddle * kBlue);
+  const __m256i green_add = _mm256_set1_epi32(kHalf - kMiddle * (kGreenB + kGreenR)), zero = _mm256_setzero_si256();
+  for (; i + 16 <= n; i += 16) {
+    const __m256i luma = _mm256_loadu_si256((const __m256i*)(y + i)), u = _mm256_loadu_si256((const __m256i*)(cb + i));
+    const __m256i v = _mm256_loadu_si256((const __m256i*)(cr + i));
+    store_u8(r + i, blend(luma, v, red, red_add, red_add));
+    store_u8(b + i, blend(luma, u, blue, blue_add, blue_add));
+    const __m256i lo = _mm256_madd_epi16(_mm256_unpacklo_epi16(v, zero), rest.pair);
+    const __m256i hi = _mm256_madd_epi16(_mm256_unpackhi_epi16(v, zero), rest.pair);
+    store_u8(g + i, blend(luma, u, green, _mm256_add_epi32(lo, green_add), _mm256_add_epi32(hi, green_add)));
+  }
+#endif
+  for (; i < n; i++) {
+    const int luma = y[i] * 16384 + kHalf, u = cb[i] - kMiddle, v = cr[i] - kMiddle;
+    r[i] = clamp_u8((luma + kRed * v) >> 20);
+    g[i] = clamp_u8((luma + kGreenB * u + kGreenR * v) >> 20);
+    b[i] = clamp_u8((luma + kBlue * u) >> 20);
   }
 }
 

@@ -19,27 +19,27 @@ from torch import Tensor
 
 
 class Op(IntEnum):
-    """The operations, in timm's order."""
+    """The operations; neighbours are done together (see `augment`)."""
 
     AUTO_CONTRAST = 0
     EQUALIZE = 1
     INVERT = 2
-    ROTATE = 3
-    POSTERIZE = 4
-    SOLARIZE = 5
-    SOLARIZE_ADD = 6
-    COLOR = 7
-    CONTRAST = 8
-    BRIGHTNESS = 9
-    SHARPNESS = 10
+    POSTERIZE = 3
+    SOLARIZE = 4
+    SOLARIZE_ADD = 5
+    CONTRAST = 6
+    BRIGHTNESS = 7
+    COLOR = 8
+    SHARPNESS = 9
+    ROTATE = 10
     SHEAR_X = 11
-    SHEAR_Y = 12
-    TRANSLATE_X = 13
+    TRANSLATE_X = 12
+    SHEAR_Y = 13
     TRANSLATE_Y = 14
 
 
-MOVES = (Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, Op.TRANSLATE_X, Op.TRANSLATE_Y)
-
+STARTS = (0, Op.COLOR, Op.SHARPNESS, Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, len(Op))
+CACHED = 1 << 17  # pixels done at a time on a CPU: larger temporaries fall out of its caches
 
 def augment(
     images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
@@ -58,31 +58,30 @@ def augment(
     Returns:
         A new uint8 [N, 3, B, B].
     """
-    result = images.clone()
-    groups: tuple[tuple[tuple[Op, ...], Callable[..., Tensor]], ...] = (
-        (tuple(TABLES), look_up),
-        ((Op.COLOR,), color),
-        ((Op.SHARPNESS,), sharpness),
-        (MOVES, partial(move, fill=fill)),
-    )
-    for kinds, apply in groups:
-        rows = np.flatnonzero(np.isin(op, kinds))
-        if len(rows):
-            where = _put(rows, images)
-            changed = apply(images.index_select(0, where), op[rows], argument[rows])
-            result.index_copy_(0, where, changed)
-    return result
+    slide_x, slide_y = partial(slide, fill=fill), partial(slide_vertically, fill=fill)
+    groups = (look_up, color, sharpness, partial(rotate, fill=fill), slide_x, slide_y)
+    # Sorted by operation, each group is one slice, and putting everything back is one more copy.
+    order = np.argsort(op, kind="stable")
+    op, argument = op[order], argument[order]
+    images = images.index_select(0, _put(order, images))
+    bounds = np.searchsorted(op, STARTS)
+    done = [images[: bounds[0]]]
+    step = max(1, CACHED // images[0, 0].numel()) if images.device.type == "cpu" else len(images)
+    for apply, start, stop in zip(groups, bounds, bounds[1:]):
+        for first in range(start, stop, step):
+            part = slice(first, min(first + step, stop))
+            done.append(apply(images[part], op[part], argument[part]))
+    return torch.cat(done).index_select(0, _put(np.argsort(order), images))
 
 
 def look_up(images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64]) -> Tensor:
     """Those operations that treat a pixel by its level alone: one table of levels per image and channel."""
-    tables = images.new_empty(len(images), 3, 256)
-    for kind in np.unique(op):
-        rows = np.flatnonzero(op == kind)
-        where = _put(rows, images)
-        table = TABLES[Op(kind)](images.index_select(0, where), _column(argument[rows], images))
-        tables.index_copy_(0, where, table.to(torch.uint8).expand(-1, 3, -1))
-    return tables.gather(2, images.flatten(2).long()).view_as(images)
+    tables = []
+    for kind in np.unique(op):  # in order, as `op` is
+        start, stop = np.searchsorted(op, (kind, kind + 1))
+        table = TABLES[Op(kind)](images[start:stop], _column(argument[start:stop], images))
+        tables.append(table.to(torch.uint8).expand(stop - start, 3, -1))
+    return torch.cat(tables).gather(2, images.flatten(2).long()).view_as(images)
 
 
 # Tables: from uint8 [n, 3, B, B] and float32 arguments [n, 1, 1] to integers from 0 to 255, [n, 1 or 3, 256].
@@ -93,7 +92,7 @@ def _auto_contrast(images: Tensor, _: Tensor) -> Tensor:
     levels = images.flatten(2)
     low, high = levels.amin(2, keepdim=True).double(), levels.amax(2, keepdim=True).double()
     ramp = _ramp(images).double()
-    scale = 255 / (high - low).clamp(min=1)
+    scale = torch.full_like(high, 255) / (high - low).clamp(min=1)  # `255 / x` would be 255 times 1 / x
     # In double precision, the two products apart: Pillow truncates just this.
     stretched = (ramp * scale + -low * scale).clamp(0, 255)
     return torch.where(high > low, stretched, ramp)
@@ -111,7 +110,7 @@ def _equalize(images: Tensor, _: Tensor) -> Tensor:
 
 
 def _invert(images: Tensor, _: Tensor) -> Tensor:
-    return (255 - _ramp(images)).expand(len(images), -1, -1)
+    return 255 - _ramp(images)
 
 
 def _posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -173,43 +172,67 @@ def sharpness(images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64
     return result
 
 
-def move(
+def rotate(
+    images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
+) -> Tensor:
+    """Rotations about the centre, bicubic; `fill` where a pixel's centre comes from outside."""
+    side = images.shape[-1]
+    angle = np.radians(argument)
+    cos, sin = _put(np.stack((np.cos(angle), np.sin(angle))).astype(np.float32), images)[..., None, None]
+    # From -1 to 1 between the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
+    across = (torch.arange(side, device=images.device) * 2 + 1) / side - 1
+    down = across[:, None]
+    grid = torch.stack((cos * across - sin * down, sin * across + cos * down), -1)
+    moved = F.grid_sample(images.float(), grid, "bicubic", "border", align_corners=False)
+    return _filled(moved, (grid.abs().amax(-1) < 1)[:, None], fill)
+
+
+def slide(
     images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
 ) -> Tensor:
-    """Rotations, shears and translations, bicubic; `fill` where a pixel's centre comes from outside."""
     side = images.shape[-1]
-    theta = _put(affine(op, argument).astype(np.float32), images)[..., None, None]
-    across = (torch.arange(side, device=images.device) * 2 + 1) / side - 1
-    # Not `affine_grid`: its matrix product may run at reduced precision, which is pixels here.
-    grid = theta[:, :, 0] * across + theta[:, :, 1] * across[:, None] + theta[:, :, 2]
-    moved = F.grid_sample(images.float(), grid.permute(0, 2, 3, 1), "bicubic", "border", align_corners=False)
-    inside = (grid.abs() < 1).all(1, keepdim=True)
-    colour = _put(np.array(fill, np.float32), images)[:, None, None]
+    shear = np.isin(op, (Op.SHEAR_X, Op.SHEAR_Y))
+    slope, offset = _put(np.stack((argument * shear, argument * ~shear * side)).astype(np.float32), images)[..., None]
+    place = torch.arange(-1, side + 2, device=images.device)
+    distance = slope * (place[1:-2] + 0.5) + offset
+    whole = distance.floor()
+    part = distance - whole
+    source = (place + whole.long()[..., None]).clamp_(0, side - 1)
+    taps = images.gather(3, source[:, None].expand(-1, 3, -1, -1)).float()
+    weights = (
+        -part * (1 - part) ** 2,
+        1 - part * part * (2 - part),
+        part * (1 + part - part * part),
+        -part * part * (1 - part),
+    )
+    moved = torch.zeros(images.shape, device=images.device)
+    for at, weight in enumerate(weights):
+        moved.addcmul_(weight[:, None, :, None], taps[..., at : at + side])
+    centre = place[1:-2] + 0.5 + distance[..., None]
+    return _filled(moved, ((centre >= 0) & (centre < side))[:, None], fill)
+
+
+def slide_vertically(
+    images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
+) -> Tensor:
+    """`slide` along columns."""
+    return slide(images.mT.contiguous(), op, argument, fill).mT
+
+
+def _filled(levels: Tensor, inside: Tensor, fill: tuple[int, int, int]) -> Tensor:
     # Pillow truncates; what is a whole level but for float32's rounding must stay that level.
-    return torch.where(inside, (moved + 1 / 64).clamp(0, 255), colour).to(torch.uint8)
-
-
-def affine(op: NDArray[np.int64], argument: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, 2, 3] maps from places (x, y, 1) in the result to places (x, y) in the source.
-
-    Both run from -1 to 1 between the image's outer edges, so that no number here depends on the bandwidth.
-    """
-    theta = np.tile(np.eye(2, 3), (len(op), 1, 1))
-    angle = np.radians(np.where(op == Op.ROTATE, argument, 0))
-    theta[:, 0, 0] = theta[:, 1, 1] = np.cos(angle)
-    theta[:, 0, 1], theta[:, 1, 0] = -np.sin(angle), np.sin(angle)
-    for kind, axis in ((Op.SHEAR_X, 0), (Op.SHEAR_Y, 1)):  # about the upper left corner, (-1, -1)
-        rows = op == kind
-        theta[rows, axis, 1 - axis] = theta[rows, axis, 2] = argument[rows]
-    for kind, axis in ((Op.TRANSLATE_X, 0), (Op.TRANSLATE_Y, 1)):
-        rows = op == kind
-        theta[rows, axis, 2] = 2 * argument[rows]  # the side is 2 long
-    return theta
+    colour = _put(np.array(fill, np.uint8), inside)[:, None, None]
+    return torch.where(inside, _truncate(levels.add_(1 / 64)), colour)
 
 
 def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
     """uint8 of `degenerate` (factor 0) to `images` (1) and beyond, in the order and precision of Pillow's blend."""
-    return (degenerate + factor * (images - degenerate)).clamp(0, 255).to(torch.uint8)
+    return _truncate(degenerate + factor * (images - degenerate))
+
+
+def _truncate(levels: Tensor) -> Tensor:
+    """uint8 of float `levels`, which are overwritten. By way of int16: torch's direct conversion is 4x slower."""
+    return levels.clamp_(0, 255).short().to(torch.uint8)
 
 
 def _grey(images: Tensor) -> Tensor:

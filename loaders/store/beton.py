@@ -63,7 +63,7 @@ def read_head(fd: int, path: str) -> Head:
     size = os.fstat(fd).st_size
     start = os.pread(fd, layout.HEADER.itemsize, 0)
     header = np.frombuffer(start.ljust(layout.HEADER.itemsize, b"\0"), layout.HEADER)[0]
-    if header["version"] != layout.VERSION or not 1 <= header["fields"] <= 256:
+    if size < layout.HEADER.itemsize or header["version"] != layout.VERSION or not 1 <= header["fields"] <= 256:
         raise BadDataset(f"{path}: no beton of version {layout.VERSION}; `python -m tools convert` makes one")
     count, samples, table = int(header["fields"]), int(header["samples"]), int(header["table"])
     if table == 0:
@@ -100,8 +100,11 @@ class Pages:
     def __init__(self, samples: int, page_size: int, position: int | None = None) -> None:
         head = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize + samples * ROW.itemsize
         self.page_size = page_size
-        self.first = layout.round_up(head, page_size)
-        """File offset of the first page, after the head and the metadata of `samples` samples."""
+        self.first = layout.round_up(head, 4096)
+        """File offset of the first record, after the head and the metadata of `samples` samples.
+
+        FFCV's own writer begins a page there; its readers ask only that no record straddles one.
+        """
         self.position = self.first if position is None else position
 
     def place(self, size: int) -> int:

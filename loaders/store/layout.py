@@ -2,8 +2,8 @@
 
 FFCV's part was written down from the files that FFCV 1.0.2 writes (all numbers little-endian):
 
-    0          HEADER, then one FIELD per field, then one metadata row per sample, zeros up to a page
-    ...        pages: level 0, every record a JPEG; no record straddles a page
+    0          HEADER, then one FIELD per field, then one metadata row per sample
+    ...        pages: level 0, every record a JPEG; no record straddles a multiple of the page size
     table      ALLOCATION rows up to the end of the file, in any order
 
 A ladder has the fields `image` (type 2) and `label` (type 1). Between its last page and the allocation table,

@@ -14,7 +14,6 @@ from loaders import native
 from loaders.errors import BadDataset
 from loaders.store import layout
 
-UNSUPPORTED = 2  # JpegError.status of files that are sound but nothing the kernel decodes
 FULL_QUALITY = 95
 """JPEG quality of level 0 where the source is no JPEG that can be carried over losslessly."""
 
@@ -135,7 +134,7 @@ def records_of(data: bytes, ratios: tuple[float, ...], quality: int) -> tuple[li
     try:
         return native.transcode(data, ratios, quality), ""
     except native.JpegError as error:
-        if error.status != UNSUPPORTED:
+        if error.status != native.UNSUPPORTED:
             raise Refused(str(error)) from None
     pixels, kind = pillow_rgb(data)
     try:

@@ -13,7 +13,7 @@ class Fake:
     """Delivers `rate` images a second, and goes on writing to its diary when nobody asks it to."""
 
     def __init__(self, job: Job) -> None:
-        self.output, self.delivered, self.facts = "uint8 1x16x16x3", 0, {"stored_bytes": 100.0}
+        self.output, self.delivered = "uint8 1x16x16x3", 0
         self._rate, self._diary = float(job.options["rate"]), Path(job.work, f"{job.name}.diary")
         threading.Thread(target=self._restless, daemon=True).start()
 
@@ -24,6 +24,9 @@ class Fake:
         images = int(self._rate * 100)
         self.delivered += images
         return images, 100.0
+
+    def facts(self) -> dict[str, float]:
+        return {"stored_bytes": 100.0}
 
     def _restless(self) -> None:
         while True:

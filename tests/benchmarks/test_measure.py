@@ -50,7 +50,7 @@ def test_a_child_reports_what_it_is(tmp_path: Path) -> None:
     child = start(tmp_path, "a")
     child.close()
     assert child.ready["output"] == "uint8 1x16x16x3"
-    assert child.ready["facts"] == {"stored_bytes": 100.0}
+    assert child.ready["facts"]["stored_bytes"] == 100.0
     assert "libraries print" in (tmp_path / "a.log").read_text()
     with pytest.raises(ProcessLookupError):
         os.killpg(child._process.pid, 0)

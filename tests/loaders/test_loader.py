@@ -170,7 +170,7 @@ def dirty(jpeg_folder: Path, tmp_path: Path) -> Path:
 def test_bad_samples_raise_by_name(dirty: Path) -> None:
     with make(dirty, train=False, batch_size=1) as loader, pytest.raises(BadSample) as caught:
         list(loader)
-    assert caught.value.index == 0 and "class000" in str(caught.value) and "cut short" in str(caught.value)
+    assert caught.value.index == 0 and "class000" in str(caught.value) and "end too early" in str(caught.value)
 
 
 def test_bad_samples_are_replaced_alike_everywhere(dirty: Path) -> None:
@@ -261,14 +261,14 @@ def test_ctrl_c_ends_a_wait(beton: Path) -> None:
         "except KeyboardInterrupt:\n"
         "    print('interrupted', flush=True)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
-    assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    child.send_signal(signal.SIGINT)
-    watchdog = threading.Timer(20, child.kill)
-    watchdog.start()
-    assert child.stdout.read() == "interrupted\n" and child.wait() == 0
-    watchdog.cancel()
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        watchdog = threading.Timer(20, child.kill)
+        watchdog.start()
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.read() == "interrupted\n" and child.wait() == 0
+        watchdog.cancel()
 
 
 def test_memory_stays_flat(beton: Path) -> None:

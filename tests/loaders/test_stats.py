@@ -16,7 +16,7 @@ def test_the_busiest_station_limits_who_waits() -> None:
     stats = summarise(SUMS, [], waited=3.0, iterated=4.0)
     assert stats["limited_by"] == "decode" and stats["stall"] == 0.75
     assert (stats["read_s"], stats["decode_s"], stats["resample_s"]) == (1, 5, 2)
-    assert (stats["samples"], stats["bytes_read"]) == (3, 7)
+    assert (stats["samples"], stats["bytes_read"], stats["bytes_decoded"]) == (3, 7, 9)
 
 
 def test_who_does_not_wait_is_the_limit() -> None:

@@ -18,38 +18,39 @@ SIDE = 384
 
 # In a process of its own: numba compiles for seconds and warns. Interpreted, the same FFCV code runs at once.
 READER = """
-import json, sys
+import sys
 import numpy as np
 from ffcv.pipeline.compiler import Compiler
-Compiler.set_enabled(sys.argv[2] == "compiled")
+Compiler.set_enabled(sys.argv[1] == "compiled")
 from ffcv.fields.basics import IntDecoder
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder
 from ffcv.loader import Loader, OrderOption
 
-side = int(sys.argv[3])
-decoders = {
-    "random": lambda: RandomResizedCropRGBImageDecoder((side, side)),
-    "centre": lambda: CenterCropRGBImageDecoder((side, side), ratio=1),
-}
-found = {}
-for cached in (True, False):
-    for name, decoder in decoders.items():
-        loader = Loader(sys.argv[1], batch_size=7, num_workers=2, os_cache=cached, order=OrderOption.SEQUENTIAL,
-                        pipelines={"image": [decoder()], "label": [IntDecoder()]}, drop_last=False)
-        batches = [(images.copy(), labels.copy()) for images, labels in loader]
-        found[f"{name} {cached}"] = np.concatenate([images for images, _ in batches])
-        found[f"labels {name} {cached}"] = np.concatenate([labels for _, labels in batches]).ravel()
-np.savez(sys.argv[4], **found)
+for beton, side in zip(sys.argv[2::2], map(int, sys.argv[3::2])):
+    found = {}
+    for cached in (True, False):
+        for name in ("random", "centre"):
+            size = (side, side)
+            decoder = RandomResizedCropRGBImageDecoder(size) if name == "random" else CenterCropRGBImageDecoder(size, 1)
+            loader = Loader(beton, batch_size=7, num_workers=2, os_cache=cached, order=OrderOption.SEQUENTIAL,
+                            pipelines={"image": [decoder], "label": [IntDecoder()]}, drop_last=False)
+            batches = [(images.copy(), labels.copy()) for images, labels in loader]
+            found[f"{name} {cached}"] = np.concatenate([images for images, _ in batches])
+            found[f"labels {name} {cached}"] = np.concatenate([labels for _, labels in batches]).ravel()
+    np.savez(beton + ".npz", **found)
 """
 
 
-def read_by_ffcv(beton: Path, out: Path, side: int, how: str = "interpreted") -> dict[str, np.ndarray]:
-    """What each decoder and memory manager yields, and the labels it came with."""
-    command = [sys.executable, "-c", READER, beton, how, str(side), out]
+def read_by_ffcv(how: str, sides: dict[Path, int]) -> list[dict[str, np.ndarray]]:
+    """What each decoder and memory manager yields of some betons, and the labels it came with."""
+    command = [sys.executable, "-c", READER, how, *(str(word) for pair in sides.items() for word in pair)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    with np.load(out) as found:
-        return dict(found)
+    found = []
+    for beton in sides:
+        with np.load(f"{beton}.npz") as arrays:
+            found.append(dict(arrays))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -87,25 +88,22 @@ def check(found: dict[str, np.ndarray], expected: np.ndarray, labels: np.ndarray
         assert np.corrcoef(means[0].ravel(), means[1].ravel())[0, 1] > 0.95
 
 
-def test_ffcv_reads_the_full_size(squares: Path, tmp_path: Path) -> None:
+def test_ffcv_reads_every_level(squares: Path, tmp_path: Path) -> None:
     with open_store(squares) as store:
         labels = store.labels(range(30))
         pages = store.entries(range(30))["offset"][:, 0] >> 21
     assert len(np.unique(pages)) > 1
-    check(read_by_ffcv(squares, tmp_path / "found.npz", SIDE), truth(squares), labels)
-
-
-@pytest.mark.parametrize("level", [1, 2])
-def test_ffcv_reads_an_extracted_level(squares: Path, tmp_path: Path, level: int) -> None:
-    extract(squares, tmp_path / "level.beton", level)
-    with open_store(squares) as store:
-        labels = store.labels(range(30))
-    found = read_by_ffcv(tmp_path / "level.beton", tmp_path / "found.npz", SIDE >> level)
-    check(found, truth(squares, level), labels)
+    betons = [squares, tmp_path / "half.beton", tmp_path / "quarter.beton"]
+    for level in (1, 2):
+        extract(squares, betons[level], level)
+    found = read_by_ffcv("interpreted", {beton: SIDE >> level for level, beton in enumerate(betons)})
+    for level in range(3):
+        check(found[level], truth(squares, level), labels)
 
 
 @pytest.mark.slow
-def test_ffcv_reads_it_compiled(squares: Path, tmp_path: Path) -> None:
+def test_ffcv_reads_it_compiled(squares: Path) -> None:
     with open_store(squares) as store:
         labels = store.labels(range(30))
-    check(read_by_ffcv(squares, tmp_path / "found.npz", SIDE, "compiled"), truth(squares), labels)
+    (found,) = read_by_ffcv("compiled", {squares: SIDE})
+    check(found, truth(squares), labels)

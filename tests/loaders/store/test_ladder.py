@@ -44,7 +44,7 @@ def test_every_level_is_where_its_entry_says(ladder: Path, jpeg_folder: Path) ->
                 assert store.read(int(index), level) == jpeg
                 with Image.open(io.BytesIO(jpeg)) as image:
                     assert image.size == (entry["width"], entry["height"])
-                    assert abs(image.width - size[0] * store.ratios[level]) < 1
+                    assert abs(image.width - size[0] * store.ratios[level]) <= 8  # MCU rows are made to divide well
                     if level == 0:
                         np.testing.assert_array_equal(np.asarray(image), pixels)
                 table = np.frombuffer(data[at - 4 * rows : at], "<u4")

@@ -1,7 +1,8 @@
 """Loader: the door. Iterating it plans batches ahead, has them executed, and hands them over in order.
 
-There is no Python thread here: `next` tops up the batches under way, which the kernel's threads work on, and waits for the
-oldest. So Ctrl-C, an early `break`, an exception in the user's loop and garbage collection need no special care.
+There is no Python thread here: `next` tops up the batches under way, which the kernel's threads work on, and waits
+for the oldest. So Ctrl-C, an early `break`, an exception in the user's loop and garbage collection need no special
+care.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Loader:
     """Batches of images at any bandwidth, from a ladder, a beton that FFCV wrote, or an image folder.
 
-    `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch is the
-    caller's to keep. The next epoch follows by itself, or `set_epoch` names it.
+    `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch
+    is the caller's to keep. The next epoch follows by itself, or `set_epoch` names it.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Loader:
     def set_stage(
         self,
         bandwidth: int | None = None,
-        magnitude: float | None | EllipsisType = ...,
+        magnitude: float | EllipsisType | None = ...,
         batch_size: int | None = None,
     ) -> None:
         """Changes what is given, from the next iteration on. Nothing is rebuilt.

@@ -1,7 +1,7 @@
 """Memory for batches: reused, but never while anybody still holds the batch that lies in it.
 
-A batch belongs to the user, who may keep it for ever. Fresh memory for each would be page-faulted in anew every time, so a
-buffer comes back once the last array or tensor that views it is gone, and only then.
+A batch belongs to the user, who may keep it for ever. Fresh memory for each would be page-faulted in anew every time,
+so a buffer comes back once the last array or tensor that views it is gone, and only then.
 """
 
 from __future__ import annotations

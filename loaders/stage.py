@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 SMALLEST, LARGEST = 16, 1024
 """Bandwidths that a loader can make, pixels."""
@@ -25,20 +26,30 @@ class Stage:
     """Samples a batch on each rank."""
 
     def __post_init__(self) -> None:
-        b = self.bandwidth
-        if not isinstance(b, Integral) or isinstance(b, bool) or b % 2 or not SMALLEST <= b <= LARGEST:
-            raise ValueError(f"`bandwidth` must be an even number from {SMALLEST} to {LARGEST}, got {b!r}{_nearest(b)}")
-        m = self.magnitude
-        if m is not None and (not isinstance(m, Real) or isinstance(m, bool) or not 0 <= m <= 10):
-            raise ValueError(f"`magnitude` must be a number from 0 to 10, or None for no RandAugment, got {m!r}.")
-        n = self.batch_size
-        if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n < 2**20:
-            raise ValueError(f"`batch_size` must be a whole number from 1 to {2**20 - 1}, got {n!r}.")
+        if not (_whole(self.bandwidth) and self.bandwidth % 2 == 0 and SMALLEST <= self.bandwidth <= LARGEST):
+            remedy = _nearest(self.bandwidth)
+            raise ValueError(
+                f"`bandwidth` must be an even number from {SMALLEST} to {LARGEST}, got {self.bandwidth!r}{remedy}"
+            )
+        if not (self.magnitude is None or (_number(self.magnitude) and 0 <= self.magnitude <= 10)):
+            raise ValueError(
+                f"`magnitude` must be a number from 0 to 10, or None for no RandAugment, got {self.magnitude!r}."
+            )
+        if not (_whole(self.batch_size) and 1 <= self.batch_size < 2**20):
+            raise ValueError(f"`batch_size` must be a whole number from 1 to {2**20 - 1}, got {self.batch_size!r}.")
 
 
-def _nearest(b: object) -> str:
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _nearest(b: Any) -> str:
     """The remedy for a bandwidth that is not allowed."""
-    if not isinstance(b, Real) or isinstance(b, bool) or b != b:
+    if not _number(b) or b != b:
         return "."
     low = int(min(max(b // 2 * 2, SMALLEST), LARGEST))
     high = min(low + 2, LARGEST) if SMALLEST < b < LARGEST else low

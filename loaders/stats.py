@@ -19,8 +19,9 @@ def summarise(sums: dict[str, int], bad: list[BadSample], waited: float, iterate
         iterated: seconds between its calls for batches, waiting included.
 
     Returns:
-        `read_s`, `decode_s`, `resample_s`: seconds of thread time a station; `wait_s`; `stall`: share of the time that the
-        consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those, headers and what lies under the crops;
+        `read_s`, `decode_s`, `resample_s`: seconds of thread time a station; `wait_s`; `stall`: share of the time
+            that the consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of
+            those, headers and what lies under the crops;
         `bad`: one `BadSample` each;
         `limited_by`: "consumer" where less than 5 % is waited, else the station that takes most of the time.
     """

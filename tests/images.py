@@ -23,7 +23,7 @@ def picture(width: int, height: int, key: int = 1) -> NDArray[np.uint8]:
 
 def jpeg(pixels: NDArray[np.uint8], sampling: str, restart: int = 0, **options: object) -> bytes:
     """The picture as a JPEG; restart: MCUs between restart markers, 0: none."""
-    height, width = pixels.shape[:2]
+    _height, _width = pixels.shape[:2]
     if sampling == "4:4:0":
         return _turned(pixels, restart, **options)
     image = Image.fromarray(pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from fractions import Fraction
 
 from loaders.store import Summary, convert
@@ -39,7 +40,17 @@ def ratio(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    summary = convert(
+    try:
+        print(report(converted(args)))
+    except KeyboardInterrupt:
+        print(f"stopped; run the same again to go on with {args.out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def converted(args: argparse.Namespace) -> Summary:
+    """Converts as the arguments say."""
+    return convert(
         args.src,
         args.out,
         ratios=args.levels,
@@ -52,18 +63,16 @@ def run(args: argparse.Namespace) -> int:
         page_size=None if args.page_size is None else args.page_size << 20,
         progress=not args.quiet,
     )
-    print(report(summary))
-    return 0
 
 
 def report(summary: Summary) -> str:
-    """What was made; every file that was changed or refused, and why."""
+    """What was made; every file that was odd, changed or refused, and why."""
     size, source = summary.bytes / 1e6, summary.source_bytes / 1e6
     lines = [
         f"{summary.out}: {summary.images} images of {summary.classes} classes, {size:.1f} MB, "
         f"{summary.bytes / max(summary.source_bytes, 1):.2f} x their {source:.1f} MB of source files"
     ]
-    lines += [f"lossless, {note}: {count}" for note, count in sorted(summary.notes.items())]
+    lines += [f"accepted: {name}: {what}" for name, what in summary.notes]
     lines += [f"changed: {name}: {why}" for name, why in summary.changed]
     lines += [f"refused: {name}: {why}" for name, why in summary.refused]
     if summary.changed or summary.refused:

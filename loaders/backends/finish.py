@@ -28,8 +28,8 @@ class Finish:
     def lut(self, stage: Stage) -> NDArray[Any] | None:
         """[3, 256] that lets the kernel write finished values itself, or None where it must leave 8-bit pixels.
 
-        On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a quarter
-        of the bytes over the bus and does the arithmetic itself.
+        On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
+        quarter of the bytes over the bus and does the arithmetic itself.
         """
         leave = self.output == "uint8" or self.device.type == "cuda" or stage.magnitude is not None
         return None if leave else self._lut

@@ -97,9 +97,9 @@ class TorchBackend:
     def _to_device(
         self, job: Job, images: torch.Tensor, labels: torch.Tensor, stream: torch.cuda.Stream
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        # Note [side stream]: copy and finish run beside the training step. The user's stream waits for them, the CPU never
-        # does: the pinned buffer is held by `_flying` until its copy is over, and `record_stream` keeps the allocator from
-        # handing the tensors' memory out while the user's stream may still read it.
+        # Note [side stream]: copy and finish run beside the training step. The user's stream waits for them, the CPU
+        # never does: the pinned buffer is held by `_flying` until its copy is over, and `record_stream` keeps the
+        # allocator from handing the tensors' memory out while the user's stream may still read it.
         while self._flying and self._flying[0][0].query():
             self._flying.popleft()
         device = self._finish.device
@@ -143,7 +143,13 @@ class TorchBackend:
         job.indices[i] = index
 
     def _rescue(
-        self, stage: Stage, index: int, sample: NDArray[np.void], ticket: native.Ticket, i: int, pixels: NDArray[np.uint8]
+        self,
+        stage: Stage,
+        index: int,
+        sample: NDArray[np.void],
+        ticket: native.Ticket,
+        i: int,
+        pixels: NDArray[np.uint8],
     ) -> str | None:
         """None once `pixels` hold the sample, else why they do not."""
         if ticket.status[i] != native.UNSUPPORTED:

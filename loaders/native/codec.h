@@ -15,7 +15,7 @@ struct EtInfo {
 // One JPEG in the block that et_transcode returns. The byte offsets of its MCU rows, relative to SOI, stand right before it
 // as `rows` little-endian uint32: the layout that a store keeps on disk.
 struct EtRecord {
-  uint64_t offset, size;  // of the JPEG in the block; a multiple of 4
+  uint64_t offset, size;  // of the JPEG in the block
   uint32_t width, height;
   uint32_t head;          // bytes from SOI to the first entropy-coded byte
   uint32_t rows;          // MCU rows
@@ -25,8 +25,9 @@ void et_free(void* block);  // releases what the functions below allocated
 
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 
-// Record 0 carries every quantised coefficient over, as baseline with a restart marker every few MCUs; record i is `ratios[i]`
-// of the size, 4:4:4, at `quality`. `ratios[0]` must be 1. `filter` reduces; its unit is the output pixel (base = 0).
+// Record 0 carries every quantised coefficient over, as baseline with a restart marker every few MCUs; record i is
+// `ratios[i]` of the size, 4:4:4, at `quality`. `ratios[0]` must be 1. `filter` reduces; its unit is the output pixel
+// (base = 0).
 // note: ET_MESSAGE bytes, what was odd about a file that is accepted all the same, or "".
 int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, int32_t count, int32_t quality, int32_t segment,
                      const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message);

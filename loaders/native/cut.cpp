@@ -1,7 +1,7 @@
-// Note [cutting in JPEG space]: a restart segment can be decoded without its neighbours, so the segments under a box, behind a
-// frame header with the box's size and with their markers numbered anew, are a JPEG: any decoder reads it, at the cost of
-// the box. At a cut edge a decoder up-samples chroma as if the image ended there, which changes the outermost pixels; where
-// the box comes that near, the cut is one segment wider.
+// Note [cutting in JPEG space]: a restart segment can be decoded without its neighbours, so the segments under a box, behind
+// a frame header with the box's size and with their markers numbered anew, are a JPEG: any decoder reads it, at the cost
+// of the box. At a cut edge a decoder up-samples chroma as if the image ended there, which changes the outermost pixels;
+// where the box comes that near, the cut is one segment wider.
 #include <algorithm>
 #include <cstring>
 

@@ -40,7 +40,9 @@ def library() -> ctypes.CDLL:
     other = os.environ.get("ETL_KERNEL")
     built = [Path(other)] if other else sorted(Path(__file__).parent.glob("_kernel*.so"))
     if not built:
-        raise LoaderError("the C++ kernel is not built; run `pip install -e .` in the checkout (needs g++ and libjpeg-dev)")
+        raise LoaderError(
+            "the C++ kernel is not built; run `pip install -e .` in the checkout (needs g++ and libjpeg-dev)"
+        )
     kernel = ctypes.CDLL(str(built[-1]))
     for name, arguments in _ARGUMENTS.items():
         function = getattr(kernel, name)

@@ -1,7 +1,7 @@
 """The kernel's thread pool: batches in, pixels out, without the GIL.
 
-A `Ticket` owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left behind by
-a fork never blocks and never touches freed memory.
+A `Ticket` owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
+behind by a fork never blocks and never touches freed memory.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "
 
 
 def filter_struct(table: Filter, base: int | None = None) -> _Filter:
-    """The filter as the kernel reads it; `table` must outlive it. base: overrides the filter's; 0: the output's side."""
+    """The filter as the kernel reads it; `table` must outlive it. base: instead of the filter's; 0: output's side."""
     return _Filter(
         table.table.ctypes.data,
         table.radius.ctypes.data,
@@ -159,7 +159,9 @@ class Pool:
         n = len(samples)
         item = lut.dtype.itemsize if lut is not None else 1
         if not out.flags.c_contiguous or out.nbytes < n * 3 * side * side * item:
-            raise ValueError(f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes.")
+            raise ValueError(
+                f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes."
+            )
         status, messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
         batch = _Batch(
             samples.ctypes.data,
@@ -189,14 +191,18 @@ class Pool:
         if not self._close.alive:
             raise LoaderError("the loader's thread pool is closed; make a new Loader")
         if os.getpid() != self.pid:
-            raise LoaderError("the loader was made before a fork and its threads did not come along; make it in the child")
+            raise LoaderError(
+                "the loader was made before a fork and its threads did not come along; make it in the child"
+            )
 
     def close(self) -> None:
         """Cancels what is under way and joins the threads. Harmless when called again."""
         self._close()
 
 
-def peek_files(paths: NDArray[np.int64], pool: Pool) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int32]]:
+def peek_files(
+    paths: NDArray[np.int64], pool: Pool
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int32]]:
     """Widths, heights and statuses from the headers of files whose names stand NUL-terminated at these addresses."""
     pool.check()
     paths = np.ascontiguousarray(paths, np.int64)

@@ -1,5 +1,5 @@
-// See recode.h. Two passes over Huffman symbols: the first reads them and counts, the second writes them with tables made for
-// the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
+// See recode.h. Two passes over Huffman symbols: the first reads them and counts, the second writes them with tables made
+// for the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
 #include "recode.h"
 
 #include <algorithm>

@@ -34,7 +34,7 @@ struct BitReader {
   void skip(int n) { window <<= n, left -= n; }
   bool overrun() const { return left < made_up; }  // more bits were used than there are
 
-  // Ends a segment. Returns how many whole bytes were left unused, and goes to the next marker: `code` 0 where there is none.
+  // Ends a segment. Returns how many whole bytes were left unused, and goes to the next marker; `code` 0: there is none.
   int64_t finish(int& code) {
     int64_t unused = (left - made_up) >> 3;
     window = 0, left = made_up = 0, code = 0;
@@ -77,7 +77,7 @@ struct Decoder {
   const uint8_t* symbols;
 
   static uint32_t entry(int symbol, int length) {
-    const uint32_t advance = symbol & 15 || symbol == 0xF0 ? (symbol >> 4) + 1 : +kEnd;
+    const uint32_t advance = (symbol & 15) || symbol == 0xF0 ? (symbol >> 4) + 1 : +kEnd;
     if (advance == kEnd) symbol = 0;  // whatever ends a block is written as EOB
     return advance << 24 | symbol << 16 | length << 8 | (length + (symbol & 15));
   }

@@ -34,15 +34,14 @@ class Transcoder {
       return e_.set(ET_UNSUPPORTED, "%d x %d pixels are too many", header_.width, header_.height);
     jpeg_ = jpeg, size_ = size;
     int extraneous = 0, more = 0;
-    const bool sequential = header_.own;
-    if (!sequential) {
+    if (!header_.own) {
       if (!to_baseline(jpeg, size, baseline_, extraneous, e_)) return false;
       jpeg_ = baseline_.data(), size_ = baseline_.size;
       if (!parse_header(jpeg_, size_, header_, e_)) return false;
     }
     if (!append(jpeg_, size_, header_, record, more)) return false;
     if (more < 0) std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");
-    else if (more += extraneous) std::snprintf(note, ET_MESSAGE, "%d bytes without meaning before the end were left out", more);
+    else if (more += extraneous) std::snprintf(note, ET_MESSAGE, "%d bytes without meaning left out", more);
     return true;
   }
 

@@ -24,6 +24,7 @@ from loaders.store.source import FULL_QUALITY, Converted, Job
 from loaders.store.workers import results
 
 FORMAT = "efficienttrain ladder 1"
+REMARKS = ("changed", "refused", "notes")
 
 
 class Summary(NamedTuple):
@@ -37,7 +38,7 @@ class Summary(NamedTuple):
         bytes: bytes of the beton.
         changed: (name, why) of each file whose pixels level 0 does not hold exactly.
         refused: (name, why) of each file left out.
-        notes: remarks about lossless changes, with how many files each applies to.
+        notes: (name, what) of each file that is odd but lost nothing, e.g. stray bytes before its end.
     """
 
     out: str
@@ -47,7 +48,7 @@ class Summary(NamedTuple):
     bytes: int
     changed: list[tuple[str, str]]
     refused: list[tuple[str, str]]
-    notes: dict[str, int]
+    notes: list[tuple[str, str]]
 
 
 def convert(
@@ -204,20 +205,19 @@ def _store(journal: Journal, pages: Pages, job: Job, result: Converted, labels: 
     rows["name_size"] = [len(name) for name in names]
     rows["name"] = journal.sizes[-2] + np.cumsum(rows["name_size"]) - rows["name_size"]
     rows["level"] = levels
-    report = {
+    report: dict[str, Any] = {
         "images": len(names),
         "bytes": sum(job.sizes[position] for position in result.kept),
-        "changed": [(job.names[position], why) for position, why in result.changed],
-        "refused": [(job.names[position], why) for position, why in result.refused],
-        "notes": result.notes,
     }
+    for kind in REMARKS:
+        report[kind] = [(job.names[position], why) for position, why in getattr(result, kind)]
     line = json.dumps(report, sort_keys=True).encode("ascii") + b"\n"
     journal.append([bytes(level0), *result.blobs[1:], rows.tobytes(), b"".join(names), line])
 
 
 def _summary(journal: Journal, target: Path, classes: int) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too."""
-    summary = Summary(os.fspath(target), 0, classes, 0, 0, [], [], {})
+    summary = Summary(os.fspath(target), 0, classes, 0, 0, [], [], [])
     images, source_bytes = 0, 0
     report = journal.files[-1]
     report.seek(0)
@@ -225,8 +225,6 @@ def _summary(journal: Journal, target: Path, classes: int) -> Summary:
         job = json.loads(line)
         images += job["images"]
         source_bytes += job["bytes"]
-        summary.changed.extend((name, why) for name, why in job["changed"])
-        summary.refused.extend((name, why) for name, why in job["refused"])
-        for note, count in job["notes"].items():
-            summary.notes[note] = summary.notes.get(note, 0) + count
+        for kind in REMARKS:
+            getattr(summary, kind).extend((name, why) for name, why in job[kind])
     return summary._replace(images=images, source_bytes=source_bytes)

@@ -16,7 +16,7 @@ from loaders.store.scan import scan
 class Folder(Store):
     """An ImageFolder tree, listed. Sizes of images are read from their headers when first asked for, and kept.
 
-    Memory: the paths, and 22 bytes a sample. A file whose size cannot be told counts as 1x1: whoever decodes it
+    Memory: the paths, and 16 bytes a sample. A file whose size cannot be told counts as 1x1: whoever decodes it
     finds out what is wrong with it.
     """
 

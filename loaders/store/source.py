@@ -49,7 +49,7 @@ class Converted(NamedTuple):
         blobs: for each level its records, one after the other.
         changed: (position, why) where level 0 does not hold the source's own pixels.
         refused: (position, why) where there are no records.
-        notes: remarks about lossless changes, with how often each applies.
+        notes: (position, what) where something odd was accepted without losing a pixel.
     """
 
     kept: list[int]
@@ -57,7 +57,7 @@ class Converted(NamedTuple):
     blobs: list[bytes]
     changed: list[tuple[int, str]]
     refused: list[tuple[int, str]]
-    notes: dict[str, int]
+    notes: list[tuple[int, str]]
 
 
 class Refused(Exception):
@@ -73,7 +73,7 @@ def convert_job(job: Job) -> Converted:
     parts: list[list[bytes]] = [[] for _ in job.ratios]
     ends = [0] * len(job.ratios)
     levels = np.zeros((len(job.names), len(job.ratios)), layout.LEVEL)
-    done = Converted([], levels, [], [], [], {})
+    done = Converted([], levels, [], [], [], [])
     for position, (name, size) in enumerate(zip(job.names, job.sizes, strict=True)):
         try:
             data = read_file(os.path.join(job.root, name), size)
@@ -87,7 +87,7 @@ def convert_job(job: Job) -> Converted:
         if why:
             done.changed.append((position, why))
         elif records[0].note:
-            done.notes[records[0].note] = done.notes.get(records[0].note, 0) + 1
+            done.notes.append((position, records[0].note))
         for level, record in enumerate(records):
             table = np.asarray(record.rows, "<u4").tobytes()
             levels[len(done.kept), level] = (

@@ -66,10 +66,10 @@ def test_a_bad_file_stops_it_or_is_named(tmp_path: Path, jpeg_folder: Path, caps
 
 def test_every_changed_and_refused_file_is_listed() -> None:
     changed, refused = [(f"{k}.png", "PNG") for k in range(300)], [("x.jpg", "cut short")]
-    text = report(Summary("o.beton", 500, 2, 1000, 1400, changed, refused, {"progressive made baseline": 7}))
+    text = report(Summary("o.beton", 500, 2, 1000, 1400, changed, refused, [("y.jpg", "odd")]))
     assert text.splitlines()[0] == "o.beton: 500 images of 2 classes, 0.0 MB, 1.40 x their 0.0 MB of source files"
     assert text.count("\nchanged: ") == 300 and "\nrefused: x.jpg: cut short\n" in text
-    assert "progressive made baseline: 7" in text and text.endswith("300 changed, 1 refused")
+    assert "\naccepted: y.jpg: odd\n" in text and text.endswith("300 changed, 1 refused")
 
 
 @pytest.mark.parametrize(("text", "value"), [("1/2", 0.5), ("0.25", 0.25), ("1", 1.0)])

@@ -28,7 +28,7 @@ def make(kind: str, width: int, height: int, key: int = 1) -> bytes:
 
 
 def frame(data: bytes) -> int:
-    """Where the frame header stands: height at +5, width at +7, number of components at +9, then three bytes for each."""
+    """Where the frame header stands: height at +5, width at +7, number of components at +9, three bytes for each."""
     return max(data.find(b"\xff\xc0\x00"), data.find(b"\xff\xc2\x00"))
 
 
@@ -50,7 +50,7 @@ def _declared(
 
 
 def scans(grey: bytes, count: int) -> bytes:
-    """A baseline JPEG of three components, each with the content of `grey` and in a scan of its own; more scans repeat."""
+    """A baseline JPEG of three components, each with the content of `grey`, in a scan of its own; more scans repeat."""
     at, sos = frame(grey), grey.index(b"\xff\xda")
     components = b"".join(bytes([c, 0x11, 0]) for c in (1, 2, 3))
     header = b"\xff\xc0\x00\x11" + grey[at + 4 : at + 9] + b"\x03" + components

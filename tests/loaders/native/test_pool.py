@@ -19,7 +19,7 @@ from tests.images import jpeg, picture
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> tuple[NDArray[np.void], list[bytes], list[Path]]:
-    """Six images of several kinds as SAMPLE records that crop their middle, the names they point to, and their paths."""
+    """Six images of several kinds: SAMPLE records that crop their middle, the names these point to, the paths."""
     kinds = ["4:2:0", "4:4:4", "4:2:2", "4:4:0", "grey", "4:2:0"]
     samples, names, paths = np.zeros(6, native.SAMPLE), [], []
     for i, kind in enumerate(kinds):

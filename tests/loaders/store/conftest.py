@@ -33,7 +33,7 @@ def pixels() -> np.ndarray:
 def odd_files(pixels: np.ndarray) -> dict[str, bytes]:
     """Files as they lie in real data sets, by what is odd about them; all called .JPEG there.
 
-    Decodable: grey, progressive, CMYK, PNG (RGB, RGBA, palette, 16 bit), EXIF-rotated, 1x1.
+    Decodable: grey, progressive, CMYK, PNG (RGB, RGBA, palette, 16 bit), EXIF-rotated, 1x1, stray bytes at the end.
     Not: empty, text, a JPEG without its second half, a JPEG cut in its header, a PNG without its second half.
     """
     image = Image.fromarray(pixels)
@@ -51,15 +51,13 @@ def odd_files(pixels: np.ndarray) -> dict[str, bytes]:
         "deep": saved(deep, "PNG"),
         "exif": saved(image, "JPEG", exif=exif),
         "tiny": saved(image.crop((0, 0, 1, 1)), "JPEG"),
+        "stray": plain[:-2] + bytes(40) + plain[-2:],
         "empty": b"",
         "text": b"no image at all\n" * 9,
         "half": plain[: len(plain) // 2],
         "header": plain[:100],
         "half_png": png[: len(png) // 2],
     }
-
-
-DAMAGED = ("empty", "half", "half_png", "header", "text")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from loaders.store import layout
 from loaders.store.source import Job, Refused, convert_job, pillow_rgb, records_of
 
 DAMAGED = ("empty", "half", "half_png", "header", "text")
-LOSSLESS = ("grey", "progressive", "exif", "tiny")
+LOSSLESS = ("grey", "progressive", "exif", "tiny", "stray")
 
 
 def decoded(data: bytes) -> np.ndarray:

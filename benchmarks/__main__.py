@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 EXAMPLES = """examples:
-  python -m benchmarks throughput --data photos/train --bandwidths 96 160 224 --peers torchvision ffcv dali
-  --json R.json python -m benchmarks throughput --data train.beton --folder photos/train --threads 2 --png
-  R.png python -m benchmarks fidelity --data photos/val --bandwidths 96 160 192 224 --json F.json python -m
-  benchmarks convert --data photos/train --threads 2
+  python -m benchmarks throughput --data photos/train --peers torchvision ffcv dali --json R.json --png R.png
+  python -m benchmarks throughput --data train.beton --folder photos/train --bandwidths 96 160 224 --threads 2
+  python -m benchmarks fidelity --data photos/val --bandwidths 96 160 192 224 --json F.json
+  python -m benchmarks convert --data photos/train --threads 2
 How to read the results, and the rules: benchmarks/README.md."""
 
 

@@ -24,6 +24,9 @@ FAIRNESS = (
 )
 
 
+CONTESTANTS = {"ours": "benchmarks.convert:ours", "ffcv": "benchmarks.convert:ffcv"}
+
+
 class Conversion:
     """A writer as a contestant: a round writes all images once, however long that takes."""
 
@@ -72,10 +75,10 @@ def run(
         records = gather(data, place, repeat_to, limit)
         warm(records)
         children = []
-        for name in ("ours", "ffcv"):
+        for name, target in CONTESTANTS.items():
             job = Job(name, 0, threads, 0, str(records.folder), "", str(records.work))
             try:
-                children.append(Child(f"benchmarks.convert:{name}", job, log=records.work / f"{name}-convert.log"))
+                children.append(Child(target, job, log=records.work / f"{name}-convert.log"))
             except Missing as error:
                 notes.append(f"Skipped: {name} is not available here ({error}).")
                 continue

@@ -1,8 +1,7 @@
 """What pixels ought to be: the exact low-frequency path and the official approximation of it, in Pillow and NumPy.
 
-Exact: decode the whole image, crop, bicubic to 224 (Pillow), keep the BxB lowest frequencies (the ICCV 2023
-    code: 2-D DFT,
-centre BxB, inverse, real part). Official: the same 224 image, Lanczos to B (the TPAMI 2024 code).
+Exact: decode the whole image, crop, bicubic to 224 (Pillow), keep the BxB lowest frequencies (the ICCV 2023 code: 2-D
+DFT, centre BxB, inverse, real part). Official: the same 224 image, Lanczos to B (the TPAMI 2024 code).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,12 @@ from loaders.stats import summarise
 from loaders.store import open_store
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
+PLANNED = 1024
+"""Samples planned together, unless a batch has more: NumPy's cost per call is then a quarter of that for 64."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -170,20 +175,16 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rank, world_size = _ranks()
         stage, epoch, n = self._stage, self._epoch, len(self._store)
-        ahead = self._position = self._resume
+        self._position = self._resume
         self._resume = 0
         order = epoch_order(n, self._seed, epoch, self._order)
-        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, ahead, rank)
+        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, self._position, rank)
         jobs: deque[Any] = deque()
-        planned = 0
+        coming = self._submit(stage, epoch, order, self._position, steps)
         try:
             for _ in range(steps):
                 started = time.perf_counter()
-                while planned < steps and len(jobs) <= self._prefetch:
-                    indices = order[batch_slice(ahead, n, stage.batch_size, rank, world_size)]
-                    jobs.append(self._backend.submit(stage, epoch, indices))
-                    ahead = next_position(ahead, n, stage.batch_size, world_size)
-                    planned += 1
+                jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
                 batch = self._backend.collect(jobs.popleft())
                 self._position = next_position(self._position, n, stage.batch_size, world_size)
                 delivered = time.perf_counter()
@@ -194,6 +195,19 @@ class Loader:
         finally:
             for job in jobs:
                 job.ticket.close()
+
+    def _submit(
+        self, stage: Stage, epoch: int, order: NDArray[np.int64], position: int, steps: int
+    ) -> Iterator[Any]:
+        """Starts one batch after the other, planning a few together."""
+        rank, world_size = _ranks()
+        at_once = max(1, PLANNED // stage.batch_size)
+        for first in range(0, steps, at_once):
+            batches = []
+            for _ in range(min(at_once, steps - first)):
+                batches.append(order[batch_slice(position, len(order), stage.batch_size, rank, world_size)])
+                position = next_position(position, len(order), stage.batch_size, world_size)
+            yield from self._backend.submit(stage, epoch, batches)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""

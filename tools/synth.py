@@ -2,9 +2,9 @@
 
 Every image has a background with a photograph's power spectrum (falling steeper than 1/f squared; colour weaker than
 luminance), plain grey shapes on it for edges and occlusion, and three to five objects of its class. Classes come in
-pairs: hue and outline tell the pair, which survives at low spatial frequencies; the fine pattern inside (stripes or
-checks, a period of some 17 pixels) tells the two apart, which takes resolution. Sizes, aspect ratios, JPEG quality
-and chroma sub-sampling vary as they do in the wild.
+pairs: hue and outline tell the pair, which survives at low spatial frequencies; whether the objects are finely striped
+tells the two apart, and takes resolution. Sizes, aspect ratios, JPEG quality and chroma sub-sampling vary as they do in
+the wild.
 
 An image is a pure function of (seed, split, class, number): the same bytes for any number of processes and of
 images, as long as NumPy, Pillow and the kind of CPU are the same.
@@ -71,13 +71,9 @@ def background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def paint(
-    canvas: np.ndarray, rng: np.random.Generator, colour: tuple[float, float, float], lobes: int, checks: bool | None
+    canvas: np.ndarray, rng: np.random.Generator, colour: tuple[float, float, float], lobes: int, striped: bool
 ) -> None:
-    """Paint one blob of the given colour and number of lobes somewhere onto `canvas` [3, height, width], in place.
-
-    Args:
-        checks: fine checks inside if true, fine stripes if false, plain if None.
-    """
+    """Paint one blob of this colour and number of lobes, plain or finely striped, onto `canvas` [3, height, width]."""
     _, height, width = canvas.shape
     radius = min(width, height) * rng.uniform(0.1, 0.2)
     middle_y, middle_x = rng.uniform(0.1, 0.9) * height, rng.uniform(0.1, 0.9) * width
@@ -89,13 +85,10 @@ def paint(
     angle = np.arctan2(y, x) * np.float32(lobes) + np.float32(rng.uniform(0, 2 * np.pi))
     inside = np.clip(radius * (1 + 0.28 * np.cos(angle)) - np.hypot(y, x) + 0.5, 0, 1)
 
-    turn, period = rng.uniform(0, np.pi), rng.uniform(14, 20)
-    across = (x * np.cos(turn) + y * np.sin(turn)) * (2 * np.pi / period)
-    along = (y * np.cos(turn) - x * np.sin(turn)) * (2 * np.pi / period)
-    shade = np.full_like(inside, 0.7)
-    if checks is not None:
-        wave = np.sin(across) * np.sin(along) if checks else np.sin(across)
-        shade += np.clip(3 * wave, -1, 1) * 0.3
+    turn, period, shade = rng.uniform(0, np.pi), rng.uniform(9, 13), np.full_like(inside, 0.75)
+    if striped:
+        wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * (2 * np.pi / period))
+        shade += np.clip(3 * wave, -1, 1) * 0.22
     patch = canvas[:, rows, columns]
     patch += inside * (np.array(colour, dtype=np.float32)[:, None, None] * shade - patch)
 
@@ -111,11 +104,11 @@ def picture(job: Job) -> tuple[np.ndarray, int, str]:
     canvas = background(rng, width, height)
     for _ in range(rng.integers(2, 5)):
         grey = float(rng.uniform(0.15, 0.95))
-        paint(canvas, rng, (grey, grey, grey), int(rng.integers(0, 6)), None)
+        paint(canvas, rng, (grey, grey, grey), int(rng.integers(0, 6)), striped=False)
     pair, pairs = job.label // 2, (job.classes + 1) // 2
     for _ in range(rng.integers(3, 6)):
-        colour = colorsys.hsv_to_rgb((pair + rng.uniform(-0.2, 0.2)) / pairs % 1, rng.uniform(0.55, 0.8), 0.95)
-        paint(canvas, rng, colour, 2 + pair % 4, job.label % 2 == 1)
+        colour = colorsys.hsv_to_rgb((pair + rng.uniform(-0.3, 0.3)) / pairs % 1, rng.uniform(0.55, 0.8), 0.95)
+        paint(canvas, rng, colour, 2 + pair % 4, striped=job.label % 2 == 1)
     pixels = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
     return pixels, int(rng.integers(88, 97)), str(rng.choice(SAMPLINGS))
 

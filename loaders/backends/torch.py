@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,7 @@ class Job:
     stage: Stage
     epoch: int
     indices: NDArray[np.int64]
+    labels: NDArray[np.int64]
     samples: NDArray[np.void]
     ticket: native.Ticket
 
@@ -64,12 +66,18 @@ class TorchBackend:
         self._flying: deque[tuple[torch.cuda.Event, Job]] = deque()
         self.bad: dict[int, BadSample] = {}
 
-    def submit(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> Job:
-        """Plans a batch and hands it to the pool."""
-        samples = self._plan(stage, epoch, indices)
+    def submit(self, stage: Stage, epoch: int, batches: list[NDArray[np.int64]]) -> Iterator[Job]:
+        """Plans some batches at once, which costs NumPy little more than one, and hands each to the pool when asked."""
+        indices = np.concatenate(batches)
+        samples, labels = self._plan(stage, epoch, indices), self._store.labels(indices)
         lut = self._finish.lut(stage)
-        out = self._slab.take(len(indices) * 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize))
-        return Job(stage, epoch, indices, samples, self._decode(stage, samples, out))
+        size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
+        first = 0
+        for batch in batches:
+            part = slice(first, first + len(batch))
+            first = part.stop
+            ticket = self._decode(stage, samples[part], self._slab.take(len(batch) * size))
+            yield Job(stage, epoch, indices[part], labels[part], samples[part], ticket)
 
     def collect(self, job: Job) -> tuple[torch.Tensor, torch.Tensor]:
         """Waits for a batch: images [n, 3, B, B], labels int64 [n], both on the device.
@@ -81,7 +89,7 @@ class TorchBackend:
         for i in np.flatnonzero(job.ticket.status):
             self._mend(job, int(i))
         images = self._finish.tensor(job.ticket.out, job.stage)
-        labels = torch.from_numpy(self._store.labels(job.indices))
+        labels = torch.from_numpy(job.labels.copy())  # a part of what several batches share, and the caller's to keep
         if self._stream is None:
             return self._finish(images, job.indices, job.stage, job.epoch), labels
         return self._to_device(job, images, labels, self._stream)
@@ -140,7 +148,7 @@ class TorchBackend:
             ticket = self._decode(job.stage, samples, pixels)
             ticket.wait()
             why = self._rescue(job.stage, index, samples[0], ticket, 0, pixels)
-        job.indices[i] = index
+        job.indices[i], job.labels[i] = index, self._store.labels([index])[0]
 
     def _rescue(
         self,

@@ -148,7 +148,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
   const int needed = (plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;  // behind the last MCU of the region
   const bool rows = h.restart && h.mcus_x % h.restart == 0;         // segments stand in columns below each other
   const int in_row = rows ? (plan.mcus.x1 - 1) / interval - plan.mcus.x0 / interval + 1 : 0;
-  uint8_t* bytes = s.segment.reserve(source.size + kPad);
+  uint8_t* bytes = s.segment.reserve(source.size + kPad + kGap * 2 * (in_row + 1));
   SegmentJob* above = s.jobs.reserve_as<SegmentJob>(in_row + 1);  // the row that waits for the one below it
   if (!bytes || !above) return e.set(ET_IO, "out of memory for a scan of %zu bytes", source.size);
   Walker walker(h, source);
@@ -166,7 +166,8 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
       // Only MCUs that the region needs; the rest of a segment of ours is decoded as well, since its end can be checked.
       if (job.last > needed && !rows) job.last = needed, job.whole = false;
       if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
-      free += job.size, out.coded += job.size;
+      std::memset(free + job.size, 0, kGap);
+      free += job.size + kGap, out.coded += job.size;
       if (wait) {
         above[segment - first] = job;
         continue;

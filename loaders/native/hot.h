@@ -22,8 +22,9 @@ struct HuffTable {
 };
 
 // Note [reading past the end]: the bit reader loads 8 bytes at a time and may run ahead of a damaged segment's end by one
-// block's worst case before it is stopped, so that many bytes behind a segment must be readable, whatever they hold.
-enum { kPad = 512 };
+// block's worst case before it is stopped, so that many bytes behind a segment must be readable. What is read there is never
+// used; kGap zero bytes see to it that a damaged segment fails alike whatever lies behind it.
+enum { kPad = 512, kGap = 8 };
 
 // Where the coefficient at a zigzag position goes, and its quantisation step. A damaged block may run past position 63 before
 // that is noticed: those positions share a spare slot.
@@ -41,7 +42,7 @@ struct BlockPlan {
 
 // One restart segment's work: MCUs [first, last) of the image, of which those inside the MCU box are kept.
 struct SegmentJob {
-  const uint8_t* bytes;  // unstuffed; kPad more are readable
+  const uint8_t* bytes;  // unstuffed; kPad more are readable, the first kGap of them 0
   size_t size;
   int first, last;
   bool whole;  // `last` is the segment's own end, so that no byte may be left over

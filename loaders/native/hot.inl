@@ -41,9 +41,10 @@ struct Stream {
   void next(const ScanPlan& plan) {
     if (++mx == plan.mcus_x) mx = 0, my++;
   }
+  int64_t spare(const SegmentJob& job) const { return int64_t(job.size) * 8 - ((bits.at - job.bytes) * 8 - bits.left); }
+  const char* failed(const SegmentJob& job) const { return spare(job) < 0 ? kShort : kNoCode; }
   const char* finish(const SegmentJob& job) const {
-    const int64_t spare = int64_t(job.size) * 8 - ((bits.at - job.bytes) * 8 - bits.left);
-    return spare < 0 ? kShort : job.whole && spare >= 8 ? kLong : nullptr;
+    return spare(job) < 0 ? kShort : job.whole && spare(job) >= 8 ? kLong : nullptr;
   }
 };
 
@@ -55,7 +56,7 @@ static const char* decode_segment(const ScanPlan& plan, const SegmentJob& job) {
       int& predictor = s.predictor[plan.block[b].component];
       if (!(keep ? decode_block<true>(s.bits, plan.block[b], predictor, s.block)
                  : decode_block<false>(s.bits, plan.block[b], predictor, s.block)))
-        return kNoCode;
+        return s.failed(job);
       if (s.bits.at > s.limit) return kShort;
       if (keep) place_block(plan, b, s.mx, s.my, s.block);
     }
@@ -72,7 +73,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob& one, 
       int &p = s.predictor[block.component], &q = t.predictor[block.component];
       if (!(keep ? decode_two<true>(s.bits, t.bits, block, p, q, s.block, t.block)
                  : decode_two<false>(s.bits, t.bits, block, p, q, s.block, t.block)))
-        return kNoCode;
+        return s.failed(one) == kShort ? kShort : t.failed(two);
       if (s.bits.at > s.limit || t.bits.at > t.limit) return kShort;
       if (keep) {
         place_block(plan, b, s.mx, s.my, s.block);

@@ -32,9 +32,9 @@ class RandAugment(nn.Module):
     device or torch's random state. There is nothing to rebuild: `set_magnitude` at any time, any batch size and
     bandwidth on each call.
 
-    Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal for
-    the colour operations, off by rounding for Color and Sharpness at most, and by 0.5 levels on average for
-    rotations, shears and translations (torch's bicubic kernel has a = -0.75, Pillow's has a = -1).
+    Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but
+    for shears and translations (off by 1 level at most, through rounding) and rotations (0.5 levels on average,
+    up to 16 at hard edges: torch's bicubic kernel has a = -0.75, Pillow's has a = -1).
 
     Args:
         magnitude: strength M, 0 to 10. 0 is not the identity: some operations have no strength, and half of all
@@ -177,7 +177,7 @@ def arguments(
         Op.COLOR: factor,
         Op.CONTRAST: factor,
         Op.BRIGHTNESS: factor,
-        Op.SHARPNESS: 1 + (factor - 1) * scale**2,
+        Op.SHARPNESS: factor + (factor - 1) * (scale**2 - 1),
         Op.SHEAR_X: sign * (part * 0.3),
         Op.SHEAR_Y: sign * (part * 0.3),
         Op.TRANSLATE_X: sign * (part * 0.45),

@@ -1,8 +1,9 @@
 """The operations of RandAugment on uint8 batches, rounded as Pillow rounds them.
 
-Eight of the fifteen map levels to levels, so they become one table of 256 per image and channel and are applied
-together by one gather. The five that move pixels are one affine map each and share one `grid_sample`. Nothing
-here waits for the device: which images an operation takes is known on the host.
+Eight of the fifteen map levels to levels: one table of 256 per image and channel, all applied by one gather.
+Shears and translations move each row, or each column, along itself, so four taps a pixel do, with Pillow's
+weights; rotations share one `grid_sample`. Nothing here waits for the device: which images an operation takes is
+known on the host.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+Ops = NDArray[np.int64]
+Arguments = NDArray[np.float64]
+Colour = tuple[int, int, int]
+
 
 class Op(IntEnum):
-    """The operations; neighbours are done together (see `augment`)."""
+    """The operations, those done together side by side. The numbers decide who draws what: they stay."""
 
     AUTO_CONTRAST = 0
     EQUALIZE = 1
@@ -38,12 +43,11 @@ class Op(IntEnum):
     TRANSLATE_Y = 14
 
 
-STARTS = (0, Op.COLOR, Op.SHARPNESS, Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, len(Op))
-CACHED = 1 << 17  # pixels done at a time on a CPU: larger temporaries fall out of its caches
+STARTS = (0, Op.COLOR, Op.SHARPNESS, Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, len(Op))  # of the groups in `augment`
+CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
 
-def augment(
-    images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
-) -> Tensor:
+
+def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
     """One operation on each image.
 
     Args:
@@ -58,23 +62,23 @@ def augment(
     Returns:
         A new uint8 [N, 3, B, B].
     """
-    slide_x, slide_y = partial(slide, fill=fill), partial(slide_vertically, fill=fill)
-    groups = (look_up, color, sharpness, partial(rotate, fill=fill), slide_x, slide_y)
-    # Sorted by operation, each group is one slice, and putting everything back is one more copy.
+    moves = (partial(rotate, fill=fill), partial(slide_rows, fill=fill), partial(slide_columns, fill=fill))
+    groups: tuple[Callable[[Tensor, Ops, Arguments], Tensor], ...] = (look_up, color, sharpness, *moves)
+    # Sorted by operation, each group is a slice, and putting everything back is one more copy.
     order = np.argsort(op, kind="stable")
     op, argument = op[order], argument[order]
     images = images.index_select(0, _put(order, images))
     bounds = np.searchsorted(op, STARTS)
     done = [images[: bounds[0]]]
-    step = max(1, CACHED // images[0, 0].numel()) if images.device.type == "cpu" else len(images)
-    for apply, start, stop in zip(groups, bounds, bounds[1:]):
+    step = max(1, CACHED // images.shape[-1] ** 2) if images.device.type == "cpu" else max(1, len(images))
+    for apply, start, stop in zip(groups, bounds[:-1], bounds[1:], strict=True):
         for first in range(start, stop, step):
             part = slice(first, min(first + step, stop))
             done.append(apply(images[part], op[part], argument[part]))
     return torch.cat(done).index_select(0, _put(np.argsort(order), images))
 
 
-def look_up(images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64]) -> Tensor:
+def look_up(images: Tensor, op: Ops, argument: Arguments) -> Tensor:
     """Those operations that treat a pixel by its level alone: one table of levels per image and channel."""
     tables = []
     for kind in np.unique(op):  # in order, as `op` is
@@ -102,7 +106,7 @@ def _equalize(images: Tensor, _: Tensor) -> Tensor:
     """Levels about equally frequent, each channel by itself."""
     levels = images.flatten(2).long()
     counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int64, device=images.device)
-    counts.scatter_add_(2, levels, torch.ones_like(levels))
+    counts.scatter_add_(2, levels, counts.new_ones(1).expand_as(levels))
     highest = counts.gather(2, levels.amax(2, keepdim=True))
     step = (levels.shape[2] - highest) // 255
     spread = (step // 2 + counts.cumsum(2) - counts) // step.clamp(min=1)
@@ -152,12 +156,12 @@ TABLES: dict[Op, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def color(images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64]) -> Tensor:
+def color(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
     """Away from (factor above 1) or towards the greyscale image."""
     return _blend(_grey(images).float(), images.float(), _column(argument, images)[..., None])
 
 
-def sharpness(images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64]) -> Tensor:
+def sharpness(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
     """Away from (factor above 1) or towards a blurred image: a pixel's weight is 5, its 8 neighbours' 1 each.
 
     The outermost pixels stay as they are, as Pillow's filters leave them.
@@ -172,33 +176,32 @@ def sharpness(images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64
     return result
 
 
-def rotate(
-    images: Tensor, _: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
-) -> Tensor:
-    """Rotations about the centre, bicubic; `fill` where a pixel's centre comes from outside."""
-    side = images.shape[-1]
+def rotate(images: Tensor, _: Ops, argument: Arguments, fill: Colour) -> Tensor:
+    """Rotations about the centre, bicubic."""
     angle = np.radians(argument)
     cos, sin = _put(np.stack((np.cos(angle), np.sin(angle))).astype(np.float32), images)[..., None, None]
-    # From -1 to 1 between the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
-    across = (torch.arange(side, device=images.device) * 2 + 1) / side - 1
+    # -1 and 1 are the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
+    across = _centres(images) * 2 / images.shape[-1] - 1
     down = across[:, None]
-    grid = torch.stack((cos * across - sin * down, sin * across + cos * down), -1)
+    x, y = cos * across - sin * down, sin * across + cos * down
+    grid = torch.stack((x, y), -1)
     moved = F.grid_sample(images.float(), grid, "bicubic", "border", align_corners=False)
-    return _filled(moved, (grid.abs().amax(-1) < 1)[:, None], fill)
+    return _framed(moved, torch.maximum(x.abs(), y.abs()) < 1, fill)
 
 
-def slide(
-    images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
-) -> Tensor:
+def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
+    """Shears and translations, bicubic: each row by a distance of its own."""
     side = images.shape[-1]
-    shear = np.isin(op, (Op.SHEAR_X, Op.SHEAR_Y))
-    slope, offset = _put(np.stack((argument * shear, argument * ~shear * side)).astype(np.float32), images)[..., None]
-    place = torch.arange(-1, side + 2, device=images.device)
-    distance = slope * (place[1:-2] + 0.5) + offset
+    shears = np.isin(op, (Op.SHEAR_X, Op.SHEAR_Y))
+    slope_offset = np.stack((argument * shears, argument * ~shears * side)).astype(np.float32)
+    slope, offset = _put(slope_offset, images)[..., None]
+    centres = _centres(images)
+    distance = slope * centres + offset  # [n, B] pixels
     whole = distance.floor()
     part = distance - whole
-    source = (place + whole.long()[..., None]).clamp_(0, side - 1)
-    taps = images.gather(3, source[:, None].expand(-1, 3, -1, -1)).float()
+    place = torch.arange(-1, side + 2, device=images.device) + whole.long()[..., None]
+    taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
+    # Keys's cubic kernel with a = -1, Pillow's for moving (it resizes with -0.5).
     weights = (
         -part * (1 - part) ** 2,
         1 - part * part * (2 - part),
@@ -206,23 +209,27 @@ def slide(
         -part * part * (1 - part),
     )
     moved = torch.zeros(images.shape, device=images.device)
-    for at, weight in enumerate(weights):
-        moved.addcmul_(weight[:, None, :, None], taps[..., at : at + side])
-    centre = place[1:-2] + 0.5 + distance[..., None]
-    return _filled(moved, ((centre >= 0) & (centre < side))[:, None], fill)
+    for tap, weight in enumerate(weights):
+        moved.addcmul_(weight[:, None, :, None], taps[..., tap : tap + side])
+    source = centres + distance[..., None]
+    return _framed(moved, (source >= 0) & (source < side), fill)
 
 
-def slide_vertically(
-    images: Tensor, op: NDArray[np.int64], argument: NDArray[np.float64], fill: tuple[int, int, int]
-) -> Tensor:
-    """`slide` along columns."""
-    return slide(images.mT.contiguous(), op, argument, fill).mT
+def slide_columns(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
+    """`slide_rows` along the other axis."""
+    return slide_rows(images.mT.contiguous(), op, argument, fill).mT
 
 
-def _filled(levels: Tensor, inside: Tensor, fill: tuple[int, int, int]) -> Tensor:
-    # Pillow truncates; what is a whole level but for float32's rounding must stay that level.
-    colour = _put(np.array(fill, np.uint8), inside)[:, None, None]
-    return torch.where(inside, _truncate(levels.add_(1 / 64)), colour)
+def _centres(images: Tensor) -> Tensor:
+    """float32 [B]: where pixels' centres lie, 0.5, 1.5, ..."""
+    return torch.arange(images.shape[-1], device=images.device) + 0.5
+
+
+def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
+    """uint8 of float `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
+    # Pillow truncates, in double precision: what is a whole level but for float32's error must stay that level.
+    colour = _put(np.array(fill, np.uint8), levels)[:, None, None]
+    return torch.where(inside[:, None], _truncate(levels.add_(1 / 128)), colour)
 
 
 def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:

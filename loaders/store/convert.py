@@ -212,7 +212,7 @@ def _store(journal: Journal, pages: Pages, job: Job, result: Converted, labels: 
     for kind in REMARKS:
         report[kind] = [(job.names[position], why) for position, why in getattr(result, kind)]
     line = json.dumps(report, sort_keys=True).encode("ascii") + b"\n"
-    journal.append([bytes(level0), *result.blobs[1:], rows.tobytes(), b"".join(names), line])
+    journal.append([level0, *result.blobs[1:], rows.tobytes(), b"".join(names), line])
 
 
 def _summary(journal: Journal, target: Path, classes: int) -> Summary:

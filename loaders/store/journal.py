@@ -155,7 +155,7 @@ class Journal:
                     return False
         return True
 
-    def append(self, parts: Sequence[bytes]) -> None:
+    def append(self, parts: Sequence[bytes | bytearray]) -> None:
         """Writes one job's bytes for each file of `names`, then its journal line.
 
         Raises:

@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from loaders.errors import LoaderError
 from loaders.store.source import Converted, Job, convert_job
@@ -27,16 +29,20 @@ def results(jobs: list[Job], workers: int) -> Generator[tuple[Job, Converted], N
     if workers == 1 or len(jobs) < 2:
         yield from ((job, convert_job(job)) for job in jobs)
         return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), initializer=_start)
+    context = get_context("spawn")
+    alive, stop = context.Pipe(duplex=False)  # `alive` ends when `stop` is closed, or this process killed
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start, initargs=(alive,))
     waiting: deque[tuple[Job, Future[Converted]]] = deque()
     upcoming = iter(jobs)
     try:
         while True:
             for job in upcoming:
-                waiting.append((job, pool.submit(convert_job, job)))
+                with _without_ctrl_c():
+                    waiting.append((job, pool.submit(convert_job, job)))
                 if len(waiting) >= AHEAD * workers:
                     break
             if not waiting:
+                pool.shutdown()
                 return
             job, future = waiting.popleft()
             yield job, future.result()
@@ -46,17 +52,26 @@ def results(jobs: list[Job], workers: int) -> Generator[tuple[Job, Converted], N
             "what is finished is kept: run the same again, with fewer workers if memory is short"
         ) from None
     finally:
+        stop.close()  # workers that are still at work have lost their purpose
         pool.shutdown(cancel_futures=True)
+        alive.close()
 
 
-def _start() -> None:
-    """Makes a worker leave Ctrl-C to its parent, and follow the parent when that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, daemon=True).start()
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that start in here leave Ctrl-C to their parent, from their first moment on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _follow() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+def _start(alive: Connection) -> None:
+    """Makes a worker go when its parent goes."""
+    threading.Thread(target=_follow, args=(alive,), daemon=True).start()
+
+
+def _follow(alive: Connection) -> None:
+    alive.poll(None)
+    os._exit(1)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.contestant import Job
+from benchmarks.convert import Conversion
 
 
 class Fake:
@@ -58,3 +59,7 @@ def failing(_job: Job) -> Fake:
 def silent(_job: Job) -> Fake:
     time.sleep(60)
     raise AssertionError("nobody waits that long")
+
+
+def converting(job: Job) -> Conversion:
+    return Conversion(lambda path: path.write_bytes(bytes(1_000_000)), job)

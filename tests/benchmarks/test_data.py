@@ -51,3 +51,19 @@ def test_a_folder_that_is_taken_whole_is_not_copied(jpeg_folder: Path, tmp_path:
     data = gather(str(jpeg_folder / "train"), tmp_path, records=24)
     assert data.folder == (jpeg_folder / "train").resolve()
     assert data.records == 24
+
+
+def test_a_beton_is_written_out_for_those_who_read_files(jpeg_folder: Path, tmp_path: Path) -> None:
+    from loaders import convert, open_store
+
+    beton = tmp_path / "train.beton"
+    convert(jpeg_folder / "train", beton, workers=1)
+    data = gather(str(beton), tmp_path / "work", records=0)
+    with open_store(beton) as store:
+        assert [file.read_bytes() for file in find(data.folder)] == [store.read(i) for i in range(24)]
+    assert data.ladder == beton
+    assert "--folder" in data.note
+    # More records than it holds: one of the repeated images has to be made.
+    assert gather(str(beton), tmp_path / "work", records=30).ladder != beton
+    given = gather(str(beton), tmp_path / "work", records=0, folder=str(jpeg_folder / "train"))
+    assert (given.folder, given.ladder, given.note) == ((jpeg_folder / "train").resolve(), beton, "")

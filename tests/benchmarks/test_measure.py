@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from benchmarks.contestant import Job
-from benchmarks.measure import Child, Failed, Missing, interleave, ratio, summary
+from benchmarks.measure import ROOT, Child, Failed, Missing, interleave, ratio, summary
 
 FAKES = "tests.benchmarks.fakes"
 
@@ -83,3 +86,30 @@ def test_summary_and_ratio() -> None:
     assert ratio([60.0, 30.0], [10.0, 5.0], [5.0, 2.5])["median"] == 6.0
     # The faster of both is taken round by round.
     assert ratio([60.0, 60.0], [10.0, 20.0], [20.0, 10.0]) == {"median": 3.0, "q1": 3.0, "q3": 3.0}
+
+
+def test_stopped_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+from pathlib import Path
+from tests.benchmarks.test_measure import start
+print(*[start(Path({str(tmp_path)!r}), name)._process.pid for name in "ab"], flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert [state(pid) for pid in pids] == ["T", "T"]
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while any(state(pid) not in ("", "Z") for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def state(pid: int) -> str:
+    """The process's state letter as /proc knows it, "" where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tools import synth
 def ladder(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images of 3 classes at levels 1, 1/2 and 1/4."""
     out = tmp_path_factory.mktemp("ladder") / "train.beton"
-    convert(jpeg_folder / "train", out, workers=1)
+    convert(jpeg_folder / "train", out, quality=93, workers=1)
     return out
 
 
@@ -58,6 +59,18 @@ def odd_files(pixels: np.ndarray) -> dict[str, bytes]:
         "header": plain[:100],
         "half_png": png[: len(png) // 2],
     }
+
+
+@pytest.fixture
+def many(jpeg_folder: Path, tmp_path: Path) -> Path:
+    """600 files, ten jobs: the small folder 25 times over, by links."""
+    files = sorted((jpeg_folder / "train").rglob("*.jpg"))
+    for k in range(25):
+        for path in files:
+            target = tmp_path / "many" / path.parent.name / f"{k:02d}_{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, target)
+    return tmp_path / "many"
 
 
 @pytest.fixture

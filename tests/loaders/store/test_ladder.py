@@ -141,7 +141,7 @@ def test_an_index_that_points_outside_is_told(ladder: Path, tmp_path: Path) -> N
 def test_equal_sources_make_equal_facts(ladder: Path) -> None:
     with opened(ladder) as store:
         assert set(store.meta) == {"classes", "format", "full_quality", "quality", "ratios", "versions"}
-        assert store.meta["quality"] == 95
+        assert store.meta["quality"] == 93
 
 
 def test_closed_twice_is_harmless(ladder: Path) -> None:

@@ -14,7 +14,7 @@ from loaders.store import layout
 from loaders.store.source import Job, Refused, convert_job, pillow_rgb, records_of
 
 DAMAGED = ("empty", "half", "half_png", "header", "text")
-LOSSLESS = ("grey", "progressive", "exif", "tiny", "stray")
+LOSSLESS = ("grey", "progressive", "exif", "tiny")
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -29,6 +29,12 @@ def test_jpegs_keep_their_pixels(odd_files: dict[str, bytes], kind: str) -> None
     assert why == ""
     np.testing.assert_array_equal(decoded(records[0].jpeg), decoded(odd_files[kind]))
     np.testing.assert_array_equal(native.decode(records[0].jpeg), native.decode(odd_files[kind]))
+
+
+def test_stray_bytes_are_left_out_and_noted(odd_files: dict[str, bytes]) -> None:
+    records, why = records_of(odd_files["stray"], (1.0,), 95)
+    assert why == "" and records[0].note
+    np.testing.assert_array_equal(native.decode(records[0].jpeg), decoded(odd_files["stray"]))
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)

@@ -16,7 +16,7 @@ EXTRAS = {
     "simd": ["pillow-simd"],  # replaces Pillow: keep it in an environment of its own
     "train": ["torchvision", "timm>=1.0"],
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
-    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "matplotlib"],
+    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "timm>=1.0", "matplotlib"],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra != "simd" for need in needs})
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="keeps what is made (%(default)s)")
     parser.add_argument("--per-class", type=int, default=100, help="training images of ten classes (%(default)s)")
     parser.add_argument("--epochs", type=float, default=2.0, help="budget of training, epochs at 224 px (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of the measurement (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="of the measurement (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.7, help="of each round and contestant (%(default)s)")
 
 

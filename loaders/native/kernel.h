@@ -24,7 +24,7 @@ struct EtEntry {
   uint32_t size;   // bytes of the JPEG; 0: up to the end of the file
   uint32_t rows;   // MCU rows whose u32 offsets stand right before the SOI; 0: none
   uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
-  uint32_t crc;    // CRC-32 of the JPEG; not looked at here
+  uint32_t crc;    // CRC-32 of row table and JPEG; not looked at here
   uint16_t width, height;
   uint32_t pad;
 };
@@ -71,11 +71,11 @@ struct EtPool;
 struct EtTicket;
 
 EtPool* et_pool_new(int32_t threads);
-void et_pool_free(EtPool*);  // finishes the samples in hand, drops the rest, joins the threads
+void et_pool_free(EtPool*);  // finishes the samples in hand, drops the rest, joins the threads; tickets may outlive it
 void et_pool_stats(EtPool*, EtStats*);
 // The arrays named in `batch` must stay alive until et_ticket_wait returned 1 or et_ticket_free returned.
 EtTicket* et_submit(EtPool*, const EtBatch* batch);
-int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet
+int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
 void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
 
 // Sample `i` of a batch on the calling thread.

@@ -26,6 +26,8 @@ struct EtPool {
   std::deque<EtTicket*> queue;  // tickets with samples not yet taken, oldest first
   EtStats stats{};
   bool stop = false;
+  bool closed = false;  // threads are gone; the last ticket deletes the pool
+  int tickets = 0;      // not yet freed
   std::vector<std::thread> threads;
 
   void run() {
@@ -52,6 +54,7 @@ struct EtPool {
     auto* ticket = new EtTicket;
     ticket->work = std::move(work_of), ticket->count = count, ticket->pool = this;
     std::lock_guard<std::mutex> lock(mutex);
+    tickets++;
     if (count > 0) queue.push_back(ticket);
     work.notify_all();
     return ticket;
@@ -78,7 +81,15 @@ void et_pool_free(EtPool* pool) {
     pool->work.notify_all();
   }
   for (auto& thread : pool->threads) thread.join();
-  delete pool;
+  // Garbage collection may free a pool before its tickets: the memory goes with the last of them.
+  bool last;
+  {
+    std::lock_guard<std::mutex> lock(pool->mutex);
+    pool->closed = true;
+    pool->finished.notify_all();
+    last = pool->tickets == 0;
+  }
+  if (last) delete pool;
 }
 
 void et_pool_stats(EtPool* pool, EtStats* out) {
@@ -94,13 +105,15 @@ EtTicket* et_submit(EtPool* pool, const EtBatch* batch) {
 
 int32_t et_ticket_wait(EtTicket* ticket, int32_t milliseconds) {
   std::unique_lock<std::mutex> lock(ticket->pool->mutex);
-  const auto ready = [&] { return ticket->done == ticket->count; };
-  return ticket->pool->finished.wait_for(lock, std::chrono::milliseconds(milliseconds), ready);
+  const auto ready = [&] { return ticket->done == ticket->count || ticket->pool->closed; };
+  if (!ticket->pool->finished.wait_for(lock, std::chrono::milliseconds(milliseconds), ready)) return 0;
+  return ticket->done == ticket->count ? 1 : 2;
 }
 
 void et_ticket_free(EtTicket* ticket) {
+  EtPool* pool = ticket->pool;
+  bool last;
   {
-    EtPool* pool = ticket->pool;
     std::unique_lock<std::mutex> lock(pool->mutex);
     for (auto it = pool->queue.begin(); it != pool->queue.end(); ++it)
       if (*it == ticket) {
@@ -109,8 +122,10 @@ void et_ticket_free(EtTicket* ticket) {
         break;
       }
     pool->finished.wait(lock, [&] { return ticket->done == ticket->count; });
+    last = --pool->tickets == 0 && pool->closed;
   }
   delete ticket;
+  if (last) delete pool;
 }
 
 int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats) {

@@ -81,12 +81,18 @@ class Ticket:
         self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, keep, out)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it."""
+        """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
+
+        Raises:
+            LoaderError: the pool was closed before the batch was done.
+        """
         left = float("inf") if timeout is None else timeout * 1000
-        while not library().et_ticket_wait(self._handle, int(min(_POLL, max(left, 0)))):
+        while not (state := library().et_ticket_wait(self._handle, int(min(_POLL, max(left, 0))))):
             left -= _POLL
             if left <= 0:
                 return False
+        if state == 2:
+            raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
         return True
 
     def message(self, i: int) -> str:
@@ -103,9 +109,7 @@ def _free_ticket(handle: int, pid: int, *_keep: Any) -> None:
         library().et_ticket_free(handle)
 
 
-def _free_pool(handle: int, pid: int, tickets: weakref.WeakSet[Ticket]) -> None:
-    for ticket in list(tickets):
-        ticket.close()
+def _free_pool(handle: int, pid: int) -> None:
     if os.getpid() == pid:
         library().et_pool_free(handle)
 
@@ -128,8 +132,7 @@ class Pool:
         self.handle = library().et_pool_new(workers)
         if not self.handle:
             raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
-        self._tickets: weakref.WeakSet[Ticket] = weakref.WeakSet()
-        self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._tickets)
+        self._close = weakref.finalize(self, _free_pool, self.handle, self.pid)
 
     def submit(
         self,
@@ -175,9 +178,7 @@ class Pool:
             status.ctypes.data,
             messages.ctypes.data,
         )
-        ticket = Ticket(self, batch, (status, messages, samples, filter, lut), out)
-        self._tickets.add(ticket)
-        return ticket
+        return Ticket(self, batch, (status, messages, samples, filter, lut), out)
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""

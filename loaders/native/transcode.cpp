@@ -40,6 +40,7 @@ class Transcoder {
       if (!parse_header(jpeg_, size_, header_, e_)) return false;
     }
     if (!append(jpeg_, size_, header_, record, more)) return false;
+    first_ = record;
     if (more < 0) std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");
     else if (more += extraneous) std::snprintf(note, ET_MESSAGE, "%d bytes without meaning left out", more);
     return true;
@@ -76,17 +77,22 @@ class Transcoder {
     return true;
   }
 
+  // Level 0 as it was just written: without what recode left out, and its restart segments decode faster than the source.
   bool decode() {
+    const uint8_t* jpeg = out_.data() + first_.offset;
     const Box all = {0, 0, header_.width, header_.height};
-    if (!header_.own) return decode_libjpeg(jpeg_, size_, all, 1, scratch_, planes_, e_);
-    const Source source = {jpeg_ + header_.head, size_ - header_.head, 0, nullptr, 0};
-    return decode_own(header_, source, all, 1, scratch_, planes_, e_);
+    Header header;
+    if (!parse_header(jpeg, first_.size, header, e_)) return false;
+    if (!header.own) return decode_libjpeg(jpeg, first_.size, all, 1, scratch_, planes_, e_);
+    const Source source = {jpeg + header.head, first_.size - header.head, 0, nullptr, 0};
+    return decode_own(header, source, all, 1, scratch_, planes_, e_);
   }
 
   const int quality_, segment_;
   const EtFilter& filter_;
   Error& e_;
   Header header_;
+  EtRecord first_{};
   const uint8_t* jpeg_ = nullptr;  // one interleaved scan: the source, or `baseline_`
   size_t size_ = 0;
   Bytes baseline_, small_, out_;

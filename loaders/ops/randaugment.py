@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from loaders.ops.randaugment_ops import Op, augment
-from loaders.plan.draws import below, uniform, words
+from loaders.plan.draws import Purpose, below, uniform, words
 
-PURPOSE = 4  # of the words drawn here; see `loaders.plan.draws.Purpose`
 MAX_MAGNITUDE = 10
 PROBABILITY = 0.5
 IMAGENET_MEAN = (124, 116, 104)
@@ -129,7 +128,7 @@ def draw(
     Returns:
         Three arrays [n, num_ops]: the `Op` (-1 for none), its strength from 0 to 10, its sign (1 or -1).
     """
-    drawn = words(seed, epoch, indices, PURPOSE, _WORDS * num_ops).reshape(len(indices), num_ops, _WORDS)
+    drawn = words(seed, epoch, indices, Purpose.AUGMENT, _WORDS * num_ops).reshape(len(indices), num_ops, _WORDS)
     fires = uniform(drawn[..., 1]) < PROBABILITY
     op = np.where(fires, below(drawn[..., 0], len(Op)), -1)
     # Box and Muller (1958). Rounded, because the last bit of a logarithm differs between machines.

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 class Purpose(IntEnum):
     """What a word decides. A number is never given a second meaning: that would change everybody's batches.
 
-    4 to 255 are kept for draws to come (augmentation, erasing, mixing); 256 to 65535 are the user's own.
+    5 to 255 are kept for draws to come (erasing, mixing); 256 to 65535 are the user's own.
     """
 
     ORDER = 0
     CROP = 1
     FLIP = 2
     REPLACE = 3
+    AUGMENT = 4
 
 
 _LOW = np.uint64(0xFFFFFFFF)

@@ -15,7 +15,7 @@ ENTRY = np.dtype(
         ("size", "<u4"),  # bytes of the JPEG; 0: to the end of the file
         ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table
         ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte; 0: unknown
-        ("crc", "<u4"),  # CRC-32 of the JPEG
+        ("crc", "<u4"),  # CRC-32 of row table and JPEG
         ("width", "<u2"),  # pixels; 0: unknown, or this level is not stored
         ("height", "<u2"),  # pixels; 0: unknown, or this level is not stored
         ("pad", "<u4"),

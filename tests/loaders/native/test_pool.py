@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,42 @@ def test_closing_cancels_and_is_idempotent(shelf: tuple[NDArray[np.void], list[b
         pool.stats()
 
 
+def test_tickets_may_outlive_their_pool(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
+    samples, _, _ = shelf
+    pool = native.Pool(1)
+    many = np.tile(samples, 50)
+    tickets = [
+        pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8)) for _ in range(3)
+    ]
+    pool.close()
+    with pytest.raises(LoaderError, match="closed while one of its batches was awaited"):
+        tickets[2].wait(5)
+    del pool
+    for ticket in tickets:
+        ticket.close()
+
+
+def test_garbage_in_any_order_neither_hangs_nor_crashes() -> None:
+    script = (
+        "import gc, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import numpy as np\n"
+        "from loaders import native\n"
+        "from loaders.plan.filters import build\n"
+        "for _ in range(200):\n"
+        "    pool, out = native.Pool(2), np.zeros(99 * 768, np.uint8)\n"
+        "    ticket = pool.submit(np.zeros(99, native.SAMPLE), side=16, filter=build(16), out=out)\n"
+        "    cycle = [pool, ticket]\n"
+        "    cycle.append(cycle)\n"
+        "    del pool, ticket, out, cycle\n"
+        "    gc.collect()\n"
+        "print('done')\n"
+    )
+    root = Path(__file__).parents[3]
+    made = subprocess.run([sys.executable, "-c", script, root], capture_output=True, text=True, timeout=60, check=True)
+    assert made.stdout == "done\n"
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of exactly what is tested
 def test_a_forked_child_is_told(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
     samples, _, _ = shelf
@@ -156,3 +194,33 @@ def test_pixels_of_another_decoder_are_resampled_alike() -> None:
     made = native.resample(pixels, sample, side=32, filter=build(32, "bicubic"))
     wanted = Image.fromarray(pixels).crop((8, 4, 72, 52)).resize((32, 32), Image.Resampling.BICUBIC)
     assert np.abs(made.transpose(1, 2, 0).astype(int) - np.asarray(wanted)).max() <= 1
+
+
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4"])
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, scale: int) -> None:
+    """Records with a row table, against the same JPEGs read whole: same pixels, fewer bytes."""
+    record = native.transcode(jpeg(picture(640, 960), sampling, quality=97), (1.0,), 90)[0]
+    file = tmp_path / "record"
+    file.write_bytes(record.rows.astype("<u4").tobytes() + record.jpeg)
+    rng = np.random.Generator(np.random.Philox(key=[4, scale]))
+    samples = np.zeros(60, native.SAMPLE)
+    for sample in samples:
+        x, y = rng.uniform(0, 500), rng.uniform(0, 800)
+        sample["box"] = x, y, x + rng.uniform(30, 140), y + rng.uniform(30, 160)
+    samples["full"] = samples["box"][:, 2:] - samples["box"][:, :2]
+    samples["scale"] = scale
+    samples["entry"]["offset"], samples["entry"]["size"] = 4 * len(record.rows), len(record.jpeg)
+    samples["entry"]["width"], samples["entry"]["height"] = 640, 960
+    made, read = [], []
+    with open(file, "rb") as opened:
+        for table in (False, True):
+            if table:
+                samples["entry"]["rows"], samples["entry"]["head"] = len(record.rows), record.head
+            pool, out = native.Pool(1), np.zeros(60 * 3 * 32 * 32, np.uint8)
+            ticket = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            assert ticket.wait(30) and not ticket.status.any(), ticket.message(int(ticket.status.argmax()))
+            made.append(out.tobytes())
+            read.append(pool.stats()["bytes_read"])
+    assert made[0] == made[1]
+    assert read[1] < 0.6 * read[0]

@@ -1,0 +1,97 @@
+"""The demo's parts on a handful of images; `make demo` is the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from efficienttrain import Stage
+from loaders import Loader, convert
+from tools import demo, demo_picture
+from tools.demo_train import Leg, accuracy, small_network, walk
+
+STAGES = (Stage(32, None, 0.5), Stage(48, None, 0.5))
+BUDGET = 0.5  # epochs at 224 pixels
+
+
+@pytest.fixture(scope="module")
+def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "train.beton"
+    convert(jpeg_folder / "train", out, workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def legs(beton: Path) -> list[Leg]:
+    with Loader(beton, batch_size=8, workers=1) as train, Loader(beton, batch_size=8, train=False, workers=1) as val:
+        return walk(train, val, STAGES, BUDGET)
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    results = [
+        {"contestant": name, "label": name, "bandwidth": bandwidth, "rate": {"median": 100.0 * bandwidth}}
+        for bandwidth in demo.BANDWIDTHS
+        for name in ("ours", "torchvision", "limit")
+    ]
+    ratios = [
+        {"of": "ours", "over": [name], "bandwidth": bandwidth, "median": 2.0}
+        for bandwidth in demo.BANDWIDTHS
+        for name in ("torchvision", "limit")
+    ]
+    card = {"cores": 2, "cpu": "a CPU", "simd": [], "virtual": False, "memory_gb": 1.0, "gpu": None,
+            "system": "a system", "python": "3", "load_before": 0.0}  # fmt: skip
+    settings = {"bandwidths": list(demo.BANDWIDTHS)}
+    return {"results": results, "ratios": ratios, "machine": card, "settings": settings}
+
+
+def test_the_walk_spends_its_budget_stage_by_stage(legs: list[Leg]) -> None:
+    assert [leg.bandwidth for leg in legs] == [32, 48]
+    # 24 images are 3 batches: 0.5 * 0.5 * 49 * 3 = 36.75 steps at 32 pixels, 16.3 at 48.
+    assert [leg.images for leg in legs] == [37 * 8, 16 * 8]
+    compute = [point.compute for leg in legs for point in leg.points]
+    assert compute == sorted(compute) and compute[3] == pytest.approx(0.5) and compute[-1] == pytest.approx(1)
+    assert all(0 <= leg.waited <= leg.seconds for leg in legs)
+    assert legs[0].points[0].loss > legs[-1].points[-1].loss
+
+
+def test_the_network_takes_any_bandwidth() -> None:
+    network = small_network(7)
+    for bandwidth in (32, 96, 160, 224):
+        assert network(torch.zeros(2, 3, bandwidth, bandwidth)).shape == (2, 7)
+    assert 50_000 < sum(parameter.numel() for parameter in network.parameters()) < 150_000
+
+
+def test_accuracy_counts_every_image(beton: Path) -> None:
+    class First(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.one_hot(torch.zeros(len(x), dtype=torch.long), 3).float()
+
+    with Loader(beton, batch_size=7, bandwidth=32, train=False, workers=1) as loader:
+        assert accuracy(First(), loader) == pytest.approx(1 / 3)
+
+
+def test_the_summary_is_short_and_says_what_happened(
+    jpeg_folder: Path, beton: Path, report: dict[str, Any], legs: list[Leg]
+) -> None:
+    lines = demo.summary(jpeg_folder, beton, report, STAGES, legs, BUDGET)
+    assert len(lines) + 2 <= 25 and max(map(len, lines[:-1])) < 200
+    assert lines[0].startswith("24 JPEGs")
+    assert "ours / torchvision 2.00x 2.00x 2.00x".split() in [line.split() for line in lines]
+    assert ["1", "48"] in [line.split()[:2] for line in lines]
+
+
+def test_crops_and_picture(beton: Path, report: dict[str, Any], legs: list[Leg], tmp_path: Path) -> None:
+    samples = demo.crops(beton)
+    assert {bandwidth: images.shape for bandwidth, images in samples.items()} == {
+        bandwidth: (demo.SHOWN, 3, bandwidth, bandwidth) for bandwidth in demo.BANDWIDTHS
+    }
+    means = [images.mean(axis=(1, 2, 3)) for images in samples.values()]
+    assert all(abs(mean - means[0]).max() < 4 for mean in means)  # the same crops
+    demo_picture.draw(tmp_path / "demo.png", report, samples, legs)
+    with Image.open(tmp_path / "demo.png") as picture:
+        assert picture.width > 1000

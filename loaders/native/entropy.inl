@@ -43,7 +43,7 @@ static inline int extend(int raw, int n) { return raw < 1 << (n - 1) ? raw - (1 
 
 template <class Fill>
 static void build_table(const HuffSpec& spec, HuffTable& table, Fill fill) {
-  std::memset(table.fast, 0, sizeof table.fast);
+  for (uint32_t& entry : table.fast) entry = HuffTable::kSplit;
   std::memcpy(table.symbols, spec.symbols, sizeof table.symbols);
   int code = 0, index = 0;
   for (int length = 1; length <= 16; length++) {
@@ -98,17 +98,18 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const HuffTable& table
 
 // A block in the making.
 struct Block {
-  int k;    // zigzag position of the last symbol's coefficient; past 63 once the block has ended
-  int end;  // of the last coefficient stored
+  int k;         // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
   int16_t* out;  // 64 zeroed int16, and one more that takes what lies past the end
+
+  int last() const { return k >= int(HuffTable::kEndSkip) ? k - int(HuffTable::kEndSkip) : k; }
 };
 
 // The rare symbols: code and value longer than the look-up. False where no code fits.
-static bool __attribute__((noinline)) slow_ac(Bits& b, const HuffTable& table, uint32_t e, int& k, int& value) {
+static bool __attribute__((noinline)) slow_symbol(Bits& b, const HuffTable& table, uint32_t e, int& k, int& value) {
   int bits, advance;
-  if (e) {
+  if (e & 31) {
     skip(b, e & 31);
-    bits = e >> 16, advance = e >> 8 & 255;
+    bits = e >> 16, advance = e >> 8 & 127;
   } else {
     const int symbol = long_symbol(b, table);
     if (symbol < 0) return false;
@@ -124,17 +125,17 @@ template <bool kStore>
 static inline bool take_ac(Bits& b, const BlockPlan& plan, Block& block) {
   const uint32_t e = plan.ac->fast[b.window >> (64 - kLookahead)];
   int value;
-  if (__builtin_expect((e & HuffTable::kSplit) != 0 || e == 0, 0)) {
-    if (!slow_ac(b, *plan.ac, e, block.k, value)) return false;
+  if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
+    if (!slow_symbol(b, *plan.ac, e, block.k, value)) return false;
   } else {
-    skip(b, e & 31);
+    b.window <<= e & 63;
+    b.left -= uint8_t(e);
     value = int32_t(e) >> 16;
-    block.k += e >> 8 & 255;
+    block.k += e >> 8 & 127;
   }
   if (kStore) {
     const CoefficientPlace place = plan.place[block.k];
     block.out[place.at] = int16_t(value * place.quant);
-    block.end = value ? block.k : block.end;
   }
   return true;
 }
@@ -143,15 +144,15 @@ template <bool kStore>
 static inline bool take_dc(Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
   refill(b);
   const uint32_t e = plan.dc->fast[b.window >> (64 - kLookahead)];
-  if (__builtin_expect((e & HuffTable::kSplit) != 0 || e == 0, 0)) {
+  if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
     int k = 0, value;
-    if (!slow_ac(b, *plan.dc, e, k, value)) return false;  // symbols of a DC table are value sizes: run 0
+    if (!slow_symbol(b, *plan.dc, e, k, value)) return false;  // symbols of a DC table are value sizes: run 0
     predictor += value;
   } else {
-    skip(b, e & 31);
+    skip(b, uint8_t(e));
     predictor += int32_t(e) >> 16;
   }
-  block.k = block.end = 0;
+  block.k = 0;
   if (kStore) block.out[0] = int16_t(predictor * plan.place[0].quant);
   return true;
 }

@@ -10,11 +10,11 @@ namespace et {
 
 enum { kLookahead = 11 };  // bits of the Huffman tables' direct look-up
 
-// Direct look-up over the next kLookahead bits. An entry: bits 0-7 length consumed, bits 8-15 coefficients advanced,
-// bits 16-31 the value, when code and value together fit; `kSplit` set: length is the code's alone, value is the number of
-// value bits that follow; 0: the code is longer than kLookahead.
+// Direct look-up over the next kLookahead bits. An entry: bits 0-7 length consumed, bits 8-14 coefficients advanced, bits 16-31
+// the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
+// value bits that follow; length 0: the code itself is longer than kLookahead.
 struct HuffTable {
-  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };
+  enum : uint32_t { kSplit = 0x8000, kEndSkip = 96 };  // kEndSkip: what EOB advances, out of reach of any run
   uint32_t fast[1 << kLookahead];
   int32_t last[18];   // largest code of each length, left-aligned to 16 bits, plus one
   int32_t first[17];  // symbols[code + first[length]]

@@ -15,8 +15,9 @@ static inline void place_block(const ScanPlan& plan, int b, int mx, int my, cons
   const int x = ((mx - plan.mcus.x0) * plan.per_mcu_x[component] + plan.bx[b]) * side;
   const int y = ((my - plan.mcus.y0) * plan.per_mcu_y[component] + plan.by[b]) * side;
   uint8_t* out = plane.data + size_t(x) * plane.stride + y;
-  if (block.end == 0 || side == 1) idct_flat(block.out[0], side, out, plane.stride);
-  else if (side == 8) idct8(block.out, out, plane.stride);
+  if (block.last() == 0 || side == 1) idct_flat(block.out[0], side, out, plane.stride);
+  else if (side == 8 && block.last() < 10) idct8<true>(block.out, out, plane.stride);
+  else if (side == 8) idct8<false>(block.out, out, plane.stride);
   else idct_reduced(block.out, side, out, plane.stride);
   for (int i = 0; i < 64; i += 16) std::memset(block.out + i, 0, 32);  // in pieces: one call would become `rep stos`
 }
@@ -34,7 +35,7 @@ struct Stream {
 
   Stream(const ScanPlan& plan, const SegmentJob& job)
       : bits{job.bytes, 0, 0}, limit(job.bytes + job.size + 16), predictor{0, 0, 0}, mx(job.first % plan.mcus_x),
-        my(job.first / plan.mcus_x), coefficients{}, block{0, 0, coefficients} {}
+        my(job.first / plan.mcus_x), coefficients{}, block{0, coefficients} {}
   bool kept(const ScanPlan& plan) const {
     return mx >= plan.mcus.x0 && mx < plan.mcus.x1 && my >= plan.mcus.y0 && my < plan.mcus.y1;
   }

@@ -12,18 +12,21 @@ typedef int16_t h8 __attribute__((vector_size(16)));
 
 enum { kConst = 13, kPass1 = 2 };
 
+// kLow: x[4..7] are known to be zero and not read, which leaves half of the work.
+template <bool kLow>
 static inline void idct_pass(v8 x[8], int shift) {
-  const v8 round = v8{} + (1 << (shift - 1));
+  const v8 round = v8{} + (1 << (shift - 1)), none = {};
+  const v8 x4 = kLow ? none : x[4], x5 = kLow ? none : x[5], x6 = kLow ? none : x[6], x7 = kLow ? none : x[7];
   // even part
-  const v8 e = (x[2] + x[6]) * 4433;
-  const v8 t2 = e - x[6] * 15137, t3 = e + x[2] * 6270;
-  const v8 t0 = (x[0] + x[4]) << int(kConst), t1 = (x[0] - x[4]) << int(kConst);
+  const v8 e = (x[2] + x6) * 4433;
+  const v8 t2 = e - x6 * 15137, t3 = e + x[2] * 6270;
+  const v8 t0 = (x[0] + x4) << int(kConst), t1 = (x[0] - x4) << int(kConst);
   const v8 a0 = t0 + t3 + round, a3 = t0 - t3 + round, a1 = t1 + t2 + round, a2 = t1 - t2 + round;
   // odd part
-  const v8 z5 = (x[7] + x[3] + x[5] + x[1]) * 9633;
-  const v8 z1 = (x[7] + x[1]) * -7373, z2 = (x[5] + x[3]) * -20995;
-  const v8 z3 = (x[7] + x[3]) * -16069 + z5, z4 = (x[5] + x[1]) * -3196 + z5;
-  const v8 b0 = x[7] * 2446 + z1 + z3, b1 = x[5] * 16819 + z2 + z4;
+  const v8 z5 = (x7 + x[3] + x5 + x[1]) * 9633;
+  const v8 z1 = (x7 + x[1]) * -7373, z2 = (x5 + x[3]) * -20995;
+  const v8 z3 = (x7 + x[3]) * -16069 + z5, z4 = (x5 + x[1]) * -3196 + z5;
+  const v8 b0 = x7 * 2446 + z1 + z3, b1 = x5 * 16819 + z2 + z4;
   const v8 b2 = x[3] * 25172 + z2 + z3, b3 = x[1] * 12299 + z1 + z4;
   x[0] = (a0 + b3) >> shift, x[7] = (a0 - b3) >> shift;
   x[1] = (a1 + b2) >> shift, x[6] = (a1 - b2) >> shift;
@@ -50,16 +53,18 @@ static inline void transpose8(v8 x[8]) {
 
 static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8_t(v); }
 
+// kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns.
+template <bool kLow>
 static void idct8(const int16_t* block, uint8_t* out, int stride) {
-  v8 x[8];
-  for (int r = 0; r < 8; r++) {
+  v8 x[8] = {};
+  for (int r = 0; r < (kLow ? 4 : 8); r++) {
     h8 row;
     std::memcpy(&row, block + 8 * r, 16);
     x[r] = __builtin_convertvector(row, v8);
   }
-  idct_pass(x, kConst - kPass1);
+  idct_pass<kLow>(x, kConst - kPass1);
   transpose8(x);
-  idct_pass(x, kConst + kPass1 + 3);
+  idct_pass<kLow>(x, kConst + kPass1 + 3);
   // x[c] is column c of the picture
   for (int c = 0; c < 8; c++) x[c] += 128;
 #if defined(ET_AVX2)

@@ -23,6 +23,9 @@ int pleasant_width(int wanted, int most) {
   }
 }
 
+// Bytes behind the last MCU that are taken for padding; a scan that lost its way ends early and leaves far more.
+enum { kStray = 64 };
+
 class Transcoder {
  public:
   Transcoder(int quality, int segment, const EtFilter& filter, Error& error)
@@ -41,6 +44,8 @@ class Transcoder {
     }
     if (!append(jpeg_, size_, header_, record, more)) return false;
     first_ = record;
+    if (more + extraneous > kStray)
+      return e_.set(ET_DAMAGED, "%d bytes are left over behind the last MCU", more + extraneous);
     if (more < 0) std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");
     else if (more += extraneous) std::snprintf(note, ET_MESSAGE, "%d bytes without meaning left out", more);
     return true;

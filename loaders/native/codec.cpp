@@ -49,9 +49,9 @@ int32_t et_decode_region(const uint8_t* jpeg, size_t size, const int32_t* region
   Error error;
   Planes planes;
   Scratch scratch;
-  if (!decode_libjpeg(jpeg, size, {region[0], region[1], region[2], region[3]}, scale, scratch, planes, error))
+  if (!decode_libjpeg(jpeg, size, {region[0] & ~1, region[1] & ~1, region[2], region[3]}, scale, scratch, planes, error))
     return answer(error, message);
-  const int columns = planes.plane[0].columns, rows = planes.plane[0].rows;
+  const int columns = region[2] - region[0], rows = region[3] - region[1];
   if (size_t(columns) * rows * 3 > capacity) {
     error.set(ET_BAD_ARGUMENT, "%d x %d pixels do not fit the buffer", columns, rows);
     return answer(error, message);
@@ -60,7 +60,7 @@ int32_t et_decode_region(const uint8_t* jpeg, size_t size, const int32_t* region
     for (int x = 0; x < columns; x++)
       for (int c = 0; c < 3; c++) {
         const Plane& p = planes.plane[planes.count == 1 ? 0 : c];
-        *out++ = p.data[size_t(x) * p.stride + y];
+        *out++ = *p.at(region[0] + x, region[1] + y);
       }
   return answer(error, message);
 }

@@ -39,6 +39,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
   const int reach_x = h.hmax > 1 ? 2 : 0, reach_y = h.vmax > 1 ? 2 : 0;
   plan.mcus = {std::max(0, region.x0 - reach_x) / px, std::max(0, region.y0 - reach_y) / py,
                std::min(h.mcus_x, ceil_div(region.x1 + reach_x, px)), std::min(h.mcus_y, ceil_div(region.y1 + reach_y, py))};
+  if (scale == 8) plan.mcus.x0 &= ~1, plan.mcus.y0 &= ~1;  // an MCU may be one sample wide; planes begin at even places
   plan.mcus_x = h.mcus_x, plan.planes = &out, plan.blocks = 0;
   auto* tables = reinterpret_cast<TableCache*>(s.tables.data());
   if (!tables) {
@@ -65,9 +66,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     p.rows = (plan.mcus.y1 - plan.mcus.y0) * k.v * plan.dct[c];
     p.width = ceil_div(h.width * k.h * plan.dct[c], h.hmax * 8);
     p.height = ceil_div(h.height * k.v * plan.dct[c], h.vmax * 8);
-    p.stride = p.rows + 16;
-    p.data = s.planes[c].reserve(size_t(p.columns + 2) * p.stride + 64);
-    if (!p.data) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
+    if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
   }
   return true;
 }

@@ -69,10 +69,12 @@ struct Hot {
   const char* (*decode_segments)(const ScanPlan&, const SegmentJob&, const SegmentJob&);
   // out[t] = table at |x + t| * steps, interpolated; `columns` entries, of which the last is never passed.
   void (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);
-  // out[i] = sum over taps of weights[t] * source[t][i], Q14 weights; u8 in -> Q6 out, Q6 in -> Q6 out. `taps` is even.
+  // out[i] = sum over t of weights[t] * sample t of element i; Q14 weights, u8 in -> Q6 out, Q6 in -> Q6 out. Samples come in
+  // pairs: t and t + 1 of element i stand at source[t / 2 * stride + 2 * i]. `taps` is even.
   void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
   void (*weigh_q6)(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
-  // out[y][x] = in[x][y]; columns x rows in, strides in elements; both sides are readable and writable up to multiples of 8.
+  // Columns (in_stride elements from one to the next) to pairs of rows (out_stride elements from one pair to the next), as
+  // weigh_q6 wants them. Reads and writes up to multiples of 8 columns and 16 rows.
   void (*transpose)(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride);
   void (*ycc_to_rgb)(const int16_t* y, const int16_t* cb, const int16_t* cr, int n, uint8_t* r, uint8_t* g, uint8_t* b);
   void (*to_u8)(const int16_t* in, int n, uint8_t* out);

@@ -12,9 +12,7 @@ static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ?
 static inline void place_block(const ScanPlan& plan, int b, int mx, int my, const Block& block) {
   const int component = plan.block[b].component, side = plan.dct[component];
   const Plane& plane = plan.planes->plane[component];
-  const int x = ((mx - plan.mcus.x0) * plan.per_mcu_x[component] + plan.bx[b]) * side;
-  const int y = ((my - plan.mcus.y0) * plan.per_mcu_y[component] + plan.by[b]) * side;
-  uint8_t* out = plane.data + size_t(x) * plane.stride + y;
+  uint8_t* out = plane.at((mx * plan.per_mcu_x[component] + plan.bx[b]) * side, (my * plan.per_mcu_y[component] + plan.by[b]) * side);
   if (block.last() == 0 || side == 1) idct_flat(block.out[0], side, out, plane.stride);
   else if (side == 8 && block.last() < 10) idct8<true>(block.out, out, plane.stride);
   else if (side == 8) idct8<false>(block.out, out, plane.stride);
@@ -87,7 +85,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob& one, 
 }
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,   decode_segment, decode_segments, look_up,
-                  weigh_u8,      weigh_q6,  transpose,  ycc_to_rgb,     to_u8};
+                  weigh<8>,      weigh<14>, transpose,  ycc_to_rgb,     to_u8};
 
 }  // namespace ET_BUILD
 }  // namespace et

@@ -1,5 +1,5 @@
 // Inverse DCTs, bit-exact to libjpeg-turbo's "islow" set (jidctint.c, jidctred.c: the constants and the order of rounding
-// are theirs, which is what makes the pixels equal). Included by hot.inl. Output goes to column-major planes.
+// are theirs, which is what makes the pixels equal). Included by hot.inl. Output goes to planes, see Note [paired columns].
 
 typedef int32_t v8 __attribute__((vector_size(32)));
 typedef int16_t h8 __attribute__((vector_size(16)));
@@ -68,21 +68,19 @@ static void idct8(const int16_t* block, uint8_t* out, int stride) {
   // x[c] is column c of the picture
   for (int c = 0; c < 8; c++) x[c] += 128;
 #if defined(ET_AVX2)
-  for (int c = 0; c < 8; c += 4) {
+  // packing works within 128-bit lanes, four rows each: pair the columns there, then put the halves together
+  const __m256i pair = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,  //
+                                        0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  for (int c = 0; c < 8; c += 4, out += 4 * stride) {
     const __m256i ab = _mm256_packs_epi32((__m256i)x[c], (__m256i)x[c + 1]);
     const __m256i cd = _mm256_packs_epi32((__m256i)x[c + 2], (__m256i)x[c + 3]);
-    // packing works within 128-bit lanes: put the two halves of each column side by side again
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i four = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order);
-    const __m128i two[2] = {_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1)};
-    for (int i = 0; i < 2; i++) {
-      _mm_storel_epi64((__m128i*)(out + (c + 2 * i) * stride), two[i]);
-      _mm_storel_epi64((__m128i*)(out + (c + 2 * i + 1) * stride), _mm_unpackhi_epi64(two[i], two[i]));
-    }
+    const __m256i four = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_packus_epi16(ab, cd), pair), 0xD8);
+    _mm_storeu_si128((__m128i*)out, _mm256_castsi256_si128(four));
+    _mm_storeu_si128((__m128i*)(out + 2 * stride), _mm256_extracti128_si256(four, 1));
   }
 #else
-  for (int c = 0; c < 8; c++)
-    for (int i = 0; i < 8; i++) out[c * stride + i] = clamp_u8(x[c][i]);
+  for (int c = 0; c < 8; c += 2, out += 2 * stride)
+    for (int i = 0; i < 8; i++) out[2 * i] = clamp_u8(x[c][i]), out[2 * i + 1] = clamp_u8(x[c + 1][i]);
 #endif
 }
 
@@ -90,7 +88,9 @@ static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >>
 
 static void idct_flat(int dc, int side, uint8_t* out, int stride) {
   const uint8_t v = clamp_u8(descale(dc, 3) + 128);
-  for (int c = 0; c < side; c++) std::memset(out + c * stride, v, side);
+  if (side == 1) *out = v;
+  else
+    for (int c = 0; c < side; c += 2) std::memset(out + c * stride, v, 2 * side);
 }
 
 static inline void idct4_line(const int* x, int step, int shift, int* out, int out_step) {
@@ -122,5 +122,5 @@ static void idct_reduced(const int16_t* block, int side, uint8_t* out, int strid
     else idct2_line(columns + 8 * r, 1, kConst + kPass1 + 5, pixel + r, 2);
   }
   for (int c = 0; c < side; c++)
-    for (int r = 0; r < side; r++) out[c * stride + r] = clamp_u8(pixel[c * side + r] + 128);
+    for (int r = 0; r < side; r++) out[(c >> 1) * 2 * stride + 2 * r + (c & 1)] = clamp_u8(pixel[c * side + r] + 128);
 }

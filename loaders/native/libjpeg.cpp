@@ -240,9 +240,8 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
     out.count = n, out.color = grey ? Color::kGrey : Color::kRgb, out.width = wide, out.height = tall;
     for (int c = 0; c < n; c++) {
       Plane& p = out.plane[c];
-      p = {nullptr, rows + 16, box.x0, box.y0, columns, rows, wide, tall};
-      p.data = s.planes[c].reserve(size_t(columns + 2) * p.stride + 64);
-      if (!p.data) return e.set(ET_IO, "out of memory for a region of %d x %d samples", columns, rows);
+      p = {nullptr, 0, box.x0, box.y0, columns, rows, wide, tall};
+      if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", columns, rows);
     }
     enum { kBand = 16 };  // rows turned into columns at a time: a whole image row by row would miss the cache
     const size_t stride = size_t(held) * n;
@@ -257,8 +256,8 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
       for (int c = 0; c < n; c++)
         for (int x = 0; x < columns; x++) {
           const uint8_t* from = band + size_t(box.x0 - int(left) + x) * n + c;
-          uint8_t* to = out.plane[c].data + size_t(x) * out.plane[c].stride + y;
-          for (int i = 0; i < high; i++) to[i] = from[stride * i];
+          uint8_t* to = out.plane[c].at(box.x0 + x, box.y0 + y);
+          for (int i = 0; i < high; i++) to[2 * i] = from[stride * i];
         }
     }
     return true;  // what lies below the region is not looked at

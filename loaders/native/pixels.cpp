@@ -9,11 +9,11 @@ extern "C" int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height
   et::Planes planes;
   planes.count = 3, planes.color = et::Color::kRgb, planes.width = width, planes.height = height;
   for (int c = 0; c < 3; c++) {
-    uint8_t* data = scratch.planes[c].reserve(size_t(width + 2) * (height + 16) + 64);
-    if (!data) return ET_IO;
-    planes.plane[c] = {data, height + 16, 0, 0, width, height, width, height};
+    et::Plane& p = planes.plane[c];
+    p = {nullptr, 0, 0, 0, width, height, width, height};
+    if (!p.reserve(scratch.planes[c])) return ET_IO;
     for (int y = 0; y < height; y++)
-      for (int x = 0; x < width; x++) data[size_t(x) * (height + 16) + y] = rgb[(size_t(y) * width + x) * 3 + c];
+      for (int x = 0; x < width; x++) *p.at(x, y) = rgb[(size_t(y) * width + x) * 3 + c];
   }
   et::Error e;
   et::Target target{side, side, {}, {sample->full[0], sample->full[1]}, sample->flip != 0};
@@ -27,7 +27,7 @@ extern "C" int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* re
   et::Error e;
   et::Header header;
   et::Planes planes;
-  const et::Box box{region[0], region[1], region[2], region[3]};
+  const et::Box box{region[0] & ~1, region[1] & ~1, region[2], region[3]};
   bool good = et::parse_header(jpeg, size, header, e);
   if (good && !header.own) good = e.set(ET_UNSUPPORTED, "the own decoder does not read this kind of JPEG");
   if (good) {
@@ -41,7 +41,7 @@ extern "C" int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* re
     for (int y = 0; good && y < p.height; y++)
       for (int x = 0; x < p.width; x++) {
         const bool held = x >= p.x0 && x < p.x0 + p.columns && y >= p.y0 && y < p.y0 + p.rows;
-        out[size_t(y) * p.width + x] = held ? p.data[size_t(x - p.x0) * p.stride + (y - p.y0)] : 0;
+        out[size_t(y) * p.width + x] = held ? *p.at(x, y) : 0;
       }
     if (good) out += area, capacity -= area;
   }

@@ -36,14 +36,22 @@ class Buffer {
   size_t capacity_ = 0;
 };
 
-// Note [column-major planes]: pixel (x, y) of a component lies at data[(x - x0) * stride + (y - y0)]. The IDCT ends with
-// whole columns in its registers, so this order saves its last transposition, and the resampler's first pass, which
-// combines columns, then reads memory in order.
+// Note [paired columns]: two neighbouring columns of a component lie byte by byte beside each other, top to bottom, then come
+// the next two. The IDCT ends with whole columns in its registers, so this order saves its last transposition, and the
+// resampler's first pass finds the two factors of a multiply-add where it loads them. `x0` and `y0` are even.
 struct Plane {
   uint8_t* data;
-  int stride;
+  int stride;                 // bytes from a pair of columns to the next is twice this
   int x0, y0, columns, rows;  // what is held
   int width, height;          // the whole component at this scale, in samples
+
+  uint8_t* at(int x, int y) const { return data + size_t((x - x0) >> 1) * 2 * stride + 2 * (y - y0) + ((x - x0) & 1); }
+  // Memory for `columns` x `rows`, and for what the hot loops read past them; false when there is none.
+  bool reserve(Buffer& memory) {
+    stride = rows + 16;
+    data = memory.reserve(size_t(columns + 4) * stride + 64);
+    return data != nullptr;
+  }
 };
 
 struct Planes {
@@ -72,7 +80,7 @@ struct Source {
   int row_count;         // entries of `rows`
 };
 
-// Decodes what the region (pixels of the scaled image) needs, by the own decoder (header.own must hold) or by libjpeg.
+// Decodes what the region (pixels of the scaled image, x0 and y0 even) needs, by the own decoder (header.own must hold) or by libjpeg.
 bool decode_own(const Header&, const Source&, Box region, int scale, Scratch&, Planes&, Error&);
 bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scratch&, Planes&, Error&);
 

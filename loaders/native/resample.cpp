@@ -60,7 +60,7 @@ int fold(const float* w, int first, int n, int samples, float* folded, int& fold
 }
 
 bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory, Error& e) {
-  axis.room = (most + 3) & ~1;
+  axis.room = (most + 4) & ~1;
   axis.first = memory.reserve_as<int>(size_t(outputs) * 2 + size_t(outputs) * axis.room / 2 + 1);
   if (!axis.first) return e.set(ET_IO, "out of memory for %d x %d filter taps", outputs, most);
   axis.taps = axis.first + outputs;
@@ -69,11 +69,15 @@ bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory
   return true;
 }
 
+// The hot loops take samples in pairs that begin at even places: a tap of weight 0 is put before or behind where needed.
 void put(Axis& axis, int i, int first, const float* w, int n, float scale) {
   int16_t* out = axis.weights + size_t(i) * axis.room;
-  quantise(w, n, scale, out);
+  const int before = first & 1;
+  out[0] = 0;
+  quantise(w, n, scale, out + before);
+  first -= before, n += before;
   axis.low = std::min(axis.low, first), axis.high = std::max(axis.high, first + n);
-  if (n & 1) out[n++] = 0;  // the hot loops take taps in pairs; both sources have room for one more
+  if (n & 1) out[n++] = 0;
   axis.first[i] = first, axis.taps[i] = n;
 }
 
@@ -115,7 +119,7 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
 
 int up16(int n) { return (n + 15) & ~15; }
 
-// One component: x first (columns are contiguous), a transposition, then y. Result in Q6, row-major, stride up16(width).
+// One component: x first, a transposition, then y. Result in Q6, row-major, stride up16(width).
 bool resample_plane(const Plane& p, const Axis& ax, const Axis& ay, const Target& t, Scratch& s, int16_t* out, Error& e) {
   if (ax.low < p.x0 || ax.high > p.x0 + p.columns || ay.low < p.y0 || ay.high > p.y0 + p.rows)
     return e.set(ET_BAD_ARGUMENT, "the filter needs samples outside the decoded region");
@@ -125,11 +129,11 @@ bool resample_plane(const Plane& p, const Axis& ax, const Axis& ay, const Target
   if (!columns || !turned) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, rows);
   const Hot& h = hot();
   for (int i = 0; i < t.width; i++)
-    h.weigh_u8(p.data + size_t(ax.first[i] - p.x0) * p.stride + (ay.low - p.y0), p.stride, ax.weights + size_t(i) * ax.room,
-               ax.taps[i], rows, columns + size_t(t.flip ? t.width - 1 - i : i) * tall);
-  h.transpose(columns, tall, t.width, rows, turned, wide);
+    h.weigh_u8(p.at(ax.first[i], ay.low), 2 * p.stride, ax.weights + size_t(i) * ax.room, ax.taps[i], rows,
+               columns + size_t(t.flip ? t.width - 1 - i : i) * tall);
+  h.transpose(columns, tall, t.width, rows, turned, 2 * wide);
   for (int i = 0; i < t.height; i++)
-    h.weigh_q6(turned + size_t(ay.first[i] - ay.low) * wide, wide, ay.weights + size_t(i) * ay.room, ay.taps[i], t.width,
+    h.weigh_q6(turned + size_t(ay.first[i] - ay.low) * wide, 2 * wide, ay.weights + size_t(i) * ay.room, ay.taps[i], t.width,
                out + size_t(i) * wide);
   return true;
 }

@@ -124,7 +124,8 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
                  sample.entry.width, sample.entry.height);
   const float d = sample.scale;
   const int width = int((header.width + d - 1) / d), height = int((header.height + d - 1) / d);
-  const Box region{std::max(0, int(std::floor(sample.box[0] / d))), std::max(0, int(std::floor(sample.box[1] / d))),
+  // from an even place on, as planes are
+  const Box region{std::max(0, int(std::floor(sample.box[0] / d))) & ~1, std::max(0, int(std::floor(sample.box[1] / d))) & ~1,
                    std::min(width, int(std::ceil(sample.box[2] / d))), std::min(height, int(std::ceil(sample.box[3] / d)))};
   if (region.x0 >= region.x1 || region.y0 >= region.y1)
     return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],

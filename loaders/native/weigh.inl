@@ -1,18 +1,5 @@
 // The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
 
-#if defined(ET_AVX2)
-static inline __m256i two_columns(const uint8_t* a, const uint8_t* b) {  // a0 b0 a1 b1 ... a7 b7 as int16
-  const __m128i x = _mm_loadl_epi64((const __m128i*)a), y = _mm_loadl_epi64((const __m128i*)b);
-  return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(x, y));
-}
-
-static inline int32_t pair_of(const int16_t* weights) {
-  int32_t v;
-  std::memcpy(&v, weights, 4);
-  return v;
-}
-#endif
-
 static void look_up(const float* __restrict table, int columns, float steps, float x, int n, float* __restrict out) {
   for (int t = 0; t < n; t++) {
     const float place = std::fabs(x + t) * steps;
@@ -21,75 +8,59 @@ static void look_up(const float* __restrict table, int columns, float steps, flo
   }
 }
 
-// Both read up to 15 elements past n and write up to 15 past it.
-static void weigh_u8(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
 #if defined(ET_AVX2)
-  for (int i = 0; i < n; i += 16) {
-    __m256i lo = _mm256_set1_epi32(128), hi = lo;
-    const uint8_t* s = source + i;
-    for (int t = 0; t < taps; t += 2, s += 2 * stride) {
-      const __m256i w = _mm256_set1_epi32(pair_of(weights + t));
-      lo = _mm256_add_epi32(lo, _mm256_madd_epi16(two_columns(s, s + stride), w));
-      hi = _mm256_add_epi32(hi, _mm256_madd_epi16(two_columns(s + 8, s + stride + 8), w));
-    }
-    const __m256i packed = _mm256_packs_epi32(_mm256_srai_epi32(lo, 8), _mm256_srai_epi32(hi, 8));
-    _mm256_storeu_si256((__m256i*)(out + i), _mm256_permute4x64_epi64(packed, 0xD8));
+static inline __m256i pair_of(const int16_t* weights) {
+  int32_t v;
+  std::memcpy(&v, weights, 4);
+  return _mm256_set1_epi32(v);
+}
+
+static inline __m256i eight_pairs(const uint8_t* s) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)s)); }
+static inline __m256i eight_pairs(const int16_t* s) { return _mm256_loadu_si256((const __m256i*)s); }
+
+static inline void store_16(int16_t* out, __m256i lo, __m256i hi) {
+  _mm256_storeu_si256((__m256i*)out, _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xD8));
+}
+#endif
+
+// `kBlock` elements from `source` on, one after the other in registers: 32 where there are as many, so that the loop over the
+// taps is entered half as often.
+template <int kBlock, int kShift, class Sample>
+static inline void weigh_block(const Sample* s, int stride, const int16_t* weights, int taps, int16_t* out) {
+#if defined(ET_AVX2)
+  __m256i sum[kBlock / 8];
+  for (int b = 0; b < kBlock / 8; b++) sum[b] = _mm256_set1_epi32(1 << (kShift - 1));
+  for (int t = 0; t < taps; t += 2, s += stride) {
+    const __m256i w = pair_of(weights + t);
+    for (int b = 0; b < kBlock / 8; b++) sum[b] = _mm256_add_epi32(sum[b], _mm256_madd_epi16(eight_pairs(s + 16 * b), w));
   }
+  for (int b = 0; b < kBlock / 8; b += 2)
+    store_16(out + 8 * b, _mm256_srai_epi32(sum[b], kShift), _mm256_srai_epi32(sum[b + 1], kShift));
 #else
-  for (int i = 0; i < n; i += 16) {
-    int32_t sum[16];
-    for (int j = 0; j < 16; j++) sum[j] = 128;
-    for (int t = 0; t < taps; t++)
-      for (int j = 0; j < 16; j++) sum[j] += weights[t] * source[t * stride + i + j];
-    for (int j = 0; j < 16; j++) out[i + j] = saturate(sum[j] >> 8);
-  }
+  int32_t sum[kBlock];
+  for (int j = 0; j < kBlock; j++) sum[j] = 1 << (kShift - 1);
+  for (int t = 0; t < taps; t += 2, s += stride)
+    for (int j = 0; j < kBlock; j++) sum[j] += weights[t] * s[2 * j] + weights[t + 1] * s[2 * j + 1];
+  for (int j = 0; j < kBlock; j++) out[j] = saturate(sum[j] >> kShift);
 #endif
 }
 
-static void weigh_q6(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
-#if defined(ET_AVX2)
-  for (int i = 0; i < n; i += 16) {
-    __m256i lo = _mm256_set1_epi32(1 << 13), hi = lo;
-    const int16_t* s = source + i;
-    for (int t = 0; t < taps; t += 2, s += 2 * stride) {
-      const __m256i w = _mm256_set1_epi32(pair_of(weights + t));
-      const __m256i a = _mm256_loadu_si256((const __m256i*)s), b = _mm256_loadu_si256((const __m256i*)(s + stride));
-      lo = _mm256_add_epi32(lo, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w));
-      hi = _mm256_add_epi32(hi, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w));
-    }
-    const __m256i packed = _mm256_packs_epi32(_mm256_srai_epi32(lo, 14), _mm256_srai_epi32(hi, 14));
-    _mm256_storeu_si256((__m256i*)(out + i), packed);  // unpack and pack both work within 128-bit lanes: order is kept
-  }
-#else
-  for (int i = 0; i < n; i += 16) {
-    int32_t sum[16];
-    for (int j = 0; j < 16; j++) sum[j] = 1 << 13;
-    for (int t = 0; t < taps; t++)
-      for (int j = 0; j < 16; j++) sum[j] += weights[t] * source[t * stride + i + j];
-    for (int j = 0; j < 16; j++) out[i + j] = saturate(sum[j] >> 14);
-  }
-#endif
+// Reads up to 15 pairs past n and writes up to 15 elements past it.
+template <int kShift, class Sample>
+static void weigh(const Sample* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
+  int i = 0;
+  for (; i + 16 < n; i += 32) weigh_block<32, kShift>(source + 2 * i, stride, weights, taps, out + i);
+  if (i < n) weigh_block<16, kShift>(source + 2 * i, stride, weights, taps, out + i);
 }
 
+// Two rows beside each other are one 32-bit unit of a column, and stay together.
 static void transpose(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride) {
   for (int x = 0; x < columns; x += 8)
-    for (int y = 0; y < rows; y += 8) {
-      h8 a[8], b[8], c[8];
-      for (int i = 0; i < 8; i++) std::memcpy(&a[i], in + (x + i) * in_stride + y, 16);
-      for (int i = 0; i < 4; i++) {
-        b[2 * i] = ET_SHUFFLE(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-        b[2 * i + 1] = ET_SHUFFLE(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-      }
-      for (int i = 0; i < 4; i++) {
-        c[2 * i] = ET_SHUFFLE(b[i], b[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-        c[2 * i + 1] = ET_SHUFFLE(b[i], b[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-      }
-      for (int i = 0; i < 4; i++) {
-        const h8 lo = ET_SHUFFLE(c[i], c[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-        const h8 hi = ET_SHUFFLE(c[i], c[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-        std::memcpy(out + (y + 2 * i) * out_stride + x, &lo, 16);
-        std::memcpy(out + (y + 2 * i + 1) * out_stride + x, &hi, 16);
-      }
+    for (int y = 0; y < rows; y += 16) {
+      v8 a[8];
+      for (int i = 0; i < 8; i++) std::memcpy(&a[i], in + (x + i) * in_stride + y, 32);
+      transpose8(a);
+      for (int i = 0; i < 8; i++) std::memcpy(out + (y / 2 + i) * out_stride + 2 * x, &a[i], 32);
     }
 }
 

@@ -3,8 +3,9 @@
 PYTHON_ENV := .venv/bin/python
 KERNEL := $(wildcard loaders/native/*.cpp loaders/native/*.h loaders/native/*.inl)
 SANITIZED := build/sanitize
-DATA ?= .demo/train.beton
+DATA ?= .demo/photos/train
 RESULTS ?= .demo/results
+BENCH ?=
 
 .PHONY: help demo test check check-native bench clean
 
@@ -13,7 +14,7 @@ help:
 	@echo 'make test          set up, run the tests'
 	@echo 'make check         lint, types, tests with warnings as errors'
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make bench         throughput and fidelity of DATA=$(DATA)'
+	@echo 'make bench         throughput and fidelity, on DATA=$(DATA) (which make demo makes)'
 	@echo 'make clean         remove what was built and made (.venv stays)'
 
 demo: .venv/.kernel
@@ -35,10 +36,11 @@ check-native: .venv/.kernel
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(PYTHON_ENV) -m pytest -q tests/loaders/native
 
+# BENCH adds flags to both, for example BENCH='--limit 5000'.
 bench: .venv/.kernel
 	@mkdir -p $(RESULTS)
-	$(PYTHON_ENV) -m benchmarks throughput --data $(DATA) --json $(RESULTS)/throughput.json
-	$(PYTHON_ENV) -m benchmarks fidelity --data $(DATA) --json $(RESULTS)/fidelity.json
+	$(PYTHON_ENV) -m benchmarks throughput --data $(DATA) $(BENCH) --json $(RESULTS)/throughput.json --png $(RESULTS)/throughput.png
+	$(PYTHON_ENV) -m benchmarks fidelity --data $(DATA) $(BENCH) --json $(RESULTS)/fidelity.json --png $(RESULTS)/fidelity.png
 
 clean:
 	rm -rf build .demo .mypy_cache .pytest_cache .ruff_cache *.egg-info .venv/.ready .venv/.kernel

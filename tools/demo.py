@@ -18,13 +18,13 @@ from tools import demo_picture, synth
 from tools.demo_train import Leg, small_network, walk
 
 BANDWIDTHS = (96, 160, 224)
+PER_CLASS, VAL_PER_CLASS = 100, 20  # images of each of ten classes
 SHOWN = 4  # crops in the picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m tools demo`."""
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="keeps what is made (%(default)s)")
-    parser.add_argument("--per-class", type=int, default=100, help="training images of ten classes (%(default)s)")
     parser.add_argument("--epochs", type=float, default=2.0, help="budget of training, epochs at 224 px (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of the measurement (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.7, help="of each round and contestant (%(default)s)")
@@ -35,12 +35,12 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     folder = args.folder
     folder.mkdir(parents=True, exist_ok=True)
-    photos = folder / f"photos-{args.per_class}"
-    step(1, f"a data set of {args.per_class * 10:,} JPEGs in {photos}")
+    photos = folder / "photos"
+    step(1, f"a data set of {10 * (PER_CLASS + VAL_PER_CLASS):,} JPEGs in {photos}")
     if not photos.exists():
-        synth.write(photos, per_class=args.per_class, val_per_class=max(1, args.per_class // 5), progress=True)
+        synth.write(photos, per_class=PER_CLASS, val_per_class=VAL_PER_CLASS, progress=True)
     step(2, "converted to ladders: one beton with three sizes of each image")
-    betons = {split: folder / f"{split}-{args.per_class}.beton" for split in synth.SPLITS}
+    betons = {split: folder / f"{split}.beton" for split in synth.SPLITS}
     for split, beton in betons.items():
         if not beton.exists():
             convert(photos / split, beton, progress=True)

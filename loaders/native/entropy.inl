@@ -4,31 +4,25 @@
 // lies between. This one looks code and value up together, refills without a branch, and parses blocks that nobody asked
 // for without storing them.
 
+// Where a stream stands: few words, since two streams must fit the registers. `base` is common to both.
 struct Bits {
-  const uint8_t* at;
-  uint64_t window;  // next bits, left-aligned
-  int left;         // how many of them are accounted for
+  uint64_t at;      // bits from `base`
+  uint64_t window;  // the bits from there on, left-aligned
 };
 
-static inline uint64_t load_be64(const uint8_t* p) {
+// At least 57 bits afterwards.
+static inline void refill(const uint8_t* base, Bits& b) {
   uint64_t v;
-  std::memcpy(&v, p, 8);
+  std::memcpy(&v, base + (b.at >> 3), 8);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   v = __builtin_bswap64(v);
 #endif
-  return v;
-}
-
-// At least 56 bits afterwards.
-static inline void refill(Bits& b) {
-  b.window |= load_be64(b.at) >> b.left;
-  b.at += (63 - b.left) >> 3;
-  b.left |= 56;
+  b.window = v << (b.at & 7);
 }
 
 static inline void skip(Bits& b, int n) {
   b.window <<= n;
-  b.left -= n;
+  b.at += n;
 }
 
 // T.81 F.2.2.1, EXTEND: `n` bits, 1..15, as a signed value.
@@ -129,7 +123,7 @@ static inline bool take_ac(Bits& b, const BlockPlan& plan, Block& block) {
     if (!slow_symbol(b, *plan.ac, e, block.k, value)) return false;
   } else {
     b.window <<= e & 63;
-    b.left -= uint8_t(e);
+    b.at += uint8_t(e);
     value = int32_t(e) >> 16;
     block.k += e >> 8 & 127;
   }
@@ -141,8 +135,8 @@ static inline bool take_ac(Bits& b, const BlockPlan& plan, Block& block) {
 }
 
 template <bool kStore>
-static inline bool take_dc(Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
-  refill(b);
+static inline bool take_dc(const uint8_t* base, Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
+  refill(base, b);
   const uint32_t e = plan.dc->fast[b.window >> (64 - kLookahead)];
   if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
     int k = 0, value;
@@ -158,9 +152,9 @@ static inline bool take_dc(Bits& b, const BlockPlan& plan, int& predictor, Block
 }
 
 template <bool kStore>
-static inline bool take_rest(Bits& b, const BlockPlan& plan, Block& block) {
+static inline bool take_rest(const uint8_t* base, Bits& b, const BlockPlan& plan, Block& block) {
   while (block.k < 63) {
-    refill(b);
+    refill(base, b);
     if (!take_ac<kStore>(b, plan, block)) return false;
     if (block.k < 63 && !take_ac<kStore>(b, plan, block)) return false;
   }
@@ -169,22 +163,23 @@ static inline bool take_rest(Bits& b, const BlockPlan& plan, Block& block) {
 
 // One block. False where the bits are no block.
 template <bool kStore>
-static inline bool decode_block(Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
-  return take_dc<kStore>(b, plan, predictor, block) && take_rest<kStore>(b, plan, block);
+static inline bool decode_block(const uint8_t* base, Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
+  return take_dc<kStore>(base, b, plan, predictor, block) && take_rest<kStore>(base, b, plan, block);
 }
 
 // Note [two at a time]: each code's length decides where the next begins, so one stream keeps the processor waiting. Restart
 // segments are independent: two of them, symbol by symbol in turn, fill the gaps.
 template <bool kStore>
-static inline bool decode_two(Bits& a, Bits& b, const BlockPlan& plan, int& predictor_a, int& predictor_b, Block& block_a,
-                              Block& block_b) {
-  if (!take_dc<kStore>(a, plan, predictor_a, block_a) || !take_dc<kStore>(b, plan, predictor_b, block_b)) return false;
+static inline bool decode_two(const uint8_t* base, Bits& a, Bits& b, const BlockPlan& plan, int& predictor_a,
+                              int& predictor_b, Block& block_a, Block& block_b) {
+  if (!take_dc<kStore>(base, a, plan, predictor_a, block_a) || !take_dc<kStore>(base, b, plan, predictor_b, block_b))
+    return false;
   do {
-    refill(a);
-    refill(b);
+    refill(base, a);
+    refill(base, b);
     if (!take_ac<kStore>(a, plan, block_a) || !take_ac<kStore>(b, plan, block_b)) return false;
     if (block_a.k >= 63 || block_b.k >= 63) break;
     if (!take_ac<kStore>(a, plan, block_a) || !take_ac<kStore>(b, plan, block_b)) return false;
   } while (block_a.k < 63 && block_b.k < 63);
-  return take_rest<kStore>(a, plan, block_a) && take_rest<kStore>(b, plan, block_b);
+  return take_rest<kStore>(base, a, plan, block_a) && take_rest<kStore>(base, b, plan, block_b);
 }

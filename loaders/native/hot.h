@@ -59,6 +59,8 @@ struct ScanPlan {
   Planes* planes;
 };
 
+enum { kOne = 1 << 14 };  // 1.0 as a weight
+
 struct Hot {
   const char* name;
   void (*build_ac)(const HuffSpec&, HuffTable&);
@@ -67,8 +69,11 @@ struct Hot {
   const char* (*decode_segment)(const ScanPlan&, const SegmentJob&);
   // The same for two segments of which the second lies one or more whole MCU rows below the first. See Note [two at a time].
   const char* (*decode_segments)(const ScanPlan&, const SegmentJob&, const SegmentJob&);
-  // out[t] = table at |x + t| * steps, interpolated; `columns` entries, of which the last is never passed.
-  void (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);
+  // out[t] = table at |x + t| * steps, interpolated, for t < n, and 0 up to the next multiple of 8; returns their sum, added up
+  // in one order on every machine. `columns` entries, zero or negligible at the end.
+  float (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);
+  // out[t] = round(w[t] * scale), and what rounding leaves of kOne to the middle one. Reads and writes up to a multiple of 8.
+  void (*quantise)(const float* w, int n, float scale, int16_t* out);
   // out[i] = sum over t of weights[t] * sample t of element i; Q14 weights, u8 in -> Q6 out, Q6 in -> Q6 out. Samples come in
   // pairs: t and t + 1 of element i stand at source[t / 2 * stride + 2 * i]. `taps` is even.
   void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);

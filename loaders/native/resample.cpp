@@ -7,8 +7,6 @@
 namespace et {
 namespace {
 
-enum { kOne = 1 << 14 };  // 1.0 as a weight
-
 // The weights of one axis of one component: output i = sum of weights[i * room + t] * sample[first[i] + t], t < taps[i].
 struct Axis {
   int *first, *taps;
@@ -32,25 +30,13 @@ struct Kernel {
   }
 };
 
-// Q14 with a sum of exactly 1: what rounding leaves over goes to the largest weight.
-void quantise(const float* w, int n, float scale, int16_t* out) {
-  int total = 0, largest = 0;
-  for (int t = 0; t < n; t++) {
-    const float v = w[t] * scale;
-    out[t] = int16_t(int(v < 0 ? v - .5f : v + .5f));
-    total += out[t];
-    if (out[t] > out[largest]) largest = t;
-  }
-  out[largest] = int16_t(out[largest] + kOne - total);
-}
-
 // Note [chroma's taps]: libjpeg doubles a sub-sampled component by a triangle filter (weights 3/4 and 1/4) before anything
 // else sees it. Both steps are linear, so the triangle is folded into the taps and the plane is resampled as stored.
 int fold(const float* w, int first, int n, int samples, float* folded, int& folded_first) {
   const auto clamp = [&](int k) { return std::min(std::max(k, 0), samples - 1); };
   folded_first = clamp((first >> 1) - 1);
   const int count = clamp(((first + n - 1) >> 1) + 1) - folded_first + 1;
-  std::fill(folded, folded + count, 0.f);
+  std::fill(folded, folded + count + 7, 0.f);
   for (int t = 0; t < n; t++) {
     const int k = (first + t) >> 1;
     folded[clamp(k) - folded_first] += .75f * w[t];
@@ -60,7 +46,7 @@ int fold(const float* w, int first, int n, int samples, float* folded, int& fold
 }
 
 bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory, Error& e) {
-  axis.room = (most + 4) & ~1;
+  axis.room = (most + 16) & ~7;  // a tap before, one behind, and quantise writes in eights
   axis.first = memory.reserve_as<int>(size_t(outputs) * 2 + size_t(outputs) * axis.room / 2 + 1);
   if (!axis.first) return e.set(ET_IO, "out of memory for %d x %d filter taps", outputs, most);
   axis.taps = axis.first + outputs;
@@ -74,7 +60,7 @@ void put(Axis& axis, int i, int first, const float* w, int n, float scale) {
   int16_t* out = axis.weights + size_t(i) * axis.room;
   const int before = first & 1;
   out[0] = 0;
-  quantise(w, n, scale, out + before);
+  hot().quantise(w, n, scale, out + before);
   first -= before, n += before;
   axis.low = std::min(axis.low, first), axis.high = std::max(axis.high, first + n);
   if (n & 1) out[n++] = 0;
@@ -90,9 +76,9 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
   int low = std::max(0, int(std::ceil(x0 - .5f))), high = std::min(limit - 1, int(std::floor(x1 - .5f)));
   if (low > high) low = high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
   const int most = int(std::min<float>(high - low + 1, 2 * kernel.radius + 2));
-  float* w = s.weights.reserve_as<float>(2 * most + 32);
+  float* w = s.weights.reserve_as<float>(2 * (most + 24));
   if (!w) return e.set(ET_IO, "out of memory for %d filter taps", most);
-  float* folded = w + most + 16;
+  float* folded = w + most + 24;
   if (!reserve_axis(axes[0], outputs, most, limit, memory[0], e)) return false;
   if (halved && !reserve_axis(axes[1], outputs, most / 2 + 4, halved, memory[1], e)) return false;
   for (int i = 0; i < outputs; i++) {
@@ -100,9 +86,7 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
     const int a = std::min(high, std::max(low, int(std::ceil(centre - kernel.radius - .5f))));
     const int b = std::max(a, std::min(high, int(std::floor(centre + kernel.radius - .5f))));
     const int n = std::min(b - a + 1, most);
-    hot().look_up(kernel.table, kernel.columns, kernel.steps, a + .5f - centre, n, w);
-    float sum = 0;
-    for (int t = 0; t < n; t++) sum += w[t];
+    float sum = hot().look_up(kernel.table, kernel.columns, kernel.steps, a + .5f - centre, n, w);
     if (sum < .01f) {  // no sample near enough; cannot happen with a filter at least one sample wide
       std::fill(w, w + n, 1.f);
       sum = float(n);

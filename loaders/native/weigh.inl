@@ -1,11 +1,41 @@
 // The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
 
-static void look_up(const float* __restrict table, int columns, float steps, float x, int n, float* __restrict out) {
-  for (int t = 0; t < n; t++) {
-    const float place = std::fabs(x + t) * steps;
-    const int i = std::min(int(place), columns - 2);
-    out[t] = table[i] + (table[i + 1] - table[i]) * (place - i);
+static float look_up(const float* table, int columns, float steps, float x, int n, float* out) {
+  float sum[8] = {0};
+  for (int t = 0; t < n; t += 8) {
+    // in eights, each step for all of them: compilers make vectors of it
+    int index[8];
+    float part[8];
+    for (int j = 0; j < 8; j++) {
+      const float place = std::fabs(x + float(t + j)) * steps;
+      index[j] = int(place);
+      part[j] = place - float(index[j]);
+      index[j] = index[j] < columns - 2 ? index[j] : columns - 2;
+    }
+    float low[8], high[8];
+    for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
+    for (int j = 0; j < 8; j++) {
+      const float value = low[j] + (high[j] - low[j]) * part[j];
+      out[t + j] = t + j < n ? value : 0.f;
+      sum[j] += out[t + j];
+    }
   }
+  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+static void quantise(const float* __restrict w, int n, float scale, int16_t* __restrict out) {
+  const float shifter = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, found in the sum's low bits
+  int total = 0;
+  for (int t = 0; t < n; t += 8)
+    for (int j = 0; j < 8; j++) {
+      const float rounded = w[t + j] * scale + shifter;
+      int32_t raw;
+      std::memcpy(&raw, &rounded, 4);
+      const int value = raw - 0x4B400000;
+      out[t + j] = int16_t(value);
+      total += value;
+    }
+  out[n / 2] = int16_t(out[n / 2] + kOne - total);
 }
 
 #if defined(ET_AVX2)

@@ -26,7 +26,7 @@ def build(job: Job) -> Stream:
         (3, max(BASE, job.bandwidth), max(BASE, job.bandwidth)),
         job.batch_size,
         is_training=True,
-        auto_augment="rand-m9-mstd0.5-inc1" if job.options.get("randaugment") else None,
+        auto_augment="rand-m8-mstd0.5-inc1" if job.options.get("randaugment") else None,
         color_jitter=None,
         interpolation="bicubic",
         num_workers=job.threads,

@@ -1,6 +1,6 @@
 """The loader in use today: torch's DataLoader, an ImageFolder, the transforms of EfficientTrain++'s released code.
 
-RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m9-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
+RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m8-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
 < 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching.
 """
 
@@ -47,7 +47,7 @@ def official(bandwidth: int, randaugment: bool) -> transforms.Compose:
             "img_mean": fill,
             "interpolation": 3,
         }  # 3: PIL's bicubic
-        steps.append(rand_augment_transform("rand-m9-mstd0.5-inc1", hints))
+        steps.append(rand_augment_transform("rand-m8-mstd0.5-inc1", hints))
     if bandwidth < BASE:
         steps.append(transforms.Resize(bandwidth, interpolation=InterpolationMode.LANCZOS))
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])

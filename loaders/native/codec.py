@@ -153,7 +153,7 @@ def peek(data: bytes) -> JpegInfo:
     )
 
 
-def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int = 4) -> list[Record]:
+def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int = 2) -> list[Record]:
     """Makes the stored levels of a JPEG.
 
     Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
@@ -166,7 +166,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
             pixels to one whose row of MCUs has a divisor near `segment`; its aspect ratio is kept.
         quality: of reduced levels, 1 to 100, libjpeg's scale.
         segment: wanted distance of restart markers, MCUs. Nearest divisor of the row up to 8 whose markers take at most
-            3 % of the bytes, else one marker a row.
+            6 % of the bytes, else one marker a row.
 
     Raises:
         JpegError: damaged (also where libjpeg would merely warn) or unsupported.

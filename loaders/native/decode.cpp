@@ -31,7 +31,7 @@ int dct_side(const Header& h, const Component& c, int luma_side) {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan, Planes& out, CoefficientPlace (*places)[kPlaces], Error& e) {
+bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan, Planes& out, int16_t (*quant)[64], Error& e) {
   const int luma_side = 8 / scale, px = h.mcu_w / scale, py = h.mcu_h / scale;
   out.count = h.ncomp, out.color = h.color, out.coded = 0;
   out.width = ceil_div(h.width, scale), out.height = ceil_div(h.height, scale);
@@ -49,8 +49,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
   }
   for (int c = 0; c < h.ncomp; c++) {
     const Component& k = h.comp[c];
-    for (int i = 0; i < kPlaces; i++)
-      places[c][i] = i < 64 ? CoefficientPlace{kZigzag[i], int16_t(h.quant[k.tq][i])} : CoefficientPlace{64, 0};
+    for (int i = 0; i < 64; i++) quant[c][kZigzag[i]] = int16_t(h.quant[k.tq][i]);
     const HuffTable* dc = cached(h.dc[k.td], tables->dc_spec[k.td], tables->dc[k.td], hot().build_dc);
     const HuffTable* ac = cached(h.ac[k.ta], tables->ac_spec[k.ta], tables->ac[k.ta], hot().build_ac);
     plan.dct[c] = dct_side(h, k, luma_side);
@@ -58,7 +57,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     for (int v = 0; v < k.v; v++)
       for (int u = 0; u < k.h; u++) {
         plan.bx[plan.blocks] = u, plan.by[plan.blocks] = v;
-        plan.block[plan.blocks++] = {dc, ac, places[c], c};
+        plan.block[plan.blocks++] = {dc, ac, quant[c], c};
       }
     Plane& p = out.plane[c];
     p.x0 = plan.mcus.x0 * k.h * plan.dct[c], p.y0 = plan.mcus.y0 * k.v * plan.dct[c];
@@ -139,45 +138,35 @@ class Walker {
 
 bool decode_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Planes& out, Error& e) {
   ScanPlan plan;
-  CoefficientPlace places[3][kPlaces];
+  int16_t quant[3][64];
   if (int64_t(region.x1 - region.x0) * (region.y1 - region.y0) > int64_t(1) << 28)
     return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
-  if (!lay_out(h, region, scale, s, plan, out, places, e)) return false;
+  if (!lay_out(h, region, scale, s, plan, out, quant, e)) return false;
   const int total = h.mcus_x * h.mcus_y, interval = h.restart ? h.restart : total;
   const int needed = (plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;  // behind the last MCU of the region
-  const bool rows = h.restart && h.mcus_x % h.restart == 0;         // segments stand in columns below each other
-  const int in_row = rows ? (plan.mcus.x1 - 1) / interval - plan.mcus.x0 / interval + 1 : 0;
-  uint8_t* bytes = s.segment.reserve(source.size + kPad + kGap * 2 * (in_row + 1));
-  SegmentJob* above = s.jobs.reserve_as<SegmentJob>(in_row + 1);  // the row that waits for the one below it
-  if (!bytes || !above) return e.set(ET_IO, "out of memory for a scan of %zu bytes", source.size);
+  const int across = (plan.mcus.x1 - plan.mcus.x0 - 1) / interval + 2;  // segments that a row of the region may touch
+  const size_t most = size_t(across) * (plan.mcus.y1 - plan.mcus.y0);
+  SegmentJob* jobs = s.jobs.reserve_as<SegmentJob>(most);
+  uint8_t* free = s.segment.reserve(source.size + kGap * most + kPad);
+  if (!jobs || !free) return e.set(ET_IO, "out of memory for a scan of %zu bytes", source.size);
   Walker walker(h, source);
-  uint8_t* free = bytes;
-  int waiting = 0, done = -1;
-  const auto fail = [&](const char* wrong, const SegmentJob& job) {
-    return e.set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, job.first, job.last - 1);
-  };
+  int count = 0;
   for (int my = plan.mcus.y0; my < plan.mcus.y1; my++) {
     const int first = (my * h.mcus_x + plan.mcus.x0) / interval, last = (my * h.mcus_x + plan.mcus.x1 - 1) / interval;
-    const bool wait = rows && waiting == 0 && my + 1 < plan.mcus.y1;
-    if (waiting == 0) free = bytes;
-    for (int segment = std::max(first, done + 1); segment <= last; segment++) {
-      SegmentJob job{free, 0, segment * interval, std::min(total, (segment + 1) * interval), true};
-      // Only MCUs that the region needs; the rest of a segment of ours is decoded as well, since its end can be checked.
-      if (job.last > needed && !rows) job.last = needed, job.whole = false;
+    // a segment that wraps around to this row is there already
+    for (int segment = count ? std::max(first, jobs[count - 1].first / interval + 1) : first; segment <= last; segment++) {
+      SegmentJob& job = jobs[count++];
+      job = {free, 0, segment * interval, std::min(total, (segment + 1) * interval), true};
+      // Of an unmarked file only what the region needs. A segment of ours is decoded to its end, which can then be checked.
+      if (!h.restart && job.last > needed) job.last = needed, job.whole = false;
       if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
       std::memset(free + job.size, 0, kGap);
       free += job.size + kGap, out.coded += job.size;
-      if (wait) {
-        above[segment - first] = job;
-        continue;
-      }
-      const char* wrong = waiting ? hot().decode_segments(plan, above[segment - first], job) : hot().decode_segment(plan, job);
-      if (wrong) return fail(wrong, waiting ? above[segment - first] : job);
-      if (!waiting) free = bytes;
-      done = segment;
     }
-    waiting = wait ? in_row : 0;
   }
+  int which = 0;
+  const char* wrong = hot().decode_segments(plan, jobs, count, which);
+  if (wrong) return e.set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, jobs[which].first, jobs[which].last - 1);
   return true;
 }
 

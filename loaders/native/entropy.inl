@@ -4,20 +4,19 @@
 // lies between. This one looks code and value up together, refills without a branch, and parses blocks that nobody asked
 // for without storing them.
 
-// Where a stream stands: few words, since two streams must fit the registers. `base` is common to both.
+// Where a stream stands: few words, since two streams must fit the registers.
 struct Bits {
-  uint64_t at;      // bits from `base`
+  uint64_t at;      // bits from a base that both streams share
   uint64_t window;  // the bits from there on, left-aligned
 };
 
-// At least 57 bits afterwards.
-static inline void refill(const uint8_t* base, Bits& b) {
+static inline uint64_t load_be64(const uint8_t* p) {
   uint64_t v;
-  std::memcpy(&v, base + (b.at >> 3), 8);
+  std::memcpy(&v, p, 8);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   v = __builtin_bswap64(v);
 #endif
-  b.window = v << (b.at & 7);
+  return v;
 }
 
 static inline void skip(Bits& b, int n) {
@@ -90,96 +89,112 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const HuffTable& table
   return -1;
 }
 
-// A block in the making.
-struct Block {
-  int k;         // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
-  int16_t* out;  // 64 zeroed int16, and one more that takes what lies past the end
+// Row-major place of zigzag position k. What a damaged block has past its end, before that is noticed, shares a spare slot.
+struct Natural {
+  uint8_t at[64 + HuffTable::kEndSkip];
+  Natural() {
+    for (int k = 0; k < int(sizeof at); k++) at[k] = k < 64 ? kZigzag[k] : 64;
+  }
+};
+static const Natural kNatural;
 
-  int last() const { return k >= int(HuffTable::kEndSkip) ? k - int(HuffTable::kEndSkip) : k; }
+// The part of a lane that the inner loop keeps in registers.
+struct Cursor {
+  Bits bits;
+  const uint32_t* ac;  // the block's AC look-up
+  int k;               // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
 };
 
-// The rare symbols: code and value longer than the look-up. False where no code fits.
-static bool __attribute__((noinline)) slow_symbol(Bits& b, const HuffTable& table, uint32_t e, int& k, int& value) {
+static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
+                  kLong[] = "coded data are left over";
+
+// One stream through the segments: see Note [two at a time].
+struct Lane {
+  Cursor cursor;
+  const ScanPlan* plan;
+  const SegmentJob* job;
+  const uint8_t* base;
+  int mcu, block, mx, my;
+  bool keep;
+  uint64_t end, limit;  // of the segment, in bits; and how far behind it a damaged one may run before it is stopped
+  int predictor[3];
+  const char* wrong;
+  alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
+
+  const BlockPlan& now() const { return plan->block[block]; }
+
+  void enter(const SegmentJob* next) {
+    job = next, mcu = job->first, block = 0, mx = mcu % plan->mcus_x, my = mcu / plan->mcus_x;
+    predictor[0] = predictor[1] = predictor[2] = 0;
+    cursor.bits.at = uint64_t(job->bytes - base) * 8;
+    end = cursor.bits.at + job->size * 8, limit = end + 128;
+    look();
+  }
+  void look() {
+    keep = mx >= plan->mcus.x0 && mx < plan->mcus.x1 && my >= plan->mcus.y0 && my < plan->mcus.y1;
+  }
+  bool fail() {
+    wrong = cursor.bits.at > end ? kShort : kNoCode;
+    return false;
+  }
+};
+
+// The rare symbols: code and value longer than the look-up. -1 where no code fits, else what the symbol advances.
+static int slow_symbol(Bits& b, const HuffTable& table, uint32_t e, int& value) {
   int bits, advance;
   if (e & 31) {
     skip(b, e & 31);
     bits = e >> 16, advance = e >> 8 & 127;
   } else {
     const int symbol = long_symbol(b, table);
-    if (symbol < 0) return false;
+    if (symbol < 0) return -1;
     bits = symbol & 15, advance = ac_advance(symbol);
   }
   value = bits ? take_signed(b, bits) : 0;
-  k += advance;
-  return true;
+  return advance;
 }
 
-// One AC symbol. Takes 26 bits at the most, so that a refill serves two.
-template <bool kStore>
-static inline bool take_ac(Bits& b, const BlockPlan& plan, Block& block) {
-  const uint32_t e = plan.ac->fast[b.window >> (64 - kLookahead)];
+static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
   int value;
-  if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
-    if (!slow_symbol(b, *plan.ac, e, block.k, value)) return false;
-  } else {
-    b.window <<= e & 63;
-    b.at += uint8_t(e);
-    value = int32_t(e) >> 16;
-    block.k += e >> 8 & 127;
-  }
-  if (kStore) {
-    const CoefficientPlace place = plan.place[block.k];
-    block.out[place.at] = int16_t(value * place.quant);
-  }
+  const int advance = slow_symbol(lane.cursor.bits, *lane.now().ac, e, value);
+  if (advance < 0) return lane.fail();
+  lane.cursor.k += advance;
+  lane.coefficients[kNatural.at[lane.cursor.k]] = int16_t(value);
   return true;
 }
 
-template <bool kStore>
-static inline bool take_dc(const uint8_t* base, Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
-  refill(base, b);
-  const uint32_t e = plan.dc->fast[b.window >> (64 - kLookahead)];
+// At least 57 bits afterwards.
+static inline void refill(Cursor& c, const uint8_t* base) {
+  c.bits.window = load_be64(base + (c.bits.at >> 3)) << (c.bits.at & 7);
+}
+
+// One AC symbol. Takes 26 bits at the most, so that a refill serves two. The cursor is handed over by value in the rare case:
+// were its address known elsewhere, it could not stay in registers.
+static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane) {
+  const uint32_t e = c.ac[c.bits.window >> (64 - kLookahead)];
   if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
-    int k = 0, value;
-    if (!slow_symbol(b, *plan.dc, e, k, value)) return false;  // symbols of a DC table are value sizes: run 0
-    predictor += value;
-  } else {
-    skip(b, uint8_t(e));
-    predictor += int32_t(e) >> 16;
+    lane.cursor = c;
+    const bool good = slow_ac(lane, e);
+    c = lane.cursor;
+    return good;
   }
-  block.k = 0;
-  if (kStore) block.out[0] = int16_t(predictor * plan.place[0].quant);
+  c.bits.window <<= e & 63;
+  c.bits.at += uint8_t(e);
+  c.k += e >> 8 & 127;
+  lane.coefficients[kNatural.at[c.k]] = int16_t(e >> 16);
   return true;
 }
 
-template <bool kStore>
-static inline bool take_rest(const uint8_t* base, Bits& b, const BlockPlan& plan, Block& block) {
-  while (block.k < 63) {
-    refill(base, b);
-    if (!take_ac<kStore>(b, plan, block)) return false;
-    if (block.k < 63 && !take_ac<kStore>(b, plan, block)) return false;
-  }
-  return block.k == 63 || block.k >= int(HuffTable::kEndSkip);  // else a run went past the end of the block
-}
-
-// One block. False where the bits are no block.
-template <bool kStore>
-static inline bool decode_block(const uint8_t* base, Bits& b, const BlockPlan& plan, int& predictor, Block& block) {
-  return take_dc<kStore>(base, b, plan, predictor, block) && take_rest<kStore>(base, b, plan, block);
-}
-
-// Note [two at a time]: each code's length decides where the next begins, so one stream keeps the processor waiting. Restart
-// segments are independent: two of them, symbol by symbol in turn, fill the gaps.
-template <bool kStore>
-static inline bool decode_two(const uint8_t* base, Bits& a, Bits& b, const BlockPlan& plan, int& predictor_a,
-                              int& predictor_b, Block& block_a, Block& block_b) {
-  if (!take_dc<kStore>(base, a, plan, predictor_a, block_a) || !take_dc<kStore>(base, b, plan, predictor_b, block_b))
-    return false;
-  do {
-    refill(base, a);
-    refill(base, b);
-    if (!take_ac<kStore>(a, plan, block_a) || !take_ac<kStore>(b, plan, block_b)) return false;
-    if (block_a.k >= 63 || block_b.k >= 63) break;
-    if (!take_ac<kStore>(a, plan, block_a) || !take_ac<kStore>(b, plan, block_b)) return false;
-  } while (block_a.k < 63 && block_b.k < 63);
-  return take_rest<kStore>(base, a, plan, block_a) && take_rest<kStore>(base, b, plan, block_b);
+// Begins the block that lane.block names.
+static bool begin_block(Lane& lane) {
+  Cursor& c = lane.cursor;
+  const BlockPlan& plan = lane.now();
+  refill(c, lane.base);
+  const uint32_t e = plan.dc->fast[c.bits.window >> (64 - kLookahead)];
+  int value = int32_t(e) >> 16;
+  if (__builtin_expect((e & HuffTable::kSplit) == 0, 1)) skip(c.bits, uint8_t(e));
+  else if (slow_symbol(c.bits, *plan.dc, e, value) < 0) return lane.fail();
+  c.k = 0, c.ac = plan.ac->fast;
+  lane.coefficients[0] = int16_t(lane.predictor[plan.component] += value);
+  return true;
 }

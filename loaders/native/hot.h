@@ -26,17 +26,10 @@ struct HuffTable {
 // used; kGap zero bytes see to it that a damaged segment fails alike whatever lies behind it.
 enum { kPad = 512, kGap = 8 };
 
-// Where the coefficient at a zigzag position goes, and its quantisation step. A damaged block may run past position 63 before
-// that is noticed: those positions share a spare slot.
-struct CoefficientPlace {
-  int16_t at, quant;
-};
-enum { kPlaces = 64 + HuffTable::kEndSkip };
-
 struct BlockPlan {
   const HuffTable* dc;
   const HuffTable* ac;
-  const CoefficientPlace* place;  // kPlaces
+  const int16_t* quant;  // 64 steps, row-major
   int component;
 };
 
@@ -65,10 +58,9 @@ struct Hot {
   const char* name;
   void (*build_ac)(const HuffSpec&, HuffTable&);
   void (*build_dc)(const HuffSpec&, HuffTable&);
-  // Null when the segment is sound, else what is wrong with it.
-  const char* (*decode_segment)(const ScanPlan&, const SegmentJob&);
-  // The same for two segments of which the second lies one or more whole MCU rows below the first. See Note [two at a time].
-  const char* (*decode_segments)(const ScanPlan&, const SegmentJob&, const SegmentJob&);
+  // Decodes `count` segments, at least one, whose bytes lie behind each other in memory. Null when all are sound, else what is
+  // wrong, and `which` of them.
+  const char* (*decode_segments)(const ScanPlan&, const SegmentJob*, int count, int& which);
   // out[t] = table at |x + t| * steps, interpolated, for t < n, and 0 up to the next multiple of 8; returns their sum, added up
   // in one order on every machine. `columns` entries, zero or negligible at the end.
   float (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);

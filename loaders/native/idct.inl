@@ -12,10 +12,10 @@ typedef int16_t h8 __attribute__((vector_size(16)));
 
 enum { kConst = 13, kPass1 = 2 };
 
-// kLow: x[4..7] are known to be zero and not read, which leaves half of the work.
+// offset: added to every output. kLow: x[4..7] are known to be zero and not read, which leaves half of the work.
 template <bool kLow>
-static inline void idct_pass(v8 x[8], int shift) {
-  const v8 round = v8{} + (1 << (shift - 1)), none = {};
+static inline void idct_pass(v8 x[8], int shift, int offset) {
+  const v8 round = v8{} + ((1 << (shift - 1)) + (offset << shift)), none = {};
   const v8 x4 = kLow ? none : x[4], x5 = kLow ? none : x[5], x6 = kLow ? none : x[6], x7 = kLow ? none : x[7];
   // even part
   const v8 e = (x[2] + x6) * 4433;
@@ -55,18 +55,18 @@ static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8
 
 // kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns.
 template <bool kLow>
-static void idct8(const int16_t* block, uint8_t* out, int stride) {
+static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
   v8 x[8] = {};
   for (int r = 0; r < (kLow ? 4 : 8); r++) {
-    h8 row;
+    h8 row, step;
     std::memcpy(&row, block + 8 * r, 16);
-    x[r] = __builtin_convertvector(row, v8);
+    std::memcpy(&step, quant + 8 * r, 16);
+    x[r] = __builtin_convertvector(row * step, v8);
   }
-  idct_pass<kLow>(x, kConst - kPass1);
+  idct_pass<kLow>(x, kConst - kPass1, 0);
   transpose8(x);
-  idct_pass<kLow>(x, kConst + kPass1 + 3);
+  idct_pass<kLow>(x, kConst + kPass1 + 3, 128);
   // x[c] is column c of the picture
-  for (int c = 0; c < 8; c++) x[c] += 128;
 #if defined(ET_AVX2)
   // packing works within 128-bit lanes, four rows each: pair the columns there, then put the halves together
   const __m256i pair = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,  //
@@ -110,9 +110,9 @@ static inline void idct2_line(const int* x, int step, int shift, int* out, int o
 }
 
 // 4x4 and 2x2 outputs straight from the 8x8 coefficients.
-static void idct_reduced(const int16_t* block, int side, uint8_t* out, int stride) {
+static void idct_reduced(const int16_t* block, const int16_t* quant, int side, uint8_t* out, int stride) {
   int x[64], columns[32], pixel[16];
-  for (int i = 0; i < 64; i++) x[i] = block[i];
+  for (int i = 0; i < 64; i++) x[i] = int16_t(block[i] * quant[i]);
   for (int c = 0; c < 8; c++) {
     if (side == 4 && c != 4) idct4_line(x + c, 8, kConst - kPass1 + 1, columns + c, 8);
     if (side == 2 && c != 2 && c != 4 && c != 6) idct2_line(x + c, 8, kConst - kPass1 + 2, columns + c, 8);

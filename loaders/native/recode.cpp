@@ -158,7 +158,7 @@ int restart_interval(int mcus_x, int mcus_y, size_t bytes, int wanted) {
   double nearest = 1e9;
   for (int d = 1; d <= 8; d++) {
     const double markers = double(mcus_x / d) * mcus_y;
-    if (mcus_x % d || markers * 3.5 > .03 * double(bytes)) continue;  // a marker and its padding take 3.5 bytes
+    if (mcus_x % d || markers * 3.5 > .06 * double(bytes)) continue;  // a marker and its padding take 3.5 bytes
     const double distance = std::fabs(std::log(double(d) / wanted));
     if (distance < nearest) best = d, nearest = distance;
   }

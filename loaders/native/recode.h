@@ -12,7 +12,7 @@ struct Recoded {
 };
 
 // MCUs a restart segment: a divisor of `mcus_x`, at most 8, whose ratio to `wanted` is nearest to one, among those whose
-// markers take no more than 3 % of `bytes`; a whole row where there is none.
+// markers take no more than 6 % of `bytes`; a whole row where there is none.
 int restart_interval(int mcus_x, int mcus_y, size_t bytes, int wanted);
 
 // Appends to `out`. The JPEG must consist of one interleaved Huffman-coded scan; `h` is its header, `interval` divides

@@ -2,21 +2,18 @@
 
 static float look_up(const float* table, int columns, float steps, float x, int n, float* out) {
   float sum[8] = {0};
-  for (int t = 0; t < n; t += 8) {
-    // in eights, each step for all of them: compilers make vectors of it
+  for (int t = 0; t < n; t += 8) {  // in eights, and each step for all of them: compilers make vectors of it
     int index[8];
-    float part[8];
+    float part[8], low[8], high[8];
     for (int j = 0; j < 8; j++) {
       const float place = std::fabs(x + float(t + j)) * steps;
       index[j] = int(place);
       part[j] = place - float(index[j]);
       index[j] = index[j] < columns - 2 ? index[j] : columns - 2;
     }
-    float low[8], high[8];
     for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
     for (int j = 0; j < 8; j++) {
-      const float value = low[j] + (high[j] - low[j]) * part[j];
-      out[t + j] = t + j < n ? value : 0.f;
+      out[t + j] = t + j < n ? low[j] + (high[j] - low[j]) * part[j] : 0.f;
       sum[j] += out[t + j];
     }
   }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# These numbers trade speed for sharpness. Levels are made by a sharp low-pass, so that one with just enough pixels will do;
-# the DCT's own reduction blurs, and stays closer to the exact path than the published one from 1.5 pixels on.
+# These numbers trade speed for sharpness. Levels are made by a sharp low-pass, so that one with just enough pixels will
+# do; the DCT's own reduction blurs, and stays closer to the exact path than the published one from 1.5 pixels on.
 OVERSAMPLE = 1.0
 """Pixels that a crop must have at a level, on both sides, per pixel of output."""
 DCT_OVERSAMPLE = {2: 1.5, 4: 1.5, 8: 1.5}

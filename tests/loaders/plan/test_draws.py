@@ -37,7 +37,7 @@ def test_neighbouring_seeds_epochs_indices_and_purposes_share_nothing() -> None:
     epochs = [0, 1, 2, 3, 2**16, 2**32 - 1]
     drawn = [words(s, e, near, p, 16) for s in seeds for e in epochs for p in (*Purpose, 256, 65535)]
     groups = np.concatenate(drawn).reshape(-1, 4)  # 128 bits each: not one may appear twice
-    assert len(groups) == 8 * 6 * 6 * 12 * 4
+    assert len(groups) == 8 * 6 * (len(Purpose) + 2) * 12 * 4
     assert len(np.unique(groups, axis=0)) == len(groups)
 
 

@@ -146,10 +146,10 @@ def _merits(report: dict[str, Any], over: dict[tuple[Any, ...], dict[str, Any]])
             yield [label, *(f"{r['median']:.2f} ({r['q1']:.2f}-{r['q3']:.2f})" if r else "" for r in found)]
     for name in ("ours", "ours-full"):
         rows = [r["bytes_an_image"] for r in report["results"] if r["contestant"] == name]
-        if rows:
+        for what in ("read", "decoded") if rows else ():
             yield [
-                f"bytes read / bytes stored at full size, {name}",
-                *(f"{row['read'] / row['stored']:.2f}" for row in rows),
+                f"bytes {what} / bytes stored at full size, {name}",
+                *(f"{row[what] / row['stored']:.2f}" if row.get(what) else "" for row in rows),
             ]
 
 

@@ -202,6 +202,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
         "bytes_an_image": {
             "stored": answers[-1]["facts"].get("stored_bytes"),
             "read": answers[-1]["bytes_per_image"] if peer.module == "ours" else None,
+            "decoded": answers[-1]["facts"].get("decoded_bytes"),
         },
         "memory_mb": {
             "imports": ready["imports_mb"],

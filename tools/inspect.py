@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
     parser.add_argument("--epoch", type=int, default=0, help="of the crop (%(default)s)")
     parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
-    parser.add_argument("--png", type=Path, help="draw the sample at every station here")
+    parser.add_argument("--png", type=Path, help="draw the sample at every station here (NAME-INDEX-BANDWIDTH.png)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nsample {args.index}: {store.name(args.index)}")
     for station in way:
         print(f"{station.title:10}  {', '.join(station.facts)}")
-    if args.png is not None:
-        draw(way).save(args.png)
-        print(f"drawn in {args.png}")
+    png = args.png or Path(f"{Path(args.data).stem}-{args.index}-{args.bandwidth}.png")
+    draw(way).save(png)
+    print(f"drawn in {png}")
     return 0
 
 

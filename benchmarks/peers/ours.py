@@ -24,14 +24,18 @@ def prepare(job: Job) -> None:
 
 
 class Ours(Stream):
-    """The loader's batches, epoch after epoch; it knows the mean size of a full-size record."""
+    """The loader's batches, epoch after epoch; it knows the mean size of a full-size record, and bytes decoded."""
 
     def __init__(self, loader: Loader, stored_bytes: float, job: Job) -> None:
-        self._stored_bytes = stored_bytes
+        self._loader, self._stored_bytes = loader, stored_bytes
         super().__init__(_endless(loader), job, ahead=PREFETCH + 1)
 
     def facts(self) -> dict[str, float]:
-        return {"stored_bytes": self._stored_bytes}
+        stats = self._loader.stats()
+        return {
+            "stored_bytes": self._stored_bytes,
+            "decoded_bytes": stats["bytes_decoded"] / max(1, stats["samples"]),
+        }
 
 
 def _endless(loader: Loader) -> Iterator[torch.Tensor]:

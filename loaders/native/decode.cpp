@@ -82,6 +82,8 @@ class Walker {
     if (source_.rows && h_.mcus_x % h_.restart == 0) {
       const int row = segment / (h_.mcus_x / h_.restart);
       const int start = row * (h_.mcus_x / h_.restart);
+      if (row < source_.first_row || row >= source_.first_row + source_.row_count)
+        return e.set(ET_DAMAGED, "MCU row %d is not among those read", row);
       if (start > segment_) at_ = source_.scan + source_.rows[row - source_.first_row], segment_ = start;
     }
     while (segment_ < segment)
@@ -139,6 +141,9 @@ class Walker {
 bool decode_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Planes& out, Error& e) {
   ScanPlan plan;
   int16_t quant[3][64];
+  if (region.x0 < 0 || region.y0 < 0 || region.x0 >= std::min(region.x1, ceil_div(h.width, scale)) ||
+      region.y0 >= std::min(region.y1, ceil_div(h.height, scale)))
+    return e.set(ET_BAD_ARGUMENT, "the region is empty or lies outside %d x %d pixels", h.width, h.height);
   if (int64_t(region.x1 - region.x0) * (region.y1 - region.y0) > int64_t(1) << 28)
     return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
   if (!lay_out(h, region, scale, s, plan, out, quant, e)) return false;

@@ -4,10 +4,14 @@
 // lies between. This one looks code and value up together, refills without a branch, and parses blocks that nobody asked
 // for without storing them.
 
-// Where a stream stands: few words, since two streams must fit the registers.
+// Where a stream stands. The loads of a refill depend on the refill before, not on the symbols in between: they are done by
+// the time they are wanted.
 struct Bits {
-  uint64_t at;      // bits from a base that both streams share
-  uint64_t window;  // the bits from there on, left-aligned
+  const uint8_t* next;  // the first byte that the window holds nothing of for sure
+  uint64_t window;      // bits to come, left-aligned
+  uint64_t left;        // how many of them are accounted for
+
+  int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left); }  // bits from `base`
 };
 
 static inline uint64_t load_be64(const uint8_t* p) {
@@ -21,7 +25,7 @@ static inline uint64_t load_be64(const uint8_t* p) {
 
 static inline void skip(Bits& b, int n) {
   b.window <<= n;
-  b.at += n;
+  b.left -= n;
 }
 
 // T.81 F.2.2.1, EXTEND: `n` bits, 1..15, as a signed value.
@@ -113,10 +117,8 @@ struct Lane {
   Cursor cursor;
   const ScanPlan* plan;
   const SegmentJob* job;
-  const uint8_t* base;
   int mcu, block, mx, my;
   bool keep;
-  uint64_t end, limit;  // of the segment, in bits; and how far behind it a damaged one may run before it is stopped
   int predictor[3];
   const char* wrong;
   alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
@@ -126,15 +128,15 @@ struct Lane {
   void enter(const SegmentJob* next) {
     job = next, mcu = job->first, block = 0, mx = mcu % plan->mcus_x, my = mcu / plan->mcus_x;
     predictor[0] = predictor[1] = predictor[2] = 0;
-    cursor.bits.at = uint64_t(job->bytes - base) * 8;
-    end = cursor.bits.at + job->size * 8, limit = end + 128;
+    cursor.bits = {job->bytes, 0, 0};
     look();
   }
   void look() {
     keep = mx >= plan->mcus.x0 && mx < plan->mcus.x1 && my >= plan->mcus.y0 && my < plan->mcus.y1;
   }
+  int64_t spare() const { return int64_t(job->size) * 8 - cursor.bits.used(job->bytes); }  // bits left in the segment
   bool fail() {
-    wrong = cursor.bits.at > end ? kShort : kNoCode;
+    wrong = spare() < 0 ? kShort : kNoCode;
     return false;
   }
 };
@@ -163,9 +165,11 @@ static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
   return true;
 }
 
-// At least 57 bits afterwards.
-static inline void refill(Cursor& c, const uint8_t* base) {
-  c.bits.window = load_be64(base + (c.bits.at >> 3)) << (c.bits.at & 7);
+// At least 56 bits afterwards.
+static inline __attribute__((always_inline)) void refill(Cursor& c) {
+  c.bits.window |= load_be64(c.bits.next) >> c.bits.left;
+  c.bits.next += (63 - c.bits.left) >> 3;
+  c.bits.left |= 56;
 }
 
 // One AC symbol. Takes 26 bits at the most, so that a refill serves two. The cursor is handed over by value in the rare case:
@@ -179,7 +183,7 @@ static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane)
     return good;
   }
   c.bits.window <<= e & 63;
-  c.bits.at += uint8_t(e);
+  c.bits.left -= uint8_t(e);
   c.k += e >> 8 & 127;
   lane.coefficients[kNatural.at[c.k]] = int16_t(e >> 16);
   return true;
@@ -189,7 +193,7 @@ static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane)
 static bool begin_block(Lane& lane) {
   Cursor& c = lane.cursor;
   const BlockPlan& plan = lane.now();
-  refill(c, lane.base);
+  refill(c);
   const uint32_t e = plan.dc->fast[c.bits.window >> (64 - kLookahead)];
   int value = int32_t(e) >> 16;
   if (__builtin_expect((e & HuffTable::kSplit) == 0, 1)) skip(c.bits, uint8_t(e));

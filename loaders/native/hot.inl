@@ -28,15 +28,15 @@ static void place_block(Lane& lane) {
 static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
   const Cursor& c = lane.cursor;
   if (c.k > 63 && c.k < int(HuffTable::kEndSkip)) return lane.fail();  // a run went past the end of the block
-  if (c.bits.at > lane.limit) return lane.fail();
+  if (lane.spare() < -128) return lane.fail();  // soon enough for kPad, see Note [reading past the end]
   if (lane.keep) place_block(lane);
   for (int i = 0; i < 64; i += 16) std::memset(lane.coefficients + i, 0, 32);  // in pieces: one call would become `rep stos`
   if (++lane.block == lane.plan->blocks) {
     lane.block = 0;
     if (++lane.mx == lane.plan->mcus_x) lane.mx = 0, lane.my++;
     if (++lane.mcu == lane.job->last) {
-      if (c.bits.at > lane.end) return lane.fail();
-      if (lane.job->whole && lane.end - c.bits.at >= 8) return lane.wrong = kLong, false;
+      if (lane.spare() < 0) return lane.fail();
+      if (lane.job->whole && lane.spare() >= 8) return lane.wrong = kLong, false;
       if (next == last) return false;
       lane.enter(next++);
     } else {
@@ -50,12 +50,11 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
 // Restart segments are independent: two of them, symbol by symbol in turn, fill the gaps. A lane that ends its segment goes on
 // with the next one that nobody has; the other's symbols carry on meanwhile.
 static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs, int count, int& which) {
-  const uint8_t* base = jobs->bytes;
   const SegmentJob *next = jobs, *last = jobs + count;
   Lane x, y;
   for (Lane* lane : {&x, &y}) {
     std::memset(lane->coefficients, 0, sizeof lane->coefficients);
-    lane->plan = &plan, lane->base = base, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
+    lane->plan = &plan, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
   }
   const auto start = [&](Lane& lane) {
     if (next == last) return false;
@@ -66,8 +65,8 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
   if (running_x && running_y) {
     Cursor a = x.cursor, b = y.cursor;
     for (;;) {
-      refill(a, base);
-      refill(b, base);
+      refill(a);
+      refill(b);
       if (!take_ac(a, x) || !take_ac(b, y)) break;
       if (a.k < 63 && b.k < 63 && (!take_ac(a, x) || !take_ac(b, y))) break;
       if (a.k >= 63) {
@@ -89,7 +88,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
     bool running = lane == &x ? running_x : running_y;
     Cursor c = lane->cursor;
     while (running && !x.wrong && !y.wrong) {
-      refill(c, base);
+      refill(c);
       if (c.k < 63 && !take_ac(c, *lane)) break;
       if (c.k < 63 && !take_ac(c, *lane)) break;
       if (c.k >= 63) {

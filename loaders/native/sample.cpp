@@ -84,8 +84,9 @@ bool read_bytes(const EtSample& sample, int fd, Scratch& s, Bytes& out, EtStats&
     stats.bytes_read += size;
     return file.read(buffer, size, entry.offset, e);
   }
-  // The region is the box in whole pixels of the scaled image, and chroma's triangle filter looks two of those further.
-  const float margin = 3.f * sample.scale;
+  // The region is the box from an even whole pixel of the scaled image on, chroma's triangle filter looks two of those
+  // further, and where an MCU is one sample wide, planes begin at an even MCU.
+  const float margin = (sample.scale == 8 ? 6.f : 4.f) * sample.scale;
   const int r0 = std::min(int(entry.rows) - 1, int(std::max(0.f, sample.box[1] - margin) / mcu_h));
   const int r1 = std::max(r0 + 1, std::min(int(entry.rows), int((sample.box[3] + margin) / mcu_h) + 1));
   const uint64_t guess = (size - entry.head) * (entry.rows - (r1 - r0)) / entry.rows;

@@ -16,7 +16,7 @@ from loaders import native
 from loaders.errors import LoaderError
 from loaders.native.library import library
 from loaders.plan.filters import build
-from tests.images import jpeg, picture
+from tests.images import SAMPLINGS, jpeg, picture
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_pixels_of_another_decoder_are_resampled_alike() -> None:
     assert np.abs(made.transpose(1, 2, 0).astype(int) - np.asarray(wanted)).max() <= 1
 
 
-@pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4"])
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, scale: int) -> None:
     """Records with a row table, against the same JPEGs read whole: same pixels, fewer bytes."""
@@ -204,7 +204,7 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
     file = tmp_path / "record"
     file.write_bytes(record.rows.astype("<u4").tobytes() + record.jpeg)
     rng = np.random.Generator(np.random.Philox(key=[4, scale]))
-    samples = np.zeros(60, native.SAMPLE)
+    samples = np.zeros(300, native.SAMPLE)
     for sample in samples:
         x, y = rng.uniform(0, 500), rng.uniform(0, 800)
         sample["box"] = x, y, x + rng.uniform(30, 140), y + rng.uniform(30, 160)
@@ -217,7 +217,7 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
         for table in (False, True):
             if table:
                 samples["entry"]["rows"], samples["entry"]["head"] = len(record.rows), record.head
-            pool, out = native.Pool(1), np.zeros(60 * 3 * 32 * 32, np.uint8)
+            pool, out = native.Pool(1), np.zeros(300 * 3 * 32 * 32, np.uint8)
             ticket = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
             assert ticket.wait(30) and not ticket.status.any(), ticket.message(int(ticket.status.argmax()))
             made.append(out.tobytes())

@@ -201,7 +201,7 @@ class Loader:
     ) -> Iterator[Any]:
         """Starts one batch after the other, planning a few together."""
         rank, world_size = _ranks()
-        at_once = 1  # at first, so that the threads are soon at work
+        at_once = self._prefetch + 1  # at first no more than are wanted, so that the threads are soon at work
         while steps > 0:
             batches = []
             for _ in range(min(at_once, steps)):
@@ -209,7 +209,7 @@ class Loader:
                 position = next_position(position, len(order), stage.batch_size, world_size)
             yield from self._backend.submit(stage, epoch, batches)
             steps -= len(batches)
-            at_once = min(2 * at_once, max(1, PLANNED // stage.batch_size))
+            at_once = max(1, PLANNED // stage.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""

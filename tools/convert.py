@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
     )  # fmt: skip
     parser.add_argument(
-        "--quality", type=int, default=91, help="JPEG quality of the reduced levels (default: %(default)s)"
+        "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per processor)")

@@ -56,7 +56,7 @@ def convert(
     out: str | os.PathLike[str],
     *,
     ratios: Sequence[float] = (1.0, 0.5, 0.25),
-    quality: int = 91,
+    quality: int = 90,
     workers: int | None = None,
     on_error: str = "raise",
     limit: int | None = None,

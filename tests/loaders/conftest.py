@@ -1,4 +1,4 @@
-"""The own decoder's planes, and a run under each build of the hot loops."""
+"""A run under each build of the kernel's hot loops."""
 
 from __future__ import annotations
 

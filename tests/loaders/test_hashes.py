@@ -12,7 +12,7 @@ from loaders import native
 from loaders.plan import plan_batch
 from loaders.plan.filters import build
 
-# What the system's libjpeg makes of the picture below; another libjpeg may make other bytes, and then nothing is pinned.
+# What the system's libjpeg makes of the picture below; another may make other bytes, and then nothing is pinned.
 SOURCE = "629de64e5402d75a"
 PINNED = {
     (16, 0): "53cd50133612f430",

@@ -88,6 +88,7 @@ class TorchBackend:
         job.ticket.wait()
         for i in np.flatnonzero(job.ticket.status):
             self._mend(job, int(i))
+        job.ticket.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
         images = self._finish.tensor(job.ticket.out, job.stage)
         labels = torch.from_numpy(job.labels.copy())  # a part of what several batches share, and the caller's to keep
         if self._stream is None:

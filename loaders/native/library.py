@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sysconfig
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,13 +38,14 @@ def library() -> ctypes.CDLL:
     Raises:
         LoaderError: it has not been built.
     """
-    other = os.environ.get("ETL_KERNEL")
-    built = [Path(other)] if other else sorted(Path(__file__).parent.glob("_kernel*.so"))
-    if not built:
+    beside = Path(__file__).with_name("_kernel" + sysconfig.get_config_var("EXT_SUFFIX"))
+    built = Path(os.environ.get("ETL_KERNEL") or beside)
+    if not built.exists():
         raise LoaderError(
-            "the C++ kernel is not built; run `pip install -e .` in the checkout (needs g++ and libjpeg-dev)"
+            f"the C++ kernel {built.name} is not built; run `pip install -e .` in the checkout, "
+            "which needs g++ and libjpeg-dev"
         )
-    kernel = ctypes.CDLL(str(built[-1]))
+    kernel = ctypes.CDLL(str(built))
     for name, arguments in _ARGUMENTS.items():
         function = getattr(kernel, name)
         function.argtypes = arguments

@@ -1,11 +1,13 @@
-"""A run under each build of the kernel's hot loops."""
+"""A small ladder, and a run under each build of the kernel's hot loops."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from loaders import convert
 from loaders.native.library import library
 
 
@@ -15,3 +17,11 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     library().et_force_isa(request.param.encode())
     yield request.param
     library().et_force_isa(b"best")
+
+
+@pytest.fixture(scope="session")
+def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images of 3 classes as a ladder."""
+    out = tmp_path_factory.mktemp("loader") / "train.beton"
+    convert(jpeg_folder / "train", out, workers=1)
+    return out

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from loaders import BadDataset, BadSample, Loader, convert
-from tests.contract import check_resume, digest
-
-
-@pytest.fixture(scope="module")
-def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("loader") / "train.beton"
-    convert(jpeg_folder / "train", out, workers=1)
-    return out
-
-
-def make(data: Path, **options: Any) -> Loader:
-    return Loader(data, **{"batch_size": 5, "bandwidth": 32, "output": "uint8", "workers": 2, **options})
+from loaders import BadDataset, BadSample, Loader
+from tests.contract import check_resume, digest, make
 
 
 def test_batches_are_what_was_asked_for(beton: Path) -> None:
@@ -225,70 +208,6 @@ def test_wrong_data_is_named(tmp_path: Path) -> None:
     text.write_text("I am no beton, whatever my name says\n" * 99)
     with pytest.raises(BadDataset, match=r"text\.beton"):
         Loader(text)
-
-
-def test_threads_end_with_the_loader(beton: Path) -> None:
-    def threads() -> int:
-        return len(os.listdir("/proc/self/task"))
-
-    before = threads()
-    for how in ("close", "break", "garbage", "exception"):
-        loader = make(beton, workers=3)
-        assert threads() == before + 3
-        if how == "exception":
-            with pytest.raises(ZeroDivisionError):
-                for _ in loader:
-                    1 / 0  # noqa: B018
-        for _ in loader:
-            break
-        if how == "close":
-            loader.close()
-        del loader
-        gc.collect()
-        assert threads() == before, how
-
-
-def test_ctrl_c_ends_a_wait(beton: Path) -> None:
-    script = (
-        "import sys, time\n"
-        "from loaders import Loader\n"
-        f"loader = Loader({os.fspath(beton)!r}, batch_size=2, bandwidth=32, workers=1)\n"
-        "print('ready', flush=True)\n"
-        "try:\n"
-        "    while True:\n"
-        "        for batch in loader: pass\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted', flush=True)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None and child.stdout.readline() == "ready\n"
-        time.sleep(0.3)
-        for _ in range(
-            10
-        ):  # Python drops an interrupt that meets a finalizer, wherever it comes from: users press again
-            child.send_signal(signal.SIGINT)
-            try:
-                child.wait(2)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        else:
-            child.kill()
-        assert child.stdout.read() == "interrupted\n" and child.wait() == 0
-
-
-def test_memory_stays_flat(beton: Path) -> None:
-    def anonymous() -> int:
-        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
-
-    with make(beton) as loader:
-        for _ in range(10):
-            list(loader)
-        before = anonymous()
-        for _ in range(40):
-            list(loader)
-        assert anonymous() - before < 4096  # kB
 
 
 def test_ranks_share_the_global_order(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ struct Writer {
 
 // Note [even quantisation]: what is made smaller again later needs its coefficients alike, not as the eye at full size sees
 // them: the error of an RGB pixel weighs Y, Cb and Cr about equally, and only the highest frequencies will be filtered out.
-// Such a table takes some 14 % fewer bytes than libjpeg's for the same distance to the exact pixels (benchmarks fidelity).
+// `benchmarks fidelity` shows what a change here does.
 void even_tables(j_compress_ptr c, int quality) {
   unsigned table[DCTSIZE2];
   for (int v = 0; v < DCTSIZE; v++)

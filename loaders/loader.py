@@ -1,17 +1,11 @@
-"""Loader: the door. Iterating it plans batches ahead, has them executed, and hands them over in order.
-
-There is no Python thread here: `next` tops up the batches under way, which the kernel's threads work on, and waits
-for the oldest. So Ctrl-C, an early `break`, an exception in the user's loop and garbage collection need no special
-care.
-"""
+"""Loader: the door. Iterating it decides which samples make which batch, and has a backend deliver them in order."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from contextlib import closing
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +19,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-PLANNED = 1024
-"""Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -49,7 +41,7 @@ class Loader:
         bandwidth: int = 224,
         magnitude: float | None = None,
         workers: int | None = None,
-        drop_last: bool | None = None,
+        drop_last: bool = True,
         output: str = "float32",
         on_error: str = "raise",
         *,
@@ -72,7 +64,8 @@ class Loader:
             bandwidth: side B of the output, an even number from 16 to 1024.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
             workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
-            drop_last: leave out a last batch that is not full on every rank; None: in training only.
+            drop_last: leave out a last batch that is not full on every rank. For evaluation pass False: every sample
+                is then seen once, on one rank.
             output: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             on_error: "raise" BadSample at a sample that cannot be decoded, or "skip": replace it by another, count it.
             mean, std: per channel, of pixels in 0..1.
@@ -87,11 +80,11 @@ class Loader:
         """
         import torch
 
+        from loaders.backends import BACKENDS, make_backend
         from loaders.backends.finish import DTYPES, Finish
-        from loaders.backends.torch import TorchBackend
 
         self._stage = Stage(bandwidth=bandwidth, magnitude=magnitude, batch_size=batch_size)
-        _one_of("backend", backend, ("auto", "torch"))
+        _one_of("backend", backend, BACKENDS)
         _one_of("output", output, tuple(DTYPES))
         _one_of("on_error", on_error, ("raise", "skip"))
         _one_of("order", order, (None, "random", "quasi", "sequential"))
@@ -107,13 +100,13 @@ class Loader:
         self._seed, self._train = seed, train
         self._order = order or ("random" if train else "sequential")
         epoch_order(0, seed, 0, self._order)  # refuses a bad seed now
-        self._drop_last = train if drop_last is None else drop_last
-        self._prefetch = prefetch
+        self._drop_last = drop_last
         self._epoch = self._position = 0
         self._resume = 0
         self._waited = self._iterated = 0.0
         self._store = open_store(data)
-        self._backend = TorchBackend(
+        self._backend = make_backend(
+            backend,
             self._store,
             Finish(output=output, mean=tuple(mean), std=tuple(std), device=device, seed=seed),
             train=train,
@@ -175,41 +168,30 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rank, world_size = _ranks()
         stage, epoch, n = self._stage, self._epoch, len(self._store)
-        self._position = self._resume
-        self._resume = 0
-        order = epoch_order(n, self._seed, epoch, self._order)
-        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, self._position, rank)
-        jobs: deque[Any] = deque()
-        coming = self._submit(stage, epoch, order, self._position, steps)
-        try:
-            for _ in range(steps):
-                started = time.perf_counter()
-                jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
-                batch = self._backend.collect(jobs.popleft())
+        self._position, self._resume = self._resume, 0
+        batches = self._batches(stage, epoch, self._position, rank, world_size)
+        with closing(self._backend.run(stage, epoch, batches)) as run:
+            started = time.perf_counter()
+            for batch in run:
                 self._position = next_position(self._position, n, stage.batch_size, world_size)
                 delivered = time.perf_counter()
                 yield batch
                 self._waited += delivered - started
                 self._iterated += time.perf_counter() - started
-            self._epoch, self._position = epoch + 1, 0
-        finally:
-            for job in jobs:
-                job.ticket.close()
+                started = time.perf_counter()
+        self._epoch, self._position = epoch + 1, 0
 
-    def _submit(
-        self, stage: Stage, epoch: int, order: NDArray[np.int64], position: int, steps: int
-    ) -> Iterator[Any]:
-        """Starts one batch after the other, planning a few together."""
-        rank, world_size = _ranks()
-        at_once = self._prefetch + 1  # at first no more than are wanted, so that the threads are soon at work
-        while steps > 0:
-            batches = []
-            for _ in range(min(at_once, steps)):
-                batches.append(order[batch_slice(position, len(order), stage.batch_size, rank, world_size)])
-                position = next_position(position, len(order), stage.batch_size, world_size)
-            yield from self._backend.submit(stage, epoch, batches)
-            steps -= len(batches)
-            at_once = max(1, PLANNED // stage.batch_size)
+    def _batches(
+        self, stage: Stage, epoch: int, position: int, rank: int, world_size: int
+    ) -> list[NDArray[np.int64]]:
+        """Sample indices of this rank's batches, from `position` in the epoch's order to its end."""
+        n = len(self._store)
+        order = epoch_order(n, self._seed, epoch, self._order)
+        batches = []
+        for _ in range(steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, position, rank)):
+            batches.append(order[batch_slice(position, n, stage.batch_size, rank, world_size)])
+            position = next_position(position, n, stage.batch_size, world_size)
+        return batches
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""

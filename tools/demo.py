@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     stages = merged(GENERAL)
     with (
         Loader(betons["train"], batch_size=50, bandwidth=stages[0].bandwidth) as train,
-        Loader(betons["val"], batch_size=100, bandwidth=stages[0].bandwidth, train=False) as val,
+        Loader(betons["val"], batch_size=100, bandwidth=stages[0].bandwidth, train=False, drop_last=False) as val,
     ):
         legs = walk(train, val, stages, args.epochs)
     picture = folder / "demo.png"

@@ -34,7 +34,7 @@ def test_float_output_is_the_normalised_uint8(beton: Path, output: str) -> None:
 
 
 def test_an_epoch_has_each_sample_once(beton: Path) -> None:
-    with make(beton, drop_last=False) as loader, make(beton, train=False) as ordered:
+    with make(beton, drop_last=False) as loader, make(beton, train=False, drop_last=False) as ordered:
         assert [len(labels) for _, labels in loader] == [5, 5, 5, 5, 4]
         assert torch.cat([labels for _, labels in ordered]).tolist() == [0] * 8 + [1] * 8 + [2] * 8
         assert torch.cat([labels for _, labels in loader]).sort().values.tolist() == [0] * 8 + [1] * 8 + [2] * 8
@@ -126,7 +126,8 @@ def test_evaluation_is_resize_and_centre_crop(jpeg_folder: Path) -> None:
 
     how = [Resize(int(96 / 0.875), InterpolationMode.BICUBIC), CenterCrop(96), PILToTensor()]
     theirs = torch.stack([image for image, _ in ImageFolder(str(jpeg_folder / "val"), Compose(how))])
-    with Loader(jpeg_folder / "val", 4, train=False, bandwidth=96, output="uint8", filter="bicubic") as loader:
+    options = {"train": False, "drop_last": False, "output": "uint8", "filter": "bicubic"}
+    with Loader(jpeg_folder / "val", 4, bandwidth=96, **options) as loader:
         assert len(loader) == 2
         ours = torch.cat([images for images, _ in loader])
     off = (ours.float() - theirs.float()).square().mean(dim=(1, 2, 3))
@@ -150,7 +151,7 @@ def dirty(jpeg_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_bad_samples_raise_by_name(dirty: Path) -> None:
-    with make(dirty, train=False, batch_size=1) as loader, pytest.raises(BadSample) as caught:
+    with make(dirty, train=False, drop_last=False, batch_size=1) as loader, pytest.raises(BadSample) as caught:
         list(loader)
     assert caught.value.index == 0 and "class000" in str(caught.value) and "end too early" in str(caught.value)
 
@@ -168,7 +169,8 @@ def test_bad_samples_are_replaced_alike_everywhere(dirty: Path) -> None:
 
 
 def test_png_under_a_jpeg_name_is_read(dirty: Path, jpeg_folder: Path) -> None:
-    with make(dirty, on_error="skip", train=False) as loader, make(jpeg_folder / "train", train=False) as sound:
+    options = {"train": False, "drop_last": False}
+    with make(dirty, on_error="skip", **options) as loader, make(jpeg_folder / "train", **options) as sound:
         ours, wanted = next(iter(loader))[0], next(iter(sound))[0]
         assert (ours[2].float() - wanted[2].float()).abs().mean() < 1
 
@@ -186,7 +188,7 @@ def test_nothing_but_damage_ends_in_an_error(tmp_path: Path) -> None:
     [
         ({"bandwidth": 97}, "`bandwidth` must be an even number from 16 to 1024, got 97; nearest are 96 and 98."),
         ({"batch_size": 0}, "`batch_size` must be a whole number from 1"),
-        ({"backend": "tensorflow"}, "`backend` must be one of 'auto', 'torch', got 'tensorflow'."),
+        ({"backend": "tensorflow"}, "`backend` must be one of 'auto', 'torch', 'ffcv', 'dali', got 'tensorflow'."),
         ({"output": "int8"}, "`output` must be one of 'float32'"),
         ({"on_error": "ignore"}, "`on_error` must be one of 'raise', 'skip', got 'ignore'."),
         ({"workers": 0}, "`workers` must be at least 1, got 0."),

@@ -27,7 +27,10 @@ def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def legs(beton: Path) -> list[Leg]:
-    with Loader(beton, batch_size=8, workers=1) as train, Loader(beton, batch_size=8, train=False, workers=1) as val:
+    with (
+        Loader(beton, batch_size=8, workers=1) as train,
+        Loader(beton, batch_size=8, train=False, drop_last=False, workers=1) as val,
+    ):
         return walk(train, val, STAGES, BUDGET)
 
 
@@ -71,7 +74,7 @@ def test_accuracy_counts_every_image(beton: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.one_hot(torch.zeros(len(x), dtype=torch.long), 3).float()
 
-    with Loader(beton, batch_size=7, bandwidth=32, train=False, workers=1) as loader:
+    with Loader(beton, batch_size=7, bandwidth=32, train=False, drop_last=False, workers=1) as loader:
         assert accuracy(First(), loader) == pytest.approx(1 / 3)
 
 

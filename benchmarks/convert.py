@@ -19,7 +19,7 @@ from benchmarks.report import workplace
 
 FAIRNESS = (
     "Same image folder, page cache warm; each writes one file, which is deleted outside the window.",
-    "Same number of worker processes, confined to the same number of CPUs; rounds interleaved.",
+    "Same number of workers (threads, processes), confined to the same number of CPUs; rounds interleaved.",
     "Ours writes three levels and keeps every coefficient of the source; FFCV re-encodes one level at quality 95.",
 )
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per processor)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), default="raise",
         help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",

@@ -41,23 +41,15 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
                std::min(h.mcus_x, ceil_div(region.x1 + reach_x, px)), std::min(h.mcus_y, ceil_div(region.y1 + reach_y, py))};
   if (scale == 8) plan.mcus.x0 &= ~1, plan.mcus.y0 &= ~1;  // an MCU may be one sample wide; planes begin at even places
   plan.mcus_x = h.mcus_x, plan.planes = &out, plan.blocks = 0;
-  auto* tables = reinterpret_cast<TableCache*>(s.tables.data());
-  if (!tables) {
-    void* memory = s.tables.reserve(sizeof(TableCache));
-    if (!memory) return e.set(ET_IO, "out of memory");
-    tables = new (memory) TableCache();
-  }
   for (int c = 0; c < h.ncomp; c++) {
     const Component& k = h.comp[c];
     for (int i = 0; i < 64; i++) quant[c][kZigzag[i]] = int16_t(h.quant[k.tq][i]);
-    const HuffTable* dc = cached(h.dc[k.td], tables->dc_spec[k.td], tables->dc[k.td], hot().build_dc);
-    const HuffTable* ac = cached(h.ac[k.ta], tables->ac_spec[k.ta], tables->ac[k.ta], hot().build_ac);
     plan.dct[c] = dct_side(h, k, luma_side);
     plan.per_mcu_x[c] = k.h, plan.per_mcu_y[c] = k.v;
     for (int v = 0; v < k.v; v++)
       for (int u = 0; u < k.h; u++) {
         plan.bx[plan.blocks] = u, plan.by[plan.blocks] = v;
-        plan.block[plan.blocks++] = {dc, ac, quant[c], c};
+        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c};
       }
     Plane& p = out.plane[c];
     p.x0 = plan.mcus.x0 * k.h * plan.dct[c], p.y0 = plan.mcus.y0 * k.v * plan.dct[c];
@@ -66,6 +58,21 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     p.width = ceil_div(h.width * k.h * plan.dct[c], h.hmax * 8);
     p.height = ceil_div(h.height * k.v * plan.dct[c], h.vmax * 8);
     if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
+  }
+  return true;
+}
+
+bool take_tables(const Header& h, Scratch& s, ScanPlan& plan, Error& e) {
+  auto* tables = reinterpret_cast<TableCache*>(s.tables.data());
+  if (!tables) {
+    void* memory = s.tables.reserve(sizeof(TableCache));
+    if (!memory) return e.set(ET_IO, "out of memory");
+    tables = new (memory) TableCache();
+  }
+  for (int b = 0; b < plan.blocks; b++) {
+    const Component& k = h.comp[plan.block[b].component];
+    plan.block[b].dc = cached(h.dc[k.td], tables->dc_spec[k.td], tables->dc[k.td], hot().build_dc);
+    plan.block[b].ac = cached(h.ac[k.ta], tables->ac_spec[k.ta], tables->ac[k.ta], hot().build_ac);
   }
   return true;
 }
@@ -146,7 +153,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
     return e.set(ET_BAD_ARGUMENT, "the region is empty or lies outside %d x %d pixels", h.width, h.height);
   if (int64_t(region.x1 - region.x0) * (region.y1 - region.y0) > int64_t(1) << 28)
     return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
-  if (!lay_out(h, region, scale, s, plan, out, quant, e)) return false;
+  if (!lay_out(h, region, scale, s, plan, out, quant, e) || !take_tables(h, s, plan, e)) return false;
   const int total = h.mcus_x * h.mcus_y, interval = h.restart ? h.restart : total;
   const int needed = (plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;  // behind the last MCU of the region
   const int across = (plan.mcus.x1 - plan.mcus.x0 - 1) / interval + 2;  // segments that a row of the region may touch
@@ -173,6 +180,10 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
   const char* wrong = hot().decode_segments(plan, jobs, count, which);
   if (wrong) return e.set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, jobs[which].first, jobs[which].last - 1);
   return true;
+}
+
+bool plan_whole(const Header& h, Scratch& s, WholePlan& whole, Planes& out, Error& e) {
+  return lay_out(h, {0, 0, h.width, h.height}, 1, s, whole.plan, out, whole.quant, e);
 }
 
 }  // namespace et

@@ -5,6 +5,7 @@
 // a test compares them.
 #pragma once
 #include "planes.h"
+#include "tokens.h"
 
 namespace et {
 
@@ -52,6 +53,13 @@ struct ScanPlan {
   Planes* planes;
 };
 
+// Where the pixels of a whole image go, at its own size; its symbols come from elsewhere.
+struct WholePlan {
+  ScanPlan plan;
+  int16_t quant[3][64];
+};
+bool plan_whole(const Header&, Scratch&, WholePlan&, Planes&, Error&);
+
 enum { kOne = 1 << 14 };  // 1.0 as a weight
 
 struct Hot {
@@ -75,6 +83,17 @@ struct Hot {
   void (*transpose)(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride);
   void (*ycc_to_rgb)(const int16_t* y, const int16_t* cb, const int16_t* cr, int n, uint8_t* r, uint8_t* g, uint8_t* b);
   void (*to_u8)(const int16_t* in, int n, uint8_t* out);
+  // The tokens of a whole scan, their DC differences restarting every `interval` MCUs.
+  // draw: puts the pixels where it says, too; null: nowhere. ends: how many tokens there are up to the end of each such
+  // segment. counts: kTables * 256, incremented. extraneous: see read_scan in recode.h.
+  bool (*read_tokens)(const uint8_t* jpeg, size_t size, const Header&, int interval, const ScanPlan* draw, Tokens&, size_t* ends,
+                      uint32_t* counts, int& extraneous, Error&);
+  // A segment's tokens as bits, stuffed, to whole bytes; returns their end.
+  uint8_t* (*write_tokens)(const Token*, const Token* end, const Code* codes, uint8_t* at);
+  // 8 x 8 pixels, `stride` from row to row, quantised. steps: row-major, 8 times the quantiser's.
+  void (*forward)(const uint8_t* pixels, int stride, const float* steps, Coefficients&);
+  // Writes a block's tokens, at most 68, and returns their end.
+  Token* (*tokens_of)(const Coefficients&, int component, int& prediction, Token*);
 };
 
 const Hot& hot();

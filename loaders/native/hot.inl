@@ -7,21 +7,27 @@ static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ?
 
 #include "entropy.inl"
 #include "idct.inl"
+#include "fdct.inl"
 #include "weigh.inl"
 
-static void place_block(Lane& lane) {
-  const ScanPlan& plan = *lane.plan;
-  const BlockPlan& block = lane.now();
-  const int component = block.component, side = plan.dct[component], b = lane.block;
+// Block `b` of the MCU at (mx, my), whose last coefficient that is not 0 stands at zigzag position `last`.
+static inline void place_block(const ScanPlan& plan, int b, int mx, int my, const int16_t* coefficients, int last) {
+  const BlockPlan& block = plan.block[b];
+  const int component = block.component, side = plan.dct[component];
   const Plane& plane = plan.planes->plane[component];
-  uint8_t* out = plane.at((lane.mx * plan.per_mcu_x[component] + plan.bx[b]) * side,
-                          (lane.my * plan.per_mcu_y[component] + plan.by[b]) * side);
-  const int k = lane.cursor.k, last = k >= int(HuffTable::kEndSkip) ? k - int(HuffTable::kEndSkip) : k;
-  if (last == 0 || side == 1) idct_flat(int16_t(lane.coefficients[0] * block.quant[0]), side, out, plane.stride);
-  else if (side == 8 && last < 10) idct8<true>(lane.coefficients, block.quant, out, plane.stride);
-  else if (side == 8) idct8<false>(lane.coefficients, block.quant, out, plane.stride);
-  else idct_reduced(lane.coefficients, block.quant, side, out, plane.stride);
+  uint8_t* out = plane.at((mx * plan.per_mcu_x[component] + plan.bx[b]) * side,
+                          (my * plan.per_mcu_y[component] + plan.by[b]) * side);
+  if (last == 0 || side == 1) idct_flat(int16_t(coefficients[0] * block.quant[0]), side, out, plane.stride);
+  else if (side == 8 && last < 10) idct8<true>(coefficients, block.quant, out, plane.stride);
+  else if (side == 8) idct8<false>(coefficients, block.quant, out, plane.stride);
+  else idct_reduced(coefficients, block.quant, side, out, plane.stride);
 }
+
+static inline void clear(int16_t* coefficients) {  // in pieces: one call would become `rep stos`
+  for (int i = 0; i < 64; i += 16) std::memset(coefficients + i, 0, 32);
+}
+
+#include "tokens.inl"
 
 // Ends the block in hand and begins the next one, of the next segment where this one is done. False when there is none, or
 // when something is wrong.
@@ -29,8 +35,11 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
   const Cursor& c = lane.cursor;
   if (c.k > 63 && c.k < int(HuffTable::kEndSkip)) return lane.fail();  // a run went past the end of the block
   if (lane.spare() < -128) return lane.fail();  // soon enough for kPad, see Note [reading past the end]
-  if (lane.keep) place_block(lane);
-  for (int i = 0; i < 64; i += 16) std::memset(lane.coefficients + i, 0, 32);  // in pieces: one call would become `rep stos`
+  if (lane.keep) {
+    const int last = c.k >= int(HuffTable::kEndSkip) ? c.k - int(HuffTable::kEndSkip) : c.k;
+    place_block(*lane.plan, lane.block, lane.mx, lane.my, lane.coefficients, last);
+  }
+  clear(lane.coefficients);
   if (++lane.block == lane.plan->blocks) {
     lane.block = 0;
     if (++lane.mx == lane.plan->mcus_x) lane.mx = 0, lane.my++;
@@ -103,7 +112,8 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
 }
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, look_up, quantise,
-                  weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8};
+                  weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
+                  read_tokens,   write_tokens, forward8, tokens_of};
 
 }  // namespace ET_BUILD
 }  // namespace et

@@ -6,7 +6,6 @@
 #include "libjpeg.h"
 
 #include <algorithm>
-#include <cmath>
 #include <csetjmp>
 
 #include <jpeglib.h>
@@ -162,45 +161,6 @@ struct Writer {
   }
 };
 
-// Note [even quantisation]: what is made smaller again later needs its coefficients alike, not as the eye at full size sees
-// them: the error of an RGB pixel weighs Y, Cb and Cr about equally, and only the highest frequencies will be filtered out.
-// `benchmarks fidelity` shows what a change here does.
-void even_tables(j_compress_ptr c, int quality) {
-  unsigned table[DCTSIZE2];
-  for (int v = 0; v < DCTSIZE; v++)
-    for (int u = 0; u < DCTSIZE; u++)
-      table[v * DCTSIZE + u] = unsigned(std::lround(std::max(1.0, (100 - quality) / 2.0 * (1 + (u * u + v * v) / 49.0))));
-  jpeg_add_quant_table(c, 0, table, 100, TRUE);
-  for (int i = 0; i < c->num_components; i++) c->comp_info[i].quant_tbl_no = 0;
-}
-
-// `row_of(y)` gives row y as interleaved samples. `even`: quantised for a reduced level, else for the eye.
-template <class RowOf>
-bool encode(int width, int height, int components, J_COLOR_SPACE colors, int quality, bool even, Bytes& out, Error& e,
-            const RowOf& row_of) {
-  if (width < 1 || height < 1 || width > JPEG_MAX_DIMENSION || height > JPEG_MAX_DIMENSION)
-    return e.set(ET_UNSUPPORTED, "%d x %d pixels do not fit a JPEG", width, height);
-  Writer w(out, e);
-  return guarded(w.session, [&] {
-    w.create();
-    w.cinfo.image_width = width, w.cinfo.image_height = height;
-    w.cinfo.input_components = components, w.cinfo.in_color_space = colors;
-    jpeg_set_defaults(&w.cinfo);
-    if (even) even_tables(&w.cinfo, quality);
-    else jpeg_set_quality(&w.cinfo, quality, TRUE);
-    w.cinfo.dct_method = JDCT_ISLOW;
-    for (int c = 0; c < w.cinfo.num_components; c++)
-      w.cinfo.comp_info[c].h_samp_factor = w.cinfo.comp_info[c].v_samp_factor = 1;
-    jpeg_start_compress(&w.cinfo, TRUE);
-    for (int y = 0; y < height; y++) {
-      JSAMPROW row = row_of(y);
-      jpeg_write_scanlines(&w.cinfo, &row, 1);
-    }
-    jpeg_finish_compress(&w.cinfo);
-    return true;
-  });
-}
-
 }  // namespace
 
 bool decode_rgb(const uint8_t* jpeg, size_t size, int scale, uint8_t* out, size_t capacity, Error& e) {
@@ -265,23 +225,25 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
 }
 
 bool encode_rgb(const uint8_t* rgb, int width, int height, int quality, Bytes& out, Error& e) {
-  return encode(width, height, 3, JCS_RGB, quality, false, out, e,
-                [&](int y) { return const_cast<uint8_t*>(rgb) + size_t(y) * width * 3; });
-}
-
-bool encode_planes(const uint8_t* planes, int count, Color color, int width, int height, int quality, Bytes& out, Error& e) {
-  const size_t area = size_t(width) * height;
-  if (count == 1)
-    return encode(width, height, 1, JCS_GRAYSCALE, quality, true, out, e,
-                  [&](int y) { return const_cast<uint8_t*>(planes) + size_t(y) * width; });
-  Buffer memory;
-  uint8_t* row = memory.reserve(size_t(width) * 3);
-  if (!row) return e.set(ET_IO, "out of memory for rows of %d pixels", width);
-  return encode(width, height, 3, color == Color::kRgb ? JCS_RGB : JCS_YCbCr, quality, true, out, e, [&](int y) {
-    const uint8_t* from = planes + size_t(y) * width;
-    for (int x = 0; x < width; x++)
-      row[3 * x] = from[x], row[3 * x + 1] = from[area + x], row[3 * x + 2] = from[2 * area + x];
-    return row;
+  if (width < 1 || height < 1 || width > JPEG_MAX_DIMENSION || height > JPEG_MAX_DIMENSION)
+    return e.set(ET_UNSUPPORTED, "%d x %d pixels do not fit a JPEG", width, height);
+  Writer w(out, e);
+  return guarded(w.session, [&] {
+    w.create();
+    w.cinfo.image_width = width, w.cinfo.image_height = height;
+    w.cinfo.input_components = 3, w.cinfo.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&w.cinfo);
+    jpeg_set_quality(&w.cinfo, quality, TRUE);
+    w.cinfo.dct_method = JDCT_ISLOW;
+    for (int c = 0; c < w.cinfo.num_components; c++)
+      w.cinfo.comp_info[c].h_samp_factor = w.cinfo.comp_info[c].v_samp_factor = 1;
+    jpeg_start_compress(&w.cinfo, TRUE);
+    for (int y = 0; y < height; y++) {
+      JSAMPROW row = const_cast<uint8_t*>(rgb) + size_t(y) * width * 3;
+      jpeg_write_scanlines(&w.cinfo, &row, 1);
+    }
+    jpeg_finish_compress(&w.cinfo);
+    return true;
   });
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sysconfig
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from loaders.errors import LoaderError
@@ -38,7 +38,7 @@ def library() -> ctypes.CDLL:
     Raises:
         LoaderError: it has not been built.
     """
-    beside = Path(__file__).with_name("_kernel" + sysconfig.get_config_var("EXT_SUFFIX"))
+    beside = Path(__file__).with_name("_kernel" + EXTENSION_SUFFIXES[0])
     built = Path(os.environ.get("ETL_KERNEL") or beside)
     if not built.exists():
         raise LoaderError(

@@ -1,40 +1,12 @@
 // Decoded component planes of a region, and the two stations around them: decode (JPEG -> planes), resample (planes -> pixels).
 #pragma once
-#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 
 #include "jpeg.h"
+#include "memory.h"
 
 namespace et {
-
-// A block of memory that only grows; the kernel's threads keep theirs, so that a steady state allocates nothing.
-class Buffer {
- public:
-  Buffer() = default;
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
-  uint8_t* data() { return data_; }
-  // At least `bytes` usable, 64-byte aligned, contents undefined; null when memory is out.
-  uint8_t* reserve(size_t bytes) {
-    if (bytes > capacity_) {
-      std::free(data_);
-      capacity_ = (bytes + bytes / 4 + 63) / 64 * 64;
-      data_ = static_cast<uint8_t*>(std::aligned_alloc(64, capacity_));
-      if (!data_) capacity_ = 0;
-    }
-    return data_;
-  }
-  template <class T>
-  T* reserve_as(size_t count) {
-    return reinterpret_cast<T*>(reserve(count * sizeof(T)));
-  }
-
- private:
-  uint8_t* data_ = nullptr;
-  size_t capacity_ = 0;
-};
 
 // Note [paired columns]: two neighbouring columns of a component lie byte by byte beside each other, top to bottom, then come
 // the next two. The IDCT ends with whole columns in its registers, so this order saves its last transposition, and the

@@ -1,11 +1,12 @@
-// See recode.h. Two passes over Huffman symbols: the first reads them and counts, the second writes them with tables made
-// for the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
+// See recode.h. Huffman symbols were counted when they were made, by tokens.inl; here they are written with
+// tables made for the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
 #include "recode.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
-#include "tokens.h"
+#include "hot.h"
 
 namespace et {
 namespace {
@@ -56,11 +57,6 @@ void best_code(const uint32_t* counts, HuffSpec& spec) {
   for (int i = 1; i < leaves; i++) spec.symbols[i - 1] = uint8_t(node[leaves - i].symbol);  // the most frequent first
 }
 
-struct Code {
-  uint32_t bits;    // already shifted to make room for the value bits
-  uint32_t length;  // value bits included
-};
-
 void assign(const HuffSpec& spec, Code* codes) {
   uint32_t code = 0;
   for (int length = 1, index = 0; length <= 16; length++, code <<= 1)
@@ -69,46 +65,6 @@ void assign(const HuffSpec& spec, Code* codes) {
       codes[spec.symbols[index]] = {code << size, length + size};
     }
 }
-
-class BitWriter {
- public:
-  explicit BitWriter(uint8_t* at) : at_(at) {}
-
-  void put(uint32_t bits, uint32_t length) {  // up to 32
-    window_ = window_ << length | bits;
-    used_ += length;
-    if (used_ < 32) return;
-    used_ -= 32;
-    const uint32_t word = uint32_t(window_ >> used_);
-    if (word & ~(word + 0x01010101u) & 0x80808080u) {  // perhaps one is ff
-      for (int shift = 24; shift >= 0; shift -= 8) byte(word >> shift);
-    } else {
-      for (int i = 0; i < 4; i++) at_[i] = uint8_t(word >> (24 - 8 * i));
-      at_ += 4;
-    }
-  }
-  uint8_t* flush() {  // fills the last byte with ones
-    put(0x7F, 7);
-    for (; used_ >= 8; used_ -= 8) byte(uint32_t(window_ >> (used_ - 8)));
-    used_ = 0, window_ = 0;
-    return at_;
-  }
-  void marker(int code) {
-    at_ = flush();
-    *at_++ = 0xFF, *at_++ = uint8_t(code);
-  }
-  uint8_t* at() const { return at_; }
-
- private:
-  void byte(uint32_t b) {
-    *at_++ = uint8_t(b);
-    if ((b & 0xFF) == 0xFF) *at_++ = 0;
-  }
-
-  uint8_t* at_;
-  uint64_t window_ = 0;
-  uint32_t used_ = 0;
-};
 
 // Markers up to the first entropy-coded byte.
 uint8_t* write_header(const Header& h, const HuffSpec* specs, int interval, uint8_t* at) {
@@ -165,48 +121,52 @@ int restart_interval(int mcus_x, int mcus_y, size_t bytes, int wanted) {
   return best;
 }
 
-bool recode(const uint8_t* jpeg, size_t size, const Header& h, int interval, Bytes& out, Recoded& result, int& extraneous,
-            Error& e) {
-  const size_t per_row = size_t(h.mcus_x) / interval, segments = per_row * h.mcus_y;
-  Tokens tokens;
-  Bytes memory;
-  uint32_t counts[kTables * 256] = {0};
-  if (!memory.room(segments * sizeof(size_t))) return e.set(ET_IO, "out of memory for %zu restart segments", segments);
-  auto* ends = reinterpret_cast<size_t*>(memory.data());
-  if (!read_tokens(jpeg, size, h, interval, tokens, ends, counts, extraneous, e)) return false;
+bool Scan::begin(const Header& h, int restart, Error& e) {
+  interval = restart, segments = size_t(h.mcus_x) / restart * h.mcus_y;
+  tokens.clear();
+  std::fill_n(counts, kTables * 256, 0);
+  ends.size = 0;
+  return ends.room(segments * sizeof(size_t)) || e.set(ET_IO, "out of memory for %zu restart segments", segments);
+}
 
+bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan& scan,
+               int& extraneous, Error& e) {
+  return scan.begin(h, interval, e) &&
+         hot().read_tokens(jpeg, size, h, interval, draw, scan.tokens, scan.end_of(0), scan.counts, extraneous, e);
+}
+
+bool write_scan(const Header& h, Scan& scan, Bytes& out, Recoded& result, Error& e) {
   HuffSpec specs[kTables];
   Code codes[kTables * 256];
   uint64_t bits = 0;
   for (int t = 0; t < kTables; t++) {
-    best_code(counts + 256 * t, specs[t]);
+    best_code(scan.counts + 256 * t, specs[t]);
     if (specs[t].present) assign(specs[t], codes + 256 * t);
   }
   for (int i = 0; i < kTables * 256; i++)
-    if (counts[i]) bits += uint64_t(counts[i]) * codes[i].length;
+    if (scan.counts[i]) bits += uint64_t(scan.counts[i]) * codes[i].length;
 
   out.size = (out.size + 3) & ~size_t(3);
   const size_t table = size_t(h.mcus_y) * 4;
-  if (!out.room(table + kHeaderRoom + bits / 8 * 2 + segments * 6 + 16))  // every byte might be an ff that needs stuffing
+  if (!out.room(table + kHeaderRoom + bits / 8 * 2 + scan.segments * 6 + 16))  // every byte might be an ff to be stuffed
     return e.set(ET_IO, "out of memory for a JPEG of %d x %d pixels", h.width, h.height);
   result.table = out.size, result.offset = out.size + table;
   uint8_t* const soi = out.data() + result.offset;
-  BitWriter writer(write_header(h, specs, interval, soi));
-  result.head = uint32_t(writer.at() - soi);
-  const Token* token = tokens.begin();
-  for (size_t s = 0; s < segments; s++) {
-    if (s) writer.marker(0xD0 | int((s - 1) & 7));
+  uint8_t* at = write_header(h, specs, scan.interval, soi);
+  result.head = uint32_t(at - soi);
+  const Token* token = scan.tokens.begin();
+  const size_t per_row = scan.segments / h.mcus_y;
+  for (size_t s = 0; s < scan.segments; s++) {
     if (s % per_row == 0) {
-      const auto row = uint32_t(writer.at() - soi);
+      const auto row = uint32_t(at - soi);
       std::memcpy(out.data() + result.table + s / per_row * 4, &row, 4);
     }
-    for (const Token* end = tokens.begin() + ends[s]; token < end; token++) {
-      const Code& code = codes[*token >> 16];
-      writer.put(code.bits | (*token & 0xFFFF), code.length);
-    }
+    const Token* const end = scan.tokens.begin() + *scan.end_of(s);
+    at = hot().write_tokens(token, end, codes, at);
+    *at++ = 0xFF, *at++ = uint8_t(s + 1 < scan.segments ? 0xD0 | (s & 7) : 0xD9);
+    token = end;
   }
-  writer.marker(0xD9);
-  result.size = writer.at() - soi;
+  result.size = at - soi;
   out.size = result.offset + result.size;
   return true;
 }

@@ -1,6 +1,7 @@
 // The Huffman symbols of a scan: what recode.cpp reads, counts and writes again.
 #pragma once
-#include "libjpeg.h"
+#include "jpeg.h"
+#include "memory.h"
 
 namespace et {
 
@@ -14,6 +15,7 @@ class Tokens {
     return bytes_.room(more * sizeof(Token)) ? reinterpret_cast<Token*>(bytes_.data() + bytes_.size) : nullptr;
   }
   void advance(size_t count) { bytes_.size += count * sizeof(Token); }
+  void clear() { bytes_.size = 0; }
   const Token* begin() const { return reinterpret_cast<const Token*>(bytes_.data()); }
   const Token* end() const { return begin() + bytes_.size / sizeof(Token); }
 
@@ -21,10 +23,15 @@ class Tokens {
   Bytes bytes_;
 };
 
-// Tokens of a whole scan, their DC differences restarting every `interval` MCUs.
-// ends: how many tokens there are up to the end of each such segment. counts: kTables * 256, incremented.
-// extraneous: see recode().
-bool read_tokens(const uint8_t* jpeg, size_t size, const Header& h, int interval, Tokens& tokens, size_t* ends,
-                 uint32_t* counts, int& extraneous, Error& e);
+struct Code {
+  uint32_t bits;    // already shifted to make room for the value bits
+  uint32_t length;  // value bits included
+};
+
+// A block's quantised coefficients in zigzag order, and which of them are not 0.
+struct Coefficients {
+  uint64_t filled;
+  int16_t level[64];
+};
 
 }  // namespace et

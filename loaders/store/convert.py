@@ -1,10 +1,11 @@
-"""From a folder of images to a ladder: transcodes in processes, writes in order, resumes where it was killed."""
+"""From a folder of images to a ladder: transcodes in threads, writes in order, resumes where it was killed."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
@@ -68,15 +69,14 @@ def convert(
     """Writes the images of a folder as one beton that holds the ladder; FFCV reads it too.
 
     The result depends on the sources and settings alone, not on `workers` or on how often it was interrupted.
-    Until it is complete it lies in the folder `OUT.partial`; the same call goes on from there. With more than
-    one worker the calling script needs the usual `if __name__ == "__main__":`.
+    Until it is complete it lies in the folder `OUT.partial`; the same call goes on from there.
 
     Args:
         src: an ImageFolder tree: a sub-folder per class.
         out: the beton to write; one that exists is replaced when the new one is complete.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100. Level 0 is lossless.
-        workers: processes; None: one per processor.
+        workers: threads; None: one per processor.
         on_error: "raise" at the first file that cannot be decoded, or "skip" it.
         limit: convert so many images only, spread evenly over the folder; None: all.
         split: sub-folder of `src` that is the tree.
@@ -115,7 +115,8 @@ def convert(
         done = sum(len(job.names) for job in jobs[: journal.jobs])
         pages = Pages(len(sources.names), page_size, journal.sizes[0])
         stream = results(jobs[journal.jobs :], workers or len(os.sched_getaffinity(0)))
-        with closing(stream), _bar(len(sources.names), done, progress) as bar:
+        with closing(stream), _bar(len(sources.names), done, progress) as bar, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # what matters is in the summary
             for job, result in stream:
                 _store(journal, pages, job, result, sources.labels, on_error)
                 bar.update(len(job.names))

@@ -9,7 +9,7 @@ from typing import Any
 from loaders.store.scan import Sources
 from loaders.store.source import Job
 
-JOB_FILES, JOB_BYTES = 64, 32 << 20  # a job ends before it would exceed either
+JOB_FILES, JOB_BYTES = 32, 32 << 20  # a job ends before it would exceed either
 
 
 def take(sources: Sources, limit: int | None) -> Sources:

@@ -1,10 +1,9 @@
-"""From a source file to the records of its ladder; runs in the converter's worker processes."""
+"""From a source file to the records of its ladder; runs in the converter's threads."""
 
 from __future__ import annotations
 
 import io
 import os
-import warnings
 import zlib
 from typing import NamedTuple
 
@@ -152,11 +151,9 @@ def pillow_rgb(data: bytes) -> tuple[np.ndarray, str]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                kind = f"{image.format} of mode {image.mode}, stored as RGB at quality {FULL_QUALITY}"
-                return np.asarray(image.convert("RGB")), kind
+        with Image.open(io.BytesIO(data)) as image:
+            kind = f"{image.format} of mode {image.mode}, stored as RGB at quality {FULL_QUALITY}"
+            return np.asarray(image.convert("RGB")), kind
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         why = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
         raise Refused(why) from None

@@ -63,9 +63,9 @@ def odd_files(pixels: np.ndarray) -> dict[str, bytes]:
 
 @pytest.fixture
 def many(jpeg_folder: Path, tmp_path: Path) -> Path:
-    """600 files, ten jobs: the small folder 25 times over, by links."""
+    """312 files, ten jobs: the small folder 13 times over, by links."""
     files = sorted((jpeg_folder / "train").rglob("*.jpg"))
-    for k in range(25):
+    for k in range(13):
         for path in files:
             target = tmp_path / "many" / path.parent.name / f"{k:02d}_{path.name}"
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -51,13 +51,17 @@ class Loader:
         prefetch: int = 3,
         filter: str = "fourier",
         max_level: int | None = None,
+        augment_at: str = "bandwidth",
+        erase: float = 0.0,
     ) -> None:
         """Opens the data set; threads start, images are read with the first batch.
 
         Args:
             data: a `.beton`, or a folder with one sub-folder a class.
             batch_size: samples a batch on each rank.
-            backend: "torch", or "auto", which today is the same.
+            backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
+                (decodes by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, on a
+                GPU the faster of torch and DALI, measured at each kind of stage.
             device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
             train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
@@ -73,6 +77,9 @@ class Loader:
             prefetch: batches decoded ahead of the one in use.
             filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
             max_level: coarsest stored level to use; 0: full size only.
+            augment_at: "bandwidth": RandAugment on images of B x B; "base": the published order, at 224 and then down
+                to B by `filter`, which costs most of what a small B saves.
+            erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
 
         Raises:
             ValueError: an argument out of its range; the message says which range.
@@ -92,6 +99,9 @@ class Loader:
         _at_least("workers", workers, 1)
         _at_least("prefetch", prefetch, 1)
         _at_least("max_level", max_level, 0)
+        _one_of("augment_at", augment_at, ("bandwidth", "base"))
+        if not 0 <= erase <= 1:
+            raise ValueError(f"`erase` must be a probability, 0 to 1, got {erase}.")
         device = torch.device(device)
         if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
             raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
@@ -104,14 +114,25 @@ class Loader:
         self._epoch = self._position = 0
         self._resume = 0
         self._waited = self._iterated = 0.0
+        self._finish = Finish(
+            output=output,
+            mean=tuple(mean),
+            std=tuple(std),
+            device=device,
+            seed=seed,
+            augment_at=augment_at,
+            method=filter,
+            erase=erase,
+        )
+        self._workers = workers or default_workers()
         self._store = open_store(data)
         self._backend = make_backend(
             backend,
             self._store,
-            Finish(output=output, mean=tuple(mean), std=tuple(std), device=device, seed=seed),
+            self._finish,
             train=train,
             seed=seed,
-            workers=workers or default_workers(),
+            workers=self._workers,
             prefetch=prefetch,
             on_error=on_error,
             filter=filter,
@@ -170,7 +191,7 @@ class Loader:
         stage, epoch, n = self._stage, self._epoch, len(self._store)
         self._position, self._resume = self._resume, 0
         batches = self._batches(stage, epoch, self._position, rank, world_size)
-        with closing(self._backend.run(stage, epoch, batches)) as run:
+        with closing(self._backend.run(self._finish.decoded(stage), epoch, batches)) as run:
             started = time.perf_counter()
             for batch in run:
                 self._position = next_position(self._position, n, stage.batch_size, world_size)
@@ -222,7 +243,8 @@ class Loader:
 
     def stats(self) -> dict[str, Any]:
         """Seconds and bytes per station since the loader was made, bad samples, and what limits it."""
-        return summarise(self._backend.stats(), list(self._backend.bad.values()), self._waited, self._iterated)
+        bad = list(self._backend.bad.values())
+        return summarise(self._backend.stats(), bad, self._waited, self._iterated, self._workers)
 
     def close(self) -> None:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""

@@ -25,6 +25,10 @@ def make_backend(name: str, store: Store, finish: Finish, **options: Any) -> Bac
     Raises:
         LoaderError: the package that the backend drives is not installed; the message says what to install.
     """
+    if name == "auto":
+        from loaders.backends.auto import AutoBackend
+
+        return AutoBackend(store, finish, **options)
     if name == "ffcv":
         from loaders.backends.ffcv import FFCVBackend
 

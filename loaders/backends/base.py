@@ -21,7 +21,8 @@ class Backend(Protocol):
         bad: what could not be decoded, by sample index.
     """
 
-    bad: dict[int, BadSample]
+    @property
+    def bad(self) -> dict[int, BadSample]: ...
 
     def run(
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]

@@ -7,15 +7,15 @@ the oldest. So Ctrl-C, an early `break` and an exception in the user's loop need
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders import native
 from loaders.backends.decoder import Decoder, Planned
 from loaders.slab import Slab
 from loaders.stage import Stage
@@ -23,6 +23,23 @@ from loaders.store import Store
 
 if TYPE_CHECKING:
     from loaders.backends.finish import Finish
+
+
+class Started(Protocol):
+    """A batch under way: what `native.Ticket` is, whoever decodes it."""
+
+    out: NDArray[Any]
+    status: NDArray[np.int32]
+
+    def wait(self) -> object: ...
+
+    def message(self, i: int) -> str: ...
+
+    def close(self) -> None: ...
+
+
+Submit = Callable[[Planned, NDArray[np.uint8], NDArray[Any] | None], Started]
+"""Starts a batch: its plan, memory for its pixels, the look-up table."""
 
 PLANNED = 1024
 """Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
@@ -39,21 +56,24 @@ class TorchBackend:
         cuda = finish.device.type == "cuda"
         self._slab = Slab(prefetch + 1, _pinned if cuda else None)
         self._stream = torch.cuda.Stream(finish.device) if cuda else None
-        self._flying: deque[tuple[torch.cuda.Event, native.Ticket]] = deque()
+        self._flying: deque[tuple[torch.cuda.Event, Started]] = deque()
 
     def run(
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
     ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """See `Backend.run`."""
-        coming = self._submit(stage, epoch, batches)
-        jobs: deque[tuple[Planned, native.Ticket]] = deque()
-        try:
-            for _ in batches:
-                jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
-                yield self._collect(*jobs.popleft())
-        finally:
-            for _, ticket in jobs:
-                ticket.close()
+        if not batches:
+            return
+        jobs: deque[tuple[Planned, Started]] = deque()
+        with self._threads(batches) as submit:
+            coming = self._submit(stage, epoch, batches, submit)
+            try:
+                for _ in batches:
+                    jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
+                    yield self._collect(*jobs.popleft())
+            finally:
+                for _, ticket in jobs:
+                    ticket.close()
 
     def stats(self) -> dict[str, int]:
         """The pool's sums, see `native.Pool.stats`."""
@@ -63,10 +83,14 @@ class TorchBackend:
         """Stops the threads."""
         self._decoder.pool.close()
 
+    def _threads(self, _batches: Sequence[NDArray[np.int64]]) -> AbstractContextManager[Submit]:
+        """What decodes these batches, for as long as they are iterated."""
+        return nullcontext(lambda batch, out, lut: self._decoder.submit(batch.stage, batch.samples, out, lut))
+
     def _submit(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Iterator[tuple[Planned, native.Ticket]]:
-        """Plans some batches at once, which costs NumPy little more than one, and hands each to the pool when asked."""
+        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], submit: Submit
+    ) -> Iterator[tuple[Planned, Started]]:
+        """Plans some batches at once, which costs NumPy little more than one, and starts each when asked."""
         lut = self._finish.lut(stage)
         size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
         at_once = self._prefetch + 1  # at first no more than are wanted, so that the threads are soon at work
@@ -79,12 +103,11 @@ class TorchBackend:
                 part = slice(first, first + len(batch))
                 first = part.stop
                 planned = Planned(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
-                out = self._slab.take(len(batch) * size)
-                yield planned, self._decoder.submit(stage, planned.samples, out, lut)
+                yield planned, submit(planned, self._slab.take(len(batch) * size), lut)
             start += len(some)
             at_once = max(1, PLANNED // stage.batch_size)
 
-    def _collect(self, batch: Planned, ticket: native.Ticket) -> tuple[torch.Tensor, torch.Tensor]:
+    def _collect(self, batch: Planned, ticket: Started) -> tuple[torch.Tensor, torch.Tensor]:
         """Waits for a batch and finishes it."""
         ticket.wait()
         self._decoder.mend(batch, ticket.status, ticket.message, ticket.out, self._finish.lut(batch.stage))
@@ -98,7 +121,7 @@ class TorchBackend:
     def _to_device(
         self,
         batch: Planned,
-        ticket: native.Ticket,
+        ticket: Started,
         images: torch.Tensor,
         labels: torch.Tensor,
         stream: torch.cuda.Stream,

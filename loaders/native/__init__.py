@@ -9,6 +9,7 @@ from loaders.native.pool import (
     UNSUPPORTED,
     Pool,
     Ticket,
+    Work,
     peek_files,
     resample,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "SAMPLE",
     "Ticket",
     "UNSUPPORTED",
+    "Work",
     "cut",
     "decode",
     "encode",

@@ -1,6 +1,7 @@
 // The C ABI of codec.h, as far as it only passes work on.
 #include "codec.h"
 
+#include "check.h"
 #include "libjpeg.h"
 
 using namespace et;
@@ -15,6 +16,8 @@ int32_t answer(const Error& error, char* message) {
 }  // namespace
 
 void et_free(void* block) { std::free(block); }
+
+uint32_t et_row_check(const uint8_t* bytes, size_t size) { return row_check(bytes, size); }
 
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message) {
   Error error;

@@ -12,16 +12,19 @@ struct EtInfo {
   int32_t h[3], v[3];   // sampling factors
 };
 
-// One JPEG in the block that et_transcode returns. The byte offsets of its MCU rows, relative to SOI, stand right before it
-// as `rows` little-endian uint32: the layout that a store keeps on disk.
+// One JPEG in the block that et_transcode returns. Right before it stands its table, as on disk: for each MCU row a check and
+// its byte offset, see check.h.
 struct EtRecord {
   uint64_t offset, size;  // of the JPEG in the block
+  uint64_t table;         // bytes of the table
   uint32_t width, height;
   uint32_t head;          // bytes from SOI to the first entropy-coded byte
   uint32_t rows;          // MCU rows
 };
 
 void et_free(void* block);  // releases what the functions below allocated
+
+uint32_t et_row_check(const uint8_t* bytes, size_t size);  // see check.h; for tests
 
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 

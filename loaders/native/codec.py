@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from loaders.errors import LoaderError
 from loaders.native.library import library
-from loaders.native.pool import BAD_ARGUMENT, OK, filter_struct
+from loaders.native.pool import BAD_ARGUMENT, OK, UNSUPPORTED, filter_struct
 from loaders.plan.filters import Filter
 
 _SCALES = (1, 2, 4, 8)
 _SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
+_MOST_PIXELS = 1 << 28  # as in libjpeg.h
 _LOBES = 6  # of the Lanczos kernel that makes reduced levels: sharp, so that a level can be used down to its last pixel
 
 
@@ -55,10 +56,11 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    rows: NDArray[np.uint32]  # where each MCU row's entropy-coded bytes begin, relative to the first byte of `jpeg`
+    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see check.h
+    rows: int  # MCU rows
     width: int
     height: int
-    head: int  # bytes up to the first entropy-coded one; equals rows[0]
+    head: int  # bytes up to the first entropy-coded one
     note: str  # what was odd about the source and accepted all the same, or ""
 
 
@@ -79,6 +81,7 @@ class _Record(ctypes.Structure):
     _fields_ = [
         ("offset", ctypes.c_uint64),
         ("size", ctypes.c_uint64),
+        ("table", ctypes.c_uint64),
         ("width", ctypes.c_uint32),
         ("height", ctypes.c_uint32),
         ("head", ctypes.c_uint32),
@@ -106,6 +109,7 @@ def _codec() -> ctypes.CDLL:
         getattr(kernel, name).argtypes = arguments
         getattr(kernel, name).restype = _I32
     kernel.et_free.argtypes, kernel.et_free.restype = (_PTR,), None
+    kernel.et_row_check.argtypes, kernel.et_row_check.restype = (_BYTES, _SIZE), ctypes.c_uint32
     return kernel
 
 
@@ -186,8 +190,15 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
 
 def _unpack(block: int, record: _Record, note: str) -> Record:
     jpeg = block + record.offset
-    rows = np.frombuffer(ctypes.string_at(jpeg - 4 * record.rows, 4 * record.rows), np.uint32)
-    return Record(ctypes.string_at(jpeg, record.size), rows, record.width, record.height, record.head, note)
+    table = ctypes.string_at(jpeg - record.table, record.table)
+    return Record(
+        ctypes.string_at(jpeg, record.size), table, record.rows, record.width, record.height, record.head, note
+    )
+
+
+def row_check(data: bytes) -> int:
+    """The 32-bit check of loaders/native/check.h; for tests."""
+    return int(_codec().et_row_check(data, len(data)))
 
 
 def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
@@ -222,6 +233,8 @@ def decode(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
     """
     _check_scale(scale)
     info = peek(data)
+    if info.width * info.height > _MOST_PIXELS:
+        raise JpegError(UNSUPPORTED, f"{info.width} x {info.height} pixels are too many")
     out = np.empty((-(-info.height // scale), -(-info.width // scale), 3), np.uint8)
     _call("et_decode", data, len(data), scale, out.ctypes.data, out.nbytes)
     return out

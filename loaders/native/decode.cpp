@@ -91,7 +91,12 @@ class Walker {
       const int start = row * (h_.mcus_x / h_.restart);
       if (row < source_.first_row || row >= source_.first_row + source_.row_count)
         return e.set(ET_DAMAGED, "MCU row %d is not among those read", row);
-      if (start > segment_) at_ = source_.scan + source_.rows[row - source_.first_row], segment_ = start;
+      if (start > segment_) {
+        const uint8_t* there = source_.scan + source_.rows[row - source_.first_row];
+        // rows that overlap would be copied twice, and be more than there is room for
+        if (there < at_) return e.set(ET_DAMAGED, "MCU row %d begins inside the row before it", row);
+        at_ = there, segment_ = start;
+      }
     }
     while (segment_ < segment)
       if (!next(nullptr, e)) return false;

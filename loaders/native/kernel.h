@@ -22,7 +22,7 @@ struct EtEntry {
   int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file
   int64_t offset;  // file offset of the SOI marker
   uint32_t size;   // bytes of the JPEG; 0: up to the end of the file
-  uint32_t rows;   // MCU rows whose u32 offsets stand right before the SOI; 0: none
+  uint32_t rows;   // MCU rows of the table that stands right before the SOI, see check.h; 0: there is none
   uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
   uint32_t crc;    // CRC-32 of row table and JPEG; not looked at here
   uint16_t width, height;

@@ -193,7 +193,9 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
     // libjpeg crops to whole MCUs and then upsamples chroma as if the image ended there; one MCU more keeps that outside.
     const int spare = 8 * d.max_h_samp_factor / scale + 1;
     JDIMENSION left = std::max(0, box.x0 - spare), held = std::min(wide, box.x1 + spare) - left;
-    if (int(held) < wide) jpeg_crop_scanline(&d, &left, &held);
+    const bool usual = d.max_h_samp_factor * d.max_v_samp_factor <= 4;  // luma 2x4 comes out wrong when cropped and scaled
+    if (usual && int(held) < wide) jpeg_crop_scanline(&d, &left, &held);
+    else left = 0, held = wide;
     if (box.y0 > 0) jpeg_skip_scanlines(&d, box.y0);
 
     const int n = d.output_components;
@@ -203,7 +205,7 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
       p = {nullptr, 0, box.x0, box.y0, columns, rows, wide, tall};
       if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", columns, rows);
     }
-    enum { kBand = 16 };  // rows turned into columns at a time: a whole image row by row would miss the cache
+    enum { kBand = 16 };  // rows turned into columns at a time
     const size_t stride = size_t(held) * n;
     uint8_t* band = s.rgb.reserve(stride * kBand);
     if (!band) return e.set(ET_IO, "out of memory for rows of %u pixels", held);
@@ -213,12 +215,7 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
         JSAMPROW row = band + stride * i;
         jpeg_read_scanlines(&d, &row, 1);
       }
-      for (int c = 0; c < n; c++)
-        for (int x = 0; x < columns; x++) {
-          const uint8_t* from = band + size_t(box.x0 - int(left) + x) * n + c;
-          uint8_t* to = out.plane[c].at(box.x0 + x, box.y0 + y);
-          for (int i = 0; i < high; i++) to[2 * i] = from[stride * i];
-        }
+      scatter(band + size_t(box.x0 - int(left)) * n, stride, high, box.y0 + y, out);
     }
     return true;  // what lies below the region is not looked at
   });

@@ -1,21 +1,45 @@
 // Ways into single stations: pixels that another library decoded, and bare planes for tests.
 #include <algorithm>
+#include <cmath>
 
 #include "planes.h"
+
+namespace et {
+
+void scatter(const uint8_t* samples, size_t pitch, int rows, int y, Planes& out) {
+  enum { kTile = 64 };  // columns at a time: they and their places in the planes stay in the first cache
+  const int n = out.count, columns = out.plane[0].columns;
+  for (int x0 = 0; x0 < columns; x0 += kTile)
+    for (int i = 0; i < rows; i++) {
+      const int x1 = std::min(columns, x0 + kTile);
+      const uint8_t* from = samples + pitch * i + size_t(x0) * n;
+      for (int x = x0; x < x1; x += 2, from += 2 * n)
+        for (int c = 0; c < n; c++) {
+          const Plane& p = out.plane[c];
+          uint8_t* to = p.at(p.x0 + x, y + i);
+          to[0] = from[c];
+          if (x + 1 < x1) to[1] = from[n + c];
+        }
+    }
+}
+
+}  // namespace et
 
 extern "C" int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtSample* sample,
                                const EtFilter* filter, int32_t side, uint8_t* out) {
   thread_local et::Scratch scratch;
   et::Planes planes;
+  et::Error e;
   planes.count = 3, planes.color = et::Color::kRgb, planes.width = width, planes.height = height;
+  const int x0 = std::max(0, int(sample->box[0])) & ~1, y0 = std::max(0, int(sample->box[1])) & ~1;
+  const int x1 = std::min(width, int(std::ceil(sample->box[2]))), y1 = std::min(height, int(std::ceil(sample->box[3])));
+  if (x0 >= x1 || y0 >= y1) return ET_BAD_ARGUMENT;
   for (int c = 0; c < 3; c++) {
     et::Plane& p = planes.plane[c];
-    p = {nullptr, 0, 0, 0, width, height, width, height};
+    p = {nullptr, 0, x0, y0, x1 - x0, y1 - y0, width, height};
     if (!p.reserve(scratch.planes[c])) return ET_IO;
-    for (int y = 0; y < height; y++)
-      for (int x = 0; x < width; x++) *p.at(x, y) = rgb[(size_t(y) * width + x) * 3 + c];
   }
-  et::Error e;
+  et::scatter(rgb + (size_t(y0) * width + x0) * 3, size_t(width) * 3, y1 - y0, y0, planes);
   et::Target target{side, side, {}, {sample->full[0], sample->full[1]}, sample->flip != 0};
   std::copy(sample->box, sample->box + 4, target.box);
   return et::resample(planes, target, *filter, scratch, true, out, e) ? ET_OK : e.status;

@@ -56,6 +56,9 @@ struct Source {
 bool decode_own(const Header&, const Source&, Box region, int scale, Scratch&, Planes&, Error&);
 bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scratch&, Planes&, Error&);
 
+// `rows` rows of interleaved samples, `pitch` bytes apart, into the planes from row y on; the first sample is that of column x0.
+void scatter(const uint8_t* samples, size_t pitch, int rows, int y, Planes& out);
+
 // An image of `width` x `height` pixels out of a box (pixels of the scaled image), antialiased, mirrored where asked.
 // Writes one 8-bit plane a component, row-major, `width * height` each; colours are those of the planes.
 struct Target {

@@ -71,21 +71,81 @@ def filter_struct(table: Filter, base: int | None = None) -> _Filter:
     )
 
 
-class Ticket:
-    """One batch on its way. Attributes: status (int32 [n], valid once done), out (what was given to `submit`)."""
+class Work:
+    """A batch as the kernel takes it, and all memory that the kernel reads and writes for it.
 
-    def __init__(self, pool: Pool, batch: _Batch, keep: tuple[Any, ...], out: NDArray[Any]) -> None:
-        self.out, self.status, self._messages = out, keep[0], keep[1]
-        self._keep, self._pool = keep, pool
-        self._handle = library().et_submit(pool.handle, ctypes.byref(batch))
-        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, keep, out)
+    Attributes:
+        out: what was given.
+        status: int32 [n], an `EtStatus` each, valid once the sample is done.
+        address: of the `EtBatch`.
+    """
+
+    def __init__(
+        self,
+        samples: NDArray[np.void],
+        *,
+        side: int,
+        filter: Filter,
+        out: NDArray[Any],
+        fd: int = -1,
+        lut: NDArray[Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            samples: SAMPLE [n].
+            side: B; each sample becomes 3 x B x B.
+            filter: see loaders/plan/filters.py.
+            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
+            fd: the store's file, for samples without a path of their own.
+            lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
+        """
+        samples = np.ascontiguousarray(samples, SAMPLE)
+        n = len(samples)
+        item = lut.dtype.itemsize if lut is not None else 1
+        if not out.flags.c_contiguous or out.nbytes < n * 3 * side * side * item:
+            raise ValueError(
+                f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes."
+            )
+        self.out = out
+        self.status, self._messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
+        self._batch = _Batch(
+            samples.ctypes.data,
+            n,
+            filter_struct(filter),
+            fd,
+            side,
+            out.ctypes.data,
+            lut.ctypes.data if lut is not None else None,
+            item,
+            self.status.ctypes.data,
+            self._messages.ctypes.data,
+        )
+        self._keep = (self.status, self._messages, samples, filter, lut, out)
+        self.address = ctypes.addressof(self._batch)
+
+    def message(self, i: int) -> str:
+        """Why sample `i` of the batch failed."""
+        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+class Ticket(Work):
+    """One batch on its way through a pool."""
+
+    def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
+        """samples, options: those of `Work`."""
+        super().__init__(samples, **options)
+        self._pool = pool
+        self._handle = library().et_submit(pool.handle, self.address)
+        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *self._keep)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
 
         Raises:
-            LoaderError: the pool was closed before the batch was done.
+            LoaderError: the pool was closed before the batch was done, or this is a fork of its process.
         """
+        if os.getpid() != self._pool.pid:
+            self._pool.check()
         left = float("inf") if timeout is None else timeout * 1000
         while not (state := library().et_ticket_wait(self._handle, int(min(_POLL, max(left, 0))))):
             left -= _POLL
@@ -94,10 +154,6 @@ class Ticket:
         if state == 2:
             raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
         return True
-
-    def message(self, i: int) -> str:
-        """Why sample `i` of the batch failed."""
-        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
 
     def close(self) -> None:
         """Cancels what has not started and waits for the samples in hand."""
@@ -134,51 +190,17 @@ class Pool:
             raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid)
 
-    def submit(
-        self,
-        samples: NDArray[np.void],
-        *,
-        side: int,
-        filter: Filter,
-        out: NDArray[Any],
-        fd: int = -1,
-        lut: NDArray[Any] | None = None,
-    ) -> Ticket:
+    def submit(self, samples: NDArray[np.void], **options: Any) -> Ticket:
         """Starts a batch and returns at once.
 
         Args:
-            samples: SAMPLE [n].
-            side: B; each sample becomes 3 x B x B.
-            filter: see loaders/plan/filters.py.
-            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
-            fd: the store's file, for samples without a path of their own.
-            lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
+            samples, options: those of `Work`.
 
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed.
         """
         self.check()
-        samples = np.ascontiguousarray(samples, SAMPLE)
-        n = len(samples)
-        item = lut.dtype.itemsize if lut is not None else 1
-        if not out.flags.c_contiguous or out.nbytes < n * 3 * side * side * item:
-            raise ValueError(
-                f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes."
-            )
-        status, messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
-        batch = _Batch(
-            samples.ctypes.data,
-            n,
-            filter_struct(filter),
-            fd,
-            side,
-            out.ctypes.data,
-            lut.ctypes.data if lut is not None else None,
-            item,
-            status.ctypes.data,
-            messages.ctypes.data,
-        )
-        return Ticket(self, batch, (status, messages, samples, filter, lut), out)
+        return Ticket(self, samples, **options)
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""

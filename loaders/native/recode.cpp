@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "check.h"
 #include "hot.h"
 
 namespace et {
@@ -147,25 +148,29 @@ bool write_scan(const Header& h, Scan& scan, Bytes& out, Recoded& result, Error&
     if (scan.counts[i]) bits += uint64_t(scan.counts[i]) * codes[i].length;
 
   out.size = (out.size + 3) & ~size_t(3);
-  const size_t table = size_t(h.mcus_y) * 4;
+  const size_t table = table_bytes(h.mcus_y);
   if (!out.room(table + kHeaderRoom + bits / 8 * 2 + scan.segments * 6 + 16))  // every byte might be an ff to be stuffed
     return e.set(ET_IO, "out of memory for a JPEG of %d x %d pixels", h.width, h.height);
   result.table = out.size, result.offset = out.size + table;
   uint8_t* const soi = out.data() + result.offset;
+  auto* const check = reinterpret_cast<uint32_t*>(out.data() + result.table);
+  uint32_t* const rows = check + h.mcus_y + 1;
   uint8_t* at = write_header(h, specs, scan.interval, soi);
   result.head = uint32_t(at - soi);
   const Token* token = scan.tokens.begin();
   const size_t per_row = scan.segments / h.mcus_y;
-  for (size_t s = 0; s < scan.segments; s++) {
-    if (s % per_row == 0) {
-      const auto row = uint32_t(at - soi);
-      std::memcpy(out.data() + result.table + s / per_row * 4, &row, 4);
+  size_t segment = 0;
+  for (int row = 0; row < h.mcus_y; row++) {
+    rows[row] = uint32_t(at - soi);
+    for (size_t i = 0; i < per_row; i++, segment++) {
+      const Token* const end = scan.tokens.begin() + *scan.end_of(segment);
+      at = hot().write_tokens(token, end, codes, at);
+      *at++ = 0xFF, *at++ = uint8_t(segment + 1 < scan.segments ? 0xD0 | (segment & 7) : 0xD9);
+      token = end;
     }
-    const Token* const end = scan.tokens.begin() + *scan.end_of(s);
-    at = hot().write_tokens(token, end, codes, at);
-    *at++ = 0xFF, *at++ = uint8_t(s + 1 < scan.segments ? 0xD0 | (s & 7) : 0xD9);
-    token = end;
+    check[1 + row] = row_check(soi + rows[row], at - soi - rows[row]);
   }
+  check[0] = row_check(reinterpret_cast<uint8_t*>(rows), size_t(h.mcus_y) * 4 + result.head);
   result.size = at - soi;
   out.size = result.offset + result.size;
   return true;

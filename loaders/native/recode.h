@@ -7,7 +7,7 @@ namespace et {
 struct ScanPlan;
 
 struct Recoded {
-  size_t table;   // offset in `out` of the MCU rows' offsets (uint32, one a row, relative to SOI); a multiple of 4
+  size_t table;   // offset in `out` of the table (see check.h); a multiple of 4
   size_t offset;  // of the JPEG, right behind the table
   size_t size;
   uint32_t head;  // bytes from SOI to the first entropy-coded byte

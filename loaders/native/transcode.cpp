@@ -91,7 +91,8 @@ class Transcoder {
   bool append(const Header& h, EtRecord& record) {
     Recoded done;
     if (!write_scan(h, w_.scan, out_, done, e_)) return false;
-    record = {done.offset, done.size, uint32_t(h.width), uint32_t(h.height), done.head, uint32_t(h.mcus_y)};
+    record = {done.offset, done.size, done.offset - done.table, uint32_t(h.width), uint32_t(h.height), done.head,
+              uint32_t(h.mcus_y)};
     Header check;  // what was written must be what the loader reads
     if (!parse_header(out_.data() + done.offset, done.size, check, e_)) return false;
     if (check.own != h.own || check.color != h.color || check.head != done.head)

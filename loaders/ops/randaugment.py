@@ -32,8 +32,7 @@ class RandAugment(nn.Module):
     bandwidth on each call.
 
     Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but
-    for shears and translations (off by 1 level at most, through rounding) and rotations (0.5 levels on average,
-    up to 16 at hard edges: torch's bicubic kernel has a = -0.75, Pillow's has a = -1).
+    for rotations, shears and translations, which are off by 1 level at most (white noise rotated: by 4).
 
     Args:
         magnitude: strength M, 0 to 10. 0 is not the identity: some operations have no strength, and half of all

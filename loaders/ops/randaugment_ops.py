@@ -2,7 +2,7 @@
 
 Eight of the fifteen map levels to levels: one table of 256 per image and channel, all applied by one gather.
 Shears and translations move each row, or each column, along itself, so four taps a pixel do, with Pillow's
-weights; rotations share one `grid_sample`. Nothing here waits for the device: which images an operation takes is
+weights; rotations share two `grid_sample`s. Nothing here waits for the device: which images an operation takes is
 known on the host.
 """
 
@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from loaders.ops.device import portions, put
 
 Ops = NDArray[np.int64]
 Arguments = NDArray[np.float64]
@@ -44,7 +46,6 @@ class Op(IntEnum):
 
 
 STARTS = (0, Op.COLOR, Op.SHARPNESS, Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, len(Op))  # of the groups in `augment`
-CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
 
 
 def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
@@ -67,15 +68,13 @@ def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tenso
     # Sorted by operation, each group is a slice, and putting everything back is one more copy.
     order = np.argsort(op, kind="stable")
     op, argument = op[order], argument[order]
-    images = images.index_select(0, _put(order, images))
+    images = images.index_select(0, put(order, images.device))
     bounds = np.searchsorted(op, STARTS)
     done = [images[: bounds[0]]]
-    step = max(1, CACHED // images.shape[-1] ** 2) if images.device.type == "cpu" else max(1, len(images))
     for apply, start, stop in zip(groups, bounds[:-1], bounds[1:], strict=True):
-        for first in range(start, stop, step):
-            part = slice(first, min(first + step, stop))
-            done.append(apply(images[part], op[part], argument[part]))
-    return torch.cat(done).index_select(0, _put(np.argsort(order), images))
+        if start < stop:
+            done += [apply(images[part], op[part], argument[part]) for part in portions(images, start, stop)]
+    return torch.cat(done).index_select(0, put(np.argsort(order), images.device))
 
 
 def look_up(images: Tensor, op: Ops, argument: Arguments) -> Tensor:
@@ -178,15 +177,24 @@ def sharpness(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
 
 def rotate(images: Tensor, _: Ops, argument: Arguments, fill: Colour) -> Tensor:
     """Rotations about the centre, bicubic."""
+    # Note [another kernel]: `grid_sample` has Keys's cubic kernel with a = -0.75, Pillow with a = -1. Along an axis the
+    # kernel is P + a Q, where P, what is left for a = 0, is linear interpolation at a smoothed place. So the step from
+    # P to the kernel at -0.75 is made a third longer; what that neglects is Q along both axes at once, which is small.
+    side = images.shape[-1]
     angle = np.radians(argument)
-    cos, sin = _put(np.stack((np.cos(angle), np.sin(angle))).astype(np.float32), images)[..., None, None]
+    cos, sin = put(np.stack((np.cos(angle), np.sin(angle))).astype(np.float32), images.device)[..., None, None]
     # -1 and 1 are the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
-    across = _centres(images) * 2 / images.shape[-1] - 1
+    across = _centres(images) * 2 / side - 1
     down = across[:, None]
-    x, y = cos * across - sin * down, sin * across + cos * down
-    grid = torch.stack((x, y), -1)
-    moved = F.grid_sample(images.float(), grid, "bicubic", "border", align_corners=False)
-    return _framed(moved, torch.maximum(x.abs(), y.abs()) < 1, fill)
+    grid = torch.stack((cos * across - sin * down, sin * across + cos * down), -1)
+    place = grid * (side / 2) + (side / 2 - 0.5)
+    whole = place.floor()
+    part = place - whole
+    smooth = (whole + part * part * (3 - 2 * part) + 0.5) * (2 / side) - 1
+    levels = images.float()
+    linear = F.grid_sample(levels, smooth, "bilinear", "border", align_corners=False)
+    cubic = F.grid_sample(levels, grid, "bicubic", "border", align_corners=False)
+    return _framed(cubic.lerp_(linear, -1 / 3), grid.abs().amax(-1) < 1, fill)
 
 
 def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
@@ -194,13 +202,14 @@ def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Te
     side = images.shape[-1]
     shears = np.isin(op, (Op.SHEAR_X, Op.SHEAR_Y))
     slope_offset = np.stack((argument * shears, argument * ~shears * side)).astype(np.float32)
-    slope, offset = _put(slope_offset, images)[..., None]
+    slope, offset = put(slope_offset, images.device)[..., None]
     centres = _centres(images)
     distance = slope * centres + offset  # [n, B] pixels
     whole = distance.floor()
     part = distance - whole
     place = torch.arange(-1, side + 2, device=images.device) + whole.long()[..., None]
     taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
+    moved = torch.zeros(images.shape, device=images.device)
     # Keys's cubic kernel with a = -1, Pillow's for moving (it resizes with -0.5).
     weights = (
         -part * (1 - part) ** 2,
@@ -208,7 +217,6 @@ def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Te
         part * (1 + part - part * part),
         -part * part * (1 - part),
     )
-    moved = torch.zeros(images.shape, device=images.device)
     for tap, weight in enumerate(weights):
         moved.addcmul_(weight[:, None, :, None], taps[..., tap : tap + side])
     source = centres + distance[..., None]
@@ -228,7 +236,7 @@ def _centres(images: Tensor) -> Tensor:
 def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
     """uint8 of float `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
     # Pillow truncates, in double precision: what is a whole level but for float32's error must stay that level.
-    colour = _put(np.array(fill, np.uint8), levels)[:, None, None]
+    colour = put(np.array(fill, np.uint8), levels.device)[:, None, None]
     return torch.where(inside[:, None], _truncate(levels.add_(1 / 128)), colour)
 
 
@@ -255,9 +263,4 @@ def _ramp(images: Tensor) -> Tensor:
 
 def _column(argument: NDArray[np.float64], images: Tensor) -> Tensor:
     """float32 [n, 1, 1] on the device of `images`; Pillow takes single precision, too."""
-    return _put(argument.astype(np.float32), images)[:, None, None]
-
-
-def _put(array: NDArray[np.generic], images: Tensor) -> Tensor:
-    """`array` on the device of `images`, without waiting for it."""
-    return torch.from_numpy(array).to(images.device, non_blocking=True)
+    return put(argument.astype(np.float32), images.device)[:, None, None]

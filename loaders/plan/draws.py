@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 class Purpose(IntEnum):
     """What a word decides. A number is never given a second meaning: that would change everybody's batches.
 
-    5 to 255 are kept for draws to come (erasing, mixing); 256 to 65535 are the user's own.
+    11 to 255 are kept for draws to come; 256 to 65535 are the user's own.
     """
 
     ORDER = 0
@@ -24,6 +24,12 @@ class Purpose(IntEnum):
     FLIP = 2
     REPLACE = 3
     AUGMENT = 4
+    ERASE = 5
+    MIX = 6
+    REPLAY = 7
+    NOISE = 8
+    WEIGHTS = 9
+    MASK = 10
 
 
 _LOW = np.uint64(0xFFFFFFFF)

@@ -6,6 +6,8 @@ change of its ABI.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 ENTRY = np.dtype(
@@ -35,3 +37,11 @@ SAMPLE = np.dtype(
     ]
 )
 """What the kernel must do for one sample of a batch, 72 bytes."""
+
+
+def table_bytes(rows: Any) -> Any:
+    """Bytes of the table that stands before a JPEG of so many MCU rows (integer or array): see loaders/native/check.h.
+
+    A check of the headers and one of each row, then each row's offset, 4 bytes each; nothing where there are no rows.
+    """
+    return (rows > 0) * 4 * (2 * rows + 1)

@@ -41,11 +41,14 @@ def read_exactly(fd: int, size: int, offset: int, path: str) -> bytes:
     """`size` bytes from `offset`.
 
     Raises:
-        BadDataset: the file ends before.
+        BadDataset: the file ends before, or cannot be read.
     """
     parts = []
     while size > 0:
-        part = os.pread(fd, min(size, 1 << 30), offset)
+        try:
+            part = os.pread(fd, min(size, 1 << 30), offset)
+        except OSError as error:
+            raise BadDataset(f"{path}: cannot be read at byte {offset}: {error.strerror}") from None
         if not part:
             raise BadDataset(f"{path}: cut short at byte {offset}; copy or convert it again")
         parts.append(part)
@@ -61,7 +64,7 @@ def read_head(fd: int, path: str) -> Head:
         BadDataset: not a beton, unfinished, or cut short.
     """
     size = os.fstat(fd).st_size
-    start = os.pread(fd, layout.HEADER.itemsize, 0)
+    start = read_exactly(fd, min(size, layout.HEADER.itemsize), 0, path)
     header = np.frombuffer(start.ljust(layout.HEADER.itemsize, b"\0"), layout.HEADER)[0]
     if size < layout.HEADER.itemsize or header["version"] != layout.VERSION or not 1 <= header["fields"] <= 256:
         raise BadDataset(f"{path}: no beton of version {layout.VERSION}; `python -m tools convert` makes one")

@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 
 from loaders.errors import BadDataset
+from loaders.plan.records import table_bytes
 from loaders.store import layout
 from loaders.store.beton import read_exactly
 
@@ -149,7 +150,7 @@ class Journal:
         )
         for k in range(self.levels):
             for record in rows["level"][:, k]:
-                table = 4 * int(record["rows"])
+                table = table_bytes(int(record["rows"]))
                 raw = read_exactly(fds[k], table + int(record["size"]), int(record["ptr"]) - table, paths[k])
                 if zlib.crc32(raw) != record["crc"]:
                     return False

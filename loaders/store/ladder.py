@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from loaders.errors import BadDataset
+from loaders.plan.records import table_bytes
 from loaders.store import layout
 from loaders.store.base import Store, empty_entries
-from loaders.store.beton import Head, read_exactly
+from loaders.store.beton import Head, read_exactly, read_head
 
 CHECK = 4 << 20  # bytes read at a time where a section is checked
 
@@ -36,22 +37,41 @@ class Ladder(Store):
             BadDataset: cut short or damaged.
         """
         self.fd, self.path, self.head, self.private = fd, head.path, head, private
+        self.check_unchanged()
         self._samples, levels = int(private["samples"]), int(private["levels"])
         self._check_extents(levels)
         for name in ("index", "names"):
             self._check_section(name)
-        section = private["meta"]
-        text = read_exactly(fd, int(section["size"]), int(section["offset"]), self.path)
-        if zlib.crc32(text) != section["crc"]:
-            self._damaged("the CRC of its meta data does not match")
-        self.meta: dict[str, Any] = json.loads(text)
-        self.classes = list(self.meta["classes"])
+        self.meta = self._read_meta(levels)
+        self.classes: list[str] = self.meta["classes"]
         self.ratios = tuple(self.meta["ratios"])
         self._row = layout.index_dtype(levels)
         self._start = private["start"][:levels].astype(np.int64)
         self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
 
-    def _damaged(self, why: str) -> None:
+    def _read_meta(self, levels: int) -> dict[str, Any]:
+        section = self.private["meta"]
+        text = read_exactly(self.fd, int(section["size"]), int(section["offset"]), self.path)
+        if zlib.crc32(text) != section["crc"]:
+            self._damaged("the CRC of its meta data does not match")
+        try:
+            meta: dict[str, Any] = json.loads(text)
+            names = all(isinstance(name, str) for name in meta["classes"])
+            sizes = len(meta["ratios"]) == levels and all(0 < ratio <= 1 for ratio in meta["ratios"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            names = sizes = False
+        if not (names and sizes):
+            self._damaged("its meta data are not those of a ladder")
+        return meta
+
+    def _same_tables(self) -> bool:
+        if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest
+            return False
+        for name in ("index", "names"):
+            self._check_section(name)
+        return True
+
+    def _damaged(self, why: str) -> NoReturn:
         raise BadDataset(f"{self.path}: damaged, {why}; copy or convert it again")
 
     def _check_extents(self, levels: int) -> None:
@@ -67,7 +87,7 @@ class Ladder(Store):
             self._damaged(f"it claims {levels} levels with index rows of {int(private['row_size'])} bytes")
         if private["index"]["size"] != samples * int(private["row_size"]):
             self._damaged("its index has another length than its samples need")
-        ends = [int(end) for end in private["end"][:levels]]
+        ends = [int(end) for end in (*private["start"][:levels], *private["end"][:levels])]
         ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in ("index", "names", "meta")]
         if max(ends) > self.head.table:
             self._damaged("a part of it reaches into the allocation table")
@@ -87,6 +107,7 @@ class Ladder(Store):
 
     def rows(self, indices: ArrayLike) -> np.ndarray:
         """Index rows [n] of these samples, as they are stored."""
+        self.check_unchanged()
         indices = self._checked(indices)
         key = indices.tobytes()
         last, rows = self._last
@@ -95,7 +116,10 @@ class Ladder(Store):
             if len(indices) and (np.diff(indices) == 1).all():
                 raw = read_exactly(self.fd, size * len(indices), base + int(indices[0]) * size, self.path)
             else:
-                raw = b"".join([os.pread(self.fd, size, base + k * size) for k in indices.tolist()])
+                try:
+                    raw = b"".join([os.pread(self.fd, size, base + k * size) for k in indices.tolist()])
+                except OSError as error:
+                    raise BadDataset(f"{self.path}: its index cannot be read: {error.strerror}") from None
             if len(raw) != size * len(indices):
                 self._damaged("it was cut while it was read")
             rows = np.frombuffer(raw, self._row)
@@ -108,14 +132,18 @@ class Ladder(Store):
         entries["offset"] = stored["ptr"].astype(np.int64) + self._start
         for name in ("size", "crc", "head", "rows", "width", "height"):
             entries[name] = stored[name]
-        first = entries["offset"] - 4 * entries["rows"].astype(np.int64)
-        last = entries["offset"] + entries["size"]
-        if (first < self._start).any() or (last > self.private["end"][: len(self.ratios)].astype(np.int64)).any():
-            self._damaged("its index names a record outside its level")
+        first = entries["offset"] - table_bytes(entries["rows"].astype(np.int64))
+        end = self.private["end"][: len(self.ratios)].astype(np.int64)
+        outside = (first < self._start) | (entries["offset"] > end) | (entries["offset"] + entries["size"] > end)
+        if outside.any() or not (entries["width"][:, 0].all() and entries["height"][:, 0].all()):
+            self._damaged("its index names a record outside its level, or without pixels")
         return entries
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        return self.rows(indices)["label"].astype(np.int64)
+        labels = self.rows(indices)["label"].astype(np.int64)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+            self._damaged(f"a label is outside its {len(self.classes)} classes")
+        return labels
 
     def name(self, index: int) -> str:
         row = self.rows([index])[0]

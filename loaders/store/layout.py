@@ -15,8 +15,10 @@ where FFCV never looks, lies the private section:
     meta                      JSON: classes, ratios, quality, how it was made
 
 The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: where those lie.
-A *record* is a JPEG with its row table before it: for each MCU row one u32, the offset from SOI to the row's
-first entropy-coded byte. FFCV's pointers name the JPEG; the table before it is a gap to FFCV.
+A *record* is a JPEG with its row table before it: a check of the offsets and the JPEG's headers, a check of each
+MCU row's bytes, then for each MCU row the offset from SOI to its first entropy-coded byte, all u32.
+`plan.records.table_bytes` says how many, check.h of the kernel what a check is. FFCV's pointers name the JPEG; the
+table before it is a gap to FFCV.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ PRIVATE = np.dtype(
     ]
 )
 MAGIC = b"ladder\r\n"  # the line end catches transfers that rewrite text
-PRIVATE_VERSION = 1
+PRIVATE_VERSION = 2
 
 LEVEL = np.dtype(
     [
@@ -77,7 +79,7 @@ LEVEL = np.dtype(
         ("size", "<u4"),  # bytes of the JPEG
         ("crc", "<u4"),  # CRC-32 of the record: row table, then JPEG
         ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte
-        ("rows", "<u4"),  # entries of the row table before the JPEG
+        ("rows", "<u4"),  # MCU rows of the table before the JPEG, see plan/records.py
         ("width", "<u2"),
         ("height", "<u2"),
     ]
@@ -152,8 +154,9 @@ def unpack_private(arguments: bytes, path: str) -> np.ndarray | None:
     if private["magic"] != MAGIC or crc != zlib.crc32(private.tobytes()):
         raise BadDataset(f"{path}: its private section's header is damaged; convert it again")
     if private["version"] != PRIVATE_VERSION:
-        versions = f"{PRIVATE_VERSION} can be read, got {int(private['version'])}"
-        raise BadDataset(f"{path}: ladder version {versions}; update this package")
+        theirs = int(private["version"])
+        remedy = "convert it again" if theirs < PRIVATE_VERSION else "update this package"
+        raise BadDataset(f"{path}: ladder version {PRIVATE_VERSION} can be read, got {theirs}; {remedy}")
     return private
 
 

@@ -25,12 +25,14 @@ def open_store(path: str | os.PathLike[str]) -> Store:
         return Folder(name)
     if not os.path.exists(name):
         raise FileNotFoundError(f"{name}: no such file or folder; `python -m tools convert` makes a beton")
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not to wait at a pipe
     try:
         head = read_head(fd, name)
         image = head.field(layout.IMAGE_FIELD)
         private = None if image is None else layout.unpack_private(head.arguments[image], name)
-        return Stock(fd, head) if private is None else Ladder(fd, head, private)
+        store = Stock(fd, head) if private is None else Ladder(fd, head, private)
     except BaseException:
         os.close(fd)
         raise
+    store.close_at_collection()
+    return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +80,29 @@ def _one_class(root: Path) -> Sources:
 
 def _images(root: Path, folder: Path) -> list[str]:
     start = len(os.fspath(root).rstrip("/")) + 1
+    above = () if folder == root else (os.path.realpath(root),)
     return [
         os.path.join(at, name)[start:]
-        for at, _, names in sorted(os.walk(folder, followlinks=True))
+        for at, names in sorted(_walk(os.fspath(folder), above))
         for name in sorted(names)
         if name.lower().endswith(EXTENSIONS)
     ]
+
+
+def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder from `folder` down, with its files; links are followed, unless they lead back to a folder above.
+
+    torchvision follows those too, some 40 times round, and sees every image as often.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir()) for entry in entries]
+    yield folder, [name for name, is_folder in found if not is_folder]
+    for name, is_folder in found:
+        if is_folder:
+            yield from _walk(os.path.join(folder, name), (*above, real))
 
 
 def _is_working(folder: Path) -> bool:

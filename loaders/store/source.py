@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import zlib
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ def convert_job(job: Job) -> Converted:
         try:
             data = read_file(os.path.join(job.root, name), size)
             records, why = records_of(data, job.ratios, job.quality)
-            need = len(records[0].jpeg) + 4 * len(records[0].rows)
+            need = len(records[0].jpeg) + len(records[0].table)
             if need > job.page_size:
                 raise Refused(f"{need} bytes do not fit a page of {job.page_size}; give a larger page size")
         except Refused as refused:
@@ -88,18 +89,17 @@ def convert_job(job: Job) -> Converted:
         elif records[0].note:
             done.notes.append((position, records[0].note))
         for level, record in enumerate(records):
-            table = np.asarray(record.rows, "<u4").tobytes()
             levels[len(done.kept), level] = (
-                ends[level] + len(table),
+                ends[level] + len(record.table),
                 len(record.jpeg),
-                zlib.crc32(record.jpeg, zlib.crc32(table)),
+                zlib.crc32(record.jpeg, zlib.crc32(record.table)),
                 record.head,
-                len(record.rows),
+                record.rows,
                 record.width,
                 record.height,
             )
-            parts[level] += [table, record.jpeg]
-            ends[level] += len(table) + len(record.jpeg)
+            parts[level] += [record.table, record.jpeg]
+            ends[level] += len(record.table) + len(record.jpeg)
         done.kept.append(position)
     return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
 
@@ -112,8 +112,11 @@ def read_file(path: str, size: int) -> bytes:
         BadDataset: it has another size now.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        # not blocking: to open a pipe would wait for its other end
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Refused("no regular file")
+            data = file.read(size + 1)
     except OSError as error:
         raise Refused(error.strerror or str(error)) from None
     if len(data) != size:

@@ -12,6 +12,7 @@ import numpy as np
 
 from loaders import native
 from loaders.errors import BadDataset
+from loaders.plan.records import table_bytes
 from loaders.store import layout
 from loaders.store.base import Store
 from loaders.store.beton import ROW, read_exactly
@@ -25,8 +26,8 @@ class Damage(NamedTuple):
     """One damaged record.
 
     Attributes:
-        sample: its index.
-        name: the sample's source name.
+        sample: its index; -1 where the file's header is meant.
+        name: the sample's source name; the file's own where its header is meant.
         level: 0 for full size, -1 where FFCV's tables are meant.
         why: what is wrong with it.
     """
@@ -56,6 +57,8 @@ def verify(path: str | os.PathLike[str], *, workers: int | None = None, progress
             raise BadDataset(f"{store.path}: only betons can be verified, this is a folder; convert it first")
         blocks = [np.arange(k, min(k + BLOCK, len(store))) for k in range(0, len(store), BLOCK)]
         damages: list[Damage] = []
+        if isinstance(store, Ladder) and (why := _header_fault(store)):
+            damages.append(Damage(-1, store.path, -1, why))
         pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
         try:
             found = pool.map(lambda block: list(_check(store, block)), blocks)
@@ -82,35 +85,50 @@ def _check(store: Store, block: np.ndarray) -> Iterator[Damage]:
                 yield Damage(index, store.name(index), level, why)
 
 
+def _header_fault(store: Ladder) -> str:
+    """What FFCV would stumble over in the header, which this package's own reading does not need; or ""."""
+    head = store.head
+    raw = read_exactly(store.fd, len(head.types) * layout.FIELD.itemsize, layout.HEADER.itemsize, store.path)
+    fields = np.frombuffer(raw, layout.FIELD)
+    if head.types != [layout.IMAGE_FIELD, layout.INT_FIELD] or fields["name"].tolist() != [b"image", b"label"]:
+        return f"its header names the fields {', '.join(map(repr, head.names))}, a ladder has 'image' and 'label'"
+    if head.page_size & (head.page_size - 1) or not layout.MIN_PAGE <= head.page_size <= layout.MAX_PAGE:
+        return f"its header gives pages of {head.page_size} bytes, no power of two from {layout.MIN_PAGE} on"
+    if any(head.arguments[0][layout.PRIVATE.itemsize :]) or any(head.arguments[1]):
+        return "its header's fields have arguments that a ladder does not write"
+    return ""
+
+
 def _strangers(store: Ladder, block: np.ndarray, entries: np.ndarray) -> np.ndarray:
     """Which samples FFCV would find elsewhere, or with another size or label, than the index has them."""
     head, first, count = store.head, int(block[0]), len(block)
     raw = read_exactly(store.fd, count * ROW.itemsize, head.rows + first * ROW.itemsize, store.path)
-    rows = np.frombuffer(raw, ROW)
     step = layout.ALLOCATION.itemsize
     table = np.frombuffer(
         read_exactly(store.fd, count * step, head.table + first * step, store.path), layout.ALLOCATION
     )
-    full, image = entries[:, 0], rows["f0"]
+    full, wanted = entries[:, 0], np.zeros(count, ROW)
+    for name, value in (("width", full["width"]), ("height", full["height"]), ("ptr", full["offset"])):
+        wanted["f0"][name] = value
+    wanted["f1"] = store.labels(block)
+    unlike = np.frombuffer(raw, np.uint8) != np.frombuffer(wanted.tobytes(), np.uint8)
     return (
-        (image["mode"] != 0)
-        | (image["ptr"] != full["offset"])
-        | (image["width"] != full["width"])
-        | (image["height"] != full["height"])
-        | (rows["f1"] != store.labels(block))
+        unlike.reshape(count, -1).any(axis=1)
         | (table["sample"] != block)
         | (table["ptr"] != full["offset"])
         | (table["size"] != full["size"])
+        | (full["offset"] // head.page_size != (full["offset"] + full["size"] - 1) // head.page_size)
     )
 
 
 def _fault(store: Store, entry: np.void) -> str:
     """What is wrong with a record, or ""."""
-    table, size = 4 * int(entry["rows"]), int(entry["size"])
+    rows, size = int(entry["rows"]), int(entry["size"])
+    table = table_bytes(rows)
     raw = read_exactly(store.fd, table + size, int(entry["offset"]) - table, store.path)
     if entry["crc"] and zlib.crc32(raw) != entry["crc"]:
         return "its CRC does not match"
-    if table and int.from_bytes(raw[:4], "little") != entry["head"]:
+    if table and int.from_bytes(raw[4 * (rows + 1) :][:4], "little") != entry["head"]:
         return "its row table does not start where the JPEG's data do"
     try:
         pixels = native.decode(raw[table:])

@@ -199,10 +199,10 @@ def test_pixels_of_another_decoder_are_resampled_alike() -> None:
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, scale: int) -> None:
-    """Records with a row table, against the same JPEGs read whole: same pixels, fewer bytes."""
+    """Records with a table, against the same JPEGs read whole: same pixels, fewer bytes."""
     record = native.transcode(jpeg(picture(640, 960), sampling, quality=97), (1.0,), 90)[0]
     file = tmp_path / "record"
-    file.write_bytes(record.rows.astype("<u4").tobytes() + record.jpeg)
+    file.write_bytes(record.table + record.jpeg)
     rng = np.random.Generator(np.random.Philox(key=[4, scale]))
     samples = np.zeros(300, native.SAMPLE)
     for sample in samples:
@@ -210,13 +210,13 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
         sample["box"] = x, y, x + rng.uniform(30, 140), y + rng.uniform(30, 160)
     samples["full"] = samples["box"][:, 2:] - samples["box"][:, :2]
     samples["scale"] = scale
-    samples["entry"]["offset"], samples["entry"]["size"] = 4 * len(record.rows), len(record.jpeg)
+    samples["entry"]["offset"], samples["entry"]["size"] = len(record.table), len(record.jpeg)
     samples["entry"]["width"], samples["entry"]["height"] = 640, 960
     made, read = [], []
     with open(file, "rb") as opened:
         for table in (False, True):
             if table:
-                samples["entry"]["rows"], samples["entry"]["head"] = len(record.rows), record.head
+                samples["entry"]["rows"], samples["entry"]["head"] = record.rows, record.head
             pool, out = native.Pool(1), np.zeros(300 * 3 * 32 * 32, np.uint8)
             ticket = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
             assert ticket.wait(30) and not ticket.status.any(), ticket.message(int(ticket.status.argmax()))
@@ -224,3 +224,32 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
             read.append(pool.stats()["bytes_read"])
     assert made[0] == made[1]
     assert read[1] < 0.6 * read[0]
+
+
+def test_a_flipped_bit_under_the_crop_is_damage_and_elsewhere_nothing(tmp_path: Path) -> None:
+    record = native.transcode(jpeg(picture(640, 960), "4:2:0", quality=97), (1.0,), 90)[0]
+    sound = record.table + record.jpeg
+    samples = np.zeros(1, native.SAMPLE)
+    samples["box"], samples["full"], samples["scale"] = (100, 320, 200, 420), (100, 100), 1
+    entry = samples["entry"]
+    entry["offset"], entry["size"], entry["rows"] = len(record.table), len(record.jpeg), record.rows
+    entry["head"], entry["width"], entry["height"] = record.head, 640, 960
+    checks, offsets = 4 * (record.rows + 1), np.frombuffer(record.table, "<u4")[record.rows + 1 :].astype(int)
+
+    def status(at: int | None) -> int:
+        damaged = bytearray(sound)
+        if at is not None:
+            damaged[at] ^= 16
+        (tmp_path / "record").write_bytes(damaged)
+        with open(tmp_path / "record", "rb") as opened:
+            out = np.zeros(3 * 32 * 32, np.uint8)
+            ticket = native.Pool(1).submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            assert ticket.wait(30)
+        return int(ticket.status[0])
+
+    row = len(record.table) + offsets[22]  # of pixels 352 to 367
+    assert status(None) == native.OK
+    for at in (0, 4 * 23, checks, checks + 8, len(record.table), len(record.table) + record.head - 1, row, row + 500):
+        assert status(at) == native.DAMAGED, at
+    assert status(len(record.table) + offsets[0] + 50) == native.OK
+    assert status(len(sound) - 3) == native.OK

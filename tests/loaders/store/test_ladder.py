@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from loaders.errors import BadDataset
+from loaders.plan.records import table_bytes
 from loaders.store import layout, open_store
 from loaders.store.ladder import Ladder
 from loaders.store.open import read_head
@@ -64,7 +65,7 @@ def test_levels_lie_in_one_piece_each(ladder: Path) -> None:
     with opened(ladder) as store:
         entries = store.entries(np.arange(24))
         ends = entries["offset"] + entries["size"]
-        first = entries["offset"] - 4 * entries["rows"].astype(int)
+        first = entries["offset"] - table_bytes(entries["rows"].astype(int))
         assert ends[:, 0].max() <= first[:, 1].min() and ends[:, 1].max() <= first[:, 2].min()
         np.testing.assert_array_equal(first[1:], ends[:-1])  # no gaps; one page here
 

@@ -10,6 +10,7 @@ from PIL import Image
 from loaders import native
 from loaders.errors import BadDataset
 from loaders.native.codec import coefficients
+from loaders.plan.records import table_bytes
 from loaders.store import layout
 from loaders.store.source import Job, Refused, convert_job, pillow_rgb, records_of
 
@@ -82,7 +83,7 @@ def test_a_job_tells_what_became_of_each_file(odd_folder: Path) -> None:
     for level in range(2):
         end = 0
         for row in done.levels[:, level]:
-            assert int(row["ptr"]) == end + 4 * int(row["rows"])
+            assert int(row["ptr"]) == end + table_bytes(int(row["rows"]))
             end = int(row["ptr"]) + int(row["size"])
             jpeg = done.blobs[level][int(row["ptr"]) : end]
             assert decoded(jpeg).shape[:2] == (row["height"], row["width"])

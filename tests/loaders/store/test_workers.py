@@ -19,9 +19,19 @@ from loaders.store.jobs import JOB_FILES
 
 ROOT = Path(__file__).resolve().parents[3]
 CONVERT = """
-import sys
-from loaders.store import convert
-convert(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), on_error="skip")
+import os, sys, time
+from loaders.store import source
+from tools.__main__ import main
+
+read_file = source.read_file
+
+def waiting(path, size):
+    while os.path.exists(path + ".stop"):
+        time.sleep(0.01)
+    return read_file(path, size)
+
+source.read_file = waiting
+sys.exit(main(["convert", *sys.argv[1:], "--quiet"]))
 """
 
 
@@ -29,9 +39,10 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def started(src: Path, out: Path, workers: int = 1) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", CONVERT, str(src), str(out), str(workers)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+def started(src: Path, out: Path, workers: int = 1, **options: bool) -> subprocess.Popen[bytes]:
+    """A converter in a process of its own that waits, for ever, at a file with a stopper."""
+    command = [sys.executable, "-c", CONVERT, str(src), str(out), "--workers", str(workers)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **options)
 
 
 def finished_jobs(out: Path) -> int:
@@ -40,19 +51,11 @@ def finished_jobs(out: Path) -> int:
 
 
 def stopper(many: Path, job: int) -> Path:
-    """Puts a pipe in the place of a file of that job: whoever reads it waits, for ever."""
+    """Holds a converter up at a file of that job until it is unlinked."""
     path = sorted(many.rglob("*.jpg"))[JOB_FILES * job + 5]
-    path.unlink()
-    os.mkfifo(path)
-    return path
-
-
-def opened_up(pipe: Path) -> None:
-    """Puts an empty file in the place of a pipe; to a converter it looks unchanged."""
-    stat = pipe.stat()
-    pipe.unlink()
-    pipe.touch()
-    os.utime(pipe, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    stop = path.with_name(path.name + ".stop")
+    stop.touch()
+    return stop
 
 
 def waited_for(what: Callable[[], object]) -> None:
@@ -78,23 +81,21 @@ def test_any_number_of_workers_gives_the_same_bytes(many: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("workers", "jobs"), [(1, 0), (1, 4), (2, 1), (2, 9)])
 def test_killed_and_run_again_gives_the_same_bytes(many: Path, tmp_path: Path, workers: int, jobs: int) -> None:
-    out, pipe = tmp_path / "killed.beton", stopper(many, jobs)
+    out, stop = tmp_path / "killed.beton", stopper(many, jobs)
     process = started(many, out, workers)
     waited_for(lambda: (tmp_path / "killed.beton.partial" / "journal").exists() and finished_jobs(out) == jobs)
     killed(process)
-    opened_up(pipe)
+    stop.unlink()
     assert not out.exists()
-    convert(many, tmp_path / "whole.beton", workers=1, on_error="skip")
-    summary = convert(many, out, workers=1, on_error="skip")
-    assert (summary.images, len(summary.refused)) == (311, 1)
+    convert(many, tmp_path / "whole.beton", workers=1)
+    assert convert(many, out, workers=1).images == 312
     assert digest(out) == digest(tmp_path / "whole.beton")
     assert not out.with_name("killed.beton.partial").exists()
 
 
 def test_ctrl_c_stops_at_once(many: Path, tmp_path: Path) -> None:
     stopper(many, 2)  # a worker that would never come to an end
-    command = [sys.executable, "-m", "tools", "convert", many, tmp_path / "x.beton", "--workers", "2", "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
+    process = started(many, tmp_path / "x.beton", 2, start_new_session=True)
     waited_for(lambda: finished_jobs(tmp_path / "x.beton") == 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the command
     _, told = process.communicate(timeout=60)
@@ -104,11 +105,11 @@ def test_ctrl_c_stops_at_once(many: Path, tmp_path: Path) -> None:
 
 
 def test_other_settings_or_sources_do_not_continue(many: Path, tmp_path: Path) -> None:
-    out, pipe = tmp_path / "x.beton", stopper(many, 2)
+    out, stop = tmp_path / "x.beton", stopper(many, 2)
     process = started(many, out)
     waited_for(lambda: finished_jobs(out) == 2)
     killed(process)
-    opened_up(pipe)
+    stop.unlink()
     with pytest.raises(BadDataset, match="differs in quality"):
         convert(many, out, quality=80, workers=1)
     with pytest.raises(BadDataset, match="differs in ratios"):
@@ -116,4 +117,4 @@ def test_other_settings_or_sources_do_not_continue(many: Path, tmp_path: Path) -
     os.utime(next(many.rglob("*.jpg")), ns=(1, 1))
     with pytest.raises(BadDataset, match="differs in sources"):
         convert(many, out, workers=1)
-    assert convert(many, out, workers=1, restart=True, on_error="skip").images == 311
+    assert convert(many, out, workers=1, restart=True).images == 312

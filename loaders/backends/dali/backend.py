@@ -1,0 +1,152 @@
+"""The backend itself: keeps DALI supplied, takes what it gives, and goes on where it fails."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from loaders.backends.clock import Clock
+from loaders.backends.dali.cut import Cut
+from loaders.backends.dali.need import missing
+from loaders.backends.dali.threads import Threads
+from loaders.backends.decoder import Decoder
+from loaders.errors import LoaderError
+from loaders.stage import Stage
+from loaders.store import Store
+
+if TYPE_CHECKING:
+    from loaders.backends.dali.graph import Feed, Graph
+    from loaders.backends.dali.routes import Pending, Route
+    from loaders.backends.finish import Finish
+
+CUTS = 2
+"""Batches that are cut ahead of DALI's asking for them."""
+
+
+class DALIBackend:
+    """Executes plans with DALI, see `Backend`. Crops, flips and order are the torch backend's; pixels are DALI's."""
+
+    def __init__(
+        self, store: Store, finish: Finish, *, workers: int, prefetch: int, filter: str, **options: Any
+    ) -> None:
+        """filter, options: those of `Decoder`.
+
+        Raises:
+            LoaderError: DALI cannot be had here; the message says what to install.
+        """
+        why = missing()
+        if why is not None:
+            raise LoaderError(why)
+        from loaders.backends.dali.routes import Host, InGraph
+
+        self._decoder = Decoder(store, workers=workers, filter=filter, **options)
+        self._threads = Threads(workers)
+        self._clock = Clock(finish.device)
+        self._route: Route = (
+            InGraph(self._decoder, finish, self._clock, bicubic=filter == "bicubic")
+            if finish.device.type == "cuda"
+            else Host(self._decoder, finish, self._clock, threads=self._threads, prefetch=prefetch)
+        )
+        self._fd, self._sums = store.fd, Counter[str]()
+        self._device, self._workers, self._depth = finish.device, workers, prefetch + 1
+        self._idle: list[Graph] = []
+        self._awaited = 0
+        self.bad = self._decoder.bad
+
+    def run(
+        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
+    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+        """See `Backend.run`."""
+        self._decoder.pool.check()
+        batches = [batch for batch in batches if len(batch)]  # DALI dies of an empty one
+        fed: deque[Cut] = deque()
+        taken: deque[Pending] = deque()
+        feeds = self._feeds(stage, epoch, batches, fed)
+        graph = self._graph(max(map(len, batches), default=1))
+        graph.start(feeds)
+        try:
+            for left in range(len(batches), 0, -1):
+                while len(taken) < min(left, self._route.ahead):
+                    taken.append(self._take(graph, feeds, fed))
+                yield self._route.finish(taken.popleft())
+        finally:
+            feeds.close()
+            for pending in taken:
+                pending.ticket.close()
+            self._idle.append(graph)
+
+    def stats(self) -> dict[str, int]:
+        """The kernel's and the device's sums, see `native.Pool.stats` and `Clock.sums`; DALI's go into `decode_ns`.
+
+        DALI does not say how long its threads work: all of them count for as long as somebody waits for DALI.
+        """
+        total = Counter(self._decoder.pool.stats())
+        for sums in (self._sums, self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
+            total.update(sums)
+        return dict(total)
+
+    def close(self) -> None:
+        """Stops the threads."""
+        while self._idle:
+            self._idle.pop().close()
+        self._threads.close()
+        self._decoder.pool.close()
+
+    def _graph(self, batch_size: int) -> Graph:
+        """One that nobody uses. Only batches larger than any before need a new one."""
+        if self._idle and self._idle[-1].batch_size >= batch_size:
+            return self._idle.pop()
+        self._idle.clear()
+        from loaders.backends.dali.graph import Graph
+
+        return Graph(
+            self._route.body,
+            self._route.inputs,
+            device=self._device,
+            threads=self._workers,
+            batch_size=batch_size,
+            depth=self._depth,
+        )
+
+    def _feeds(
+        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
+    ) -> Generator[Feed, None, None]:
+        """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
+        coming = (Cut(self._decoder.plan(stage, epoch, batch), self._threads, self._fd) for batch in batches)
+        cuts = deque(islice(coming, CUTS))
+        try:
+            while cuts:
+                cut = cuts.popleft()
+                cuts.extend(islice(coming, 1))
+                began = time.perf_counter_ns()
+                cut.wait()
+                self._awaited -= time.perf_counter_ns() - began  # of the time that `_take` waits, this is not DALI's
+                self._sums.update(cut.sums)
+                fed.append(cut)
+                yield self._route.feed(cut)
+        finally:
+            for cut in cuts:
+                cut.close()
+
+    def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> Pending:
+        """The next batch from DALI; where DALI fails, it goes back to the kernel, and DALI begins with the next one."""
+        from loaders.backends.dali.graph import reason
+
+        began = time.perf_counter_ns()
+        images, why = None, ""
+        try:
+            images = graph.next(self._route.stream)
+        except RuntimeError as error:
+            if not fed:
+                raise
+            why = reason(error)
+            graph.start(chain([self._route.feed(cut) for cut in list(fed)[1:]], feeds))
+        self._awaited += time.perf_counter_ns() - began
+        return self._route.take(fed.popleft(), images, why)

@@ -1,0 +1,183 @@
+"""From sub-JPEGs to finished batches with DALI: two ways, one for each kind of device.
+
+On the CPU, DALI decodes and our kernel resamples: DALI has no filter like ours, and its resampling there is the dearer
+half of its work. On a GPU, DALI does both, and the rest follows there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from loaders import native
+from loaders.backends.clock import Clock
+from loaders.backends.dali.cut import Cut
+from loaders.backends.dali.graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
+from loaders.backends.dali.resample import Resampling
+from loaders.backends.dali.threads import Threads
+from loaders.backends.decoder import Decoder, Planned
+from loaders.slab import Slab
+
+if TYPE_CHECKING:
+    from loaders.backends.finish import Finish
+
+CUBIC_FROM = 200
+"""Bandwidth from which DALI's bicubic comes closer to the torch backend's default filter than its Lanczos does."""
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(eq=False)
+class Pending:
+    """A batch that DALI is done with, and what our kernel still does about it."""
+
+    batch: Planned
+    images: Any  # DALI's; None where it gave the batch back,
+    why: str  # for this reason
+    rows: NDArray[np.int64]  # the samples that the kernel works on
+    ticket: native.Ticket | Resampling
+
+    def mended(self, decoder: Decoder, lut: NDArray[Any] | None) -> NDArray[np.uint8]:
+        """The pixels of `rows`, once they are there; the batch then names what took a bad sample's place."""
+        self.ticket.wait()
+        if self.images is None and not self.ticket.status.any():
+            warnings.warn(
+                f"DALI refused a batch that our kernel then decoded: {self.why}", RuntimeWarning, stacklevel=2
+            )
+        batch, rows = self.batch, self.rows
+        part = Planned(batch.stage, batch.epoch, batch.indices[rows], batch.labels[rows], batch.samples[rows])
+        decoder.mend(part, self.ticket.status, self.ticket.message, self.ticket.out, lut)
+        self.ticket.close()
+        batch.indices[rows], batch.labels[rows] = part.indices, part.labels
+        return self.ticket.out
+
+
+class Route(Protocol):
+    """A way from cut batches to finished ones.
+
+    Attributes:
+        body, inputs: the `Graph`.
+        stream: where its results are wanted.
+        ahead: batches taken from DALI by the time that the first of them is finished.
+        sums: what the route did itself, as `native.Pool.stats` counts.
+    """
+
+    body: Body
+    inputs: tuple[Kind, ...]
+    stream: torch.cuda.Stream | None
+    ahead: int
+    sums: Counter[str]
+
+    def feed(self, cut: Cut) -> Feed:
+        """What DALI gets of a batch."""
+        ...
+
+    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+        """Goes on with what DALI gave. What it was not given, or gave back (None, and `why`), the kernel decodes."""
+        ...
+
+    def finish(self, pending: Pending) -> Batch:
+        """Images and labels, mended, augmented and normalised, on the device."""
+        ...
+
+
+class Host:
+    """DALI decodes, the kernel's threads resample."""
+
+    inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR)
+    ahead = 2  # so that the kernel has one to work on while another is waited for
+
+    def __init__(self, decoder: Decoder, finish: Finish, clock: Clock, *, threads: Threads, prefetch: int) -> None:
+        self.body: Body = decode
+        self.stream: torch.cuda.Stream | None = None
+        self._decoder, self._finish, self._clock = decoder, finish, clock
+        self._threads, self._slab = threads, Slab(prefetch + self.ahead)
+        self.sums: Counter[str] = Counter()
+
+    def feed(self, cut: Cut) -> Feed:
+        """See `Route`."""
+        low = np.floor(cut.box[:, :2])
+        return cut.jpegs, _yx(low), _yx(np.ceil(cut.box[:, 2:]) - low)
+
+    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+        """See `Route`."""
+        n = len(cut.status)
+        lut = self._finish.lut(cut.batch.stage)
+        out = self._slab.take(n * 3 * cut.batch.stage.bandwidth**2 * (1 if lut is None else lut.itemsize))
+        ticket = Resampling(cut, images, out, lut, decoder=self._decoder, threads=self._threads)
+        return Pending(cut.batch, images, why, np.arange(n), ticket)
+
+    def finish(self, pending: Pending) -> Batch:
+        """See `Route`."""
+        batch = pending.batch
+        images = self._finish.tensor(pending.mended(self._decoder, self._finish.lut(batch.stage)), batch.stage)
+        assert isinstance(pending.ticket, Resampling)
+        self.sums["resample_ns"] += pending.ticket.spent
+        with self._clock("ops"):
+            images = self._finish(images, batch.indices, batch.stage, batch.epoch)
+        return images, torch.from_numpy(batch.labels)
+
+
+class InGraph:
+    """DALI decodes and resamples; the rest follows on the device, a GPU's in a stream beside the user's."""
+
+    inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR, PAIR, WHOLE, WHOLE)
+    ahead = 1
+
+    def __init__(self, decoder: Decoder, finish: Finish, clock: Clock, *, bicubic: bool) -> None:
+        cuda = finish.device.type == "cuda"
+        self.body: Body = decode_and_resize("mixed" if cuda else "cpu")
+        self.stream: torch.cuda.Stream | None = torch.cuda.Stream(finish.device) if cuda else None
+        self._decoder, self._finish, self._clock, self._bicubic = decoder, finish, clock, bicubic
+        self.sums: Counter[str] = Counter()
+
+    def feed(self, cut: Cut) -> Feed:
+        """See `Route`."""
+        side, flip = cut.batch.stage.bandwidth, cut.batch.samples["flip"].astype(np.int32)
+        n = len(flip)
+        cubic = np.full(n, self._bicubic or side >= CUBIC_FROM, np.int32)
+        return cut.jpegs, _yx(cut.box[:, :2]), _yx(cut.box[:, 2:]), np.full((n, 2), side, np.float32), flip, cubic
+
+    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+        """See `Route`."""
+        batch, side = cut.batch, cut.batch.stage.bandwidth
+        rows = np.arange(len(cut.status)) if images is None else np.flatnonzero(cut.status)
+        out = np.empty(len(rows) * 3 * side**2, np.uint8)
+        return Pending(batch, images, why, rows, self._decoder.submit(batch.stage, batch.samples[rows], out, None))
+
+    def finish(self, pending: Pending) -> Batch:
+        """See `Route`."""
+        batch, device = pending.batch, self._finish.device
+        side = batch.stage.bandwidth
+        mended = torch.from_numpy(pending.mended(self._decoder, None)).view(-1, 3, side, side)
+        with torch.cuda.stream(self.stream):  # None: the present one
+            if pending.images is None:
+                images = mended.to(device)
+            else:
+                images = torch.from_dlpack(pending.images.as_tensor())
+                if len(pending.rows):
+                    images[torch.from_numpy(pending.rows).to(device)] = mended.to(device)
+            given = images
+            with self._clock("ops"):
+                images = self._finish(given, batch.indices, batch.stage, batch.epoch)
+            labels = torch.from_numpy(batch.labels)
+            if self.stream is None:
+                return images, labels
+            if images is given:  # DALI's memory knows nothing of the user's stream
+                images = given.clone()
+            labels = labels.pin_memory().to(device, non_blocking=True)
+        user = torch.cuda.current_stream(device)
+        user.wait_stream(self.stream)
+        images.record_stream(user)
+        labels.record_stream(user)
+        return images, labels
+
+
+def _yx(pairs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(pairs[:, ::-1], np.float32)

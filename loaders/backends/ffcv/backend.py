@@ -1,0 +1,83 @@
+"""The FFCV backend: FFCV's loader and compiled code run the plan; everything else is the torch backend's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loaders.backends.decoder import Planned
+from loaders.backends.ffcv.epoch import Epoch, Turn, make_loader
+from loaders.backends.torch import Submit, TorchBackend
+from loaders.store import Store
+from loaders.store.beton import read_head
+
+if TYPE_CHECKING:
+    from loaders.backends.finish import Finish
+
+
+class FFCVBackend(TorchBackend):
+    """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
+
+    Labels are those that FFCV reads; pixels lie in memory of our own, since FFCV uses its again. A change of stage
+    compiles nothing: the compiled code knows neither bandwidth nor batch size.
+    """
+
+    def __init__(self, store: Store, finish: Finish, *, workers: int, prefetch: int, **options: Any) -> None:
+        """options: those of `Decoder`.
+
+        Raises:
+            ValueError: an image folder, which FFCV cannot read.
+        """
+        if store.fd < 0:
+            raise ValueError(
+                f'backend="ffcv" reads betons only, {store.path} is an image folder; pass backend="torch", '
+                "or convert it with `python -m tools convert`."
+            )
+        super().__init__(store, finish, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
+        self._store = store
+        self._loader = make_loader(read_head(store.fd, store.path), threads=workers, ahead=max(1, prefetch - 1))
+        self._epochs: set[Epoch] = set()
+        self._ended: Counter[str] = Counter()
+
+    def stats(self) -> dict[str, int]:
+        """Sums over FFCV's threads, see `native.Pool.stats`."""
+        total = Counter(super().stats())
+        for sums in (self._ended, *(epoch.total() for epoch in list(self._epochs))):
+            total.update(sums)
+        return dict(total)
+
+    def close(self) -> None:
+        """Stops the threads."""
+        for epoch in list(self._epochs):
+            epoch.close()
+        super().close()
+
+    @contextmanager
+    def _threads(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[Submit]:
+        self._decoder.pool.check()
+        epoch = Epoch(self._loader, batches)
+        self._epochs.add(epoch)
+
+        def submit(batch: Planned, out: NDArray[np.uint8], lut: NDArray[Any] | None) -> Turn:
+            table = self._decoder.filter(batch.stage)
+            return epoch.submit(
+                batch.labels,
+                batch.samples,
+                side=batch.stage.bandwidth,
+                filter=table,
+                out=out,
+                fd=self._store.fd,
+                lut=lut,
+            )
+
+        try:
+            yield submit
+        finally:
+            epoch.close()
+            self._epochs.discard(epoch)
+            self._ended.update(epoch.total())

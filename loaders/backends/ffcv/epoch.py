@@ -1,0 +1,199 @@
+"""Drives the real FFCV loader through one epoch of planned batches."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from loaders.backends.ffcv.gate import (
+    EpochIterator,
+    IntDecoder,
+    Loader,
+    MemoryContext,
+    SimpleRGBImageDecoder,
+    State,
+    TraversalOrder,
+    threads_kept,
+)
+from loaders.errors import LoaderError
+from loaders.native import Work, ffi
+from loaders.store import layout
+from loaders.store.beton import Head
+
+_POLL = 0.1  # seconds between two looks at whether FFCV's thread is alive
+
+
+class PlannedOrder(TraversalOrder):
+    """The plan's order, of which the plan has taken this rank's share, from where it goes on."""
+
+    def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
+        super().__init__(loader)
+        self._order = np.concatenate(batches)
+
+    def sample_order(self, _epoch: int) -> NDArray[np.int64]:
+        return self._order
+
+
+class PlannedDecoder(SimpleRGBImageDecoder):
+    """Has the kernel carry out the batch's plan, which `Epoch` gives as the storage's state. Results in the indices."""
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
+        # No memory of FFCV's: it would be used again while the caller still holds the batch.
+        return replace(previous_state, jit_mode=True, shape=(), dtype=np.dtype(np.int64)), None
+
+    def generate_code(self) -> Callable[..., Any]:
+        def decode(batch_indices, _memory, _metadata, storage_state):  # type: ignore[no-untyped-def]
+            ffi.decode(storage_state[0])
+            return batch_indices
+
+        return decode
+
+
+class Turn(Work):
+    """A batch's turn: a `Work` that is done when FFCV delivers it."""
+
+    def __init__(self, epoch: Epoch, labels: NDArray[np.int64], samples: NDArray[np.void], **options: Any) -> None:
+        """labels: [n], where those that FFCV reads go. samples, options: those of `Work`."""
+        super().__init__(samples, **options)
+        self._epoch, self._labels = epoch, labels
+
+    def wait(self) -> None:
+        """Waits for FFCV; turns come in the order in which they were given to `Epoch.submit`."""
+        self._labels[:] = self._epoch.next_labels()
+
+    def close(self) -> None:
+        """Nothing: turns are cancelled together, by the epoch's end."""
+
+
+class Epoch(MemoryContext):
+    """An iteration of an FFCV loader under way.
+
+    To FFCV it is the memory manager, that is, who knows where each batch's bytes come from: asked at the beginning of
+    each batch, in FFCV's thread, it gives that batch's work record to the compiled decoder.
+    """
+
+    def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
+        """Starts FFCV's thread, which waits for the first turn.
+
+        Args:
+            loader: made by `make_loader`; may have other epochs under way.
+            batches: sample indices, all batches but the last equally long.
+        """
+        self._sums, self._state = ffi.Sums(loader.num_workers), np.zeros(len(ffi.FIELDS), np.int64)
+        self._turns: SimpleQueue[Turn | None] = SimpleQueue()
+        self._turn: Turn | None = None
+        self._closed = False
+        # A batch's results come in the order of the file's fields.
+        self._label = [isinstance(spec.decoder, IntDecoder) for spec in loader.pipeline_specs.values()].index(True)
+        loader.batch_size = len(batches[0])
+        loader.traversal_order = PlannedOrder(loader, batches)
+        loader.first_traversal_order = loader.next_traversal_order()  # what FFCV takes an epoch's length from
+        loader.memory_manager = self
+        self._torch_threads = torch.get_num_threads()
+        with threads_kept():
+            self._iterator: EpochIterator = iter(loader)
+        _running.add(self)
+
+    def submit(self, labels: NDArray[np.int64], samples: NDArray[np.void], **options: Any) -> Turn:
+        """Gives FFCV's thread the next batch; see `Turn`."""
+        turn = Turn(self, labels, samples, **options)
+        self._turns.put(turn)
+        return turn
+
+    def next_labels(self) -> NDArray[np.int64]:
+        """Labels [n] of the oldest batch not asked for yet, as soon as it is decoded; gone with the next one.
+
+        Raises:
+            LoaderError: FFCV's thread has ended before. Stock FFCV waits for ever then.
+        """
+        queue = self._iterator.output_queue
+        with queue.not_empty:
+            while not queue.queue and self._iterator.is_alive():
+                queue.not_empty.wait(_POLL)
+            missing = not queue.queue
+        if missing and not self._closed:
+            raise LoaderError("FFCV's thread has ended by an error of its own, which stands above; make a new Loader")
+        result = None if missing else next(self._iterator, None)
+        if result is None:
+            raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
+        return result[self._label][:, 0]
+
+    def total(self) -> dict[str, int]:
+        """Sums so far, as `native.Pool.stats`."""
+        return self._sums.total()
+
+    def close(self) -> None:
+        """Gives up what is under way; returns when FFCV's thread has ended. Harmless when called again."""
+        self._closed = True
+        self._state[ffi.NEXT] = ffi.ALL_TAKEN
+        self._turns.put(None)
+        while self._iterator.is_alive():
+            with suppress(Empty):
+                self._iterator.output_queue.get(timeout=0.01)
+        self._iterator.close()
+        _running.discard(self)
+
+    def schedule_epoch(self, _batches: Sequence[NDArray[np.int64]]) -> Epoch:
+        """FFCV's question to its memory manager."""
+        return self
+
+    @property
+    def state(self) -> tuple[NDArray[np.int64]]:
+        """What FFCV passes to the decoder as the storage's state."""
+        return (self._state,)
+
+    def __enter__(self) -> Epoch:
+        return self
+
+    def start_batch(self, batch: int) -> None:
+        """In FFCV's thread, before each batch."""
+        if batch == 0:
+            torch.set_num_threads(self._torch_threads)  # which FFCV has just changed for the whole process
+        self._turn = self._turns.get()
+        if self._turn is None or self._closed:
+            raise StopIteration  # ends FFCV's thread in good order
+        ffi.set_work(self._state, self._turn.address, len(self._turn.status), self._sums)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+_running: weakref.WeakSet[Epoch] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # FFCV's thread would otherwise go on decoding while the interpreter frees the memory under it.
+    for epoch in list(_running):
+        epoch.close()
+
+
+def make_loader(head: Head, *, threads: int, ahead: int) -> Loader:
+    """A real FFCV loader of a beton's first image and first int field, to be run by `Epoch`.
+
+    Args:
+        threads: that decode a batch; numba has as many as there are processors, and gives no more.
+        ahead: finished batches that FFCV keeps.
+    """
+    image, label = (head.names[head.types.index(kind)] for kind in (layout.IMAGE_FIELD, layout.INT_FIELD))
+    pipelines: dict[str, list[Any] | None] = dict.fromkeys(head.names)  # None: FFCV leaves the field out
+    pipelines |= {image: [PlannedDecoder()], label: [IntDecoder()]}
+    with threads_kept():
+        return Loader(
+            head.path,
+            batch_size=1,
+            num_workers=min(threads, numba.config.NUMBA_NUM_THREADS),
+            batches_ahead=ahead,
+            drop_last=False,
+            pipelines=pipelines,
+        )

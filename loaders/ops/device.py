@@ -1,0 +1,48 @@
+"""What operations ask of the device that images are on: pieces that suit it, arrays put there, constants kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
+
+
+def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterator[slice]:
+    """Slices of `images` [N, C, H, W], from `start` to `stop` (None: to the end), to be worked on one by one.
+
+    On a CPU each has `CACHED` pixels, or is a single image. On other devices, and where torch compiles, which sees to
+    caches by itself, there is one slice. There is always one, if only an empty one.
+    """
+    stop = len(images) if stop is None else stop
+    step = stop - start
+    if images.device.type == "cpu" and not torch.compiler.is_compiling():
+        step = CACHED // max(1, images.shape[-2] * images.shape[-1])
+    for first in range(start, max(stop, start + 1), max(1, step)):
+        yield slice(first, min(first + max(1, step), stop))
+
+
+def put(array: NDArray[Any], device: torch.device) -> Tensor:
+    """`array` on `device`, without waiting for it: by way of pinned memory, where the copy would else wait its turn."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def constant(make: Callable[..., NDArray[np.float64]], *arguments: Any, device: torch.device) -> Tensor:
+    """float32 `make(*arguments)` on `device`, made once; to `torch.compile`, which traces into caches, a constant."""
+    return _cached(make, arguments, device)
+
+
+# What `torch.compiler.assume_constant_result` does; but that imports the compiler, which takes seconds.
+constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=64)
+def _cached(make: Callable[..., NDArray[np.float64]], arguments: tuple[Any, ...], device: torch.device) -> Tensor:
+    return torch.from_numpy(make(*arguments).astype(np.float32)).to(device)

@@ -1,0 +1,114 @@
+"""The backend that chooses: what it measures, how often, and that nothing optional can break it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from loaders.backends import auto
+from loaders.backends.auto import AutoBackend
+from loaders.errors import BadSample, LoaderError
+from loaders.stage import Stage
+from tests.contract import digest, make
+
+STAGE = Stage(bandwidth=16, magnitude=None, batch_size=2)
+BATCHES = [np.arange(k, k + 2) for k in (0, 2, 4)]
+
+
+class Fake:
+    """Delivers a batch every `pause` seconds; one of `pause` None raises."""
+
+    def __init__(self, pause: float | None) -> None:
+        self.pause, self.batches = pause, 0
+        self.bad: dict[int, BadSample] = {}
+
+    def run(self, stage: Stage, epoch: int, batches: list[Any]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # noqa: ARG002
+        for batch in batches:
+            if self.pause is None:
+                raise RuntimeError("no GPU memory")
+            time.sleep(self.pause)
+            self.batches += 1
+            yield torch.zeros(len(batch), 3, 16, 16), torch.from_numpy(batch)
+
+    def stats(self) -> dict[str, int]:
+        return {"samples": self.batches}
+
+    def close(self) -> None:
+        self.pause = 1e9
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "SECONDS", 0.05)
+    monkeypatch.setattr(auto, "_FASTEST", {})
+
+
+def choosing(monkeypatch: pytest.MonkeyPatch, **made: Callable[[], Fake]) -> AutoBackend:
+    from loaders.backends.finish import Finish
+
+    monkeypatch.setattr(auto, "candidates", lambda *_: made)
+    finish = Finish(output="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
+    return AutoBackend(None, finish, workers=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("torchs", "dalis", "chosen"), [(0.002, 0.01, "torch"), (0.01, 0.002, "dali")])
+def test_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch, torchs: float, dalis: float, chosen: str) -> None:
+    backend = choosing(monkeypatch, torch=lambda: Fake(torchs), dali=lambda: Fake(dalis))
+    got = list(backend.run(STAGE, 0, BATCHES))
+    assert backend.chosen == chosen
+    assert [labels.tolist() for _, labels in got] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_kind_of_stage_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [Fake(0.001), Fake(0.01)]
+    backend = choosing(monkeypatch, torch=lambda: made[0], dali=lambda: made[1])
+    list(backend.run(STAGE, 0, BATCHES))
+    before = made[1].batches
+    list(backend.run(STAGE, 1, BATCHES))
+    list(choosing(monkeypatch, torch=lambda: made[0], dali=lambda: made[1]).run(STAGE, 0, BATCHES))
+    assert made[1].batches == before > 0
+    list(backend.run(Stage(bandwidth=32, magnitude=None, batch_size=2), 1, BATCHES))
+    assert made[1].batches > before
+    assert backend.stats() == {"samples": made[0].batches + made[1].batches}
+
+
+def unmakeable() -> Fake:
+    raise LoaderError("this DALI does not start")
+
+
+@pytest.mark.parametrize("made", [unmakeable, lambda: Fake(None)])
+def test_what_is_broken_is_not_chosen(monkeypatch: pytest.MonkeyPatch, made: Callable[[], Fake]) -> None:
+    backend = choosing(monkeypatch, torch=lambda: Fake(0.001), dali=made)
+    assert len(list(backend.run(STAGE, 0, BATCHES))) == 3 and backend.chosen == "torch"
+
+
+def test_what_another_loader_chose_may_not_start_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(choosing(monkeypatch, torch=lambda: Fake(0.01), dali=lambda: Fake(0.001)).run(STAGE, 0, BATCHES))
+    backend = choosing(monkeypatch, torch=lambda: Fake(0.001), dali=unmakeable)
+    assert len(list(backend.run(STAGE, 0, BATCHES))) == 3 and backend.chosen == "torch"
+
+
+def test_where_torch_fails_too_its_error_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = choosing(monkeypatch, torch=lambda: Fake(None), dali=lambda: Fake(None))
+    with pytest.raises(RuntimeError, match="no GPU memory"):
+        list(backend.run(STAGE, 0, BATCHES))
+
+
+def test_bad_samples_of_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Fake(0.001), Fake(0.002)
+    backend = choosing(monkeypatch, torch=lambda: one, dali=lambda: other)
+    list(backend.run(STAGE, 0, BATCHES))
+    one.bad[3], other.bad[5] = BadSample(3, "c", "short"), BadSample(5, "e", "short")
+    assert sorted(backend.bad) == [3, 5]
+
+
+def test_on_the_cpu_it_is_torch_at_once(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AutoBackend, "_fastest", lambda *_: pytest.fail("nothing is measured on the CPU"))
+    with make(beton, backend="auto") as loader, make(beton, backend="torch") as torchs:
+        assert digest(list(loader)) == digest(list(torchs))

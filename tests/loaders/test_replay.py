@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from loaders import replay
+from loaders.replay import Replay, check_memory, free_bytes, ring_bytes
+
+
+def batch(number: int, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples that say in every pixel, and as their label, which they are."""
+    labels = torch.arange(size) + 1000 * number
+    return (labels.float() / 2048).view(-1, 1, 1, 1).expand(-1, 3, 16, 16), labels
+
+
+def test_fresh_samples_come_first_and_replayed_ones_after_them() -> None:
+    ring = Replay(3, 64, 16, factor=4)
+    images, labels = ring(*batch(0), seed=0, step=0)
+    assert images.shape == (256, 3, 16, 16)
+    assert images.dtype == torch.float32
+    assert torch.equal(labels[:64], batch(0)[1])
+    assert torch.equal(images[:64], batch(0)[0])
+    assert torch.equal((images[:, 0, 0, 0] * 2048).round().long(), labels)  # images and labels stay together
+
+
+def test_the_oldest_batch_makes_room() -> None:
+    ring = Replay(2, 64, 16, factor=8)
+    for number in range(4):
+        _, labels = ring(*batch(number), seed=0, step=number)
+        seen = set((labels[64:] // 1000).tolist())
+        assert seen == set(range(max(0, number - 1), number + 1))  # the new batch and the one before, no other
+
+
+def test_chunks_of_neighbours_are_drawn_with_replacement() -> None:
+    ring = Replay(1, 64, 16, factor=5)
+    ring.push(*batch(0))
+    pairs = ring.draw(seed=0, step=0)[1].view(-1, 2)  # 32 chunks of two
+    assert len(pairs) == 4 * 32
+    assert torch.equal(pairs[:, 0] + 1, pairs[:, 1])
+    assert (pairs[:, 0] % 2 == 0).all()
+    assert 20 < len(pairs[:, 0].unique()) < 32 + 1
+    counts = np.bincount(pairs[:, 0] // 2, minlength=32)
+    assert counts.max() > 4  # without replacement each would come exactly four times
+
+
+@pytest.mark.parametrize(("size", "chunk"), [(64, 2), (100, 2), (20, 1), (31, 1), (256, 8), (99, 3)])
+def test_a_batch_is_cut_into_32_chunks_or_the_next_number_that_divides_it(size: int, chunk: int) -> None:
+    ring = Replay(1, size, 16, factor=2)
+    assert ring._chunk == chunk
+    assert len(ring(*batch(0, size), seed=0, step=0)[1]) == 2 * size
+
+
+def test_draws_depend_on_seed_step_and_group_alone() -> None:
+    def labels(seed: int = 0, step: int = 0, group: int = 0) -> list[int]:
+        ring = Replay(2, 64, 16, factor=2)
+        ring.push(*batch(0))
+        return ring.draw(seed=seed, step=step, group=group)[1].tolist()
+
+    assert labels() == labels()
+    different = [labels(), labels(seed=1), labels(step=1), labels(group=1)]
+    assert all(a != b for i, a in enumerate(different) for b in different[:i])
+
+
+def test_a_ring_without_room_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "free_bytes", lambda _: 2 * 2**30)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(
+        ValueError,
+        match=r"1920 batches of 128 samples at 96 px takes 25\.\d GiB for the 2 ranks.* 2\.0 GiB .*; 136 batches",
+    ):
+        Replay(1920, 128, 96, factor=4)
+    check_memory(136, 128, 96, torch.device("cpu"))
+
+
+def test_the_figures_are_those_of_the_released_buffers() -> None:
+    assert ring_bytes(1920, 128, 96) / 2**30 == pytest.approx(12.7, abs=0.05)  # DeiT-S, a process
+    assert ring_bytes(256, 256, 160) / 2**30 == pytest.approx(9.4, abs=0.05)
+
+
+def test_free_memory_is_that_of_this_machine() -> None:
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert 0 < free_bytes(torch.device("cpu")) <= total
+
+
+@pytest.mark.parametrize(("batches", "size", "factor"), [(0, 8, 2), (1, 0, 2), (1, 8, 1)])
+def test_numbers_out_of_range_are_named(batches: int, size: int, factor: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"must be at least 1 and `factor` at least 2, got {batches}, {size} and {factor}"
+    ):
+        Replay(batches, size, 16, factor)
+
+
+def test_a_batch_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be 64, as the ring was made for, got 63"):
+        Replay(1, 64, 16, 2).push(*batch(0, 63))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_on_a_gpu(device: str) -> None:
+    ring, plain = Replay(2, 64, 16, factor=4, device=device), Replay(2, 64, 16, factor=4)
+    for step in range(3):
+        images, labels = batch(step)
+        got = ring(images.cuda(), labels.cuda(), seed=0, step=step)
+        wanted = plain(images, labels, seed=0, step=step)
+        assert torch.equal(got[0].cpu(), wanted[0])
+        assert torch.equal(got[1].cpu(), wanted[1])

@@ -1,45 +1,91 @@
-"""The EfficientTrain++ curriculum as data: which bandwidth and magnitude, for which share of the compute.
+"""Curricula as data: which bandwidth and magnitude, for which share of the compute.
 
 Easier patterns come first: low spatial frequencies (small bandwidth) and weak augmentation (small magnitude).
 Stages share out *compute*, not epochs: a network costs about B squared per image, so an epoch at B = 96 costs
 (96/224)^2 = 0.18 of one at 224, and the same compute buys 5.4 times as many.
 
-Source: EfficientTrain++ (TPAMI 2024, arXiv 2405.08768) and its released launch scripts, which give ten tenths of
-compute with RandAugment magnitude 0 to 9 and, for most models, the bandwidths 96 x2, 160 x4, 224 x4.
+Sources: EfficientTrain++ (TPAMI 2024, arXiv 2405.08768) and EfficientTrain (ICCV 2023, arXiv 2211.09703), with their
+released launch scripts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from numbers import Integral, Real
 
 BASE = 224  # bandwidth at which a budget of epochs is counted
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One step of the curriculum."""
+    """One step of the curriculum.
+
+    Raises:
+        ValueError: a value out of its range.
+    """
 
     bandwidth: int
     """Side of the input in pixels, and the number of low-frequency components kept per axis; even, 16 to 1024."""
-    magnitude: int | None
+    magnitude: float | None
     """RandAugment strength, 0 to 10; None for no RandAugment (0 is not the identity)."""
     compute: float
     """Share of the whole training's compute, more than 0 and at most 1; the shares of a curriculum add up to 1."""
+    batch: int | None = None
+    """Samples an optimizer step sees on all ranks together; None: the recipe's."""
+    replay: int = 1
+    """How often the replay buffer lets a decoded sample be seen, on average; 1: no buffer."""
+    replay_buffer: int = 0
+    """What the replay buffer holds, in batches of the loader; 0: no buffer."""
 
     def __post_init__(self) -> None:
-        if not 16 <= self.bandwidth <= 1024 or self.bandwidth % 2:
-            raise ValueError(f"`bandwidth` must be an even number from 16 to 1024, got {self.bandwidth}")
-        if self.magnitude is not None and not 0 <= self.magnitude <= 10:
-            raise ValueError(f"`magnitude` must be from 0 to 10, or None for no RandAugment, got {self.magnitude}")
-        if not 0 < self.compute <= 1:
-            raise ValueError(f"`compute` must be a share, more than 0 and at most 1, got {self.compute}")
+        if not _whole(self.bandwidth) or not 16 <= self.bandwidth <= 1024 or self.bandwidth % 2:
+            raise ValueError(f"`bandwidth` must be an even number from 16 to 1024, got {self.bandwidth!r}.")
+        if self.magnitude is not None and not (_real(self.magnitude) and 0 <= self.magnitude <= 10):
+            raise ValueError(f"`magnitude` must be from 0 to 10, or None for no RandAugment, got {self.magnitude!r}.")
+        if not _real(self.compute) or not 0 < self.compute <= 1:
+            raise ValueError(f"`compute` must be a share, more than 0 and at most 1, got {self.compute!r}.")
+        if self.batch is not None and not (_whole(self.batch) and self.batch >= 1):
+            raise ValueError(f"`batch` must be a whole number of samples, at least 1, got {self.batch!r}.")
+        if not _whole(self.replay) or self.replay < 1:
+            raise ValueError(f"`replay` must be a whole number, at least 1 (no buffer), got {self.replay!r}.")
+        if not _whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
+            raise ValueError(
+                f"`replay_buffer` must be at least 1 batch where `replay` is more than 1, got {self.replay_buffer!r}."
+            )
 
 
-GENERAL: tuple[Stage, ...] = tuple(
-    Stage(bandwidth, magnitude, 0.1) for magnitude, bandwidth in enumerate([96] * 2 + [160] * 4 + [224] * 4)
+def tenths(bandwidths: Sequence[int]) -> tuple[Stage, ...]:
+    """Equal shares of the compute, with the magnitude rising by one from stage to stage: 0 to 9 for ten."""
+    return tuple(Stage(bandwidth, magnitude, 1 / len(bandwidths)) for magnitude, bandwidth in enumerate(bandwidths))
+
+
+GENERAL = tenths([96] * 2 + [160] * 4 + [224] * 4)
+"""EfficientTrain++ as released for most models, and what any other model gets."""
+
+ICCV = tuple(
+    Stage(bandwidth, magnitude, (bandwidth / BASE) ** 2 / sum((b / BASE) ** 2 for b in (160, 160, 160, 192, 224)))
+    for bandwidth, magnitude in ((160, 1), (160, 3), (160, 5), (192, 7), (224, 9))
 )
+"""EfficientTrain of 2023: five equal shares of the *epochs*, hence unequal ones of the compute."""
+
+LINEAR = tenths([96, 96, 128, 128, 160, 160, 192, 192, 224, 224])
+"""A straight line from 96 to 224 in multiples of 32."""
+
+STEP = tenths([128] * 5 + [224] * 5)
+"""One step, in the middle of the compute."""
+
+BASELINE = (Stage(BASE, 9, 1.0),)
+"""No curriculum: full bandwidth and full augmentation all the time."""
 
 
 def epochs_of(stage: Stage, budget_epochs: float) -> float:
@@ -47,18 +93,30 @@ def epochs_of(stage: Stage, budget_epochs: float) -> float:
 
     Not a whole number: the trainer rounds, to steps rather than to epochs. Summed over `GENERAL` with a budget
     of 200 this gives 454 passes at the cost of 200.
+
+    Raises:
+        ValueError: a budget of nothing.
     """
     if budget_epochs <= 0:
-        raise ValueError(f"`budget_epochs` must be more than 0, got {budget_epochs}")
+        raise ValueError(f"`budget_epochs` must be more than 0, got {budget_epochs}.")
     return budget_epochs * stage.compute * (BASE / stage.bandwidth) ** 2
 
 
-def merged(stages: Iterable[Stage], magnitude: int | None = None) -> tuple[Stage, ...]:
-    """Set every stage's magnitude to `magnitude` and join neighbours of equal bandwidth, adding up their compute."""
-    groups = groupby(stages, key=lambda stage: stage.bandwidth)
-    return tuple(
-        Stage(bandwidth, magnitude, min(1.0, sum(stage.compute for stage in group))) for bandwidth, group in groups
-    )
+def check_stages(stages: Sequence[Stage]) -> None:
+    """Whether these stages are a whole curriculum.
+
+    Raises:
+        ValueError: no stage, or shares of compute that do not add up to 1 (to a thousandth).
+    """
+    total = sum(stage.compute for stage in stages)
+    if abs(total - 1) > 1e-3:
+        raise ValueError(f"the `compute` shares of a curriculum's stages must add up to 1, got {total:.4g}.")
+
+
+def merged(stages: Iterable[Stage], magnitude: float | None = None) -> tuple[Stage, ...]:
+    """Set every stage's magnitude to `magnitude` and join neighbours that are then alike, adding up their compute."""
+    groups = groupby(stages, key=lambda stage: replace(stage, magnitude=magnitude, compute=1.0))
+    return tuple(replace(alike, compute=min(1.0, sum(stage.compute for stage in group))) for alike, group in groups)
 
 
 def table(stages: Iterable[Stage], budget_epochs: float) -> str:
@@ -66,7 +124,7 @@ def table(stages: Iterable[Stage], budget_epochs: float) -> str:
     stages = tuple(stages)
     lines = ["stage  bandwidth  magnitude  compute  epochs"]
     for number, stage in enumerate(stages):
-        magnitude = "none" if stage.magnitude is None else str(stage.magnitude)
+        magnitude = "none" if stage.magnitude is None else f"{stage.magnitude:g}"
         epochs = epochs_of(stage, budget_epochs)
         lines.append(f"{number:5}  {stage.bandwidth:9}  {magnitude:>9}  {stage.compute:7.1%}  {epochs:6.1f}")
     compute, epochs = sum(s.compute for s in stages), sum(epochs_of(s, budget_epochs) for s in stages)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from efficienttrain import GENERAL, Stage, epochs_of, merged, table
@@ -39,13 +42,28 @@ def test_table_says_none_and_sums_up() -> None:
     assert lines[-1].split() == ["all", "100.0%", "454.6"]
 
 
+def test_merged_keeps_apart_what_differs_in_batch_or_replay() -> None:
+    stages = [Stage(96, 0, 0.25, batch=8192), Stage(96, 1, 0.25), Stage(96, 2, 0.5, replay=2, replay_buffer=9)]
+    assert merged(stages, magnitude=9) == tuple(replace(stage, magnitude=9) for stage in stages)
+
+
 @pytest.mark.parametrize(
-    ("bandwidth", "magnitude", "compute", "names"),
-    [(97, 0, 0.1, "97"), (8, 0, 0.1, "16 to 1024"), (96, 11, 0.1, "11"), (96, 0, 0.0, "0.0"), (96, 0, 1.5, "1.5")],
+    ("changes", "names"),
+    [
+        ({"bandwidth": 97}, "`bandwidth` must be an even number from 16 to 1024, got 97"),
+        ({"bandwidth": 8}, "16 to 1024"),
+        ({"bandwidth": 96.0}, "got 96.0"),
+        ({"magnitude": 11}, "`magnitude` must be from 0 to 10, .* got 11"),
+        ({"compute": 0.0}, "got 0.0"),
+        ({"compute": 1.5}, "got 1.5"),
+        ({"batch": 0}, "`batch`"),
+        ({"replay": 0}, "`replay` must be a whole number, at least 1"),
+        ({"replay": 2}, "`replay_buffer` must be at least 1 batch"),
+    ],
 )
-def test_a_stage_out_of_range_is_refused(bandwidth: int, magnitude: int, compute: float, names: str) -> None:
+def test_a_stage_out_of_range_is_refused(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(ValueError, match=names):
-        Stage(bandwidth, magnitude, compute)
+        Stage(**{"bandwidth": 96, "magnitude": 0, "compute": 0.1, **changes})
 
 
 def test_a_budget_of_nothing_is_refused() -> None:

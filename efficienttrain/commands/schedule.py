@@ -1,0 +1,110 @@
+"""Print and draw what a training will do: stages, epochs, steps, learning rate.
+
+  efficienttrain schedule --model deit_small_patch16_224 --epochs 200
+  efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
+  efficienttrain schedule --model my_package:build --curriculum mine.yaml --json schedule.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from efficienttrain.presets import PRESETS, UNPUBLISHED, canonical
+from efficienttrain.recipe import CURRICULA, Recipe, recipe
+from efficienttrain.timetable import Timetable, drawing, text, timetable
+
+IMAGENET = 1_281_167
+WIDTH = 110
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain schedule`."""
+    parser.add_argument("--model", required=True, help="of timm, ours, of a released script, or module:factory")
+    parser.add_argument("--epochs", type=float, default=200.0, help="budget, in epochs at 224 px (%(default)g)")
+    parser.add_argument("--images", type=int, default=IMAGENET, help="of the data set (%(default)s, ImageNet-1K)")
+    parser.add_argument("--batch", type=int, help="samples an optimizer step sees on all GPUs (the recipe's, 4096)")
+    curricula = f"{', '.join(CURRICULA)}, or a .yaml or .py file (%(default)s)"
+    parser.add_argument("--curriculum", default="auto", metavar="C", help=curricula)
+    parser.add_argument("--png", type=Path, metavar="FILE", help="draw it as a picture")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and the recipe")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `efficienttrain schedule`."""
+    known = canonical(args.model) in PRESETS or canonical(args.model) in UNPUBLISHED
+    if not known:
+        from efficienttrain.models import check_name
+
+        check_name(args.model)
+    made = recipe(args.model, args.epochs, args.curriculum)
+    if args.batch is not None:
+        made = replace(made, batch=args.batch)
+    table = timetable(made, args.images, args.epochs)
+    print(f"{made.model}, curriculum {args.curriculum}, {args.images:,} images\n")
+    print(text(table), drawing(table), sep="\n\n", end="\n\n")
+    for line in notes(table, args.epochs, known):
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
+    if args.json is not None:
+        args.json.write_text(json.dumps(as_json(table), indent=1) + "\n", encoding="utf-8")
+    if args.png is not None:
+        from efficienttrain.schedule_picture import draw
+
+        draw(args.png, table)
+    return 0
+
+
+def notes(table: Timetable, nominal: float, known: bool) -> list[str]:
+    """What the numbers mean, and the rest of the recipe."""
+    made, first = table.recipe, table.rows[0]
+    passes, cost = sum(row.epochs for row in table.rows), made.epochs
+    counted = sum(row.official.passes for row in table.rows)
+    steps = sum(row.official.steps(table.schedule.samples, row.batch) for row in table.rows)
+    unit = ""
+    if made.pace == "compute":
+        unit = (
+            f", each stage in a unit of its own. For stage 0 they print --epochs {first.official.whole}, the length of "
+            f"a run at {first.stage.bandwidth} px alone, and stop at epoch {first.official.end}: no error"
+        )
+    lines = [
+        f"epochs: passes over the data. These {passes:.4g} cost as much as {cost:.4g} at 224 px, because a pass at B "
+        "pixels costs (B/224)^2 of one at 224. The trainer gives each stage its exact share, in steps.",
+        f"official: what the released scripts would count at {nominal:g} epochs, rounded{unit}. In all {counted} "
+        f"passes, {steps:,} steps.",
+        settings(made),
+    ]
+    if not known:
+        lines.append(f"No recipe was published for {made.model}: this is the general one.")
+    return lines
+
+
+def settings(made: Recipe) -> str:
+    """The recipe beside the stages, in a sentence."""
+    parts = [
+        f"{made.optimizer}, peak learning rate {made.lr:g} for a batch of {made.batch:,}, warm-up over "
+        f"{made.warmup:.1%} of the {made.pace}, weight decay {made.weight_decay:g}",
+        f"drop path {made.drop_path:.3g}",
+        "mixed precision" if made.amp else "full precision",
+        "no clipping" if made.clip_grad is None else f"gradients clipped to {made.clip_grad:g}",
+        "no moving average" if made.ema is None else f"moving average {made.ema:g}",
+        f"mixup {made.mixup:g}, cutmix {made.cutmix:g}, label smoothing {made.smoothing:g}, erasing {made.reprob:g}",
+    ]
+    return f"recipe: {', '.join(parts)}."
+
+
+def as_json(table: Timetable) -> dict[str, Any]:
+    """The table and the recipe as plain values."""
+    rows = [
+        {
+            **asdict(row.stage), "batch": row.batch, "compute": row.compute, "epochs": row.epochs, "steps": row.steps,
+            "equivalent_epochs": row.equivalent, "lr_start": row.lr[0], "lr_end": row.lr[1],
+            "official": {"whole": row.official.whole, "begin": row.official.begin, "end": row.official.end},
+        }
+        for row in table.rows
+    ]  # fmt: skip
+    rest = {name: value for name, value in asdict(table.recipe).items() if name != "stages"}
+    return {**rest, "images": table.schedule.samples, "total_steps": table.schedule.total_steps, "stages": rows}

@@ -1,0 +1,112 @@
+"""A user's own curriculum: a YAML file, or a Python file that defines `RECIPE`, both a mapping such as
+
+    drop_path: 0.2                      # any field of Recipe but the model and the budget; may be left out
+    stages:                             # may be left out, too
+      - {bandwidth: 96, magnitude: 2, compute: 0.3}
+      - {bandwidth: 160, magnitude: null, compute: 0.3, batch: 8192}
+      - {bandwidth: 224, magnitude: 9, compute: 0.4}
+
+What is left out is what "auto" would have. A Python file may build its stages as `Stage(...)`; it is executed.
+"""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from efficienttrain.curriculum import Stage
+from efficienttrain.recipe import Recipe
+
+KINDS = {field.name: str(field.type) for field in fields(Recipe) if field.name not in ("model", "epochs", "stages")}
+"""Fields of Recipe that a file may set, and their annotations."""
+WORDS = {"str": "a word", "bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def customised(path: Path, usual: Callable[[tuple[Stage, ...] | None], Recipe]) -> Recipe:
+    """The recipe that a file describes.
+
+    Args:
+        path: of the file.
+        usual: the recipe for given stages, or for the model's own (None), which the file then changes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not YAML or Python, an unknown name, a value that is none; names the file and the stage.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no curriculum at {path}; give a .yaml or .py file, or one of the names.")
+    try:
+        found = dict(_mapping(path))
+        stages = _stages(found.pop("stages")) if "stages" in found else None
+        return replace(usual(stages), **{name: _value(name, value, KINDS) for name, value in found.items()})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    if path.suffix == ".py":
+        try:
+            found = runpy.run_path(str(path)).get("RECIPE")
+        except Exception as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        rule = "must define `RECIPE`, a mapping"
+    else:
+        import yaml  # type: ignore[import-untyped]
+
+        try:
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"not YAML: {' '.join(str(error).split())}") from None
+        rule = "must hold a mapping"
+    if not isinstance(found, Mapping) or not found:
+        raise ValueError(f"{rule} with `stages` or other fields of a recipe, got {found!r}.")
+    return found
+
+
+def _stages(found: Any) -> tuple[Stage, ...]:
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError(f"`stages` must be a list of stages, got {found!r}.")
+    kinds = {field.name: str(field.type) for field in fields(Stage)}
+    made = []
+    for number, stage in enumerate(found):
+        try:
+            if not isinstance(stage, Stage):
+                stage = _stage(stage, kinds)
+        except ValueError as error:
+            raise ValueError(f"stage {number}: {error}") from None
+        made.append(stage)
+    return tuple(made)
+
+
+def _stage(found: Any, kinds: dict[str, str]) -> Stage:
+    if not isinstance(found, Mapping):
+        raise ValueError(f"must be a mapping with `bandwidth`, `magnitude` and `compute`, got {found!r}.")
+    for name in ("bandwidth", "magnitude", "compute"):
+        if name not in found:
+            raise ValueError(f"`{name}` is missing; it has {', '.join(map(str, found))}.")
+    return Stage(**{name: _value(name, value, kinds) for name, value in found.items()})
+
+
+def _value(name: str, value: Any, kinds: dict[str, str]) -> Any:
+    """The value as the field's annotation wants it; YAML reads 4e-3 as a word."""
+    if name not in kinds:
+        near = get_close_matches(str(name), kinds, n=1)
+        remedy = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(kinds)}."
+        raise ValueError(f"`{name}` is not known here; {remedy}")
+    kind, _, optional = kinds[name].partition(" | ")
+    if optional and value is None:
+        return None
+    if kind == "tuple[int, ...]" and isinstance(value, list | tuple):
+        return tuple(value)
+    if kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if type(value).__name__ != kind:
+        raise ValueError(f"`{name}` must be {WORDS.get(kind, 'a list of whole numbers')}, got {value!r}.")
+    return value

@@ -1,0 +1,131 @@
+"""build: a network by name: ours, timm's, or the user's own factory."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from efficienttrain.models import cswin, pvt
+from efficienttrain.models.size import check_bandwidth
+from efficienttrain.presets import ALIASES, canonical
+
+OURS: dict[str, Callable[..., nn.Module]] = {**cswin.FACTORIES, **pvt.FACTORIES}
+NEAREST = 3
+
+
+def build(name: str, *, num_classes: int, drop_path: float = 0.0, bandwidth: int = 224) -> nn.Module:
+    """A network with fresh weights, for inputs [n, 3, B, B] and logits [n, num_classes].
+
+    Args:
+        name: of timm, or of a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours ("cswin_tiny",
+            "pvt_small"), or a factory of the user's: "package.module:factory" or "file.py:factory". A factory is called
+            as `factory(num_classes=...)`, and is also given `drop_path` and `bandwidth` where it has such arguments.
+        num_classes: outputs, at least 1.
+        drop_path: stochastic depth of the last block, 0 to below 1; means nothing to a network that has none.
+        bandwidth: side B of the input it starts with, pixels; `resize` changes it.
+
+    Raises:
+        ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take.
+        FileNotFoundError: no such file.
+    """
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1, got {num_classes}.")
+    name = canonical(name)
+    wishes: dict[str, Any] = {"num_classes": num_classes, "drop_path": drop_path, "bandwidth": bandwidth}
+    if ":" in name:
+        model = _users(name, wishes)
+    elif name in OURS:
+        model = OURS[name](**_accepted(OURS[name], wishes))
+    else:
+        model = _timms(name, **wishes)
+    check_bandwidth(model, bandwidth)
+    return model
+
+
+def check_name(name: str) -> None:
+    """Whether there is such a model.
+
+    Raises:
+        ValueError: there is none; the message gives the nearest names. The user's own factories are not looked for.
+    """
+    import timm
+
+    if ":" in name or canonical(name) in OURS or timm.is_model(canonical(name)):
+        return
+    near = get_close_matches(name, [*OURS, *ALIASES, *timm.list_models()], n=NEAREST, cutoff=0.5)
+    remedy = f"nearest are {', '.join(near)}" if near else "`timm.list_models()` gives the names"
+    raise ValueError(
+        f"`model` must be a name of timm's, one of ours ({', '.join(OURS)}) or module:factory, got {name!r}; {remedy}."
+    )
+
+
+def _timms(name: str, *, num_classes: int, drop_path: float, bandwidth: int) -> nn.Module:
+    import timm
+    from timm.models import get_pretrained_cfg_value
+
+    check_name(name)
+    size: dict[str, Any] = {}
+    if get_pretrained_cfg_value(name, "fixed_input_size"):
+        size["img_size"] = bandwidth
+        if name.startswith("swin_"):  # as models/size.py sets it
+            size["window_size"] = max(1, bandwidth // 32)
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=num_classes, drop_path_rate=drop_path, **size)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        model = timm.create_model(name, num_classes=num_classes, **size)
+    return model
+
+
+def _users(name: str, wishes: dict[str, Any]) -> nn.Module:
+    """What the user's factory gives."""
+    place, _, attribute = name.rpartition(":")
+    names = vars(_module(name, place))
+    factory = names.get(attribute)
+    if not callable(factory):
+        near = get_close_matches(attribute, [key for key, value in names.items() if callable(value)], n=NEAREST)
+        raise ValueError(
+            f"`model` {name!r}: {place} has no function or class {attribute!r}"
+            + (f"; nearest are {', '.join(near)}." if near else ".")
+        )
+    model = factory(**_accepted(factory, wishes))
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"`model` {name!r}: the factory must give a torch.nn.Module, got {type(model).__name__}.")
+    return model
+
+
+def _accepted(factory: Callable[..., Any], wishes: dict[str, Any]) -> dict[str, Any]:
+    """The wishes that the factory has arguments for, and the number of classes, which every factory needs."""
+    taken = inspect.signature(factory).parameters
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    return {key: wish for key, wish in wishes.items() if anything or key in taken or key == "num_classes"}
+
+
+def _module(name: str, place: str) -> ModuleType:
+    """The user's module, and what it imports, as if Python had been started beside it."""
+    file = Path(place)
+    folder = str(file.parent.resolve() if place.endswith(".py") else Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(file.stem, module)
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"`model` {name!r}: {error}; is its folder on PYTHONPATH?") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"`model` {name!r}: no such file: {place}.") from None
+    return module

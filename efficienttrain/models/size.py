@@ -1,0 +1,133 @@
+"""resize: another input size for a network in training, in place.
+
+The network is told by `set_input_size(img_size=(B, B))`, timm's convention; one without that method depends on no size.
+It thereby settles which *shape* its parameters must have. How their *values* follow is decided here, as in the released
+code and not as in timm: bilinear (fit.py), for the weights, the optimizer's moments and the moving average alike.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from efficienttrain.models.fit import fit
+
+SMALLEST = 32
+
+
+@torch.no_grad()
+def resize(
+    model: nn.Module,
+    bandwidth: int,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    ema: nn.Module | None = None,
+) -> None:
+    """Makes `model` take inputs of `bandwidth` pixels a side, in place; at that size already, nothing changes.
+
+    Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
+    holds them stay valid. Their gradients are dropped where the shape changed. What holds *shapes* does not survive:
+    DistributedDataParallel (its buckets) must be made anew around the same module and the old wrapper dropped, and a
+    CUDA graph must be captured anew; torch.compile notices by itself and compiles once more for each size.
+
+    Args:
+        model: the bare network, not its wrapper.
+        bandwidth: the new side B, pixels.
+        optimizer: of `model`'s parameters; each state tensor of a resized parameter's shape (`exp_avg`, `exp_avg_sq`,
+            momentum) is resized like it.
+        ema: a moving average of the network, a module of the same class.
+
+    Raises:
+        ValueError: a size that the model cannot take.
+
+    Source: the released `utils_buffer.py` (adapters for DeiT and Swin), by name here instead of by shape.
+    """
+    check_bandwidth(model, bandwidth)
+    if hasattr(model, "set_input_size"):
+        before = dict(model.named_parameters())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of timm's interpolation, whose values are not used
+            _set_input_size(model, bandwidth)
+        for name, new in list(model.named_parameters()):
+            old = before[name]
+            if new is not old:
+                _put_back(model, name, old, new.shape, {} if optimizer is None else optimizer.state.get(old, {}))
+    if ema is not None:
+        resize(ema, bandwidth)
+
+
+def check_bandwidth(model: nn.Module, bandwidth: int) -> None:
+    """Whether the network can take inputs of this size.
+
+    Raises:
+        ValueError: not a multiple of what the network needs (32 for Swin, CSWin and PVT, the patch for a ViT), too
+            small, or any other size of a network that was built for one.
+    """
+    multiple = multiple_of(model)
+    least = max(SMALLEST, getattr(model, "smallest_size", 2 * multiple if _is_swin(model) else multiple))
+    kind = type(model).__name__
+    if bandwidth < least or bandwidth % multiple:
+        low = max(least, bandwidth // multiple * multiple)
+        near = f"nearest is {low}" if bandwidth < least else f"nearest are {low} and {low + multiple}"
+        raise ValueError(
+            f"`bandwidth` of {kind} must be a multiple of {multiple}, at least {least}, got {bandwidth}; {near}."
+        )
+    fixed = None if hasattr(model, "set_input_size") else _fixed_size(model)
+    if fixed not in (None, bandwidth):
+        raise ValueError(
+            f"`bandwidth` of {kind} can only be {fixed}, got {bandwidth}: it has no `set_input_size` to change it by."
+        )
+
+
+def multiple_of(model: nn.Module) -> int:
+    """What the side of the input must be a multiple of: `model.size_multiple` if it says so, else found out."""
+    multiple: Any = getattr(model, "size_multiple", None)
+    if multiple is not None:
+        return int(multiple)
+    patch: Any = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if patch is None or not hasattr(model, "set_input_size"):
+        return 1
+    side = patch if isinstance(patch, int) else max(patch)
+    return side * 8 if _is_swin(model) else side
+
+
+def _set_input_size(model: nn.Module, bandwidth: int) -> None:
+    size: Any = (bandwidth, bandwidth)
+    if _is_swin(model):  # windows of B / 32: always 8 x 8, 4 x 4, 2 x 2 and 1 of them
+        window = (bandwidth // 32, bandwidth // 32)
+        model.set_input_size(img_size=size, window_size=window)  # type: ignore[operator]
+    else:
+        model.set_input_size(img_size=size)  # type: ignore[operator]
+
+
+def _put_back(
+    model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]
+) -> None:
+    """Puts `parameter` back where the model has made a new one, with its values and its state in the new shape."""
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            state[key] = fit(value, shape)
+    values = fit(parameter.data, shape)
+    parameter.grad = None
+    # Autograd keeps the node that collects this parameter's gradient, and the shape that it had, as long as anyone
+    # holds a graph (a loss, a DistributedDataParallel). A change of type makes it let go, a change of shape does not.
+    parameter.data = values.new_empty(0, dtype=torch.float16 if values.dtype != torch.float16 else torch.float32)
+    parameter.data = values
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, parameter)
+
+
+def _is_swin(model: nn.Module) -> bool:
+    return any(kind.__name__ == "SwinTransformer" for kind in type(model).__mro__)
+
+
+def _fixed_size(model: nn.Module) -> int | None:
+    """The only size that a network of timm's can take, if there is but one."""
+    facts = getattr(model, "pretrained_cfg", None) or {}
+    if not facts.get("fixed_input_size"):
+        return None
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None) or facts["input_size"]
+    return int(size[-1])

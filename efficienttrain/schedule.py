@@ -1,0 +1,109 @@
+"""A curriculum laid out in optimizer steps: which stage a step belongs to, and its learning rate.
+
+Progress is the fraction of the *compute* spent, a float. Each stage gets its exact share in steps (rounded once, to
+whole steps), and the learning rate is one continuous function of progress, so nothing jumps where stages meet. The
+released scripts count whole loader epochs instead, in a unit that changes with the stage: see official.py.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from efficienttrain.curriculum import Stage, check_stages, epochs_of
+
+if TYPE_CHECKING:
+    from efficienttrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a whole training.
+
+    Raises:
+        ValueError: stages that are no curriculum, or a budget, data set or batch of nothing.
+    """
+
+    stages: tuple[Stage, ...]
+    epochs: float
+    """What the training may cost, in passes over the data at 224 pixels."""
+    samples: int
+    """Images of one pass over the data."""
+    batch: int
+    """Samples an optimizer step sees on all ranks together, where the stage does not say."""
+
+    def __post_init__(self) -> None:
+        check_stages(self.stages)
+        for name in ("epochs", "samples", "batch"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be more than 0, got {getattr(self, name)}.")
+
+    @cached_property
+    def passes(self) -> tuple[float, ...]:
+        """Passes over the data, per stage."""
+        return tuple(epochs_of(stage, self.epochs) for stage in self.stages)
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Optimizer steps per stage, at least one."""
+        return tuple(
+            max(1, round(passes * self.samples / (stage.batch or self.batch)))
+            for stage, passes in zip(self.stages, self.passes, strict=True)
+        )
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return sum(self.steps)
+
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        """The first step of each stage, and the number of steps."""
+        return (0, *accumulate(self.steps))
+
+    @cached_property
+    def bounds(self) -> tuple[float, ...]:
+        """Progress where each stage begins, and 1."""
+        sums = (0.0, *accumulate(stage.compute for stage in self.stages))
+        return tuple(part / sums[-1] for part in sums)
+
+    def stage_of(self, step: int) -> int:
+        """The stage that step number `step` (from 0) belongs to; the last one after the end."""
+        return min(bisect_right(self._starts, step), len(self.stages)) - 1
+
+    def progress(self, step: int) -> float:
+        """Fraction of the compute spent before step number `step` (from 0), 0 to 1."""
+        if step >= self.total_steps:
+            return 1.0
+        stage = self.stage_of(step)
+        begin, end = self.bounds[stage : stage + 2]
+        return begin + (end - begin) * (step - self._starts[stage]) / self.steps[stage]
+
+    def stage_at(self, progress: float) -> int:
+        """The stage in which `progress` of the compute is spent; of two that meet there, the later one."""
+        return min(bisect_right(self.bounds, progress), len(self.stages)) - 1
+
+    def seen(self, progress: float) -> float:
+        """Passes over the data made when `progress` of the compute is spent."""
+        stage = self.stage_at(progress)
+        begin, end = self.bounds[stage : stage + 2]
+        return sum(self.passes[:stage]) + self.passes[stage] * (progress - begin) / (end - begin)
+
+    def progress_after(self, passes: float) -> float:
+        """Fraction of the compute spent after so many passes over the data: the reverse of `seen`."""
+        sums = (0.0, *accumulate(self.passes))
+        stage = min(bisect_right(sums, passes), len(self.stages)) - 1
+        begin, end = self.bounds[stage : stage + 2]
+        return min(1.0, begin + (end - begin) * (passes - sums[stage]) / self.passes[stage])
+
+    def lr(self, progress: float, recipe: Recipe) -> float:
+        """Learning rate at `progress`: a line from 0 to the recipe's, then half a cosine down to its smallest."""
+        done = progress if recipe.pace == "compute" else self.seen(progress) / sum(self.passes)
+        if done < recipe.warmup:
+            return recipe.lr * done / recipe.warmup
+        wave = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (done - recipe.warmup) / (1 - recipe.warmup)))
+        return recipe.min_lr + (recipe.lr - recipe.min_lr) * wave

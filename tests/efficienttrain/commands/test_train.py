@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from efficienttrain.__main__ import main
+from efficienttrain.commands import train as command
+from efficienttrain.training import Config
+from tests.efficienttrain.training.runs import NETWORKS
+
+TINY = f"{NETWORKS}:tiny"
+
+
+def asked(photos: Path, folder: Path, **changes: Any) -> list[str]:
+    """A command line that could be carried out, but for `changes` (None leaves an option out)."""
+    options = {
+        "data": photos / "train", "val": photos / "val", "model": TINY, "out": folder / "run", "epochs": 1, "batch": 8,
+        "size": 32, "device": "cpu", "workers": 1, "reprob": 0,
+    } | changes  # fmt: skip
+    words = [(f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None]
+    return ["train", *(word for pair in words for word in pair), "--no-progress"]
+
+
+def test_a_run_from_the_command_line(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    assert main(asked(jpeg_folder, tmp_path, curriculum="none")) == 0
+    assert (tmp_path / "run" / "report.json").exists()
+    assert "3 steps in 1 stages, batch 8, peak lr 7.81e-06" in capsys.readouterr().err  # 4e-3 * 8 / 4096
+
+
+def test_every_option_is_a_field_and_every_field_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Config] = []
+    monkeypatch.setattr(command, "train", seen.append)
+    main(["train", "--data", "a", "--model", "b", "--out", "c"])
+    assert seen == [Config(data="a", model="b", out="c")]
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert {action.dest for action in parser._actions} - {"help"} == {field.name for field in fields(Config)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "resnet5o"}, "nearest are resnet50"),
+        ({"model": "swin_tiny", "curriculum": "none", "size": 100}, "must be a multiple of 32"),
+        ({"classes": 2}, "`classes` must be at least the 3 classes of the data, got 2."),
+        ({"batch": 4096}, "`batch` must be at most the number of training images, got 4096 for 24 images"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"curriculum": "steep"}, "`curriculum` must be one of"),
+        ({"epochs": 0}, "`epochs` must be more than 0, got 0.0."),
+        ({"evaluate_every": 1.5}, "`evaluate_every` must be a share of the compute"),
+        ({"amp": "fp16"}, '`amp` must be "bf16" or "off" without a GPU'),
+    ],
+)
+def test_a_wrong_wish_is_one_line(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
+) -> None:
+    assert main(asked(jpeg_folder, tmp_path, **changes)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
+    assert not (tmp_path / "run").exists()  # nothing is begun
+
+
+def test_data_without_classes_are_one_line(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single = tmp_path / "photos"
+    (single / "only").mkdir(parents=True)
+    for path in (jpeg_folder / "train").glob("*/*.jpg"):
+        (single / "only" / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
+    assert main(asked(jpeg_folder, tmp_path, data=single)) == 2
+    assert "at least 2 classes, got 1" in capsys.readouterr().err
+
+
+def test_other_classes_in_the_evaluation_are_one_line(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    for path in (jpeg_folder / "val").glob("*/*.jpg"):
+        (other / path.parent.name.replace("001", "00x")).mkdir(parents=True, exist_ok=True)
+        (other / path.parent.name.replace("001", "00x") / path.name).write_bytes(path.read_bytes())
+    assert main(asked(jpeg_folder, tmp_path, val=other)) == 2
+    assert "they differ in class001, class00x" in capsys.readouterr().err
+
+
+def test_a_replay_buffer_larger_than_memory_is_one_line(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("loaders.replay.free_bytes", lambda _: 2**20)
+    stages = tmp_path / "stages.yaml"
+    stages.write_text("stages: [{bandwidth: 224, magnitude: null, compute: 1.0, replay: 2, replay_buffer: 900}]")
+    assert main(asked(jpeg_folder, tmp_path, curriculum=stages)) == 2
+    assert "a replay buffer of 900 batches of 4 samples at 32 px takes 0.0 GiB" in capsys.readouterr().err

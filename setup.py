@@ -14,9 +14,10 @@ EXTRAS = {
     "ffcv": ["ffcv>=1.0.2"],
     "dali": ["nvidia-dali-cuda130>=1.50; sys_platform == 'linux'"],
     "simd": ["pillow-simd"],  # replaces Pillow: keep it in an environment of its own
-    "train": ["torchvision", "timm>=1.0"],
+    "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
+    "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
-    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "timm>=1.0", "matplotlib"],
+    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "timm>=1.0", "matplotlib", "pyyaml"],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra != "simd" for need in needs})
 
@@ -67,5 +68,6 @@ setup(
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],
     extras_require=EXTRAS,
+    entry_points={"console_scripts": ["efficienttrain = efficienttrain.__main__:main"]},
     zip_safe=False,
 )

@@ -55,7 +55,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         rule = "must define `RECIPE`, a mapping"
     else:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
 
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "nvidia.dali", "ffcv", "numba", "PIL", "matplotlib", "torchvision", "cv2")
+HEAVY = ("torch", "nvidia.dali", "ffcv", "numba", "PIL", "matplotlib", "torchvision", "cv2", "timm", "yaml")
 
 
 def loaded_after(statement: str) -> set[str]:

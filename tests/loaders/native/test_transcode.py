@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from loaders.native import Record, codec
+from loaders.native.library import library
 from tests.images import jpeg, picture
 from tests.loaders.native.kinds import KINDS, OWN, SIZES, make
 
@@ -146,3 +147,26 @@ def test_oddities_are_noted() -> None:
 def test_standard_kinds_are_read_by_the_kernel() -> None:
     for kind in OWN:
         assert all(codec.peek(record.jpeg).kernel for record in codec.transcode(make(kind, 61, 47), (1.0, 0.5), 90))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_build_makes_the_same_levels(kind: str) -> None:
+    source, made = make(kind, 131, 90), []
+    for build in (b"portable", b"best"):
+        library().et_force_isa(build)
+        made.append([(record.table, record.jpeg) for record in codec.transcode(source, (1.0, 0.5), 90)])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(("mode", "size"), [("RGB", (96, 64)), ("RGB", (90, 61)), ("L", (96, 75))])
+def test_reduced_levels_have_the_coefficients_of_libjpeg(isa: str, mode: str, size: tuple[int, int]) -> None:
+    """A level of the same size: reducing changes no pixel, so what remains is DCT and quantisation, to be compared."""
+    assert isa
+    file = io.BytesIO()
+    Image.fromarray(picture(*size)).convert(mode).save(file, "JPEG", quality=97, subsampling=0)
+    level = codec.transcode(file.getvalue(), (1.0, 1.0), 90)[1]
+    with Image.open(file) as image, Image.open(io.BytesIO(level.jpeg)) as stored:
+        image.draft("YCbCr" if mode == "RGB" else "L", None)
+        theirs = io.BytesIO()
+        image.save(theirs, "JPEG", qtables=[list(stored.quantization[0])] * 2, subsampling=0)
+    assert same_coefficients(level.jpeg, theirs.getvalue())

@@ -22,6 +22,7 @@ LIBRARIES = (
     "torch",
     "torchvision",
     "timm",
+    "kornia",
     "pillow",
     "pillow-simd",
     "ffcv",

@@ -33,6 +33,7 @@ class Job:
     work: str  # folder for what contestants make; shared by all bandwidths
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)  # what distinguishes variants of one peer
+    device: str = "cpu"  # where batches are to arrive, "cpu" or "cuda"
 
 
 class Contestant(Protocol):
@@ -56,7 +57,7 @@ class Stream:
     """
 
     def __init__(self, batches: Iterator[Any], job: Job, ahead: int) -> None:
-        self._batches, self._step, self._ahead = batches, job.threads, ahead
+        self._batches, self._step, self._ahead, self._device = batches, job.threads, ahead, job.device
         first = next(batches)  # compiles, forks, opens: all outside the windows
         sides = [side for side in first.shape[1:] if side != 3]
         if len(first) != job.batch_size or sides != [job.bandwidth, job.bandwidth]:
@@ -73,6 +74,7 @@ class Stream:
         for _ in range(self._ahead):
             self.delivered += len(next(self._batches))
         images = batches = 0
+        self._settle()
         start = time.perf_counter()
         elapsed = 0.0
         while elapsed < seconds or batches < LEAST_BATCHES:
@@ -80,9 +82,17 @@ class Stream:
                 images += len(next(self._batches))
             batches += self._step
             elapsed = time.perf_counter() - start
+        self._settle()
         self.delivered += images
-        return images, elapsed
+        return images, time.perf_counter() - start
 
     def facts(self) -> dict[str, float]:
         """What only the contestant can tell of itself; asked after each round."""
         return {}
+
+    def _settle(self) -> None:
+        """A batch counts as delivered only once the GPU has made it."""
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()

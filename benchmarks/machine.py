@@ -35,6 +35,30 @@ def available_mb() -> float:
     return float(_fields("/proc/meminfo").get("MemAvailable", "0 kB").split()[0]) * 1.024e-3
 
 
+def cuda() -> dict[str, Any]:
+    """The GPU as torch sees it, and the versions around it."""
+    import torch
+
+    found = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": found.name,
+        "gpu_memory_gb": round(found.total_memory / 1e9, 1),
+        "gpu_capability": f"{found.major}.{found.minor}",
+        "gpus": torch.cuda.device_count(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "driver": _run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+    }
+
+
+def require_gpu() -> None:
+    """Raises ValueError where torch sees no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError("this needs a GPU that torch can use, and there is none here; `--device cpu` needs none.")
+
+
 def describe(card: dict[str, Any]) -> str:
     """The card in one line."""
     gpu = f", {card['gpu']}" if card["gpu"] else ""

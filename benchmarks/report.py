@@ -138,6 +138,11 @@ def _merits(report: dict[str, Any], over: dict[tuple[Any, ...], dict[str, Any]])
         "ours / limit": ("ours", "limit"),
         "ours from the folder / FFCV": ("ours-folder", "ffcv"),
         "ours float32 / torchvision": ("ours-float32", "torchvision"),
+        "ours on DALI / DALI": ("ours-dali", "dali"),
+        "ours / DALI, both RandAugment": ("ours-randaugment", "dali-randaugment"),
+        "ours on DALI / DALI, both RandAugment": ("ours-dali-randaugment", "dali-randaugment"),
+        "ours / torchvision, both RandAugment": ("ours-randaugment", "torchvision-randaugment"),
+        "ours on DALI / torchvision, both RandAugment": ("ours-dali-randaugment", "torchvision-randaugment"),
     }
     bandwidths = report["settings"]["bandwidths"]
     for label, key in wanted.items():

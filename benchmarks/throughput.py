@@ -19,7 +19,21 @@ from benchmarks.measure import Child, Failed, Missing, interleave, ratio, summar
 from benchmarks.peers import Peer, chosen
 from benchmarks.report import workplace
 
+AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
 CHILD_MB = 600.0  # memory set aside for each contestant when deciding how many may exist at once
+
+PAIRS: list[tuple[str, tuple[str, ...]]] = [
+    ("ours", ("ffcv", "dali")),
+    ("ours-folder", ("ffcv",)),
+    ("ours-float32", ("torchvision",)),
+    ("ours-dali", ("dali",)),
+    ("ours-ffcv", ("ours",)),
+    ("ours-ffcv", ("ffcv",)),
+    ("ours-ffcv-part", ("ffcv",)),
+    ("ours-ffcv-stock", ("ffcv",)),
+    *((ours, (other,)) for ours in AUGMENTED for other in ("dali-randaugment", "torchvision-randaugment")),
+]
+"""Further ratios: of, over the fastest of."""
 
 FAIRNESS = (
     "Same images for all: an image folder; each contestant's own file format is made from it beforehand.",
@@ -31,6 +45,8 @@ FAIRNESS = (
     "inside a round, then their median.",
     "Peers in their best documented settings; torchvision and timm run the published transforms (float32 out), "
     "FFCV and DALI stop at uint8, as ours does (`ours-float32`: as torchvision).",
+    "On a GPU (device cuda) all deliver there, normalised (float16; torchvision and timm float32); a window ends when "
+    "the GPU has finished. DALI decodes there (mixed), torchvision-gpu by decode_jpeg, FFCV on the CPU.",
 )
 
 
@@ -39,6 +55,7 @@ def run(
     bandwidths: Sequence[int],
     peers: list[str] | None = None,
     *,
+    device: str = "cpu",
     threads: int,
     batch_size: int = 64,
     rounds: int = 5,
@@ -53,17 +70,19 @@ def run(
     """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
 
     Raises:
-        ValueError: a peer that was asked for is unknown or cannot run here.
+        ValueError: a peer that was asked for is unknown or cannot run here, or there is no GPU for `device` "cuda".
         FileNotFoundError: no such data.
         Failed: one of our own contestants failed, or a peer did between two rounds.
     """
-    entrants, card = chosen(peers), machine.card()
+    if device == "cuda":
+        machine.require_gpu()
+    entrants, card = chosen(peers, device), machine.card()
     if simd_python is not None and not os.access(simd_python, os.X_OK):
         raise ValueError(f"`--simd-python` takes a Python interpreter, got {simd_python}.")
     simd_python = simd_python and os.path.abspath(simd_python)
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
-        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()))
+        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device)
         entrants = contestants.prepare(entrants, bandwidths)
         warm(records)
         results = [
@@ -79,6 +98,7 @@ def run(
         "data": records.name,
         "images": records.images,
         "records": records.records,
+        "device": device,
         "threads": threads,
         "mean_file_bytes": records.mean_bytes,
         "batch_size": batch_size,
@@ -110,6 +130,7 @@ class Field:
     seed: int
     simd_python: str | None
     explicit: frozenset[str]  # contestants that must not be skipped
+    device: str
     notes: list[str] = field(default_factory=list)
 
     def prepare(self, peers: list[Peer], bandwidths: Sequence[int]) -> list[Peer]:
@@ -167,6 +188,7 @@ class Field:
             str(data.work),
             self.seed,
             {**peer.options, **extra},
+            self.device,
         )
         try:
             if peer.simd and self.simd_python is None:
@@ -179,7 +201,7 @@ class Field:
                 log=data.work / f"{peer.name}-{bandwidth}-{function}.log",
             )
         except (Missing, Failed) as error:
-            if peer.module == "ours":
+            if peer.module == "ours" and not isinstance(error, Missing):
                 raise
             why = f"{peer.name} is not available here ({error})" if isinstance(error, Missing) else str(error)
             if peer.name in self.explicit:
@@ -218,8 +240,7 @@ def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for bandwidth in dict.fromkeys(result["bandwidth"] for result in results):
         rates = {result["contestant"]: result["rates"] for result in results if result["bandwidth"] == bandwidth}
-        pairs: list[tuple[str, tuple[str, ...]]] = [("ours", (name,)) for name in rates if name != "ours"]
-        pairs += [("ours", ("ffcv", "dali")), ("ours-folder", ("ffcv",)), ("ours-float32", ("torchvision",))]
+        pairs = [*(("ours", (name,)) for name in rates if name != "ours"), *PAIRS]
         for one, others in pairs:
             if one in rates and all(name in rates for name in others):
                 found.append(

@@ -60,8 +60,8 @@ class Loader:
             data: a `.beton`, or a folder with one sub-folder a class.
             batch_size: samples a batch on each rank.
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
-                (decodes by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, on a
-                GPU the faster of torch and DALI, measured at each kind of stage.
+                (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
+                on a GPU the faster of torch and DALI, measured at each kind of stage.
             device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
             train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.

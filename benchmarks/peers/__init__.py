@@ -22,12 +22,35 @@ class Peer:
         return f"benchmarks.peers.{self.module}:{function}"
 
 
+_DALI = "pip install nvidia-dali-cuda130 (or -cuda120, as torch's CUDA)"
 _SIMD = "an interpreter with pillow-simd, see benchmarks/README.md"
+_FFCV = "pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg-config"
 _ALL = (
     Peer("ours", "ours", "ours, ladder", prepare=True),
     Peer("ours-float32", "ours", "ours, ladder, float32 out", {"output": "float32"}, prepare=True),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
     Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
+    Peer("ours-dali", "ours", "ours, DALI decodes", {"backend": "dali"}, prepare=True, install=_DALI),
+    Peer("ours-ffcv", "ours_ffcv", "ours, FFCV backend", prepare=True, install=_FFCV),
+    Peer("ours-ffcv-part", "ours_ffcv", "FFCV, our decoder in it", {"part": True}, prepare=True, install=_FFCV),
+    Peer("ours-ffcv-stock", "ours_ffcv", "ours, FFCV backend, FFCV's beton", {"stock": True}, True, install=_FFCV),
+    Peer(
+        "ours-stock",
+        "ours_ffcv",
+        "ours, FFCV's beton",
+        {"stock": True, "backend": "torch"},
+        prepare=True,
+        install=_FFCV,
+    ),
+    Peer("ours-randaugment", "ours", "ours + RandAugment", {"magnitude": 8}, prepare=True),
+    Peer(
+        "ours-dali-randaugment",
+        "ours",
+        "ours, DALI decodes, + RandAugment",
+        {"backend": "dali", "magnitude": 8},
+        prepare=True,
+        install=_DALI,
+    ),
     Peer("torchvision", "torchvision_", "torchvision DataLoader", install="pip install torchvision"),
     Peer(
         "torchvision-randaugment",
@@ -45,6 +68,19 @@ _ALL = (
         simd=True,
         install=_SIMD,
     ),
+    Peer(
+        "torchvision-gpu",
+        "torchvision_gpu",
+        "torchvision v2, decode_jpeg on the GPU",
+        install="pip install torchvision",
+    ),
+    Peer(
+        "torchvision-gpu-randaugment",
+        "torchvision_gpu",
+        "the same + RandAugment",
+        {"randaugment": True},
+        install="pip install torchvision",
+    ),
     Peer("timm", "timm_", "timm loader", install="pip install timm"),
     Peer(
         "timm-randaugment",
@@ -58,24 +94,32 @@ _ALL = (
         "ffcv_",
         "FFCV",
         prepare=True,
-        install="pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg-config",
+        install=_FFCV,
     ),
-    Peer("dali", "dali_", "DALI, CPU", install="pip install nvidia-dali-cuda130"),
+    Peer("dali", "dali_", "DALI", install=_DALI),
+    Peer("dali-randaugment", "dali_", "DALI + RandAugment", {"randaugment": True}, install=_DALI),
     Peer("limit", "limit", "limit: libjpeg-turbo, pre-cut", prepare=True, install="apt install libturbojpeg0"),
 )
 PEERS = {peer.name: peer for peer in _ALL}
 DEFAULT = ("ours-full", "ours-folder", "torchvision", "torchvision-randaugment", "timm", "ffcv", "dali")
+GPU_ONLY = ("torchvision-gpu", "torchvision-gpu-randaugment")
+ON_GPU = ("ours-dali", "ours-randaugment", "ours-dali-randaugment", *GPU_ONLY, "dali-randaugment", *DEFAULT[2:])
+"""The default with `--device cuda`."""
 ALWAYS = ("ours", "limit")  # what the others are compared with
 
 
-def chosen(names: list[str] | None) -> list[Peer]:
-    """The contestants to run, in the registry's order; None chooses those of `DEFAULT`.
+def chosen(names: list[str] | None, device: str = "cpu") -> list[Peer]:
+    """The contestants to run, in the registry's order; None chooses those of `DEFAULT`, or of `ON_GPU`.
 
     Raises:
-        ValueError: a name that is not registered.
+        ValueError: a name that is not registered, or needs a GPU.
     """
     for name in names or ():
         if name not in PEERS:
             raise ValueError(f"`--peers` takes names of contestants, got {name!r}; there are {', '.join(PEERS)}.")
-    wanted = {*(DEFAULT if names is None else names), *ALWAYS}
+        if name in GPU_ONLY and device == "cpu":
+            raise ValueError(f"`--peers` asks for {name}, which decodes on a GPU; add `--device cuda`.")
+    if names is None:
+        names = list(DEFAULT if device == "cpu" else ON_GPU)
+    wanted = {*names, *ALWAYS}
     return [peer for peer in _ALL if peer.name in wanted]

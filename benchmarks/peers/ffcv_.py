@@ -1,8 +1,8 @@
 """FFCV: its own beton, its RandomResizedCrop decoder (decodes the whole image, area-resizes the crop), its flip.
 
 The beton is written once by FFCV's DatasetWriter at full size and JPEG quality 95; `os_cache=True` (data fits
-in memory); uint8 NHWC tensors out, with no conversion behind them. Compiling, some 12 s, is outside every
-window.
+in memory); uint8 NHWC tensors out, with no conversion behind them; on a GPU normalised float16. Compiling, some 12 s,
+is outside every window.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.contestant import Job, Stream
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 QUALITY = 95
 AHEAD = 3  # FFCV's default number of batches ahead
 LONG = 1 << 20  # records of one FFCV epoch: long enough that no window sees its end
@@ -53,6 +55,7 @@ def build(job: Job) -> Stream:
             RandomResizedCropRGBImageDecoder((job.bandwidth, job.bandwidth)),
             RandomHorizontalFlip(),
             ToTensor(),
+            *(_on_gpu() if job.device == "cuda" else ()),
         ],
         "label": [IntDecoder(), ToTensor()],
     }
@@ -68,13 +71,27 @@ def build(job: Job) -> Stream:
         pipelines=pipelines,
         indices=np.tile(np.arange(records), LONG // records + 1),
     )
-    return Stream(_endless(loader), job, ahead=AHEAD + 1)
+    return Stream(endless(loader), job, ahead=AHEAD + 1)
 
 
-def _endless(loader: Loader) -> Iterator[torch.Tensor]:
+def endless(loader: Loader) -> Iterator[torch.Tensor]:
     while True:
         for batch, _ in loader:
             yield batch
+
+
+def _on_gpu() -> list[Any]:
+    """From the copy to the GPU on, as in FFCV's CIFAR example."""
+    from ffcv.transforms import Convert, ToDevice, ToTorchImage
+    from torchvision.transforms import Normalize
+
+    mean, std = (tuple(255 * value for value in values) for values in (MEAN, STD))
+    return [
+        ToDevice(torch.device("cuda:0"), non_blocking=True),
+        ToTorchImage(),
+        Convert(torch.float16),
+        Normalize(mean, std),
+    ]
 
 
 def _rgb(path: str) -> np.ndarray:

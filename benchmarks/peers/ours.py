@@ -1,7 +1,8 @@
-"""Ours: `loaders.Loader`, as a user has it: the random crop and flip of training, uint8 NCHW out.
+"""Ours: `loaders.Loader`, as a user has it: the random crop and flip of training, uint8 NCHW out (float16 on a GPU).
 
 Variants: the ladder; the ladder with float32 out (as torchvision's transforms deliver); the ladder's full-size level
-only; the plain image folder, without conversion. Epochs end and begin inside the windows, as a user's do.
+only; the plain image folder, without conversion; DALI as the decoder; RandAugment. Epochs end and begin inside the
+windows, as a user's do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 
 from benchmarks.contestant import Job, Stream
 from loaders import Loader, convert, open_store
+from loaders.backends.dali import missing
 
 PREFETCH = 3  # the Loader's default
 
@@ -45,6 +47,9 @@ def _endless(loader: Loader) -> Iterator[torch.Tensor]:
 
 
 def build(job: Job) -> Ours:
+    backend = job.options.get("backend", "torch")
+    if backend == "dali" and (why := missing()):
+        raise ImportError(why)
     data = job.folder if job.options.get("folder") else job.ladder
     loader = Loader(
         data,
@@ -52,7 +57,10 @@ def build(job: Job) -> Ours:
         bandwidth=job.bandwidth,
         seed=job.seed,
         workers=job.threads,
-        output=job.options.get("output", "uint8"),
+        backend=backend,
+        device=job.device,
+        magnitude=job.options.get("magnitude"),
+        output=job.options.get("output", "uint8" if job.device == "cpu" else "float16"),
         max_level=job.options.get("max_level"),
         prefetch=PREFETCH,
     )

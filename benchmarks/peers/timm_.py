@@ -30,7 +30,8 @@ def build(job: Job) -> Stream:
         color_jitter=None,
         interpolation="bicubic",
         num_workers=job.threads,
-        device=torch.device("cpu"),
+        device=torch.device(job.device),
+        pin_memory=job.device == "cuda",
         use_multi_epochs_loader=True,
     )
     steps = images.transform.transforms

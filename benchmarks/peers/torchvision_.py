@@ -1,7 +1,8 @@
 """The loader in use today: torch's DataLoader, an ImageFolder, the transforms of EfficientTrain++'s released code.
 
 RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m8-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
-< 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching.
+< 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching; pinned memory and
+copies that nobody waits for where batches go to a GPU.
 """
 
 from __future__ import annotations
@@ -63,5 +64,6 @@ def build(job: Job) -> Stream:
         persistent_workers=True,
         prefetch_factor=PREFETCH,
         drop_last=True,
+        pin_memory=job.device == "cuda",
     )
-    return Stream((batch for batch, _ in loader), job, ahead=job.threads * PREFETCH)
+    return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

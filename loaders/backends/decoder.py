@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,9 @@ from loaders.plan import plan_batch, replacements
 from loaders.plan.filters import Filter, FilterName, build
 from loaders.stage import Stage
 from loaders.store import Store
+
+PLANNED = 1024
+"""Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
 
 
 @dataclass(eq=False)
@@ -61,6 +64,25 @@ class Decoder:
     def plan(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> Planned:
         """Decides everything about some samples; no image is read."""
         return Planned(stage, epoch, indices, self._store.labels(indices), self._samples(stage, epoch, indices))
+
+    def plans(
+        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], first: int
+    ) -> Iterator[Planned]:
+        """Plans batch after batch, a few at once, which costs NumPy little more than one.
+
+        Args:
+            first: how many together at the beginning, when somebody waits for them.
+        """
+        start, at_once = 0, first
+        while start < len(batches):
+            some = batches[start : start + at_once]
+            plan = self.plan(stage, epoch, np.concatenate(some))
+            end = 0
+            for batch in some:
+                part = slice(end, end := end + len(batch))
+                yield Planned(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
+            start += len(some)
+            at_once = max(1, PLANNED // stage.batch_size)
 
     def submit(
         self, stage: Stage, samples: NDArray[np.void], out: NDArray[np.uint8], lut: NDArray[Any] | None

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from loaders.backends.clock import Clock
 from loaders.backends.decoder import Decoder, Planned
 from loaders.slab import Slab
 from loaders.stage import Stage
@@ -41,9 +42,6 @@ class Started(Protocol):
 Submit = Callable[[Planned, NDArray[np.uint8], NDArray[Any] | None], Started]
 """Starts a batch: its plan, memory for its pixels, the look-up table."""
 
-PLANNED = 1024
-"""Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
-
 
 class TorchBackend:
     """Executes plans on the kernel's thread pool, see `Backend`."""
@@ -51,7 +49,7 @@ class TorchBackend:
     def __init__(self, store: Store, finish: Finish, *, workers: int, prefetch: int, **options: Any) -> None:
         """options: those of `Decoder`."""
         self._decoder = Decoder(store, workers=workers, **options)
-        self._finish, self._prefetch = finish, prefetch
+        self._finish, self._prefetch, self._clock = finish, prefetch, Clock(finish.device)
         self.bad = self._decoder.bad
         cuda = finish.device.type == "cuda"
         self._slab = Slab(prefetch + 1, _pinned if cuda else None)
@@ -76,8 +74,8 @@ class TorchBackend:
                     ticket.close()
 
     def stats(self) -> dict[str, int]:
-        """The pool's sums, see `native.Pool.stats`."""
-        return self._decoder.pool.stats()
+        """The pool's sums, see `native.Pool.stats`, and the device's, see `Clock.sums`."""
+        return {**self._decoder.pool.stats(), **self._clock.sums()}
 
     def close(self) -> None:
         """Stops the threads."""
@@ -90,22 +88,11 @@ class TorchBackend:
     def _submit(
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], submit: Submit
     ) -> Iterator[tuple[Planned, Started]]:
-        """Plans some batches at once, which costs NumPy little more than one, and starts each when asked."""
+        """Plans batches, and starts each when asked."""
         lut = self._finish.lut(stage)
         size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
-        at_once = self._prefetch + 1  # at first no more than are wanted, so that the threads are soon at work
-        start = 0
-        while start < len(batches):
-            some = batches[start : start + at_once]
-            plan = self._decoder.plan(stage, epoch, np.concatenate(some))
-            first = 0
-            for batch in some:
-                part = slice(first, first + len(batch))
-                first = part.stop
-                planned = Planned(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
-                yield planned, submit(planned, self._slab.take(len(batch) * size), lut)
-            start += len(some)
-            at_once = max(1, PLANNED // stage.batch_size)
+        for batch in self._decoder.plans(stage, epoch, batches, self._prefetch + 1):
+            yield batch, submit(batch, self._slab.take(len(batch.indices) * size), lut)
 
     def _collect(self, batch: Planned, ticket: Started) -> tuple[torch.Tensor, torch.Tensor]:
         """Waits for a batch and finishes it."""
@@ -115,7 +102,8 @@ class TorchBackend:
         images = self._finish.tensor(ticket.out, batch.stage)
         labels = torch.from_numpy(batch.labels.copy())  # a part of what several batches share, and the caller's to keep
         if self._stream is None:
-            return self._finish(images, batch.indices, batch.stage, batch.epoch), labels
+            with self._clock("ops"):
+                return self._finish(images, batch.indices, batch.stage, batch.epoch), labels
         return self._to_device(batch, ticket, images, labels, self._stream)
 
     def _to_device(
@@ -134,12 +122,14 @@ class TorchBackend:
         device = self._finish.device
         user = torch.cuda.current_stream(device)
         with torch.cuda.stream(stream):
-            images = images.to(device, non_blocking=True)
-            labels = labels.pin_memory().to(device, non_blocking=True)
+            with self._clock("copy"):
+                images = images.to(device, non_blocking=True)
+                labels = labels.pin_memory().to(device, non_blocking=True)
             copied = torch.cuda.Event()
             copied.record(stream)
             self._flying.append((copied, ticket))
-            images = self._finish(images, batch.indices, batch.stage, batch.epoch)
+            with self._clock("ops"):
+                images = self._finish(images, batch.indices, batch.stage, batch.epoch)
         user.wait_stream(stream)
         images.record_stream(user)
         labels.record_stream(user)

@@ -119,7 +119,8 @@ class DALIBackend:
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
     ) -> Generator[Feed, None, None]:
         """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
-        coming = (Cut(self._decoder.plan(stage, epoch, batch), self._threads, self._fd) for batch in batches)
+        plans = self._decoder.plans(stage, epoch, batches, CUTS)
+        coming = (Cut(plan, self._threads, self._fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
         try:
             while cuts:

@@ -9,11 +9,15 @@ import pytest
 from benchmarks.contestant import Job
 from benchmarks.data import gather
 from benchmarks.measure import Child, Missing
-from benchmarks.peers import ALWAYS, DEFAULT, PEERS, chosen
+from benchmarks.peers import ALWAYS, DEFAULT, GPU_ONLY, ON_GPU, PEERS, chosen
 
 OUTPUTS = {  # one a module at least; starting them takes seconds each
     "ours": "uint8 8x3x32x32",
     "ours-folder": "uint8 8x3x32x32",
+    "ours-dali": "uint8 8x3x32x32",
+    "ours-ffcv": "uint8 8x3x32x32",
+    "ours-ffcv-part": "uint8 8x32x32x3",
+    "ours-stock": "uint8 8x3x32x32",
     "torchvision-randaugment": "float32 8x3x32x32",
     "timm": "float32 8x3x32x32",
     "ffcv": "uint8 8x32x32x3",
@@ -23,12 +27,17 @@ OUTPUTS = {  # one a module at least; starting them takes seconds each
 
 
 def test_every_module_is_tried_here() -> None:
-    assert {PEERS[name].module for name in OUTPUTS} == {peer.module for peer in PEERS.values()}
+    here = {peer.module for peer in PEERS.values() if peer.name not in GPU_ONLY}
+    assert {PEERS[name].module for name in OUTPUTS} == here
 
 
 def test_ours_and_the_limit_always_run() -> None:
     assert [peer.name for peer in chosen(["dali"])] == ["ours", "dali", "limit"]
     assert {peer.name for peer in chosen(None)} == {*ALWAYS, *DEFAULT}
+    assert {peer.name for peer in chosen(None, "cuda")} == {*ALWAYS, *ON_GPU}
+    assert [peer.name for peer in chosen(["torchvision-gpu"], "cuda")] == ["ours", "torchvision-gpu", "limit"]
+    with pytest.raises(ValueError, match="torchvision-gpu, which decodes on a GPU; add `--device cuda`"):
+        chosen(["torchvision-gpu"])
     with pytest.raises(ValueError, match="`--peers` takes names of contestants, got 'dalli'; there are ours, "):
         chosen(["dalli"])
 
@@ -36,7 +45,11 @@ def test_ours_and_the_limit_always_run() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=getattr(pytest.mark, name)) if name in ("ffcv", "dali") else name for name in OUTPUTS],
+    [
+        *(pytest.param(name, marks=pytest.mark.ffcv) for name in OUTPUTS if "ffcv" in PEERS[name].module),
+        *(pytest.param(name, marks=pytest.mark.dali) for name in OUTPUTS if name == "dali"),
+        *(name for name in OUTPUTS if name != "dali" and "ffcv" not in PEERS[name].module),
+    ],
 )
 def test_contestant(name: str, jpeg_folder: Path, tmp_path: Path) -> None:
     peer, data = PEERS[name], gather(str(jpeg_folder / "train"), tmp_path, records=0)

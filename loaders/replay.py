@@ -1,0 +1,137 @@
+"""The replay buffer: decoded samples are seen several times, so that a slow loader keeps up with a fast network.
+
+EfficientTrain++ (TPAMI 2024, the released `engine_buffer.py`): the loader brings 1/R of each batch, the rest is drawn,
+in chunks and with replacement, from the last K batches, the new one included. Crop, flip, RandAugment and erasing are
+frozen in a stored sample; mixing is drawn anew each time it is seen. Samples are kept in half precision.
+
+Theirs is a list of chunks that grows at one end and is cut at the other; this is a ring allocated once, and one gather.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from loaders.plan.draws import Purpose, below, words
+
+CHUNKS = 32
+"""Chunks that a loader batch is cut into, as released; at least so many where the batch does not divide."""
+GIB = 2**30
+
+
+class Replay:
+    """A ring of the last `batches` loader batches, each [n, 3, B, B], from which further samples are drawn."""
+
+    def __init__(
+        self, batches: int, batch_size: int, bandwidth: int, factor: int, device: str | torch.device = "cpu"
+    ) -> None:
+        """Allocates the ring, after checking that there is room for it.
+
+        Args:
+            batches: loader batches held, at least 1.
+            batch_size: samples in each, exactly.
+            bandwidth: side B of the images, pixels.
+            factor: R: how often a sample is seen on average, once fresh; 2 or more.
+            device: where the ring lies. With batches on a GPU, "cpu" costs a copy over the bus each way.
+
+        Raises:
+            ValueError: a number out of range, or more memory asked for than there is.
+        """
+        if batches < 1 or batch_size < 1 or factor < 2:
+            raise ValueError(
+                "`batches` and `batch_size` must be at least 1 and `factor` at least 2, "
+                f"got {batches}, {batch_size} and {factor}."
+            )
+        self.device, self.factor = torch.device(device), factor
+        check_memory(batches, batch_size, bandwidth, self.device)
+        self._batch_size, self._batches = batch_size, batches
+        self._chunk = max(d for d in range(1, max(1, batch_size // CHUNKS) + 1) if batch_size % d == 0)
+        rows = batches * batch_size
+        self._images = torch.empty((rows, 3, bandwidth, bandwidth), dtype=torch.float16, device=self.device)
+        self._labels = torch.empty(rows, dtype=torch.int64, device=self.device)
+        self.pushed = 0
+
+    @property
+    def held(self) -> int:
+        """Loader batches in the ring."""
+        return min(self.pushed, self._batches)
+
+    def push(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Puts a batch in the place of the oldest one."""
+        if len(images) != self._batch_size:
+            raise ValueError(f"`images` must be {self._batch_size}, as the ring was made for, got {len(images)}.")
+        first = self.pushed % self._batches * self._batch_size
+        self._images[first : first + len(images)] = images
+        self._labels[first : first + len(labels)] = labels
+        self.pushed += 1
+
+    def draw(self, *, seed: int, step: int, group: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, where a GPU is to fetch them).
+
+        Which ones depends on (seed, step, group) and the number of batches held; `group` tells the batches of one step
+        apart, over all ranks.
+        """
+        count = (self.factor - 1) * self._batch_size // self._chunk
+        drawn = words(seed, step, np.array([group]), Purpose.REPLAY, count)[0]
+        chunks = below(drawn, self.held * (self._batch_size // self._chunk))
+        rows = torch.from_numpy((chunks[:, None] * self._chunk + np.arange(self._chunk)).reshape(-1))
+        pin = self.device.type == "cpu" and torch.cuda.is_available()
+        images = torch.empty(
+            (len(rows), *self._images.shape[1:]), dtype=torch.float16, device=self.device, pin_memory=pin
+        )
+        labels = torch.empty(len(rows), dtype=torch.int64, device=self.device, pin_memory=pin)
+        rows = rows.to(self.device)
+        torch.index_select(self._images, 0, rows, out=images)
+        torch.index_select(self._labels, 0, rows, out=labels)
+        return images, labels
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, *, seed: int, step: int, group: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Stores a fresh batch and returns it with the replayed samples after it: factor * batch_size samples.
+
+        images: [n, 3, B, B], normalised, floating point; the result has its type and device.
+        """
+        self.push(images, labels)
+        more, more_labels = self.draw(seed=seed, step=step, group=group)
+        more = more.to(images.device, non_blocking=True).to(images.dtype)
+        return torch.cat((images, more)), torch.cat((labels, more_labels.to(labels.device, non_blocking=True)))
+
+
+def ring_bytes(batches: int, batch_size: int, bandwidth: int) -> int:
+    """Memory of a ring: half-precision images [3, B, B] and 64-bit labels."""
+    return batches * batch_size * (3 * bandwidth**2 * 2 + 8)
+
+
+def check_memory(batches: int, batch_size: int, bandwidth: int, device: torch.device) -> None:
+    """Whether a ring has room on `device`, together with those of the machine's other ranks.
+
+    Raises:
+        ValueError: it has not; the message gives the figures and what would fit.
+    """
+    ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    need, free = ranks * ring_bytes(batches, batch_size, bandwidth), free_bytes(device)
+    if need > 0.9 * free:
+        fitting = int(0.9 * free / ranks / ring_bytes(1, batch_size, bandwidth))
+        raise ValueError(
+            f"a replay buffer of {batches} batches of {batch_size} samples at {bandwidth} px takes {need / GIB:.1f} GiB"
+            f"{f' for the {ranks} ranks of this machine' if ranks > 1 else ''}, but {free / GIB:.1f} GiB are free on "
+            f"{device.type}; {fitting} batches would fit."
+        )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had on a device: of a CPU, what the system and the control group leave."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(table["MemAvailable"].split()[0]) * 1024
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - used)

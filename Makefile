@@ -7,13 +7,16 @@ DATA ?= .demo/photos/train
 RESULTS ?= .demo/results
 BENCH ?=
 
-.PHONY: help demo test check check-native bench clean
+.PHONY: help demo test check check-native check-threads fuzz faults bench clean
 
 help:
 	@echo 'make demo          set up, make a small JPEG data set, convert, measure, train through the curriculum, draw'
 	@echo 'make test          set up, run the tests'
 	@echo 'make check         lint, types, tests with warnings as errors'
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make check-threads the thread pool under ThreadSanitizer'
+	@echo 'make fuzz          the kernel on mutated input for a minute, under both other sanitizers'
+	@echo 'make faults        what damage, kills, failing disks and crowds do: a table'
 	@echo 'make bench         throughput and fidelity, on DATA=$(DATA) (which make demo makes)'
 	@echo 'make clean         remove what was built and made (.venv stays)'
 
@@ -35,6 +38,16 @@ check-native: .venv/.kernel
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(PYTHON_ENV) -m pytest -q tests/loaders/native
+
+check-threads: .venv/.kernel
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh threads 30
+
+fuzz: .venv/.kernel
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh fuzz 60
+
+faults: .venv/.kernel
+	@mkdir -p $(RESULTS)
+	$(PYTHON_ENV) -m benchmarks faults --json $(RESULTS)/faults.json
 
 # BENCH adds flags to both, for example BENCH='--limit 5000'.
 bench: .venv/.kernel

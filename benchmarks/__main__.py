@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks {throughput,fidelity,convert} --data SRC_OR_BETON ...`."""
+"""The command line: `python -m benchmarks {throughput,fidelity,convert,training,pretraining,ops,gpu,faults} ...`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ EXAMPLES = """examples:
   python -m benchmarks throughput --data train.beton --folder photos/train --bandwidths 96 160 224 --threads 2
   python -m benchmarks fidelity --data photos/val --bandwidths 96 160 192 224 --json F.json
   python -m benchmarks convert --data photos/train --threads 2
+  python -m benchmarks training --seeds 3 --json T.json --png T.png
+  python -m benchmarks ops --bandwidths 96 160 224 --device cpu --json O.json --png O.png
+  python -m benchmarks pretraining --labels 50 --json P.json
+  python -m benchmarks gpu --data photos/train --json G.json
+  python -m benchmarks faults --quick --json R.json
 How to read the results, and the rules: benchmarks/README.md."""
 
 
@@ -47,6 +52,33 @@ def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
         result = fidelity.run(**options)
         return result, report.fidelity_text(result)
+    if command == "training":
+        from benchmarks import training
+
+        result = training.run(**options)
+        return result, training.text(result)
+    if command == "pretraining":
+        from benchmarks import pretraining
+
+        result = pretraining.run(**options)
+        return result, pretraining.text(result)
+    if command == "ops":
+        from benchmarks import ops
+
+        del options["threads"]  # one each
+        result = ops.run(**options)
+        return result, ops.text(result)
+    if command == "faults":
+        from benchmarks import faults
+
+        del options["threads"]  # the cases choose their own
+        result = faults.run(**options)
+        return result, faults.table(result)
+    if command == "gpu":
+        from benchmarks import gpu
+
+        result = gpu.run(**options)
+        return result, gpu.text(result)
     from benchmarks import convert
 
     result = convert.run(**options)
@@ -54,13 +86,14 @@ def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:
-    from benchmarks import figures, report
+    from benchmarks import figures, ops, report, training
 
     if json_path:
         report.write_json(json_path, result)
         print(f"wrote {json_path}")
     if png_path:
-        getattr(figures, command)(result, png_path)
+        draw = {"training": training.draw, "ops": ops.draw}.get(command) or getattr(figures, command)
+        draw(result, png_path)
         print(f"wrote {png_path}")
 
 
@@ -110,7 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     cpus = len(os.sched_getaffinity(0))
     everyone = argparse.ArgumentParser(add_help=False)
-    everyone.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
     everyone.add_argument(
         "--threads", type=_count, default=cpus, help="threads or workers of each contestant (%(default)s)"
     )
@@ -141,12 +173,43 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument(
         "--folder", metavar="DIR", help="with a beton: the images it was made from, for peers that read files"
     )
+    speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where batches arrive (%(default)s)")
     speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path", EXAMPLES.splitlines()[3])
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
     convert = add("convert", "images per second of our converter and of FFCV's", EXAMPLES.splitlines()[4])
     convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
-    for command in (speed, fidelity):
+    train = add("training", "accuracy and wall time of EfficientTrain++ and of the baseline", EXAMPLES.splitlines()[5])
+    train.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
+    train.add_argument("--models", nargs="+", metavar="NAME", help="convnet, vit, or any of the trainer's")
+    train.add_argument("--gpu", action="store_true", help="published networks and recipes at 224 px")
+    train.add_argument("--seeds", type=_count, default=3, help="runs of each (%(default)s)")
+    train.add_argument("--epochs", type=_positive, help="of the baseline (8; with --gpu 18)")
+    train.add_argument("--size", type=int, metavar="PX", help="full size (64; with --gpu 224)")
+    train.add_argument("--limit", type=_count, metavar="N", help="training images of Fashion-MNIST (5000; 60000)")
+    train.add_argument("--png", metavar="FILE", help="draw the picture here")
+    masked = add("pretraining", "fine-tuning on few labels: from scratch, and after MAE", EXAMPLES.splitlines()[7])
+    masked.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
+    masked.add_argument("--seeds", type=_count, default=1, help="runs of each (%(default)s)")
+    masked.add_argument("--pretrain-epochs", type=_positive, default=10.0, help="passes without labels (%(default)s)")
+    masked.add_argument("--epochs", type=_positive, default=20.0, help="passes with labels (%(default)s)")
+    masked.add_argument("--labels", type=_count, default=50, metavar="N", help="of each class (%(default)s)")
+    masked.add_argument("--target", choices=("pixels", "hog"), default="pixels", help="of MAE (%(default)s)")
+    ops = add("ops", "time per image of each on-device operation, one thread", EXAMPLES.splitlines()[6])
+    ops.add_argument("--ops", nargs="+", metavar="NAME", help="parts of the names of some operations (all)")
+    ops.add_argument("--device", choices=("cpu", "cuda"), help="of the operations (cuda where there is a GPU)")
+    ops.add_argument("--batch-size", type=_count, default=128, help="images (%(default)s)")
+    ops.add_argument("--rounds", type=_count, default=5, help="windows for each operation (%(default)s)")
+    ops.add_argument("--seconds", type=_positive, default=0.2, help="least length of a window (%(default)s)")
+    faults = add("faults", "damage, kills, failing disks, crowds: survived, named or lost", EXAMPLES.splitlines()[-2])
+    faults.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour, without peers")
+    faults.add_argument("--only", nargs="+", metavar="NAME", help="cases, see benchmarks/faults/suite.py")
+    faults.add_argument("--seed", type=int, default=0, help="of mutants and moments (%(default)s)")
+    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go", EXAMPLES.splitlines()[-3])
+    gpu.add_argument("--quick", action="store_true", help="short windows: does everything run?")
+    for command in (speed, fidelity, convert, gpu):
+        command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
+    for command in (speed, fidelity, ops):
         command.add_argument("--bandwidths", type=_bandwidth, nargs="+", default=[96, 160, 224], metavar="B")
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
         command.add_argument("--png", metavar="FILE", help="draw the picture here")

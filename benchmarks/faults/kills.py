@@ -1,0 +1,191 @@
+"""Converters killed, crowded and starved: the final name holds a whole beton or none. Each function runs in a child."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults import files
+from benchmarks.faults.mutate import draw
+from benchmarks.faults.outcome import LOST, NAMED, SURVIVED, Tally
+from benchmarks.faults.watchdog import ROOT
+from loaders import convert
+from loaders.store import verify
+
+SMALL = 260  # images, five jobs
+READ_ONLY, REMOUNT = 1, 32  # mount(2)
+
+
+def kill(seed: int, tries: int, workers: int = 2) -> Iterator[dict[str, Any]]:
+    """SIGKILL at a random moment of a conversion; the next run must end with the very bytes of an undisturbed one."""
+    tally = Tally("converter killed" if workers > 1 else "converter killed, one process")
+    with tempfile.TemporaryDirectory() as place:
+        photos, wanted, seconds = _prepared(Path(place), workers)
+        tally.facts["seconds_undisturbed"] = round(seconds, 2)
+        for number in range(tries):
+            out = Path(place, "killed.beton")
+            moment = float(draw(seed, number).uniform(0.05, 1.05)) * seconds
+            process = _start(photos, out, workers)
+            time.sleep(moment)
+            process.kill()
+            process.communicate()
+            tally.add(*_resumed(photos, out, wanted, f"killed after {moment:.3f} s of {seconds:.2f}"))
+            yield {"alive": number}
+    yield tally.as_dict()
+
+
+def full_disk(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """A small tmpfs fills up; with room again, the same call goes on."""
+    tally = Tally("disk full")
+    with tempfile.TemporaryDirectory() as place:
+        photos, wanted, _ = _prepared(Path(place), 1)
+        disk = Path(place, "disk")
+        disk.mkdir()
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mount(b"none", os.fsencode(disk), b"tmpfs", 0, b"size=64k"):
+            yield {**tally.as_dict(), "skipped": "mounting a tmpfs takes root"}
+            return
+        try:
+            whole = Path(place, "whole.beton").stat().st_size
+            for number in range(tries):
+                out, size = disk / "x.beton", int(draw(seed, number).uniform(0.02, 1.6) * whole)
+                _remount(libc, disk, size)
+                process = _start(photos, out, 1)
+                line = _last_line(process)
+                if process.returncode and not ("no room" in line and str(out) in line):
+                    tally.add(LOST, f"disk of {size} bytes: {line}")
+                elif process.returncode and out.exists():
+                    tally.add(LOST, f"disk of {size} bytes: {out.name} exists")
+                else:
+                    _remount(libc, disk, 20 * whole)
+                    tally.add(*_resumed(photos, out, wanted, line))
+                shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+                yield {"alive": number}
+        finally:
+            libc.umount2(os.fsencode(disk), 2)
+    yield tally.as_dict()
+
+
+def read_only(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """A target that may not be written: one line that names it, nothing left behind."""
+    tally, libc = Tally("read-only target"), ctypes.CDLL(None, use_errno=True)
+    with tempfile.TemporaryDirectory() as place:
+        photos, target = files.folder(Path(place)), Path(place, f"closed{seed}")
+        target.mkdir(mode=0o555)
+        root = os.getuid() == 0  # whom modes do not stop, but a file system does
+        if root and libc.mount(b"none", os.fsencode(target), b"tmpfs", READ_ONLY, b"size=64k"):
+            yield {**tally.as_dict(), "skipped": "root without the right to mount"}
+            return
+        try:
+            for _ in range(tries):
+                process = _start(photos, target / "x.beton", 1)
+                line = _last_line(process)
+                named = process.returncode and str(target) in line and not os.listdir(target)
+                tally.add(NAMED if named else LOST, line)
+        finally:
+            if root:
+                libc.umount2(os.fsencode(target), 2)
+    yield tally.as_dict()
+
+
+def crowd(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """Two converters, then three, on one target: those that do not come first are told, and the beton is whole."""
+    tally = Tally("two converters on one target")
+    with tempfile.TemporaryDirectory() as place:
+        photos, wanted, seconds = _prepared(Path(place), 1)
+        for number in range(tries):
+            out, rng = Path(place, "x.beton"), draw(seed, number)
+            running = []
+            for _ in range(2 + number % 2):
+                running.append(_start(photos, out, 1))
+                time.sleep(float(rng.uniform(0, 1.1)) * seconds)
+            lines = []
+            for process in running:
+                line = _last_line(process)
+                if process.returncode:
+                    lines.append(line)
+            strange = [line for line in lines if "another converter is at work" not in line]
+            if strange or len(lines) == len(running):
+                tally.add(LOST, f"told: {lines}")
+                out.unlink(missing_ok=True)
+                shutil.rmtree(out.with_name(out.name + ".partial"), ignore_errors=True)
+            else:
+                tally.add(*_resumed(photos, out, wanted, "crowded"))
+            yield {"alive": number}
+    yield tally.as_dict()
+
+
+def _prepared(place: Path, workers: int) -> tuple[Path, str, float]:
+    """Photographs, the digest of their beton, and how long a process takes to make it."""
+    photos = files.folder(place, 20, (120, 90))
+    originals = sorted(photos.rglob("*.jpg"))
+    for k in range(SMALL - len(originals)):
+        path = originals[k % len(originals)]
+        os.link(path, path.with_name(f"{path.stem}_{k:04d}.jpg"))
+    whole = place / "whole.beton"
+    start = time.perf_counter()
+    process = _start(photos, whole, workers)
+    if process.wait(300):
+        raise RuntimeError("an undisturbed conversion failed")
+    return photos, _digest(whole), time.perf_counter() - start
+
+
+def _start(photos: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tools", "convert", str(photos), str(out), "--workers", str(workers), "--quiet"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _last_line(process: subprocess.Popen[bytes]) -> str:
+    """What a converter said last, once it has ended."""
+    _, told = process.communicate(timeout=120)
+    return (told.decode(errors="replace").strip().splitlines() or [""])[-1]
+
+
+def _resumed(photos: Path, out: Path, wanted: str, how: str) -> tuple[str, str]:
+    """Survived where the final name holds nothing or the whole, and the next run makes the whole and leaves no more."""
+    if out.exists() and _digest(out) != wanted:
+        return LOST, f"{how}: {out.name} is not whole"
+    workers = _leftover_workers(out)
+    convert(photos, out, workers=1)
+    whole, left = _digest(out) == wanted, [name for name in os.listdir(out.parent) if name.startswith(out.name + ".")]
+    damaged = verify(out, workers=1) if whole else []
+    out.unlink()
+    if not whole or left or damaged or workers:
+        return LOST, f"{how}: identical {whole}, left over {left}, damaged {damaged[:1]}, workers alive {workers}"
+    return SURVIVED, how
+
+
+def _leftover_workers(out: Path) -> list[int]:
+    """Converter processes that still have the working folder open a second later."""
+    working = os.fsencode(out.with_name(out.name + ".partial"))
+    for _ in range(20):
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
+            except OSError:
+                continue
+            if any(os.fsencode(link).startswith(working) for link in links):
+                found.append(int(process.name))
+        if not found:
+            break
+        time.sleep(0.05)
+    return found
+
+
+def _remount(libc: ctypes.CDLL, disk: Path, size: int) -> None:
+    if libc.mount(b"none", os.fsencode(disk), b"tmpfs", REMOUNT, b"size=%d" % size):
+        raise OSError(ctypes.get_errno(), f"{disk}: cannot be resized")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

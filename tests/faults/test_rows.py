@@ -1,0 +1,43 @@
+"""Row tables come from the file: whatever they say, the kernel stays within its buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.faults import corpus
+from benchmarks.faults.damage import decoded
+from benchmarks.faults.watchdog import watch
+from loaders import native
+from loaders.plan.records import table_bytes
+
+SIDE = 1024
+
+
+def overlapping(step: int) -> Iterator[dict[str, Any]]:
+    """Every MCU row said to begin `step` bytes behind the one before, the first one holding nearly all bytes."""
+    jpeg, rows = corpus.top_heavy(SIDE)
+    head = jpeg.index(b"\xff\xda") + 10
+    table = corpus.forged(np.array(head + step * np.arange(rows), np.uint32), jpeg)[: table_bytes(rows)]
+    samples = np.zeros(1, native.SAMPLE)
+    samples["box"], samples["full"], samples["scale"] = (0, 0, 900, SIDE), (900, SIDE), 1
+    entry = samples["entry"]
+    entry["width"] = entry["height"] = SIDE
+    entry["rows"], entry["head"], entry["offset"], entry["size"] = rows, head, len(table), len(jpeg)
+    ticket = decoded(native.Pool(1), samples, 64, table + jpeg)
+    yield {"status": int(ticket.status[0]), "why": ticket.message(0)}
+
+
+@pytest.mark.parametrize("step", [0, 1, 100])
+def test_rows_that_overlap_are_damage(step: int) -> None:
+    (reply,) = watch("tests.faults.test_rows:overlapping", step=step)
+    assert reply["status"] == native.DAMAGED and "inside the row before" in reply["why"]
+
+
+def test_the_check_is_the_kernels() -> None:
+    for record, rows, _, _ in corpus.ladder_records():
+        offsets = np.frombuffer(record, "<u4", rows, table_bytes(rows) - 4 * rows)
+        assert corpus.forged(offsets, record[table_bytes(rows) :]) == record

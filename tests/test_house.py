@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOUSES = ("loaders", "efficienttrain", "benchmarks", "tools", "tests")
 CEILINGS = {".py": 300, ".sh": 300, ".cpp": 400, ".h": 400, ".inl": 400}
+DOORS = {"loaders.ops", "loaders.plan.draws", "loaders.replay"}  # and `loaders` itself
 RANDOM_MODULES = {"random", "secrets"}
 
 
@@ -91,12 +92,12 @@ def test_loaders_import_nothing_above_them() -> None:
     assert {name: names for name, names in found.items() if names} == {}
 
 
-def test_efficienttrain_uses_loaders_only_through_the_door() -> None:
+def test_efficienttrain_uses_loaders_only_through_its_doors() -> None:
     inner = [
         f"{where(path)}:{node.lineno}"
         for path in sources("efficienttrain")
         for node in ast.walk(parse(path))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("loaders.")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("loaders.") and node.module not in DOORS
     ]
     assert inner == []
 

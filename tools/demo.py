@@ -15,7 +15,7 @@ from benchmarks import machine, throughput
 from efficienttrain import GENERAL, Stage, epochs_of, merged
 from loaders import Loader, convert
 from tools import demo_picture, synth
-from tools.demo_train import Leg, small_network, walk
+from tools.demo_train import Leg, walk
 
 BANDWIDTHS = (96, 160, 224)
 PER_CLASS, VAL_PER_CLASS = 100, 20  # images of each of ten classes
@@ -52,11 +52,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     step(4, "a small network, trained through the curriculum (bandwidths only, RandAugment left off)")
     stages = merged(GENERAL)
-    with (
-        Loader(betons["train"], batch_size=50, bandwidth=stages[0].bandwidth) as train,
-        Loader(betons["val"], batch_size=100, bandwidth=stages[0].bandwidth, train=False, drop_last=False) as val,
-    ):
-        legs = walk(train, val, stages, args.epochs)
+    legs = walk(betons["train"], betons["val"], stages, args.epochs, folder / "run", batch=50)
     picture = folder / "demo.png"
     demo_picture.draw(picture, report, crops(betons["train"]), legs)
     print()
@@ -103,10 +99,8 @@ def summary(
             f"{number:<7}{stage.bandwidth:10}{epochs_of(stage, budget):8.1f}{leg.seconds:9.1f}"
             f"{leg.waited / leg.seconds:8.1%}{leg.points[-1].accuracy:10.1%}"
         )
-    size_of = sum(parameter.numel() for parameter in small_network(10).parameters())
     passes, seconds = sum(epochs_of(stage, budget) for stage in stages), sum(leg.seconds for leg in legs)
     lines.append(
-        f"a network of {size_of:,} parameters: {passes:.1f} passes over the data at the compute of {budget:g}, "
-        f"{seconds:.0f} s"
+        f"a small network: {passes:.1f} passes over the data at the compute of {budget:g}, {seconds:.0f} s"
     )
     return [*lines, f"machine: {machine.describe(card)}"]

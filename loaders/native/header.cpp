@@ -123,6 +123,8 @@ bool parse_header(const uint8_t* data, size_t size, Header& h, Error& e) {
     const int marker = data[at++];
     if (marker == 0xD8 || marker == 0xD9) return e.set(ET_DAMAGED, "marker ff%02x among the headers", marker);
     if (marker == 0 || marker == 1 || (marker >= 0xD0 && marker <= 0xD7)) continue;
+    if (marker < 0xC0 || marker == 0xDE || marker == 0xDF || (marker >= 0xF0 && marker <= 0xFD))
+      return e.set(ET_DAMAGED, "reserved marker ff%02x among the headers", marker);  // libjpeg refuses them as well
     const size_t length = size_t(data[at]) << 8 | data[at + 1];
     if (length < 2 || at + length > size) return e.set(ET_DAMAGED, "segment ff%02x of %zu bytes is cut short", marker, length);
     const Segment s{data + at + 2, length - 2};
@@ -132,7 +134,7 @@ bool parse_header(const uint8_t* data, size_t size, Header& h, Error& e) {
     else if (marker == 0xDD) good = s.size >= 2 || e.set(ET_DAMAGED, "restart interval is cut short");
     else if (marker == 0xE0) jfif = jfif || (s.size >= 5 && !std::memcmp(s.data, "JFIF", 5));
     else if (marker == 0xEE && s.size >= 12 && !std::memcmp(s.data, "Adobe", 5)) adobe = s.u8(11);
-    else if (marker == 0xC3 || (marker >= 0xC5 && marker <= 0xC7) || (marker >= 0xCB && marker <= 0xCF && marker != 0xCC))
+    else if (marker == 0xC3 || (marker >= 0xC5 && marker <= 0xC8) || (marker >= 0xCB && marker <= 0xCF && marker != 0xCC))
       return e.set(ET_UNSUPPORTED, "JPEG process ff%02x", marker);
     else if (marker == 0xC0 || marker == 0xC1 || marker == 0xC2 || marker == 0xC9 || marker == 0xCA) {
       if (frame) return e.set(ET_DAMAGED, "two frame headers");

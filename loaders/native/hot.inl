@@ -17,7 +17,9 @@ static inline void place_block(const ScanPlan& plan, int b, int mx, int my, cons
   const Plane& plane = plan.planes->plane[component];
   uint8_t* out = plane.at((mx * plan.per_mcu_x[component] + plan.bx[b]) * side,
                           (my * plan.per_mcu_y[component] + plan.by[b]) * side);
-  if (last == 0 || side == 1) idct_flat(int16_t(coefficients[0] * block.quant[0]), side, out, plane.stride);
+  const int dc = coefficients[0] * block.quant[0];
+  if (side == 1) idct_flat(dc, side, out, plane.stride);
+  else if (last == 0) idct_flat(int16_t(dc), side, out, plane.stride);
   else if (side == 8 && last < 10) idct8<true>(coefficients, block.quant, out, plane.stride);
   else if (side == 8) idct8<false>(coefficients, block.quant, out, plane.stride);
   else idct_reduced(coefficients, block.quant, side, out, plane.stride);

@@ -1,0 +1,37 @@
+"""`--replay auto`: the smallest replay factor that hides the loader, from how long the network waited for it."""
+
+from __future__ import annotations
+
+import torch
+
+from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.layout import Layout
+from loaders.replay import free_bytes, ring_bytes
+
+SETTLING, MEASURED = 10, 20
+"""Steps at the beginning of a stage that do not count (buffers fill, kernels are chosen), and those that then do."""
+TOLERATED = 0.05
+"""Share of the time that may be spent waiting."""
+LARGEST = 8
+HELD = 1024
+"""Loader batches held, where memory and data set allow."""
+
+
+def hiding_factor(stall: float, micro: int) -> int:
+    """The smallest factor R that divides `micro` with which the loader keeps up.
+
+    A loader that makes the network wait for a share `stall` of the time takes that whole time for a batch, and the
+    network 1 - stall of it; with 1/R of the batch to load the loader is the faster one where R >= 1 / (1 - stall).
+    Where no factor up to LARGEST is enough, the largest.
+    """
+    if stall <= TOLERATED:
+        return 1
+    possible = [factor for factor in range(2, LARGEST + 1) if micro % factor == 0]
+    return next((factor for factor in possible if factor * (1 - stall) >= 1), possible[-1] if possible else 1)
+
+
+def ring_size(layout: Layout, bandwidth: int, samples: int, ranks: Ranks) -> int:
+    """Loader batches to hold: HELD, or one pass over the data, or half the free RAM, whichever is least."""
+    fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(ranks.world_size, layout.fresh, bandwidth)
+    wanted = max(1, min(HELD, samples // (layout.ranks * layout.fresh), fitting))
+    return -int(ranks.largest(-wanted))

@@ -1,0 +1,118 @@
+"""Checkpoints: written whole or not at all, read without running anything that is in them, few of them kept."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from efficienttrain.training.distributed import Ranks
+
+KEPT = 2
+BEST = "best.pt"
+_NAME = re.compile(r"step_(\d+)\.pt")
+
+
+def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> Path:
+    """Writes `step_NNNNNNNN.pt` atomically, as `best.pt` too if it is the best so far; removes all but the last few."""
+    path = folder / f"step_{step:08}.pt"
+    partial = path.with_suffix(".partial")
+    with open(partial, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if best:
+        twin = path.with_suffix(".best")
+        shutil.copyfile(partial, twin)
+        os.replace(twin, folder / BEST)
+    os.replace(partial, path)
+    _sync(folder)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first; the best one is not among them."""
+    return sorted(path for path in folder.glob("step_*.pt") if _NAME.fullmatch(path.name))
+
+
+def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any] | None:
+    """The checkpoint that a training goes on from; None where it has just begun.
+
+    identity: all that decides the result, see `resolve.identity`.
+
+    Raises:
+        ValueError: it is another training's, or the ranks see different ones.
+    """
+    state = load_latest(folder, ranks.device)
+    step = state["step"] if state else 0
+    if ranks.largest(step) != -ranks.largest(-step):
+        raise ValueError(
+            f"all ranks must see the same checkpoints in {folder}; put it on a file system that they share."
+        )
+    if state is not None:
+        check_identity(state["identity"], identity, folder)
+    return state
+
+
+def load_latest(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read; None where there is none.
+
+    Raises:
+        ValueError: there are checkpoints, and none of them can be read.
+    """
+    found = checkpoints(folder)
+    for path in reversed(found):
+        try:
+            return load(path, device)
+        except ValueError as error:
+            why = error
+    if found:
+        raise ValueError(f"none of the {len(found)} checkpoints in {folder} can be read; the last: {why}")
+    return None
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """One checkpoint: tensors, numbers and texts only, nothing in it is executed.
+
+    Raises:
+        ValueError: it is damaged, or none of ours.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint ({(str(error) or 'empty').splitlines()[0]}); remove it."
+        ) from error
+    if not isinstance(state, dict) or "identity" not in state:
+        raise ValueError(f"{path} is not a checkpoint of this trainer; name another folder for the run.")
+    return state
+
+
+def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
+    """Whether a checkpoint belongs to the training that is asked for.
+
+    Raises:
+        ValueError: it does not; the message names the first difference.
+    """
+    for key, value in ours.items():
+        if key not in saved or saved[key] != value:
+            raise ValueError(
+                f"{folder} holds a training with {key} = {saved.get(key)!r}, now it is {value!r}; "
+                "name another folder with --out, or ask for the same again."
+            )
+
+
+def _sync(folder: Path) -> None:
+    """Makes the folder's entries as lasting as the files."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,139 @@
+"""What a training is asked to do, beyond what the model's recipe says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One training. What is None is taken from the model's recipe.
+
+    Raises:
+        ValueError: a value out of range; the message gives the rule.
+    """
+
+    data: str
+    """Training images: a `.beton`, or a folder with one sub-folder a class."""
+    out: str
+    """Folder of the run: checkpoints, log, report. A run that is there already is gone on with."""
+    model: str
+    """A name of timm's, one of ours (`cswin_tiny`), or `package.module:factory` or `file.py:factory` of your own."""
+    init: str | None = None
+    """Weights to begin with, head aside: of `efficienttrain pretrain` or of another training; None: random ones."""
+    val: str | None = None
+    """Images for evaluation; None: none is done."""
+    epochs: float = 200.0
+    """What the training may cost, in passes over the data at full size."""
+    curriculum: str = "auto"
+    """"auto": the model's; "none": the baseline at constant size; others, and files of your own: `recipe.recipe`."""
+    size: int = 224
+    """Full size, pixels. Other bandwidths are scaled by size / 224, and rounded to what the model can take."""
+    classes: int | None = None
+    """Outputs of the head; None: as many as the data have."""
+    seed: int = 0
+    """0 to 2**64 - 1: weights, order, crops, augmentation, mixing and drop path depend on it."""
+
+    batch: int | None = None
+    """Samples an optimizer step sees on all ranks together."""
+    micro_batch: int | None = None
+    """Samples a rank takes through the network at once; the rest of the batch is accumulated."""
+    optimizer: str | None = None
+    lr: float | None = None
+    """Peak learning rate, for `batch` as it is."""
+    weight_decay: float | None = None
+    warmup: float | None = None
+    """Share of the compute over which the learning rate rises."""
+    drop_path: float | None = None
+    clip_grad: float | None = None
+    """Greatest norm of the gradient; 0: no clipping."""
+    ema: float | None = None
+    """Decay of the average of the weights; 0: none."""
+    mixup: float | None = None
+    cutmix: float | None = None
+    smoothing: float | None = None
+    reprob: float | None = None
+    """Probability that a part of an image is erased."""
+    early_batch_scale: float = 1.0
+    """Batches of stages below full size are so many times larger: for many GPUs. See docs/training.md."""
+    early_batch_rule: str = "linear"
+    """Learning rate of those stages: "linear" (times the scale) or "sqrt" (times its root)."""
+    replay: str = "recipe"
+    """Replay buffer: "recipe" (what the curriculum says), "off", "auto" (the least that hides the loader)."""
+    replay_buffer: int | None = None
+    """Loader batches that it holds, in every stage that replays."""
+
+    device: str = "auto"
+    """"cuda", "cpu", or "auto": a GPU where there is one."""
+    amp: str = "auto"
+    """"bf16", "fp16", "off", or "auto": on a GPU, where the recipe wants mixed precision, bf16 if the GPU has it."""
+    channels_last: bool = True
+    compile: bool = False
+    workers: int | None = None
+    """Decoding threads; None: the processors at hand."""
+    backend: str = "auto"
+    """Of the loader."""
+
+    evaluate_every: float = 0.05
+    """Share of the compute between two evaluations; the last one is at the end."""
+    save_every: float = 0.02
+    """Share of the compute between two checkpoints; there is one at the end of every stage, too."""
+    log_every: int = 50
+    """Optimizer steps between two lines of the log."""
+    hash_batches: bool = False
+    """Log a hash of every step's batches, which shows that a resumed run saw the same ones."""
+    progress: bool = True
+    """A progress bar, on rank 0."""
+
+    def __post_init__(self) -> None:
+        _positive("epochs", self.epochs)
+        _positive("early_batch_scale", self.early_batch_scale)
+        for name in ("evaluate_every", "save_every"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                raise ValueError(f"`{name}` must be a share of the compute, more than 0 and at most 1, got {value}.")
+        for name in ("batch", "micro_batch", "log_every", "classes", "replay_buffer"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        for name, legal in CHOICES.items():
+            if (value := getattr(self, name)) is not None and value not in legal:
+                raise ValueError(f"`{name}` must be one of {', '.join(legal)}, got {value!r}.")
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("adamw", "lamb", "sgd"),
+    "early_batch_rule": ("linear", "sqrt"),
+    "replay": ("recipe", "off", "auto"),
+    "device": ("auto", "cpu", "cuda"),
+    "amp": ("auto", "off", "bf16", "fp16"),
+}
+OF_RECIPE = (
+    "optimizer", "lr", "weight_decay", "warmup", "drop_path", "clip_grad", "ema",
+    "mixup", "cutmix", "smoothing", "reprob", "batch",
+)  # fmt: skip
+"""Fields that take the place of the recipe's of the same name, where they are given."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to."""
+
+    out: Path
+    """Folder of the run: `report.json`, `report.png`, `best.pt`, `log.jsonl`."""
+    top1: float | None
+    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation."""
+    ema_top1: float | None
+    """The same, of the averaged weights."""
+    best: float | None
+    """The best of either at any evaluation."""
+    seconds: float
+    """Wall time of training, loading included, evaluation and checkpoints not."""
+    report: dict[str, Any]
+    """What `report.json` holds."""
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"`{name}` must be more than 0, got {value}.")

@@ -1,0 +1,99 @@
+"""Several ranks as one: set-up by torchrun, and the few sums that a training needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among the others. With one rank every method is free."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the rank that logs, saves and shows."""
+        return self.rank == 0
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all ranks, in place."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def largest(self, value: float) -> float:
+        """The largest over all ranks."""
+        if self.world_size == 1:
+            return value
+        values = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values.item()
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """What DistributedDataParallel does during its backward, afterwards and in one go."""
+        if self.world_size > 1:
+            _average([p.grad for p in model.parameters() if p.grad is not None], self.world_size)
+
+    def average_buffers(self, *models: nn.Module) -> None:
+        """Makes the ranks' running statistics their mean: each has seen its own part of the data."""
+        if self.world_size > 1:
+            _average([b for model in models for b in model.buffers() if b.is_floating_point()], self.world_size)
+
+    def barrier(self) -> None:
+        """Waits for all ranks."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def group(device: str = "auto") -> Iterator[Ranks]:
+    """The process group that torchrun's environment describes, NCCL on GPUs and gloo else; one rank without torchrun.
+
+    Raises:
+        ValueError: a GPU is asked for where there is none.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError('`device` must be "cpu" or "auto" where torch sees no GPU, got "cuda".')
+    gpu = device != "cpu" and torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if gpu and local >= torch.cuda.device_count():
+        raise ValueError(
+            f"one GPU is needed for each rank of this machine, got {torch.cuda.device_count()} for rank {local}; "
+            "start torchrun with fewer --nproc-per-node."
+        )
+    place = torch.device("cuda", local) if gpu else torch.device("cpu")
+    if gpu:
+        torch.cuda.set_device(place)
+    ours = world_size > 1 and not dist.is_initialized()
+    if ours:
+        dist.init_process_group("nccl" if gpu else "gloo", device_id=place if gpu else None)
+    try:
+        if dist.is_initialized():
+            yield Ranks(dist.get_rank(), dist.get_world_size(), place)
+        else:
+            yield Ranks(0, 1, place)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+@torch.no_grad()
+def _average(tensors: list[torch.Tensor], world_size: int) -> None:
+    for dtype in {tensor.dtype for tensor in tensors}:
+        alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+        dist.all_reduce(flat)
+        flat /= world_size
+        for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+            tensor.copy_(part.view_as(tensor))

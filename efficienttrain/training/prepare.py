@@ -1,0 +1,162 @@
+"""Everything a training needs before its first step, with every complaint that can be made early made here."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from efficienttrain.curriculum import BASE
+from efficienttrain.models import build, check_bandwidth
+from efficienttrain.models.size import multiple_of
+from efficienttrain.pretraining.initial import begin_with
+from efficienttrain.recipe import Recipe
+from efficienttrain.schedule import Schedule
+from efficienttrain.training.config import Config
+from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.layout import Layout, lay_out
+from efficienttrain.training.learner import DTYPES, Learner
+from efficienttrain.training.noise import key_weights
+from loaders import Loader
+from loaders.replay import check_memory, free_bytes, ring_bytes
+
+MICRO = 128
+"""Micro-batch where neither the user nor the recipe names one."""
+
+
+def multiple(config: Config) -> int:
+    """What bandwidths must be a multiple of, where they are scaled to another full size than the model's own."""
+    if config.size == BASE:
+        return 2
+    return math.lcm(2, multiple_of(build(config.model, num_classes=1, bandwidth=config.size)))
+
+
+def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
+    """ "off", "bf16" or "fp16": as asked for, else on a GPU what it can do, where the recipe has mixed precision.
+
+    Raises:
+        ValueError: fp16 without a GPU.
+    """
+    gpu = ranks.device.type == "cuda"
+    if config.amp == "fp16" and not gpu:
+        raise ValueError('`amp` must be "bf16" or "off" without a GPU, got "fp16".')
+    if config.amp != "auto":
+        return config.amp
+    if not (gpu and recipe.amp):
+        return "off"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
+    """The loaders of training and evaluation.
+
+    Raises:
+        ValueError: the data have no classes, or the two sets not the same ones.
+        LoaderError, OSError: they cannot be read.
+    """
+    half = ranks.device.type == "cuda" and dtype is not None
+    shared: dict[str, Any] = {
+        "backend": config.backend,
+        "device": ranks.device,
+        "seed": config.seed,
+        "workers": config.workers,
+        "output": "float16" if half else "float32",
+    }
+    train = Loader(config.data, erase=recipe.reprob, **shared)
+    if len(train.classes) < 2:
+        raise ValueError(
+            f"training needs images of at least 2 classes, got {len(train.classes)} in {config.data}; "
+            "give a folder with one sub-folder a class, or a beton made from one."
+        )
+    if config.val is None:
+        return train, None
+    val = Loader(config.val, train=False, drop_last=False, **shared)
+    if val.classes != train.classes:
+        odd = sorted(set(val.classes) ^ set(train.classes))[:3] or ["their order"]
+        raise ValueError(
+            f"`val` must have the classes of `data`, got {len(val.classes)} for {len(train.classes)}; "
+            f"they differ in {', '.join(odd)}."
+        )
+    return train, val
+
+
+def head_size(config: Config, classes: int) -> int:
+    """Outputs of the network.
+
+    Raises:
+        ValueError: the data have more classes.
+    """
+    if config.classes is not None and config.classes < classes:
+        raise ValueError(f"`classes` must be at least the {classes} classes of the data, got {config.classes}.")
+    return config.classes or classes
+
+
+def make_model(config: Config, recipe: Recipe, classes: int, bandwidth: int, ranks: Ranks) -> nn.Module:
+    """The network with its first weights, the same on every rank, for inputs of `bandwidth`.
+
+    Raises:
+        ValueError: unknown model, a stage's bandwidth that it cannot take, or weights of another network.
+    """
+    key_weights(config.seed)
+    model = build(config.model, num_classes=classes, drop_path=recipe.drop_path, bandwidth=bandwidth)
+    if config.init is not None:
+        begin_with(model, Path(config.init))
+    for size in sorted({stage.bandwidth for stage in recipe.stages} | {config.size}):
+        check_bandwidth(model, size)
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
+    return model.to(ranks.device)
+
+
+def layout_of(config: Config, recipe: Recipe, number: int, ranks: Ranks, factor: int | None = None) -> Layout:
+    """How stage `number` lays out its steps, before any shortage of memory; factor: another than the stage's.
+
+    Raises:
+        ValueError: the batch does not divide over the ranks, or the micro-batch not by the replay factor.
+    """
+    stage = recipe.stages[number]
+    advice = recipe.micro_batch[number] if recipe.micro_batch else MICRO
+    return lay_out(stage.batch or recipe.batch, ranks.world_size, config.micro_batch or advice, factor or stage.replay)
+
+
+def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
+    """Whether every stage can be laid out and its replay buffer fits into memory.
+
+    Raises:
+        ValueError: one does not.
+    """
+    for number, stage in enumerate(recipe.stages):
+        layout = layout_of(config, recipe, number, ranks)
+        if layout.factor > 1:
+            place = ring_device(stage.replay_buffer, layout, stage.bandwidth, ranks)
+            check_memory(stage.replay_buffer, layout.fresh, stage.bandwidth, place)
+
+
+def ring_device(batches: int, layout: Layout, bandwidth: int, ranks: Ranks) -> torch.device:
+    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM."""
+    if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, bandwidth) < free_bytes(ranks.device):
+        return ranks.device
+    return torch.device("cpu")
+
+
+def say(ranks: Ranks, text: str) -> None:
+    """A line for the user, once for all ranks."""
+    if ranks.main:
+        print(text, file=sys.stderr, flush=True)
+
+
+def greet(config: Config, recipe: Recipe, schedule: Schedule, learner: Learner, ranks: Ranks, step: int) -> None:
+    """Says what is about to be trained, and on what."""
+    weights = sum(parameter.numel() for parameter in learner.model.parameters())
+    precision = next(name for name, dtype in DTYPES.items() if dtype is learner.dtype)
+    say(
+        ranks,
+        f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images; "
+        f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
+        f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {recipe.lr:.3g}"
+        f"{f'; goes on at step {step:,}' if step else ''}.",
+    )

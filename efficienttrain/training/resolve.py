@@ -1,0 +1,101 @@
+"""From a configuration to the recipe and the schedule: what was given by hand, full size, early large batches."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+from efficienttrain.curriculum import BASE, Stage
+from efficienttrain.models.size import SMALLEST
+from efficienttrain.recipe import Recipe, recipe
+from efficienttrain.schedule import Schedule
+from efficienttrain.training.config import OF_RECIPE, Config
+
+
+def settle(config: Config, multiple: int = 2) -> Recipe:
+    """The model's recipe with what `config` changes.
+
+    multiple: of bandwidths, where they have to be scaled to another full size than 224.
+
+    Raises:
+        ValueError: unknown curriculum, or a value out of range.
+    """
+    made = recipe(config.model, config.epochs, config.curriculum)
+    given = {name: value for name in OF_RECIPE if (value := getattr(config, name)) is not None}
+    for name in ("clip_grad", "ema"):
+        given[name] = given.get(name, getattr(made, name)) or None
+    if config.batch and config.lr is None:
+        given["lr"] = made.lr * config.batch / made.batch  # DeiT's rule (arXiv 2012.12877): rates are per 4096 samples
+    stages = scaled(made.stages, config.size, multiple)
+    stages = enlarged(stages, given.get("batch", made.batch), config.early_batch_scale, config.size)
+    return replace(made, **given, stages=tuple(replayed(stage, config) for stage in stages))
+
+
+def lay_steps(recipe: Recipe, size: int, samples: int) -> Schedule:
+    """The steps of this recipe over a data set of `samples` images.
+
+    Raises:
+        ValueError: a step would take more samples than there are.
+    """
+    largest = max(stage.batch or recipe.batch for stage in recipe.stages)
+    if largest > samples:
+        raise ValueError(
+            f"`batch` must be at most the number of training images, got {largest} for {samples:,} images; "
+            f"give a smaller one, --batch {2 ** max(0, (samples // 8).bit_length() - 1)} for example."
+        )
+    # A budget of epochs counts passes at full size; the schedule counts passes at BASE.
+    return Schedule(recipe.stages, recipe.epochs * (size / BASE) ** 2, samples, recipe.batch)
+
+
+def scaled(stages: tuple[Stage, ...], size: int, multiple: int) -> tuple[Stage, ...]:
+    """The curriculum for another full size: bandwidths in proportion, rounded to multiples; the last one is `size`."""
+    if size == BASE:
+        return stages
+
+    least = -(-SMALLEST // multiple) * multiple
+
+    def at(bandwidth: int) -> int:
+        return size if bandwidth == BASE else max(least, round(bandwidth * size / BASE / multiple) * multiple)
+
+    return tuple(replace(stage, bandwidth=at(stage.bandwidth)) for stage in stages)
+
+
+def enlarged(stages: tuple[Stage, ...], batch: int, scale: float, size: int) -> tuple[Stage, ...]:
+    """Early large batch: stages below full size take `scale` times as many samples a step."""
+    if scale == 1:
+        return stages
+    return tuple(
+        replace(stage, batch=round((stage.batch or batch) * scale)) if stage.bandwidth < size else stage
+        for stage in stages
+    )
+
+
+def replayed(stage: Stage, config: Config) -> Stage:
+    """The stage with the replay buffer that `config` wants; "auto" begins without and measures."""
+    if config.replay != "recipe":
+        return replace(stage, replay=1, replay_buffer=0)
+    if config.replay_buffer and stage.replay > 1:
+        return replace(stage, replay_buffer=config.replay_buffer)
+    return stage
+
+
+def rate_factor(config: Config, stage: Stage) -> float:
+    """What the learning rate is multiplied by in a stage with an early large batch.
+
+    Our reading: the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677), "sqrt" is what
+    Adam's noise asks for (Malladi et al., arXiv 2205.10287).
+    """
+    if config.early_batch_scale == 1 or stage.bandwidth >= config.size:
+        return 1.0
+    return config.early_batch_scale ** (1.0 if config.early_batch_rule == "linear" else 0.5)
+
+
+def identity(config: Config, recipe: Recipe, classes: int, samples: int) -> dict[str, Any]:
+    """All that decides a training's result, as JSON has it: what a checkpoint and its continuation must agree in.
+
+    Ranks, micro-batches and the machine are left out: a run may go on with others.
+    """
+    told = {name: getattr(config, name) for name in ("size", "seed", "early_batch_rule", "replay", "init")}
+    settled = {name: value for name, value in asdict(recipe).items() if name != "micro_batch"}
+    return cast("dict[str, Any]", json.loads(json.dumps({**settled, **told, "classes": classes, "samples": samples})))

@@ -1,0 +1,30 @@
+"""The door: a configuration in, a trained network and its report out."""
+
+from __future__ import annotations
+
+from efficienttrain.training.config import Config, Result
+
+
+def train(config: Config) -> Result:
+    """Trains a network through its curriculum, or goes on with the run that `config.out` holds.
+
+    Under torchrun every rank calls this with the same configuration.
+
+    Raises:
+        ValueError: something asked for cannot be done; the message, of one line, gives the rule and the remedy.
+        OSError: a file is not there or cannot be written.
+        LoaderError: the data are not sound.
+    """
+    import torch
+
+    from efficienttrain.training import distributed
+    from efficienttrain.training.loop import Trainer
+
+    try:
+        with distributed.group(config.device) as ranks, Trainer(config, ranks) as trainer:
+            return trainer.run()
+    except torch.cuda.OutOfMemoryError as error:  # not in a stage's first step, which is repeated
+        raise ValueError(
+            "out of GPU memory in the middle of a stage; give the same command again with a smaller --micro-batch, "
+            "and it goes on from the last checkpoint."
+        ) from error

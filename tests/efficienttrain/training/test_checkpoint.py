@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from efficienttrain.training import checkpoint
+
+CPU = torch.device("cpu")
+
+
+def state(step: int) -> dict[str, Any]:
+    return {"identity": {"model": "net"}, "step": step, "weights": torch.full((3,), float(step)), "held": [(0, 8)]}
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 10):
+        checkpoint.save(tmp_path, step, state(step), best=step == 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_00000003.pt", "step_00000010.pt"]
+    assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
+    latest = checkpoint.load_latest(tmp_path, CPU)
+    assert latest is not None
+    assert (latest["step"], latest["weights"].tolist(), latest["held"]) == (10, [10, 10, 10], [(0, 8)])
+
+
+def test_a_crash_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path, 1, state(1))
+
+    def crash(made: object, file: Any) -> None:  # noqa: ARG001
+        file.write(b"PK half a checkpoint")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch, "save", crash)
+        checkpoint.save(tmp_path, 2, state(2))
+    latest = checkpoint.load_latest(tmp_path, CPU)
+    assert latest is not None
+    assert latest["step"] == 1
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    for step in (1, 2):
+        path = checkpoint.save(tmp_path, step, state(step))
+    path.write_bytes(path.read_bytes()[:300])
+    latest = checkpoint.load_latest(tmp_path, CPU)
+    assert latest is not None
+    assert latest["step"] == 1
+    (tmp_path / "step_00000001.pt").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"none of the 2 checkpoints in .* can be read; the last: .* not a whole checkpoint"
+    ):
+        checkpoint.load_latest(tmp_path, CPU)
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    for name, write in (
+        ("torch", torch.save),
+        ("pickle", lambda made, path: path.write_bytes(pickle.dumps(made, protocol=2))),
+    ):
+        path = tmp_path / f"{name}.pt"
+        write({"identity": {}, "trap": Trap()}, path)
+        with pytest.raises(ValueError, match="not a whole checkpoint"):
+            checkpoint.load(path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_somebody_elses_checkpoint_is_named_so(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "theirs.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of this trainer"):
+        checkpoint.load(tmp_path / "theirs.pt")
+
+
+def test_the_first_difference_is_named(tmp_path: Path) -> None:
+    saved = {"model": "net", "epochs": 200.0}
+    checkpoint.check_identity(saved, dict(saved), tmp_path)
+    with pytest.raises(ValueError, match=r"holds a training with epochs = 200\.0, now it is 100\.0; .*--out"):
+        checkpoint.check_identity(saved, {**saved, "epochs": 100.0}, tmp_path)
+
+
+def test_no_run_no_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.load_latest(tmp_path / "nothing", CPU) is None

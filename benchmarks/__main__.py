@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     masked.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     masked.add_argument("--seeds", type=_count, default=1, help="runs of each (%(default)s)")
     masked.add_argument("--pretrain-epochs", type=_positive, default=10.0, help="passes without labels (%(default)s)")
-    masked.add_argument("--epochs", type=_positive, default=20.0, help="passes with labels (%(default)s)")
+    masked.add_argument("--epochs", type=_positive, default=60.0, help="passes with labels (%(default)s)")
     masked.add_argument("--labels", type=_count, default=50, metavar="N", help="of each class (%(default)s)")
     masked.add_argument("--target", choices=("pixels", "hog"), default="pixels", help="of MAE (%(default)s)")
     ops = add("ops", "time per image of each on-device operation, one thread", EXAMPLES.splitlines()[6])

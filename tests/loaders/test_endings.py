@@ -51,7 +51,7 @@ def test_ctrl_c_ends_a_wait(beton: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
         time.sleep(0.3)
-        for _ in range(3):  # Python drops an interrupt that meets a finalizer, wherever it comes from: users press again
+        for _ in range(3):  # Python drops an interrupt that meets a finalizer: users press again
             child.send_signal(signal.SIGINT)
             try:
                 child.wait(15)

@@ -1,0 +1,77 @@
+"""Train an encoder without labels, through a curriculum; the same command again goes on where it stopped.
+
+examples:
+  efficienttrain pretrain --method mae --data train.beton --model vit_base_patch16_224 --epochs 400 --out runs/mae_b
+  efficienttrain pretrain ... --target hog                                     gradients for target, not pixels
+  efficienttrain pretrain ... --curriculum iccv --epochs 1600                  EfficientTrain of 2023
+  efficienttrain pretrain ... --curriculum none                                the baseline
+  torchrun --nproc-per-node 8 -m efficienttrain pretrain ...
+  efficienttrain train --model vit_base_patch16_224 --init runs/mae_b/encoder.pt ...      then, with labels
+What is the paper's and what our reading: docs/pretraining.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from efficienttrain.pretraining import Masking, pretrain
+from efficienttrain.pretraining.masking import TARGETS
+from efficienttrain.training import Config
+from efficienttrain.training.config import CHOICES
+
+EPOCHS = 400.0  # of EfficientTrain++ with MAE, in the paper
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain pretrain`: the fields of `Masking`, and of `Config` what does not need labels."""
+    parser.argument_default = argparse.SUPPRESS  # what is not given is left to Config and Masking
+    add = parser.add_argument
+    add("--method", choices=("mae",), default="mae", help="masked autoencoder")
+    add("--data", required=True, metavar="DIR_OR_BETON", help="images; labels are not looked at")
+    add("--model", required=True, help="a ViT: vit_{tiny,small,base,large}_patch16_224, or your module:factory")
+    add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, pictures, encoder.pt")
+    add("--target", choices=TARGETS, help="what is told of hidden patches (pixels)")
+    add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
+    add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
+    add("--curriculum", help="auto, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
+    add("--size", type=int, metavar="PX", help="full size; the curriculum's bandwidths are scaled to it (224)")
+    add("--seed", type=int, help="of weights, order, crops and masks (0)")
+
+    recipe = parser.add_argument_group("recipe", "in place of what the authors of MAE have")
+    add = recipe.add_argument
+    add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given (4096)")
+    add("--optimizer", choices=CHOICES["optimizer"], help="(adamw)")
+    add("--lr", type=float, help="peak learning rate (1.5e-4 for each 256 of the batch)")
+    add("--weight-decay", type=float, help="(0.05)")
+    add("--warmup", type=float, metavar="SHARE", help="of the compute (40 epochs, at most 0.2)")
+    add("--clip-grad", type=float, metavar="NORM", help="(none)")
+    add("--early-batch-scale", type=float, metavar="X", help="batches below full size are X times larger (1)")
+    add("--early-batch-rule", choices=CHOICES["early_batch_rule"], help="their rate: times X, or its root (linear)")
+    add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
+    add("--replay-buffer", type=int, metavar="N", help="loader batches it holds")
+
+    machine = parser.add_argument_group("machine")
+    add = machine.add_argument
+    add("--micro-batch", type=int, metavar="N", help="samples through the network at once, on each rank")
+    add("--device", choices=CHOICES["device"])
+    add("--amp", choices=CHOICES["amp"], help="mixed precision (auto: on a GPU)")
+    add("--no-channels-last", dest="channels_last", action="store_false")
+    add("--compile", action="store_true", help="torch.compile, once for each size")
+    add("--workers", type=int, metavar="N", help="decoding threads of each rank")
+    add("--backend", help="of the loader (auto)")
+
+    log = parser.add_argument_group("log")
+    add = log.add_argument
+    add("--save-every", type=float, metavar="SHARE", help="of the compute (0.02)")
+    add("--log-every", type=int, metavar="STEPS", help="(50)")
+    add("--hash-batches", action="store_true", help="log a hash of the batches")
+    add("--no-progress", dest="progress", action="store_false")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `efficienttrain pretrain`."""
+    asked = vars(args)
+    del asked["method"]
+    masking = Masking(**{name: asked.pop(name) for name in ("target", "ratio") if name in asked})
+    pretrain(Config(**asked), masking)
+    return 0

@@ -1,0 +1,103 @@
+"""The trainer's loop with a masked autoencoder in it: another network and loss; pictures; in the end, the encoder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from efficienttrain.curriculum import merged
+from efficienttrain.models import build, check_bandwidth
+from efficienttrain.pretraining.learner import MaskedLearner
+from efficienttrain.pretraining.mae import MaskedAutoencoder
+from efficienttrain.pretraining.masking import Masking
+from efficienttrain.pretraining.picture import SHOWN, draw
+from efficienttrain.pretraining.targets import make_target
+from efficienttrain.recipe import Recipe
+from efficienttrain.training import prepare
+from efficienttrain.training.config import Config, Result
+from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.loop import Trainer
+from efficienttrain.training.noise import key_weights
+from loaders import Loader
+
+ENCODER = "encoder.pt"
+
+
+class Pretrainer(Trainer):
+    """One pre-training, on one rank."""
+
+    learner: MaskedLearner
+
+    def __init__(self, config: Config, ranks: Ranks, masking: Masking) -> None:
+        """config: complete, see `masking.authors`. Raises as `pretrain` does."""
+        self.masking = masking
+        super().__init__(config, ranks)
+
+    def settle(self) -> Recipe:
+        """Of the curriculum only the bandwidths: pre-training has no RandAugment."""
+        made = super().settle()
+        return replace(made, stages=merged(made.stages), micro_batch=())
+
+    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
+        """Random crops and flips; labels are not looked at."""
+        half = self.ranks.device.type == "cuda" and dtype is not None
+        loader = Loader(
+            self.config.data,
+            backend=self.config.backend,
+            device=self.ranks.device,
+            seed=self.config.seed,
+            workers=self.config.workers,
+            output="float16" if half else "float32",
+        )
+        return loader, None
+
+    def identify(self) -> dict[str, Any]:
+        """With what is hidden and told."""
+        return {**super().identify(), "method": "mae", **asdict(self.masking)}
+
+    def make_learner(self, bandwidth: int, precision: str) -> MaskedLearner:
+        """The autoencoder with its first weights, the same on every rank."""
+        config = self.config
+        key_weights(config.seed)
+        encoder = build(config.model, num_classes=1, bandwidth=bandwidth)
+        for size in sorted({stage.bandwidth for stage in self.recipe.stages} | {config.size}):
+            check_bandwidth(encoder, size)
+        target = make_target(self.masking.target, prepare.multiple_of(encoder))
+        model = MaskedAutoencoder(encoder, target.width, config.size)
+        if config.channels_last:
+            model.to(memory_format=torch.channels_last)
+        return MaskedLearner(
+            model.to(self.ranks.device),
+            self.recipe,
+            self.ranks,
+            masking=self.masking,
+            target=target,
+            seed=config.seed,
+            precision=precision,
+            channels_last=config.channels_last,
+        )
+
+    def save(self, best: bool = False) -> None:
+        """A checkpoint, and at the end of a stage a picture."""
+        if self.ranks.main and self.schedule.progress(self.step) >= self.schedule.bounds[self.stage + 1]:
+            bandwidth = self.recipe.stages[self.stage].bandwidth
+            draw(self.learner, self.shown(bandwidth), self.out / f"stage_{self.stage + 1}_{bandwidth}px.png")
+        super().save(best)
+
+    def shown(self, bandwidth: int) -> torch.Tensor:
+        """Centre crops of some images, always the same ones."""
+        options: dict[str, Any] = {"train": False, "order": "random", "drop_last": False, "workers": 1}
+        with Loader(self.config.data, SHOWN, "torch", bandwidth=bandwidth, **options) as loader:
+            images, _ = next(iter(loader))
+        return images.to(self.ranks.device)
+
+    def finish(self) -> Result:
+        """Leaves the encoder as a state dict of timm's network, for `Config.init` or for timm."""
+        if self.ranks.main:
+            partial = self.out / f"{ENCODER}.partial"
+            torch.save({name: value.cpu() for name, value in self.learner.model.encoder.state_dict().items()}, partial)
+            os.replace(partial, self.out / ENCODER)
+        return super().finish()

@@ -1,0 +1,67 @@
+"""What masked pre-training is asked to do beyond a `Config`, and the recipe of its authors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from efficienttrain.recipe import LONGEST_WARMUP
+from efficienttrain.training.config import Config
+
+TARGETS = ("pixels", "hog")
+BETAS = (0.9, 0.95)
+BATCH = 4096
+BASE_LR = 1.5e-4  # for 256 samples a step
+WARMUP_EPOCHS = 40
+SUPERVISED = ("val", "classes", "drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob")
+"""Fields of a `Config` that mean nothing here."""
+ABSENT: dict[str, Any] = dict.fromkeys(SUPERVISED[2:], 0.0)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What is hidden from the encoder, and what the decoder must tell of it.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    target: str = "pixels"
+    """"pixels": each patch's, normalised by its mean and deviation; "hog": its histograms of oriented gradients."""
+    ratio: float = 0.75
+    """Share of the patches that is hidden, more than 0 and less than 1."""
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise ValueError(f"`target` must be one of {', '.join(TARGETS)}, got {self.target!r}.")
+        if not 0 < self.ratio < 1:
+            raise ValueError(f"`ratio` must be a share, more than 0 and less than 1, got {self.ratio}.")
+
+    def visible(self, patches: int) -> int:
+        """How many of so many patches the encoder is shown, at least one."""
+        return max(1, round(patches * (1 - self.ratio)))
+
+
+def authors(config: Config) -> Config:
+    """`config` with what it leaves open filled in as the authors of MAE did (arXiv 2111.06377, table 8).
+
+    AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, no drop path, no mixing, no erasing. The warm-up
+    of 40 epochs is a share of the budget here, at most a fifth.
+
+    Raises:
+        ValueError: it asks for something that only training with labels has.
+    """
+    for name in SUPERVISED:
+        if (value := getattr(config, name)) is not None:
+            raise ValueError(f"`{name}` means nothing in pre-training, got {value!r}; leave it out.")
+    batch = config.batch or BATCH
+    usual: dict[str, Any] = {
+        "optimizer": "adamw",
+        "batch": batch,
+        "lr": BASE_LR * batch / 256,
+        "weight_decay": 0.05,
+        "warmup": min(LONGEST_WARMUP, WARMUP_EPOCHS / config.epochs),
+        "clip_grad": 0.0,
+    }
+    left_open = {name: value for name, value in usual.items() if getattr(config, name) is None}
+    return replace(config, **ABSENT, **left_open)

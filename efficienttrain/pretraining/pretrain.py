@@ -1,0 +1,28 @@
+"""The door: a configuration in, an encoder out that has never seen a label."""
+
+from __future__ import annotations
+
+from efficienttrain.pretraining.masking import Masking, authors
+from efficienttrain.training.config import Config, Result
+
+
+def pretrain(config: Config, masking: Masking | None = None) -> Result:
+    """Trains a masked autoencoder through its curriculum, or goes on with the run that `config.out` holds.
+
+    Args:
+        config: `model` is a ViT of timm's, or a factory of one; of the curriculum only the bandwidths matter. What only
+            training with labels has must be left open; what is left open besides is as the authors of MAE have it.
+        masking: 75 % of the patches hidden, and their normalised pixels for target, unless it says otherwise.
+
+    Returns:
+        As of `train`, without accuracies. The folder holds `encoder.pt`, too, for `Config.init`.
+
+    Raises:
+        ValueError, OSError, LoaderError: as `train` does.
+    """
+    from efficienttrain.pretraining.loop import Pretrainer
+    from efficienttrain.training import distributed
+
+    config = authors(config)
+    with distributed.group(config.device) as ranks, Pretrainer(config, ranks, masking or Masking()) as trainer:
+        return trainer.run()

@@ -1,0 +1,14 @@
+"""Searching for a curriculum: two pure algorithms, and what runs their probes. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from efficienttrain.search.algorithms import drive, greedy, sequential
+from efficienttrain.search.conduct import Plan, ProbeFailed, conduct
+from efficienttrain.search.executors import Local, OnRay
+from efficienttrain.search.space import Choice, Probe, Space
+from efficienttrain.search.task import Task
+
+__all__ = [
+    "Choice", "Local", "OnRay", "Plan", "Probe", "ProbeFailed", "Space", "Task", "conduct", "drive", "greedy",
+    "sequential",
+]  # fmt: skip

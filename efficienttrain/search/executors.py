@@ -1,0 +1,133 @@
+"""Where probes run: side by side in processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from efficienttrain.search.task import OUTPUT, RESULT
+
+POLL = 0.05  # seconds
+Result = dict[str, Any]
+"""`score` and `seconds` of a probe, or its `error`, a line."""
+
+
+class Executor(Protocol):
+    """Runs probes that do not depend on each other."""
+
+    def run(self, folders: Sequence[Path]) -> Generator[tuple[Path, Result], None, None]:
+        """Runs the probes of these folders; yields each as it ends, in any order. Closed early, it stops them all."""
+        ...
+
+
+class Local:
+    """So many processes at a time, on this machine."""
+
+    def __init__(self, workers: int = 1, devices: Sequence[str] = ()) -> None:
+        """devices: GPUs, as CUDA_VISIBLE_DEVICES has them, which the processes share by turns; none: all see all.
+
+        Raises:
+            ValueError: no worker.
+        """
+        if workers < 1:
+            raise ValueError(f"`workers` must be at least 1, got {workers}.")
+        threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))} if workers > 1 else {}
+        self._environments = [
+            {**threads, **({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {}), **os.environ}
+            for slot in range(workers)
+        ]
+
+    def run(self, folders: Sequence[Path]) -> Generator[tuple[Path, Result], None, None]:
+        """See Executor."""
+        waiting, running = deque(folders), dict[int, tuple[Path, subprocess.Popen[bytes]]]()
+        try:
+            while waiting or running:
+                for slot, environment in enumerate(self._environments):
+                    if waiting and slot not in running:
+                        folder = waiting.popleft()
+                        running[slot] = folder, start(folder, environment)
+                for slot, (folder, process) in list(running.items()):
+                    if process.poll() is not None:
+                        del running[slot]
+                        yield folder, collect(folder, process)
+                time.sleep(POLL)
+        finally:
+            for _, process in running.values():
+                process.kill()
+                process.wait()
+
+
+class OnRay:
+    """As tasks of a Ray cluster, whose machines all see the search's folder and have this package installed."""
+
+    def __init__(self, address: str | None = None, gpus: float = 0.0) -> None:
+        """Joins the cluster.
+
+        Args:
+            address: of the cluster, "auto" for the one this machine is part of; None: a new one of this machine alone.
+            gpus: what a probe needs; a fraction shares one.
+
+        Raises:
+            ValueError: Ray is not installed, or there is no such cluster.
+        """
+        try:
+            ray = importlib.import_module("ray")
+        except ImportError:
+            raise ValueError("`--ray` needs Ray, which is not installed: pip install ray") from None
+        try:
+            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+        except ConnectionError as error:
+            raise ValueError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
+        self._ray, self._gpus = ray, gpus
+
+    def run(self, folders: Sequence[Path]) -> Generator[tuple[Path, Result], None, None]:
+        """See Executor."""
+        task = self._ray.remote(num_gpus=self._gpus)(run_one)
+        pending = {task.remote(folder.resolve()): folder for folder in folders}
+        try:
+            while pending:
+                (ended,), _ = self._ray.wait(list(pending))
+                yield pending[ended], self._ray.get(ended)
+                del pending[ended]
+        finally:
+            for unfinished in pending:
+                self._ray.cancel(unfinished, force=True)
+
+
+def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Begins a probe. Its standard input stays open as long as this process lives, see work.py."""
+    paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # what is importable here
+    with open(folder / OUTPUT, "ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "efficienttrain.search.work", str(folder)],
+            env={**environment, **paths},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def collect(folder: Path, process: subprocess.Popen[bytes]) -> Result:
+    """What a probe leaves behind when it has ended, which is waited for."""
+    status = process.wait()
+    if process.stdin is not None:
+        process.stdin.close()  # not before: its end would be the probe's
+    if status == 0:
+        found: Result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return found
+    said = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace").split("\n")
+    last = next((line for line in reversed(said) if line.strip()), f"ended with status {status}")
+    return {"error": f"{last.removeprefix('error: ')} (all it said: {folder / OUTPUT})"}
+
+
+def run_one(folder: Path) -> Result:
+    """A probe from beginning to end."""
+    return collect(folder, start(folder, os.environ))

@@ -1,0 +1,82 @@
+"""One probe as it is handed to a process of its own, perhaps on another machine: a folder with a file."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from efficienttrain.curriculum import Stage
+
+TASK, RESULT, OUTPUT = "task.json", "result.json", "output.txt"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an evaluation rule, `rule(task) -> float`, is told."""
+
+    folder: Path
+    """Of this probe: what the rule writes goes here, and what a killed probe left is here."""
+    stages: tuple[Stage, ...]
+    """The stages of the curriculum so far; `compute` is a share of a whole training at full size."""
+    begins: int
+    """So many of them are trained already, by the probe in `parent`."""
+    parent: Path | None
+    """Folder of the probe that this one goes on from; None: from the beginning."""
+    tune: float
+    """Compute of the fine-tune at full size, as a share of a whole training; 0: none."""
+    pace: str
+    """What the stages share out equally, "compute" or "passes"."""
+    rule: str
+    """The rule, "package.module:function"."""
+    config: dict[str, Any]
+    """Options of the trainer (fields of `training.Config`, without `out` and `curriculum`); a rule of yours may have
+    none."""
+
+
+def write(task: Task) -> None:
+    """Makes the probe's folder. What another search has left there is removed, what the same one has left is kept."""
+    plain = asdict(task) | {"folder": str(task.folder), "parent": task.parent and str(task.parent)}
+    text = json.dumps(plain, indent=1) + "\n"
+    path = task.folder / TASK
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    shutil.rmtree(task.folder, ignore_errors=True)
+    task.folder.mkdir(parents=True)
+    replace(path, text)
+
+
+def read(folder: Path) -> Task:
+    """The probe of a folder."""
+    found = json.loads((folder / TASK).read_text(encoding="utf-8"))
+    stages = tuple(Stage(**stage) for stage in found["stages"])
+    parent = Path(found["parent"]) if found["parent"] else None
+    return Task(**{**found, "folder": Path(found["folder"]), "stages": stages, "parent": parent})
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def load_rule(name: str) -> Callable[[Task], float]:
+    """The function of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function) if module and function else None
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"`rule` must be package.module:function, got {name}: {error}.") from error
+    if not callable(found):
+        raise ValueError(f"`rule` must be package.module:function, got {name}.")
+    return cast("Callable[[Task], float]", found)

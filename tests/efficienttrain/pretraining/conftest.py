@@ -1,0 +1,3 @@
+from tests.efficienttrain.training.conftest import quick
+
+__all__ = ["quick"]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from efficienttrain.search import Choice, Local, OnRay, Plan, Probe
+from efficienttrain.search.executors import Executor
+from efficienttrain.search.task import write
+from tests.efficienttrain.search.toys import small
+
+TOYS = f"{__name__.rpartition('.')[0]}.toys"
+
+
+def folders(tmp_path: Path, function: str, count: int = 1) -> list[Path]:
+    """Probes that wait to be run."""
+    plan = Plan("sequential", small(), f"{TOYS}:{function}", tune=0.1)
+    probes = [Probe((Choice(bandwidth, 1),), 0) for bandwidth in (96, 160, 224)[:count]]
+    tasks = [plan.task(probe, tmp_path) for probe in probes]
+    for task in tasks:
+        write(task)
+    return [task.folder for task in tasks]
+
+
+def test_workers_share_the_gpus(tmp_path: Path) -> None:
+    results = dict(Local(2, ["3", "5"]).run(folders(tmp_path, "device", 2)))
+    assert sorted(result["score"] for result in results.values()) == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("broken", "the loss must be finite, got nan in 96 px (all it said: "),
+        ("endless", "a score must be a finite number, got nan from "),
+        ("absent", "`rule` must be package.module:function"),
+    ],
+)
+def test_a_failure_is_its_last_line(tmp_path: Path, function: str, message: str) -> None:
+    ((folder, result),) = Local().run(folders(tmp_path, function))
+    assert result["error"].startswith(message)
+    assert str(folder / "output.txt") in result["error"]
+
+
+def test_no_worker() -> None:
+    with pytest.raises(ValueError, match="`workers` must be at least 1, got 0"):
+        Local(0)
+
+
+def test_without_ray_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"^`--ray` needs Ray, which is not installed: pip install ray$"):
+        OnRay()
+
+
+def test_ray_is_asked_for_every_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in with Ray's interface, which runs a task when it is waited for."""
+    seen: dict[str, Any] = {"cancelled": []}
+
+    def remote(**options: Any) -> Any:
+        seen.update(options)
+        return lambda function: SimpleNamespace(remote=lambda folder: (function, folder))
+
+    stand_in = SimpleNamespace(
+        init=lambda **options: seen.update(options),
+        remote=remote,
+        wait=lambda pending: ([pending[0]], pending[1:]),
+        get=lambda task: task[0](task[1]),
+        cancel=lambda task, force: seen["cancelled"].append((task[1].name, force)),
+    )
+    monkeypatch.setitem(sys.modules, "ray", stand_in)
+    executor: Executor = OnRay("auto", gpus=0.5)
+    assert (seen["address"], list(executor.run([]))) == ("auto", [])
+    waiting = folders(tmp_path, "rule", 2)
+    (tmp_path.parent / "wait").unlink(missing_ok=True)
+    running = executor.run(waiting)
+    folder, result = next(running)
+    assert (folder, seen["num_gpus"], result["score"]) == (waiting[0], 0.5, 1.0)
+    running.close()
+    assert seen["cancelled"][-1] == (waiting[1].name, True)

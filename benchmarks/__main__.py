@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks {throughput,fidelity,convert,training,pretraining,ops,gpu,faults} ...`."""
+"""The command line: `python -m benchmarks COMMAND`, the commands being the examples below."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python -m benchmarks ops --bandwidths 96 160 224 --device cpu --json O.json --png O.png
   python -m benchmarks pretraining --labels 50 --json P.json
   python -m benchmarks gpu --data photos/train --json G.json
+  python -m benchmarks startup --data train.beton --json S.json
   python -m benchmarks faults --quick --json R.json
 How to read the results, and the rules: benchmarks/README.md."""
 
@@ -74,6 +75,11 @@ def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
         del options["threads"]  # the cases choose their own
         result = faults.run(**options)
         return result, faults.table(result)
+    if command == "startup":
+        from benchmarks import startup
+
+        result = startup.run(**options)
+        return result, startup.text(result)
     if command == "gpu":
         from benchmarks import gpu
 
@@ -205,9 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour, without peers")
     faults.add_argument("--only", nargs="+", metavar="NAME", help="cases, see benchmarks/faults/suite.py")
     faults.add_argument("--seed", type=int, default=0, help="of mutants and moments (%(default)s)")
-    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go", EXAMPLES.splitlines()[-3])
+    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go", EXAMPLES.splitlines()[-4])
     gpu.add_argument("--quick", action="store_true", help="short windows: does everything run?")
-    for command in (speed, fidelity, convert, gpu):
+    startup = add("startup", "seconds to the first batch, and to that of another stage", EXAMPLES.splitlines()[-3])
+    startup.add_argument("--rounds", type=_count, default=3, help="starts of each (%(default)s)")
+    for command in (speed, fidelity, convert, startup, gpu):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
     for command in (speed, fidelity, ops):
         command.add_argument("--bandwidths", type=_bandwidth, nargs="+", default=[96, 160, 224], metavar="B")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from typing import Any
@@ -41,54 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Each command is the module of that name: `run` measures; the text is its own `text`, or stands in report.py."""
     from benchmarks import report
 
-    if command == "throughput":
-        from benchmarks import throughput
-
-        result = throughput.run(**options)
-        return result, report.throughput_text(result)
-    if command == "fidelity":
-        from benchmarks import fidelity
-
-        result = fidelity.run(**options)
-        return result, report.fidelity_text(result)
-    if command == "training":
-        from benchmarks import training
-
-        result = training.run(**options)
-        return result, training.text(result)
-    if command == "pretraining":
-        from benchmarks import pretraining
-
-        result = pretraining.run(**options)
-        return result, pretraining.text(result)
-    if command == "ops":
-        from benchmarks import ops
-
-        del options["threads"]  # one each
-        result = ops.run(**options)
-        return result, ops.text(result)
-    if command == "faults":
-        from benchmarks import faults
-
-        del options["threads"]  # the cases choose their own
-        result = faults.run(**options)
-        return result, faults.table(result)
-    if command == "startup":
-        from benchmarks import startup
-
-        result = startup.run(**options)
-        return result, startup.text(result)
-    if command == "gpu":
-        from benchmarks import gpu
-
-        result = gpu.run(**options)
-        return result, gpu.text(result)
-    from benchmarks import convert
-
-    result = convert.run(**options)
-    return result, report.convert_text(result)
+    module = importlib.import_module(f"benchmarks.{command}")
+    if command in ("ops", "faults"):  # one thread each; the cases choose their own
+        del options["threads"]
+    result = module.run(**options)
+    text = getattr(module, "text", None) or getattr(report, f"{command}_text")
+    return result, text(result)
 
 
 def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:

@@ -1,5 +1,5 @@
 """`python -m benchmarks faults`: what damage, kills, failing disks and crowds do to this package, and to its peers."""
 
-from benchmarks.faults.suite import CASES, run, table
+from benchmarks.faults.suite import CASES, run, text
 
-__all__ = ["CASES", "run", "table"]
+__all__ = ["CASES", "run", "text"]

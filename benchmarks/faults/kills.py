@@ -134,8 +134,8 @@ def _prepared(place: Path, workers: int) -> tuple[Path, str, float]:
     whole = place / "whole.beton"
     start = time.perf_counter()
     process = _start(photos, whole, workers)
-    if process.wait(300):
-        raise RuntimeError("an undisturbed conversion failed")
+    if line := _last_line(process):
+        raise RuntimeError(f"an undisturbed conversion failed: {line}")
     return photos, _digest(whole), time.perf_counter() - start
 
 

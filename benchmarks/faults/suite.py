@@ -162,7 +162,7 @@ def _tallies(case: Case, tries: int, seed: int, env: dict[str, str] | None, note
         yield total
 
 
-def table(report: dict[str, Any]) -> str:
+def text(report: dict[str, Any]) -> str:
     """The report as text: a line a fault, then every way to lose that was found."""
     rows = [["fault", "contestant", "tries", "survived", "named", "lost"]]
     rows += [

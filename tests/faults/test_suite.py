@@ -62,7 +62,7 @@ def test_the_suite_goes_on_behind_a_crash(monkeypatch: pytest.MonkeyPatch, capsy
     (result,) = report["results"]
     assert (result["survived"], result["lost"]) == (200, 1)
     assert "crash at numbers from 150 of seed 0" in result["reproducers"][0]
-    assert "a fault" in suite.table(report) and json.dumps(report)
+    assert "a fault" in suite.text(report) and json.dumps(report)
     assert "faults" in capsys.readouterr().err
 
 

@@ -29,6 +29,7 @@ def opened(data: bytes, colours: str, scale: int = 1) -> NDArray[np.uint8] | Non
     """The pixels [height, width, 3] by Pillow's libjpeg; None where it refuses. colours: "RGB" or "YCbCr"."""
     from PIL import Image, ImageFile
 
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True  # rows that were decoded count, whatever comes behind them
     try:
         with warnings.catch_warnings():
@@ -41,6 +42,8 @@ def opened(data: bytes, colours: str, scale: int = 1) -> NDArray[np.uint8] | Non
                 pixels = np.asarray(image)
     except Exception:  # Pillow raises nearly anything on damaged files
         return None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
     if pixels.ndim == 3:
         return pixels
     neutral = 128 if colours == "YCbCr" else pixels

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.errors import LoaderError
+from loaders.strict import strict_pillow
 
 
 def decode_rgb(data: bytes) -> NDArray[np.uint8]:
@@ -19,7 +20,7 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow raises nearly anything on damaged files
         reason = "no image format that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else str(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
@@ -23,6 +22,7 @@ from loaders.store.journal import Journal
 from loaders.store.scan import WORKING, scan
 from loaders.store.source import FULL_QUALITY, Converted, Job
 from loaders.store.workers import results
+from loaders.strict import strict_pillow
 
 FORMAT = "efficienttrain ladder 1"
 REMARKS = ("changed", "refused", "notes")
@@ -115,8 +115,7 @@ def convert(
         done = sum(len(job.names) for job in jobs[: journal.jobs])
         pages = Pages(len(sources.names), page_size, journal.sizes[0])
         stream = results(jobs[journal.jobs :], workers or len(os.sched_getaffinity(0)))
-        with closing(stream), _bar(len(sources.names), done, progress) as bar, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # what matters is in the summary
+        with strict_pillow(), closing(stream), _bar(len(sources.names), done, progress) as bar:
             for job, result in stream:
                 _store(journal, pages, job, result, sources.labels, on_error)
                 bar.update(len(job.names))

@@ -75,7 +75,11 @@ def test_killed_while_it_finished_gives_the_same_bytes(
     assert digest(out) == digest(tmp_path / "whole.beton")
 
 
-def test_odd_files_are_named_and_skipped(odd_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lenient", [False, True])
+def test_odd_files_are_named_and_skipped(
+    odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: bool
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", lenient)  # as many programs set it
     summary = convert(odd_folder, tmp_path / "x.beton", on_error="skip", workers=1)
     assert [name for name, _ in summary.refused] == [f"a/{name}.JPEG" for name in DAMAGED]
     assert [name for name, _ in summary.changed] == [

@@ -9,15 +9,13 @@ from contextlib import closing
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from loaders.plan import batch_slice, epoch_order, next_position, steps_per_epoch
+from loaders.plan import Batches, epoch_order, next_position, steps_per_epoch
 from loaders.stage import Stage
 from loaders.stats import summarise
 from loaders.store import open_store
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -190,7 +188,8 @@ class Loader:
         rank, world_size = _ranks()
         stage, epoch, n = self._stage, self._epoch, len(self._store)
         self._position, self._resume = self._resume, 0
-        batches = self._batches(stage, epoch, self._position, rank, world_size)
+        order = epoch_order(n, self._seed, epoch, self._order)
+        batches = Batches(order, stage.batch_size, rank, world_size, self._drop_last, self._position)
         with closing(self._backend.run(self._finish.decoded(stage), epoch, batches)) as run:
             started = time.perf_counter()
             for batch in run:
@@ -201,18 +200,6 @@ class Loader:
                 self._iterated += time.perf_counter() - started
                 started = time.perf_counter()
         self._epoch, self._position = epoch + 1, 0
-
-    def _batches(
-        self, stage: Stage, epoch: int, position: int, rank: int, world_size: int
-    ) -> list[NDArray[np.int64]]:
-        """Sample indices of this rank's batches, from `position` in the epoch's order to its end."""
-        n = len(self._store)
-        order = epoch_order(n, self._seed, epoch, self._order)
-        batches = []
-        for _ in range(steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, position, rank)):
-            batches.append(order[batch_slice(position, n, stage.batch_size, rank, world_size)])
-            position = next_position(position, n, stage.batch_size, world_size)
-        return batches
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""

@@ -66,7 +66,7 @@ class TorchBackend:
         with self._threads(batches) as submit:
             coming = self._submit(stage, epoch, batches, submit)
             try:
-                for _ in batches:
+                for _ in range(len(batches)):
                     jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
                     yield self._collect(*jobs.popleft())
             finally:

@@ -1,8 +1,8 @@
 // The 32-bit check of a run of bytes that stands in a record's table, one for its headers and one for each MCU row.
 //
 // A flipped bit in entropy-coded data mostly decodes to something, so only a check sees it; and since the loader reads the rows
-// under the crop and no others, each row has one of its own. Four multiply-and-rotate chains side by side cost a tenth of what
-// a CRC-32 by table does, the same on every processor. Each step is a bijection of its chain, so any change within 8 bytes is
+// under the crop and no others, each row has one of its own. Four multiply-and-rotate chains side by side keep the
+// multiplier busy, and give the same on every processor. Each step is a bijection of its chain, so any change within 8 bytes is
 // seen for certain, and anything else but for a chance of 2^-32. It guards against accidents, not against forgers.
 #pragma once
 #include <cstddef>

@@ -92,7 +92,7 @@ struct Hot {
   uint8_t* (*write_tokens)(const Token*, const Token* end, const Code* codes, uint8_t* at);
   // 8 x 8 pixels, `stride` from row to row, quantised. steps: row-major, 8 times the quantiser's.
   void (*forward)(const uint8_t* pixels, int stride, const float* steps, Coefficients&);
-  // Writes a block's tokens, at most 68, and returns their end.
+  // Writes a block's tokens, at most 64, and returns their end.
   Token* (*tokens_of)(const Coefficients&, int component, int& prediction, Token*);
 };
 

@@ -1,5 +1,5 @@
 // See recode.h. Huffman symbols were counted when they were made, by tokens.inl; here they are written with
-// tables made for the counts. libjpeg's `optimize_coding` does the same by way of coefficients and takes four times as long.
+// tables made for the counts. libjpeg's `optimize_coding` would go over the coefficients twice more.
 #include "recode.h"
 
 #include <algorithm>

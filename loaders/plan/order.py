@@ -7,6 +7,9 @@ size and the batch size are by then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,3 +77,34 @@ def steps_per_epoch(
     """
     full, rest = divmod(n - position, batch_size * world_size)
     return full + (not drop_last and rest > rank)
+
+
+class Batches(Sequence[NDArray[np.int64]]):
+    """Sample indices of each batch that a rank still gets in an epoch; cut from the order when asked for."""
+
+    def __init__(
+        self,
+        order: NDArray[np.int64],
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        position: int = 0,
+    ) -> None:
+        """Arguments as of `epoch_order`'s result, `batch_slice` and `steps_per_epoch`."""
+        self._order, self._batch_size, self._rank, self._world_size = order, batch_size, rank, world_size
+        self._position = position
+        self._steps = steps_per_epoch(len(order), batch_size, world_size, drop_last, position, rank)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    @overload
+    def __getitem__(self, at: int) -> NDArray[np.int64]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[NDArray[np.int64]]: ...
+    def __getitem__(self, at: int | slice) -> NDArray[np.int64] | list[NDArray[np.int64]]:
+        if isinstance(at, slice):
+            return [self[k] for k in range(self._steps)[at]]
+        position = self._position + range(self._steps)[at] * self._batch_size * self._world_size
+        return self._order[batch_slice(position, len(self._order), self._batch_size, self._rank, self._world_size)]

@@ -17,14 +17,14 @@ from loaders.errors import BadDataset, BadSample
 from loaders.store import layout
 from loaders.store.beton import Pages
 from loaders.store.finish import finish
-from loaders.store.jobs import cut_jobs, fingerprint, largest_record, take
+from loaders.store.jobs import JOB_BYTES, JOB_FILES, cut_jobs, fingerprint, largest_record, take
 from loaders.store.journal import Journal
 from loaders.store.scan import WORKING, scan
 from loaders.store.source import FULL_QUALITY, Converted, Job
 from loaders.store.workers import results
 from loaders.strict import strict_pillow
 
-FORMAT = "efficienttrain ladder 1"
+FORMAT = f"efficienttrain ladder {layout.PRIVATE_VERSION}"
 REMARKS = ("changed", "refused", "notes")
 
 
@@ -110,7 +110,7 @@ def convert(
     jobs = cut_jobs(sources, sizes, ratios, quality, page_size)
     folder = target.with_name(target.name + WORKING)
     first = Pages(len(sources.names), page_size).first
-    manifest = {**how, "page_size": page_size, **prints}
+    manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "page_size": page_size, **prints}
     with _room_for(target), Journal(folder, manifest, len(ratios), first, restart) as journal:
         done = sum(len(job.names) for job in jobs[: journal.jobs])
         pages = Pages(len(sources.names), page_size, journal.sizes[0])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from typing import IO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from loaders import native
 from loaders.errors import BadDataset
 from loaders.store.base import Store, empty_entries
+from loaders.store.files import open_regular
 from loaders.store.scan import scan
 
 
@@ -85,7 +83,7 @@ class Folder(Store):
             raise IndexError(f"{self.path}: an image folder has level 0 only, got {level}")
         path = os.path.join(self.path, self.name(index))
         try:
-            with _opened(path) as file:
+            with open_regular(path) as file:
                 return file.read()
         except OSError as error:
             raise BadDataset(f"{path}: {error.strerror}") from None
@@ -96,25 +94,12 @@ class Folder(Store):
             self._pool = None
 
 
-def _opened(path: str) -> IO[bytes]:
-    """A file for reading. Not blocking: to open a pipe would wait for its other end, and a device may have no end.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
-    """
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "no regular file")
-    return file
-
-
 def _pillow_size(path: str) -> tuple[int, int]:
     """Width and height of a file that is no JPEG the kernel reads; 1x1 where Pillow does not know either."""
     from PIL import Image
 
     try:
-        with _opened(path) as file, Image.open(file) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             return min(image.width, 0xFFFF), min(image.height, 0xFFFF)
     except Exception:  # Pillow raises nearly anything on damaged files
         return 1, 1

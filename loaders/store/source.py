@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import zlib
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 from loaders import native
 from loaders.errors import BadDataset
 from loaders.store import layout
+from loaders.store.files import open_regular
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 where the source is no JPEG that can be carried over losslessly."""
@@ -112,10 +112,7 @@ def read_file(path: str, size: int) -> bytes:
         BadDataset: it has another size now.
     """
     try:
-        # not blocking: to open a pipe would wait for its other end
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Refused("no regular file")
+        with open_regular(path) as file:
             data = file.read(size + 1)
     except OSError as error:
         raise Refused(error.strerror or str(error)) from None

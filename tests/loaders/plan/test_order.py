@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loaders.plan.order import WINDOW, batch_slice, epoch_order, next_position, steps_per_epoch
+from loaders.plan.order import WINDOW, Batches, batch_slice, epoch_order, next_position, steps_per_epoch
 
 KINDS = ("random", "sequential", "quasi")
 WORLDS = (1, 2, 3, 4, 5)
@@ -95,6 +95,22 @@ def test_every_sample_once_for_every_world_size(n: int, world_size: int) -> None
     assert sizes[:, -1].max() - sizes[:, -1].min() <= 1  # which is shared evenly
     for rank in range(world_size):
         assert steps_per_epoch(n, 4, world_size, rank=rank) == (sizes[rank] > 0).sum()
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+@pytest.mark.parametrize("n", [1, 24, 61])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("position", [0, 16])
+def test_batches_are_cut_as_an_epoch_takes_them(n: int, world_size: int, drop_last: bool, position: int) -> None:
+    order = epoch_order(n, 0, 0)
+    taken, _ = deliver(n, 4, world_size, drop_last, min(position, n))
+    for rank in range(world_size):
+        batches = Batches(order, 4, rank, world_size, drop_last, min(position, n))
+        expected = [order[s].tolist() for s in taken[rank] if s.stop > s.start]
+        assert [batch.tolist() for batch in batches] == expected
+        assert [batch.tolist() for batch in batches[1:]] == expected[1:]
+        with pytest.raises(IndexError):
+            batches[len(expected)]
 
 
 @pytest.mark.parametrize("world_size", WORLDS)

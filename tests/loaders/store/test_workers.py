@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import signal
 import subprocess
@@ -104,7 +105,9 @@ def test_ctrl_c_stops_at_once(many: Path, tmp_path: Path) -> None:
     assert finished_jobs(tmp_path / "x.beton") == 2
 
 
-def test_other_settings_or_sources_do_not_continue(many: Path, tmp_path: Path) -> None:
+def test_other_settings_versions_or_sources_do_not_continue(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, stop = tmp_path / "x.beton", stopper(many, 2)
     process = started(many, out)
     waited_for(lambda: finished_jobs(out) == 2)
@@ -114,6 +117,12 @@ def test_other_settings_or_sources_do_not_continue(many: Path, tmp_path: Path) -
         convert(many, out, quality=80, workers=1)
     with pytest.raises(BadDataset, match="differs in ratios"):
         convert(many, out, ratios=(1, 0.5), workers=1)
+    with monkeypatch.context() as other_version:
+        convert_module = importlib.import_module("loaders.store.convert")
+        other_version.setattr(convert_module, "FORMAT", "efficienttrain ladder 1")
+        other_version.setattr(convert_module, "JOB_FILES", 2 * JOB_FILES)
+        with pytest.raises(BadDataset, match="differs in format, job;"):
+            convert(many, out, workers=1)
     os.utime(next(many.rglob("*.jpg")), ns=(1, 1))
     with pytest.raises(BadDataset, match="differs in sources"):
         convert(many, out, workers=1)

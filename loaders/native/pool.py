@@ -59,8 +59,8 @@ STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "
 
 
 def filter_struct(table: Filter, base: int | None = None) -> _Filter:
-    """The filter as the kernel reads it; `table` must outlive it. base: instead of the filter's; 0: output's side."""
-    return _Filter(
+    """The filter as the kernel reads it. base: instead of the filter's; 0: output's side."""
+    struct = _Filter(
         table.table.ctypes.data,
         table.radius.ctypes.data,
         table.rows,
@@ -69,6 +69,8 @@ def filter_struct(table: Filter, base: int | None = None) -> _Filter:
         table.base if base is None else base,
         table.stretch_step,
     )
+    struct.arrays = table  # a cache that several threads fill at once keeps but one of theirs
+    return struct
 
 
 class Work:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,3 +172,23 @@ def test_reduced_levels_have_the_coefficients_of_libjpeg(isa: str, mode: str, si
         theirs = io.BytesIO()
         image.save(theirs, "JPEG", qtables=[list(stored.quantization[0])] * 2, subsampling=0)
     assert same_coefficients(level.jpeg, theirs.getvalue())
+
+
+def test_a_filter_that_lost_the_race_into_the_cache_lives_through_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that start together each make one, and the cache keeps but one of them; the kernel has only addresses."""
+    made: list[weakref.ref[Any]] = []
+    call, make_filter = codec._call, codec._reduction.__wrapped__
+
+    def uncached() -> Any:
+        filter = make_filter()
+        made.append(weakref.ref(filter.table))
+        return filter
+
+    def watched(*arguments: Any) -> None:
+        assert made[0]() is not None
+        call(*arguments)
+
+    monkeypatch.setattr(codec, "_reduction", uncached)
+    monkeypatch.setattr(codec, "_call", watched)
+    codec.transcode(make("4:2:0", 61, 47), (1.0, 0.5), 90)
+    assert made

@@ -8,18 +8,20 @@ import os
 import sys
 from typing import Any
 
-EXAMPLES = """examples:
-  python -m benchmarks throughput --data photos/train --peers torchvision ffcv dali --json R.json --png R.png
-  python -m benchmarks throughput --data train.beton --folder photos/train --bandwidths 96 160 224 --threads 2
-  python -m benchmarks fidelity --data photos/val --bandwidths 96 160 192 224 --json F.json
-  python -m benchmarks convert --data photos/train --threads 2
-  python -m benchmarks training --seeds 3 --json T.json --png T.png
-  python -m benchmarks ops --bandwidths 96 160 224 --device cpu --json O.json --png O.png
-  python -m benchmarks pretraining --labels 50 --json P.json
-  python -m benchmarks gpu --data photos/train --json G.json
-  python -m benchmarks startup --data train.beton --json S.json
-  python -m benchmarks faults --quick --json R.json
-How to read the results, and the rules: benchmarks/README.md."""
+EXAMPLES = {
+    "throughput": (
+        "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
+        "--data train.beton --folder photos/train --bandwidths 96 160 224 --threads 2",
+    ),
+    "fidelity": ("--data photos/val --bandwidths 96 160 192 224 --json F.json",),
+    "convert": ("--data photos/train --threads 2",),
+    "training": ("--seeds 3 --json T.json --png T.png",),
+    "ops": ("--bandwidths 96 160 224 --device cpu --json O.json --png O.png",),
+    "pretraining": ("--labels 50 --json P.json",),
+    "gpu": ("--data photos/train --json G.json",),
+    "startup": ("--data train.beton --json S.json",),
+    "faults": ("--quick --json R.json",),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,9 +107,15 @@ def _count(text: str) -> int:
     return value
 
 
+def _examples(*commands: str) -> str:
+    lines = [f"  python -m benchmarks {command} {line}" for command in commands for line in EXAMPLES[command]]
+    return "\n".join(["examples:", *lines])
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=EXAMPLES, formatter_class=raw)
+    epilog = f"{_examples(*EXAMPLES)}\nHow to read the results, and the rules: benchmarks/README.md."
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=epilog, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True)
     cpus = len(os.sched_getaffinity(0))
     everyone = argparse.ArgumentParser(add_help=False)
@@ -119,21 +127,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     everyone.add_argument("--json", metavar="FILE", help="write the report here")
 
-    def add(name: str, help_: str, examples: str) -> argparse.ArgumentParser:
+    def add(name: str, help_: str) -> argparse.ArgumentParser:
+        epilog = f"{_examples(name)}\nRules: benchmarks/README.md."
         return commands.add_parser(
-            name,
-            help=help_,
-            description=help_,
-            parents=[everyone],
-            formatter_class=raw,
-            epilog=f"examples:\n{examples}\nRules: benchmarks/README.md.",
+            name, help=help_, description=help_, parents=[everyone], formatter_class=raw, epilog=epilog
         )
 
-    speed = add(
-        "throughput",
-        "images per second of ours, of the peers, and of the limit",
-        "\n".join(EXAMPLES.splitlines()[1:3]),
-    )
+    speed = add("throughput", "images per second of ours, of the peers, and of the limit")
     speed.add_argument("--peers", nargs="+", metavar="NAME", help="ours and limit run always; see benchmarks/README.md")
     speed.add_argument("--batch-size", type=_count, default=64, help="images (%(default)s)")
     speed.add_argument("--rounds", type=_count, default=5, help="windows for each contestant (%(default)s)")
@@ -143,11 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where batches arrive (%(default)s)")
     speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
-    fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path", EXAMPLES.splitlines()[3])
+    fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
-    convert = add("convert", "images per second of our converter and of FFCV's", EXAMPLES.splitlines()[4])
+    convert = add("convert", "images per second of our converter and of FFCV's")
     convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
-    train = add("training", "accuracy and wall time of EfficientTrain++ and of the baseline", EXAMPLES.splitlines()[5])
+    train = add("training", "accuracy and wall time of EfficientTrain++ and of the baseline")
     train.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     train.add_argument("--models", nargs="+", metavar="NAME", help="convnet, vit, or any of the trainer's")
     train.add_argument("--gpu", action="store_true", help="published networks and recipes at 224 px")
@@ -156,26 +156,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--size", type=int, metavar="PX", help="full size (64; with --gpu 224)")
     train.add_argument("--limit", type=_count, metavar="N", help="training images of Fashion-MNIST (5000; 60000)")
     train.add_argument("--png", metavar="FILE", help="draw the picture here")
-    masked = add("pretraining", "fine-tuning on few labels: from scratch, and after MAE", EXAMPLES.splitlines()[7])
+    masked = add("pretraining", "fine-tuning on few labels: from scratch, and after MAE")
     masked.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     masked.add_argument("--seeds", type=_count, default=1, help="runs of each (%(default)s)")
     masked.add_argument("--pretrain-epochs", type=_positive, default=10.0, help="passes without labels (%(default)s)")
     masked.add_argument("--epochs", type=_positive, default=60.0, help="passes with labels (%(default)s)")
     masked.add_argument("--labels", type=_count, default=50, metavar="N", help="of each class (%(default)s)")
     masked.add_argument("--target", choices=("pixels", "hog"), default="pixels", help="of MAE (%(default)s)")
-    ops = add("ops", "time per image of each on-device operation, one thread", EXAMPLES.splitlines()[6])
+    ops = add("ops", "time per image of each on-device operation, one thread")
     ops.add_argument("--ops", nargs="+", metavar="NAME", help="parts of the names of some operations (all)")
     ops.add_argument("--device", choices=("cpu", "cuda"), help="of the operations (cuda where there is a GPU)")
     ops.add_argument("--batch-size", type=_count, default=128, help="images (%(default)s)")
     ops.add_argument("--rounds", type=_count, default=5, help="windows for each operation (%(default)s)")
     ops.add_argument("--seconds", type=_positive, default=0.2, help="least length of a window (%(default)s)")
-    faults = add("faults", "damage, kills, failing disks, crowds: survived, named or lost", EXAMPLES.splitlines()[-2])
+    faults = add("faults", "damage, kills, failing disks, crowds: survived, named or lost")
     faults.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour, without peers")
     faults.add_argument("--only", nargs="+", metavar="NAME", help="cases, see benchmarks/faults/suite.py")
     faults.add_argument("--seed", type=int, default=0, help="of mutants and moments (%(default)s)")
-    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go", EXAMPLES.splitlines()[-4])
+    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go")
     gpu.add_argument("--quick", action="store_true", help="short windows: does everything run?")
-    startup = add("startup", "seconds to the first batch, and to that of another stage", EXAMPLES.splitlines()[-3])
+    startup = add("startup", "seconds to the first batch, and to that of another stage")
     startup.add_argument("--rounds", type=_count, default=3, help="starts of each (%(default)s)")
     for command in (speed, fidelity, convert, startup, gpu):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")

@@ -91,11 +91,14 @@ struct Decoder {
     }
   }
 
-  // The next symbol and its value bits; false where no code fits. Takes 16 + 11 bits at the most.
-  bool next(BitReader& bits, uint32_t& e, uint32_t& raw) const {
+  // The next symbol, its value bits, and its value; false where no code fits. Takes 16 + 11 bits at the most.
+  bool next(BitReader& bits, uint32_t& e, uint32_t& raw, int& value) const {
     e = fast[bits.window >> (64 - kFast)];
     if (__builtin_expect(e == 0, 0) && !(e = longer(uint32_t(bits.window >> 48)))) return false;
-    raw = uint32_t((bits.window << (e >> 8 & 63)) >> 1 >> (63 - (e >> 16 & 15)));
+    const uint64_t rest = bits.window << (e >> 8 & 63);
+    const uint32_t size = e >> 16 & 15;
+    raw = uint32_t(rest >> 1 >> (63 - size));
+    value = int(raw) - (~int(int64_t(rest) >> 63) & ((1 << size) - 1));  // signs are random: a branch would be wrong half the time
     bits.skip(e & 63);  // a shift by six bits needs no masking, a shift by five would
     return true;
   }
@@ -107,9 +110,6 @@ struct Decoder {
     return 0;
   }
 };
-
-// `extend` without a branch, and 0 for no bits.
-static inline int signed_value(uint32_t raw, int n) { return int(raw) - (raw << 1 >> n ? 0 : (1 << n) - 1); }
 
 class ScanReader {
  public:
@@ -184,25 +184,29 @@ class ScanReader {
   Token* block(BitReader& bits, int c, int& in, int& out, Token* at, int& last) {
     const Token dc = Token(c ? kRest : 0) << 24, ac = dc | Token(kAc) << 24;
     uint32_t e, raw;
+    int value;
     bits.refill();
-    if (!dc_[c]->next(bits, e, raw)) return nullptr;
-    int size = e >> 16 & 15;
-    if (size) in += int(raw) < 1 << (size - 1) ? int(raw) - (1 << size) + 1 : int(raw);
+    if (!dc_[c]->next(bits, e, raw, value)) return nullptr;
+    in += value;
     const int difference = in - out, magnitude = std::abs(difference);
     out = in, coefficients_[0] = int16_t(in);
-    size = magnitude ? 32 - __builtin_clz(uint32_t(magnitude)) : 0;
+    const int size = magnitude ? 32 - __builtin_clz(uint32_t(magnitude)) : 0;
     if (size > 11) return nullptr;  // T.81 table F.1: 8-bit samples have no larger one
     *at++ = dc | size << 16 | ((difference < 0 ? difference - 1 : difference) & ((1 << size) - 1));
     const Decoder& symbols = *ac_[c];
     uint32_t k = 1;
-    do {
+    const auto take = [&] {
+      if (!symbols.next(bits, e, raw, value)) return false;
+      *at++ = ac | (e & 0xFF0000) | raw;
+      k += e >> 24;
+      coefficients_[kNatural.at[k - 1]] = int16_t(value);
+      return true;
+    };
+    do {  // a refill serves two
       bits.refill();
-      for (int twice = 0; twice < 2 && k < 64; twice++) {
-        if (!symbols.next(bits, e, raw)) return nullptr;
-        *at++ = ac | (e & 0xFF0000) | raw;
-        k += e >> 24;
-        coefficients_[kNatural.at[k - 1]] = int16_t(signed_value(raw, e >> 16 & 15));
-      }
+      if (!take()) return nullptr;
+      if (k >= 64) break;
+      if (!take()) return nullptr;
     } while (k < 64);
     last = k > Decoder::kEnd ? int(k) - Decoder::kEnd - 1 : 63;
     return k == 64 || k >= Decoder::kEnd ? at : nullptr;
@@ -220,34 +224,34 @@ class BitWriter {
  public:
   explicit BitWriter(uint8_t* at) : at_(at) {}
 
-  void put(uint32_t bits, uint32_t length) {  // up to 32
+  // Up to 57 bits, at least one. Writes 8 bytes, of which the whole ones count: how many there are is no branch.
+  void put(uint64_t bits, uint32_t length) {
     window_ = window_ << length | bits;
     used_ += length;
-    if (used_ < 32) return;
-    used_ -= 32;
-    const uint32_t word = uint32_t(window_ >> used_);
-    if (word & ~(word + 0x01010101u) & 0x80808080u) {  // perhaps one is ff
-      for (int shift = 24; shift >= 0; shift -= 8) byte(word >> shift);
-    } else {
-      for (int i = 0; i < 4; i++) at_[i] = uint8_t(word >> (24 - 8 * i));
-      at_ += 4;
+    uint64_t word = window_ << (64 - used_);
+    if (word & ~(word + 0x0101010101010101u) & 0x8080808080808080u) {  // perhaps one byte is ff
+      for (; used_ >= 8; used_ -= 8, word <<= 8) byte(uint8_t(word >> 56));
+      return;
     }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    std::memcpy(at_, &word, 8);
+    at_ += used_ >> 3, used_ &= 7;
   }
   uint8_t* flush() {  // fills the last byte with ones
     put(0x7F, 7);
-    for (; used_ >= 8; used_ -= 8) byte(uint32_t(window_ >> (used_ - 8)));
-    used_ = 0, window_ = 0;
     return at_;
   }
 
  private:
-  void byte(uint32_t b) {
-    *at_++ = uint8_t(b);
-    if ((b & 0xFF) == 0xFF) *at_++ = 0;
+  void byte(uint8_t b) {
+    *at_++ = b;
+    if (b == 0xFF) *at_++ = 0;
   }
 
   uint8_t* at_;
-  uint64_t window_ = 0;
+  uint64_t window_ = 0;  // the last `used_` bits are to be written yet, the others have been
   uint32_t used_ = 0;
 };
 
@@ -280,9 +284,11 @@ static bool read_tokens(const uint8_t* jpeg, size_t size, const Header& h, int i
 
 static uint8_t* write_tokens(const Token* token, const Token* end, const Code* codes, uint8_t* at) {
   BitWriter writer(at);
-  for (; token < end; token++) {
-    const Code& code = codes[*token >> 16];
-    writer.put(code.bits | (*token & 0xFFFF), code.length);
+  const auto bits_of = [](const Code& code, Token t) { return uint64_t(code.bits | (t & 0xFFFF)); };
+  for (; token + 1 < end; token += 2) {  // a code and its value have at most 27 bits: two at a time
+    const Code &first = codes[token[0] >> 16], &second = codes[token[1] >> 16];
+    writer.put(bits_of(first, token[0]) << second.length | bits_of(second, token[1]), first.length + second.length);
   }
+  if (token < end) writer.put(bits_of(codes[*token >> 16], *token), codes[*token >> 16].length);
   return writer.flush();
 }

@@ -21,7 +21,7 @@ PATIENCE = 3600.0  # s a part
 FAIRNESS = (
     "Parts as their own reports say. Checks: batches of 256 at B = 96 out of a ladder, float16, RandAugment at 8.",
 )
-BACKENDS = ("torch", "dali")
+BACKENDS = ("torch", "ffcv", "dali")
 
 
 def run(data: str, *, threads: int, work: str | None = None, quick: bool = False) -> dict[str, Any]:
@@ -40,33 +40,16 @@ def run(data: str, *, threads: int, work: str | None = None, quick: bool = False
     machine.require_gpu()
     with workplace(work) as place:
         ladder = _ladder(data, place, threads)
-        module = [sys.executable, "-m", "benchmarks"]
-        common = ["--threads", str(threads)]
-        windows = (
-            ["--rounds", "1", "--seconds", "1", "--limit", "500"] if quick else ["--rounds", "5", "--seconds", "5"]
-        )
+        where = ["--device", "cuda", "--threads", str(threads), "--rounds", "1" if quick else "5"]
+        windows = ["--seconds", "1", "--limit", "500"] if quick else ["--seconds", "5"]
+        data_options = ["--data", data, "--batch-size", "256", "--work", str(place), *windows]
+        module = [sys.executable, "-m"]
+        check = [*module, "benchmarks.gpu_check", str(ladder)]
         commands = {
-            "tests": [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests"],
-            **{
-                f"check {b}": [sys.executable, "-m", "benchmarks.gpu_check", str(ladder), b, str(threads)]
-                for b in BACKENDS
-            },
-            "ops": [*module, "ops", "--device", "cuda", "--batch-size", "1024", *common],
-            "throughput": [
-                *(
-                    *module,
-                    "throughput",
-                    "--data",
-                    data,
-                    "--device",
-                    "cuda",
-                    "--batch-size",
-                    "256",
-                    "--work",
-                    str(place),
-                ),
-                *(*common, *windows),
-            ],
+            "tests": [*module, "pytest", "-q", "-m", "gpu", "tests"],
+            **{f"check {name}": [*check, name, str(threads)] for name in BACKENDS},
+            "ops": [*module, "benchmarks", "ops", *where, "--batch-size", "1024"],
+            "throughput": [*module, "benchmarks", "throughput", *where, *data_options],
         }
         parts = {name: _part(name, command, place) for name, command in commands.items()}
     return {

@@ -10,9 +10,11 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 
 from loaders import Loader
@@ -115,17 +117,12 @@ def step_share(repeat: int = 20) -> dict[str, float]:
         loss.backward()
         optimizer.step()
 
-    step, ops = _milliseconds(train, repeat), _milliseconds(lambda: finish(pixels, *_plan(stage)), repeat)
+    indices = np.arange(STEP)
+    step, ops = _milliseconds(train, repeat), _milliseconds(lambda: finish(pixels, indices, stage, 0), repeat)
     return {"step_ms": step, "ops_ms": ops, "share": ops / step}
 
 
-def _plan(stage: Any) -> tuple[Any, Any, int]:
-    import numpy as np
-
-    return np.arange(STEP), stage, 0
-
-
-def _milliseconds(work: Any, repeat: int) -> float:
+def _milliseconds(work: Callable[[], object], repeat: int) -> float:
     for _ in range(3):
         work()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -47,7 +47,7 @@ def run(
     device: str | None = None,
     batch_size: int = 128,
     rounds: int = 5,
-    seconds: float = 0.2,
+    seconds: float = 0.1,
     seed: int = 0,
     work: str | None = None,
 ) -> dict[str, Any]:

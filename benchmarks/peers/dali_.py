@@ -27,13 +27,13 @@ AREA, ASPECT = [0.08, 1.0], [3 / 4, 4 / 3]
 
 def build(job: Job) -> Stream:
     files = find(Path(job.folder))
-    classes = sorted({file.relative_to(job.folder).parts[0] for file in files})
-    labels = [classes.index(file.relative_to(job.folder).parts[0]) for file in files]
+    names = [file.relative_to(job.folder).parts[0] for file in files]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
     cuda, augment = job.device == "cuda", bool(job.options.get("randaugment"))
     make = pipeline_def(_on_gpu if cuda else _on_cpu, enable_conditionals=augment)
     pipeline = make(
         list(map(str, files)),
-        labels,
+        [numbers[name] for name in names],
         job.bandwidth,
         augment,
         batch_size=job.batch_size,

@@ -8,9 +8,10 @@ copies that nobody waits for where batches go to a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode
@@ -54,16 +55,21 @@ def official(bandwidth: int, randaugment: bool) -> transforms.Compose:
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 
 
-def build(job: Job) -> Stream:
-    images = ImageFolder(job.folder, official(job.bandwidth, job.options.get("randaugment", False)))
-    loader = DataLoader(
-        images,
+def endless(data: Dataset[Any], job: Job, **options: Any) -> DataLoader[Any]:
+    """Shuffled batches without an end, by `job.threads` workers. options: more of the DataLoader's."""
+    return DataLoader(
+        data,
         job.batch_size,
-        sampler=EndlessShuffle(len(images), job.seed),
+        sampler=EndlessShuffle(len(data), job.seed),  # type: ignore[arg-type]
         num_workers=job.threads,
         persistent_workers=True,
         prefetch_factor=PREFETCH,
         drop_last=True,
-        pin_memory=job.device == "cuda",
+        **options,
     )
+
+
+def build(job: Job) -> Stream:
+    images = ImageFolder(job.folder, official(job.bandwidth, job.options.get("randaugment", False)))
+    loader = endless(images, job, pin_memory=job.device == "cuda")
     return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

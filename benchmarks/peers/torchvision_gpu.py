@@ -15,7 +15,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 from benchmarks.contestant import Job, Stream
-from benchmarks.peers.torchvision_ import MEAN, PREFETCH, STD, EndlessShuffle
+from benchmarks.peers.torchvision_ import MEAN, PREFETCH, STD, endless
 
 
 class Files(Dataset[torch.Tensor]):
@@ -32,17 +32,7 @@ class Files(Dataset[torch.Tensor]):
 
 
 def build(job: Job) -> Stream:
-    files = Files(job.folder)
-    loader = DataLoader(
-        files,
-        job.batch_size,
-        sampler=EndlessShuffle(len(files), job.seed),
-        num_workers=job.threads,
-        persistent_workers=True,
-        prefetch_factor=PREFETCH,
-        drop_last=True,
-        collate_fn=list,  # files have no common size
-    )
+    loader = endless(Files(job.folder), job, collate_fn=list)  # files have no common size
     each: list[torch.nn.Module] = [v2.RandomResizedCrop(job.bandwidth, antialias=True), v2.RandomHorizontalFlip()]
     if job.options.get("randaugment"):
         each.append(v2.RandAugment(num_ops=2, magnitude=8, num_magnitude_bins=11))

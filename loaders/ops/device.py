@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
 
@@ -34,13 +36,19 @@ def put(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def settled(function: Function) -> Function:
+    """Has `torch.compile` call `function` once, when it compiles, and keep the answer.
+
+    As `torch.compiler.assume_constant_result`; but that imports the compiler, which takes seconds, there and then.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@settled
 def constant(make: Callable[..., NDArray[np.float64]], *arguments: Any, device: torch.device) -> Tensor:
-    """float32 `make(*arguments)` on `device`, made once; to `torch.compile`, which traces into caches, a constant."""
+    """float32 `make(*arguments)` on `device`, made once."""
     return _cached(make, arguments, device)
-
-
-# What `torch.compiler.assume_constant_result` does; but that imports the compiler, which takes seconds.
-constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from loaders.ops.device import settled
+
 _TF32_MASK = -(1 << 13)  # TF32 keeps sign, exponent and 10 of 23 bits
 
 
@@ -24,15 +26,13 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return a_high @ b_high + (a_high @ (b - b_high) + (a - a_high) @ b_high)
 
 
+@settled
 def _full(device: torch.device) -> bool:
-    """Whether products on `device` keep float32's 24 bits. `torch.compile` asks when it compiles."""
+    """Whether products on `device` keep float32's 24 bits."""
     backend: Any = getattr(torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn, "matmul", None)
     if hasattr(backend, "fp32_precision"):  # from torch 2.9 on; the older question raises once this one was set
         return bool(backend.fp32_precision not in ("tf32", "bf16"))
     return torch.get_float32_matmul_precision() == "highest"
-
-
-_full._dynamo_marked_constant = True  # type: ignore[attr-defined]  # as in device.py
 
 
 def _high(x: Tensor) -> Tensor:

@@ -67,13 +67,13 @@ def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tenso
     groups: tuple[Callable[[Tensor, Ops, Arguments], Tensor], ...] = (look_up, color, sharpness, *moves)
     # Sorted by operation, each group is a slice, and putting everything back is one more copy.
     order = np.argsort(op, kind="stable")
-    op, argument = op[order], argument[order]
-    images = images.index_select(0, put(order, images.device))
+    op, argument, rows = op[order], argument[order], put(order, images.device)
     bounds = np.searchsorted(op, STARTS)
-    done = [images[: bounds[0]]]
+    done = [images.index_select(0, rows[: bounds[0]])]
     for apply, start, stop in zip(groups, bounds[:-1], bounds[1:], strict=True):
         if start < stop:
-            done += [apply(images[part], op[part], argument[part]) for part in portions(images, start, stop)]
+            for part in portions(images, start, stop):
+                done.append(apply(images.index_select(0, rows[part]), op[part], argument[part]))
     return torch.cat(done).index_select(0, put(np.argsort(order), images.device))
 
 
@@ -186,7 +186,8 @@ def rotate(images: Tensor, _: Ops, argument: Arguments, fill: Colour) -> Tensor:
     # -1 and 1 are the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
     across = _centres(images) * 2 / side - 1
     down = across[:, None]
-    grid = torch.stack((cos * across - sin * down, sin * across + cos * down), -1)
+    x, y = cos * across - sin * down, sin * across + cos * down
+    grid = torch.view_as_real(torch.complex(x, y))  # what `torch.stack` makes, but not number by number
     place = grid * (side / 2) + (side / 2 - 0.5)
     whole = place.floor()
     part = place - whole
@@ -194,7 +195,7 @@ def rotate(images: Tensor, _: Ops, argument: Arguments, fill: Colour) -> Tensor:
     levels = images.float()
     linear = F.grid_sample(levels, smooth, "bilinear", "border", align_corners=False)
     cubic = F.grid_sample(levels, grid, "bicubic", "border", align_corners=False)
-    return _framed(cubic.lerp_(linear, -1 / 3), grid.abs().amax(-1) < 1, fill)
+    return _framed(cubic.lerp_(linear, -1 / 3), (x.abs() < 1) & (y.abs() < 1), fill)
 
 
 def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
@@ -237,7 +238,8 @@ def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
     """uint8 of float `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
     # Pillow truncates, in double precision: what is a whole level but for float32's error must stay that level.
     colour = put(np.array(fill, np.uint8), levels.device)[:, None, None]
-    return torch.where(inside[:, None], _truncate(levels.add_(1 / 128)), colour)
+    mask = -inside[:, None].view(torch.uint8)  # 255 or 0: `torch.where` goes byte by byte
+    return _truncate(levels.add_(1 / 128)).bitwise_xor_(colour).bitwise_and_(mask).bitwise_xor_(colour)
 
 
 def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
@@ -246,7 +248,7 @@ def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _truncate(levels: Tensor) -> Tensor:
-    """uint8 of float `levels`, which are overwritten. By way of int16: torch's direct conversion is 4x slower."""
+    """uint8 of float `levels`, which are overwritten. By way of int16: torch's direct conversion is not vectorised."""
     return levels.clamp_(0, 255).short().to(torch.uint8)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,22 +131,6 @@ def test_evaluation_is_resize_and_centre_crop(jpeg_folder: Path) -> None:
         ours = torch.cat([images for images, _ in loader])
     off = (ours.float() - theirs.float()).square().mean(dim=(1, 2, 3))
     assert (10 * torch.log10(255**2 / off)).median() > 30
-
-
-@pytest.fixture
-def dirty(jpeg_folder: Path, tmp_path: Path) -> Path:
-    """Class 0 holds a truncated JPEG, a text file and a PNG under JPEG names."""
-    from PIL import Image
-
-    root = tmp_path / "dirty"
-    shutil.copytree(jpeg_folder / "train", root)
-    names = sorted((root / "class000").iterdir())
-    names[0].write_bytes(names[0].read_bytes()[:900])
-    names[1].write_text("no image")
-    with Image.open(names[2]) as image:
-        image.load()
-        image.save(names[2], "PNG")
-    return root
 
 
 def test_bad_samples_raise_by_name(dirty: Path) -> None:

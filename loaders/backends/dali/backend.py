@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from loaders.backends.clock import Clock
 from loaders.backends.dali.cut import Cut
-from loaders.backends.dali.need import missing
 from loaders.backends.dali.threads import Threads
 from loaders.backends.decoder import Decoder
 from loaders.errors import LoaderError
+from loaders.need_dali import missing
 from loaders.stage import Stage
 from loaders.store import Store
 

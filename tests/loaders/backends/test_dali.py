@@ -147,26 +147,6 @@ def test_going_on_after_a_break_and_after_an_error(beton: Path, dali: Make) -> N
             assert digest(list(loader)) == wanted
 
 
-@pytest.fixture
-def dirty(jpeg_folder: Path, tmp_path: Path) -> Path:
-    """Class 0 holds a JPEG cut short, a text, a PNG, a CMYK and a progressive JPEG, all under JPEG names."""
-    from PIL import Image
-
-    root = tmp_path / "dirty"
-    shutil.copytree(jpeg_folder / "train", root)
-    names = sorted((root / "class000").iterdir())
-    names[0].write_bytes(names[0].read_bytes()[:900])
-    names[1].write_text("no image")
-    for name, mode, kind, options in (
-        (names[2], "RGB", "PNG", {}),
-        (names[3], "CMYK", "JPEG", {}),
-        (names[4], "RGB", "JPEG", {"progressive": True}),
-    ):
-        with Image.open(name) as image:
-            image.convert(mode).save(name, kind, **options)
-    return root
-
-
 def test_odd_files_cost_only_themselves(dirty: Path, dali: Make) -> None:
     options: dict[str, Any] = {"on_error": "skip", "batch_size": 8, "drop_last": False}
     with dali(dirty, **options) as ours, make(dirty, **options) as torchs:

@@ -8,8 +8,8 @@ OLDEST = (1, 50)
 """Of DALI's releases: before it, the executor that leaves outputs to their holder is another one."""
 
 
-def missing() -> str | None:
-    """None where DALI can be used; else, in one line, why not and what to do."""
+def missing(user: str = '`backend="dali"`', instead: str = ', or take backend="torch"') -> str | None:
+    """None where DALI can be used; else, in one line, why `user` cannot, and what to do."""
     try:
         version = importlib.import_module("nvidia.dali").__version__
     except Exception as error:  # a broken installation raises nearly anything
@@ -19,7 +19,7 @@ def missing() -> str | None:
         if tuple(map(int, version.split(".")[:2])) >= OLDEST:
             return None
         why = f"is version {version}, {'.'.join(map(str, OLDEST))} or later is needed"
-    return f'`backend="dali"` needs NVIDIA DALI, which {why}; `pip install -U {wheel()}`, or take backend="torch".'
+    return f"{user} needs NVIDIA DALI, which {why}; `pip install -U {wheel()}`{instead}."
 
 
 def wheel() -> str:

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cut.h"
+
 #include "codec.h"
-#include "jpeg.h"
 
 namespace et {
 namespace {
@@ -40,11 +41,14 @@ const uint8_t* next_marker(const uint8_t* at, const uint8_t* end) {
   return end;
 }
 
-bool cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, size_t& length, int32_t* origin, Error& e) {
-  Header h;
-  if (!parse_header(jpeg, size, h, e)) return false;
+}  // namespace
+
+bool cuttable(const Header& h) { return h.own && h.restart && h.mcus_x % h.restart == 0; }
+
+bool cut(const Header& h, const uint8_t* head, const Source& source, const int32_t* box, uint8_t* out, size_t& length,
+         int32_t* origin, Error& e) {
   if (!h.own) return e.set(ET_UNSUPPORTED, "cutting needs a baseline JPEG of one scan");
-  if (!h.restart || h.mcus_x % h.restart)
+  if (!cuttable(h))
     return e.set(ET_UNSUPPORTED, "cutting needs restart markers that divide a row of %d MCUs, these are %d apart", h.mcus_x,
                  h.restart);
   if (!(0 <= box[0] && box[0] < box[2] && box[2] <= h.width && 0 <= box[1] && box[1] < box[3] && box[3] <= h.height))
@@ -55,37 +59,48 @@ bool cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, siz
   const Range rows = cover(box[1], box[3], h.mcu_h, h.height, h.vmax);
   origin[0] = columns.first * wide, origin[1] = rows.first * h.mcu_h;
 
-  std::memcpy(out, jpeg, h.head);
+  if (source.rows && (rows.first < source.first_row || rows.last > source.first_row + source.row_count))
+    return e.set(ET_BAD_ARGUMENT, "MCU rows %d to %d were not read", rows.first, rows.last);
+
+  std::memcpy(out, head, h.head);
   put_u16(out + h.sof + 5, std::min(h.height, rows.last * h.mcu_h) - origin[1]);
   put_u16(out + h.sof + 7, std::min(h.width, columns.last * wide) - origin[0]);
   uint8_t* to = out + h.head;
-  const uint8_t *at = jpeg + h.head, *const end = jpeg + size;
-  const int last = (rows.last - 1) * per_row + columns.last - 1;  // the last segment wanted
-  for (int s = 0, kept = 0; s <= last; s++) {
-    const uint8_t* stop = next_marker(at, end);
-    const uint8_t* marker = stop;
-    while (marker + 1 < end && marker[1] == 0xFF) marker++;  // fill bytes
-    const int wanted = s + 1 < per_row * h.mcus_y ? 0xD0 | (s & 7) : 0xD9;
-    if (marker + 1 >= end || marker[1] != wanted)
-      return e.set(ET_DAMAGED, "restart segment %d does not end with marker ff%02x", s, wanted);
-    if (s / per_row >= rows.first && s % per_row >= columns.first && s % per_row < columns.last) {
-      std::memcpy(to, at, stop - at), to += stop - at;
-      *to++ = 0xFF, *to++ = s == last ? 0xD9 : uint8_t(0xD0 | (kept++ & 7));
+  const uint8_t *at = source.scan, *const end = source.scan + source.size;
+  int kept = 0;
+  for (int row = source.rows ? rows.first : 0; row < rows.last; row++) {  // without a table the rows above must be walked
+    if (source.rows) at = source.scan + source.rows[row - source.first_row];
+    const int stop_at = source.rows || row + 1 == rows.last ? columns.last : per_row;
+    for (int column = 0; column < stop_at; column++) {
+      const int s = row * per_row + column;
+      const uint8_t* stop = next_marker(at, end);
+      const uint8_t* marker = stop;
+      while (marker + 1 < end && marker[1] == 0xFF) marker++;  // fill bytes
+      const int wanted = s + 1 < per_row * h.mcus_y ? 0xD0 | (s & 7) : 0xD9;
+      if (marker + 1 >= end || marker[1] != wanted)
+        return e.set(ET_DAMAGED, "restart segment %d does not end with marker ff%02x", s, wanted);
+      if (row >= rows.first && column >= columns.first && column < columns.last) {
+        const bool last = row + 1 == rows.last && column + 1 == columns.last;
+        std::memcpy(to, at, stop - at), to += stop - at;
+        *to++ = 0xFF, *to++ = last ? 0xD9 : uint8_t(0xD0 | (kept++ & 7));
+      }
+      at = marker + 2;
     }
-    at = marker + 2;
   }
   length = to - out;
   return true;
 }
 
-}  // namespace
 }  // namespace et
 
 int32_t et_cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, size_t capacity, size_t* length,
                int32_t* origin, char* message) {
   et::Error error;
-  if (capacity < size) error.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", capacity, size);
-  else et::cut(jpeg, size, box, out, *length, origin, error);
+  et::Header h;
+  if (capacity < size)
+    error.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", capacity, size);
+  else if (et::parse_header(jpeg, size, h, error))
+    et::cut(h, jpeg, {jpeg + h.head, size - h.head, 0, nullptr, 0}, box, out, *length, origin, error);
   std::memcpy(message, error.text, ET_MESSAGE);
   return error.status;
 }

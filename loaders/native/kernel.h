@@ -61,10 +61,24 @@ struct EtBatch {
   char* messages;         // count * ET_MESSAGE
 };
 
+// A batch to be cut: of each sample the JPEG that holds its crop (see codec.h, et_cut), or where it cannot be cut all of it.
+// `scale`, `flip` and `full` of the samples mean nothing here.
+struct EtCutBatch {
+  const EtSample* samples;
+  int64_t count;
+  int32_t fd;             // as in EtBatch
+  uint8_t* out;
+  const int64_t* slots;   // count + 1 offsets into `out`, ascending: sample i may write [slots[i], slots[i + 1])
+  int64_t* sizes;         // count: bytes of the JPEG, at the beginning of its slot
+  int32_t* origins;       // count x 2: x, y in the stored level of its first pixel
+  int32_t* status;        // count, an EtStatus each
+  char* messages;         // count * ET_MESSAGE
+};
+
 // Sums over all samples since the pool was made: nanoseconds of thread time; bytes read from files, and of those the ones
-// that were decoded (headers and the restart segments under the crop).
+// that were decoded or cut (headers and the restart segments under the crop).
 struct EtStats {
-  int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples;
+  int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples, cut_ns;
 };
 
 struct EtPool;
@@ -75,6 +89,7 @@ void et_pool_free(EtPool*);  // finishes the samples in hand, drops the rest, jo
 void et_pool_stats(EtPool*, EtStats*);
 // The arrays named in `batch` must stay alive until et_ticket_wait returned 1 or et_ticket_free returned.
 EtTicket* et_submit(EtPool*, const EtBatch* batch);
+EtTicket* et_submit_cut(EtPool*, const EtCutBatch* batch);  // likewise
 int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
 void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
 

@@ -44,7 +44,7 @@ struct EtPool {
       ticket->work(i, scratch, mine);
       lock.lock();
       for (auto field : {&EtStats::read_ns, &EtStats::decode_ns, &EtStats::resample_ns, &EtStats::bytes_read,
-                         &EtStats::bytes_decoded, &EtStats::samples})
+                         &EtStats::bytes_decoded, &EtStats::samples, &EtStats::cut_ns})
         stats.*field += mine.*field;
       if (++ticket->done == ticket->count) finished.notify_all();
     }
@@ -100,6 +100,12 @@ void et_pool_stats(EtPool* pool, EtStats* out) {
 EtTicket* et_submit(EtPool* pool, const EtBatch* batch) {
   return pool->submit(batch->count, [b = *batch](int64_t i, et::Scratch& scratch, EtStats& stats) {
     et::run_sample(b, i, scratch, stats);
+  });
+}
+
+EtTicket* et_submit_cut(EtPool* pool, const EtCutBatch* batch) {
+  return pool->submit(batch->count, [b = *batch](int64_t i, et::Scratch& scratch, EtStats& stats) {
+    et::cut_sample(b, i, scratch, stats);
   });
 }
 

@@ -1,6 +1,6 @@
 """The kernel's thread pool: batches in, pixels out, without the GIL.
 
-A `Ticket` owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
+A ticket owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
 behind by a fork never blocks and never touches freed memory.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Batch(ctypes.Structure):
     ]
 
 
-STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples")
+STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns")
 
 
 def filter_struct(table: Filter, base: int | None = None) -> _Filter:
@@ -73,12 +74,26 @@ def filter_struct(table: Filter, base: int | None = None) -> _Filter:
     return struct
 
 
-class Work:
+class Outcome:
+    """What became of each sample of a batch.
+
+    Attributes:
+        status: int32 [n], an `EtStatus` each, valid once the sample is done.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.status, self._messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
+
+    def message(self, i: int) -> str:
+        """Why sample `i` of the batch failed."""
+        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+class Work(Outcome):
     """A batch as the kernel takes it, and all memory that the kernel reads and writes for it.
 
     Attributes:
         out: what was given.
-        status: int32 [n], an `EtStatus` each, valid once the sample is done.
         address: of the `EtBatch`.
     """
 
@@ -108,8 +123,8 @@ class Work:
             raise ValueError(
                 f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes."
             )
+        super().__init__(n)
         self.out = out
-        self.status, self._messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
         self._batch = _Batch(
             samples.ctypes.data,
             n,
@@ -125,20 +140,16 @@ class Work:
         self._keep = (self.status, self._messages, samples, filter, lut, out)
         self.address = ctypes.addressof(self._batch)
 
-    def message(self, i: int) -> str:
-        """Why sample `i` of the batch failed."""
-        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
 
+class Submitted:
+    """A batch on its way through a pool."""
 
-class Ticket(Work):
-    """One batch on its way through a pool."""
-
-    def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
-        """samples, options: those of `Work`."""
-        super().__init__(samples, **options)
+    def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
+        """Starts it. batch: address of what `submit` takes. keep: what must live until the kernel is done."""
+        pool.check()
         self._pool = pool
-        self._handle = library().et_submit(pool.handle, self.address)
-        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *self._keep)
+        self._handle = submit(pool.handle, batch)
+        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *keep)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
@@ -160,6 +171,15 @@ class Ticket(Work):
     def close(self) -> None:
         """Cancels what has not started and waits for the samples in hand."""
         self._close()
+
+
+class Ticket(Work, Submitted):
+    """A batch being decoded."""
+
+    def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
+        """samples, options: those of `Work`."""
+        super().__init__(samples, **options)
+        self._begin(pool, library().et_submit, self.address, *self._keep)
 
 
 def _free_ticket(handle: int, pid: int, *_keep: Any) -> None:
@@ -201,7 +221,6 @@ class Pool:
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed.
         """
-        self.check()
         return Ticket(self, samples, **options)
 
     def stats(self) -> dict[str, int]:

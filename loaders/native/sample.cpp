@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "check.h"
+#include "cut.h"
 
 namespace et {
 namespace {
@@ -130,18 +131,28 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
   return true;
 }
 
+// Reads a sample and parses its headers. `bytes` is then whole, or has the MCU rows under the crop in `source`.
+bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Header& header, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  if (!read_bytes(sample, fd, false, s, bytes, stats, e) || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
+  if (header.width != entry.width || header.height != entry.height)
+    return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
+                 entry.height);
+  if (!header.own) return !bytes.source.rows || read_bytes(sample, fd, true, s, bytes, stats, e);  // libjpeg wants it whole
+  if (!bytes.source.rows) bytes.source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
+  else if (header.head != entry.head || !cuttable(header) || header.mcus_y != int(entry.rows))
+    return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
+  return true;
+}
+
 bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const int64_t start = now_ns();
   Bytes bytes{};
-  const bool read = read_bytes(sample, fd, false, s, bytes, stats, e);
+  Header header;
+  const bool opened = open_sample(sample, fd, s, bytes, header, stats, e);
   const int64_t got = now_ns();
   stats.read_ns += got - start;
-  if (!read) return false;
-  Header header;
-  if (!parse_header(bytes.jpeg, bytes.held, header, e)) return false;
-  if (header.width != sample.entry.width || header.height != sample.entry.height)
-    return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height,
-                 sample.entry.width, sample.entry.height);
+  if (!opened) return false;
   const float d = sample.scale;
   const int width = int((header.width + d - 1) / d), height = int((header.height + d - 1) / d);
   // from an even place on, as planes are
@@ -152,16 +163,9 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
                  sample.box[2], sample.box[3], header.width, header.height);
   bool good;
   if (header.own) {
-    Source source = bytes.source;
-    if (!source.rows) source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
-    else if (header.head != sample.entry.head || header.restart == 0 || header.mcus_x % header.restart ||
-             header.mcus_y != int(sample.entry.rows))
-      return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
-    good = decode_own(header, source, region, sample.scale, s, planes, e);
+    good = decode_own(header, bytes.source, region, sample.scale, s, planes, e);
     stats.bytes_decoded += header.head + planes.coded;
   } else {
-    // libjpeg wants the file from its beginning
-    if (bytes.source.rows && !read_bytes(sample, fd, true, s, bytes, stats, e)) return false;
     good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, planes, e);
     stats.bytes_decoded += bytes.held;
   }
@@ -175,14 +179,17 @@ void look_up(const uint8_t* pixels, const T* lut, size_t area, T* out) {
     for (size_t i = 0; i < area; i++) out[c * area + i] = lut[c * 256 + pixels[c * area + i]];
 }
 
+bool sound_box(const float* box, Error& e) {
+  for (int i = 0; i < 4; i++)
+    if (!(box[i] >= 0 && box[i] <= 65536)) return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", box[0], box[1], box[2], box[3]);
+  return true;
+}
+
 bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
     return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
-  for (int i = 0; i < 4; i++)
-    if (!(sample.box[i] >= 0 && sample.box[i] <= 65536))
-      return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", sample.box[0], sample.box[1], sample.box[2], sample.box[3]);
   Planes planes;
-  if (!decode(sample, batch.fd, s, planes, stats, e)) return false;
+  if (!sound_box(sample.box, e) || !decode(sample, batch.fd, s, planes, stats, e)) return false;
   const int64_t start = now_ns();
   const size_t area = size_t(batch.side) * batch.side;
   uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
@@ -193,6 +200,36 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   if (batch.lut && batch.element == 4) look_up(pixels, static_cast<const uint32_t*>(batch.lut), area, reinterpret_cast<uint32_t*>(out));
   if (batch.lut && batch.element == 2) look_up(pixels, static_cast<const uint16_t*>(batch.lut), area, reinterpret_cast<uint16_t*>(out));
   stats.resample_ns += now_ns() - start;
+  return true;
+}
+
+bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
+  const EtSample& sample = batch.samples[i];
+  const int64_t start = now_ns();
+  Bytes bytes{};
+  Header header;
+  const bool opened = open_sample(sample, batch.fd, s, bytes, header, stats, e);
+  const int64_t got = now_ns();
+  stats.read_ns += got - start;
+  if (!opened) return false;
+  const bool part = cuttable(header);
+  const size_t most = part ? header.head + bytes.source.size : bytes.held, room = batch.slots[i + 1] - batch.slots[i];
+  if (most > room) return e.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", room, most);
+  uint8_t* out = batch.out + batch.slots[i];
+  size_t length = bytes.held;
+  if (part) {
+    const int32_t box[4] = {int32_t(sample.box[0]), int32_t(sample.box[1]), std::min(header.width, int(std::ceil(sample.box[2]))),
+                            std::min(header.height, int(std::ceil(sample.box[3])))};
+    if (!cut(header, bytes.jpeg, bytes.source, box, out, length, batch.origins + 2 * i, e)) return false;
+  } else {
+    const uint8_t* end = bytes.jpeg + bytes.held - 1;
+    while (end > bytes.jpeg && !(end[-1] == 0xFF && end[0] == 0xD9)) end--;
+    if (end == bytes.jpeg) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
+    std::memcpy(out, bytes.jpeg, length);
+  }
+  batch.sizes[i] = int64_t(length);
+  stats.bytes_decoded += length;
+  stats.cut_ns += now_ns() - got;
   return true;
 }
 
@@ -207,6 +244,14 @@ EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& 
   batch.status[i] = e.status;
   std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
   return e.status;
+}
+
+void cut_sample(const EtCutBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
+  Error e;
+  if (sound_box(batch.samples[i].box, e)) cut_out(batch, i, scratch, stats, e);
+  stats.samples++;
+  batch.status[i] = e.status;
+  std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
 }
 
 EtStatus peek_file(const char* path, Scratch& s, uint16_t& width, uint16_t& height) {

@@ -7,6 +7,9 @@ namespace et {
 // Runs sample `i` of the batch; on failure its status and message say why, and its pixels are zeroed.
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
 
+// Cuts sample `i` of the batch; on failure its status and message say why.
+void cut_sample(const EtCutBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
+
 // Reads a file's header as far as its frame: width and height.
 EtStatus peek_file(const char* path, Scratch& scratch, uint16_t& width, uint16_t& height);
 

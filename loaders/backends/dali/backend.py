@@ -54,7 +54,7 @@ class DALIBackend:
             if finish.device.type == "cuda"
             else Host(self._decoder, finish, self._clock, threads=self._threads, prefetch=prefetch)
         )
-        self._fd, self._sums = store.fd, Counter[str]()
+        self._fd = store.fd
         self._device, self._workers, self._depth = finish.device, workers, prefetch + 1
         self._idle: list[Graph] = []
         self._awaited = 0
@@ -88,7 +88,7 @@ class DALIBackend:
         DALI does not say how long its threads work: all of them count for as long as somebody waits for DALI.
         """
         total = Counter(self._decoder.pool.stats())
-        for sums in (self._sums, self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
+        for sums in (self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
             total.update(sums)
         return dict(total)
 
@@ -120,7 +120,7 @@ class DALIBackend:
     ) -> Generator[Feed, None, None]:
         """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
         plans = self._decoder.plans(stage, epoch, batches, CUTS)
-        coming = (Cut(plan, self._threads, self._fd) for plan in plans)
+        coming = (Cut(plan, self._decoder.pool, self._fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
         try:
             while cuts:
@@ -129,7 +129,6 @@ class DALIBackend:
                 began = time.perf_counter_ns()
                 cut.wait()
                 self._awaited -= time.perf_counter_ns() - began  # of the time that `_take` waits, this is not DALI's
-                self._sums.update(cut.sums)
                 fed.append(cut)
                 yield self._route.feed(cut)
         finally:

@@ -1,0 +1,75 @@
+"""Batches of crops as JPEGs of their own: what other decoders are fed. Cut by the pool's threads, without the GIL."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loaders.native.library import library
+from loaders.native.pool import Outcome, Pool, Submitted
+from loaders.plan.records import SAMPLE
+
+
+class _CutBatch(ctypes.Structure):
+    _fields_ = [
+        ("samples", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("fd", ctypes.c_int32),
+        ("out", ctypes.c_void_p),
+        ("slots", ctypes.c_void_p),
+        ("sizes", ctypes.c_void_p),
+        ("origins", ctypes.c_void_p),
+        ("status", ctypes.c_void_p),
+        ("messages", ctypes.c_void_p),
+    ]
+
+
+class Cutting(Outcome, Submitted):
+    """A batch being cut: of each sample the part that holds its crop, or all of it where it cannot be cut.
+
+    What is read is compared with its checks, and headers with the index: a status is OK where every byte is sound that
+    a decoder will see.
+
+    Attributes:
+        origins: int32 [n, 2], x and y in the stored level of each JPEG's first pixel; valid once `wait` returned.
+    """
+
+    def __init__(self, pool: Pool, samples: NDArray[np.void], fd: int = -1) -> None:
+        """Starts at once.
+
+        Args:
+            pool: whose threads cut.
+            samples: SAMPLE [n].
+            fd: the store's file, for samples without a path of their own.
+
+        Raises:
+            LoaderError: the pool belongs to another process (a fork) or is closed.
+        """
+        samples = np.ascontiguousarray(samples, SAMPLE)
+        n = len(samples)
+        super().__init__(n)
+        self._slots = np.zeros(n + 1, np.int64)
+        np.cumsum([_size(entry) for entry in samples["entry"]], out=self._slots[1:])
+        self._out = np.empty(int(self._slots[-1]), np.uint8)
+        self._sizes, self.origins = np.zeros(n, np.int64), np.zeros((n, 2), np.int32)
+        arrays = (self._out, self._slots, self._sizes, self.origins, self.status, self._messages)
+        self._batch = _CutBatch(samples.ctypes.data, n, fd, *(array.ctypes.data for array in arrays))
+        self._begin(pool, library().et_submit_cut, ctypes.addressof(self._batch), samples, *arrays)
+
+    def jpeg(self, i: int) -> NDArray[np.uint8]:
+        """Sample `i`, a view of the memory that all share; nothing where its status is not OK."""
+        start = int(self._slots[i])
+        return self._out[start : start + int(self._sizes[i])]
+
+
+def _size(entry: np.void) -> int:
+    """Bytes that a cut of it may have."""
+    if not entry["path"]:
+        return int(entry["size"])
+    try:
+        return os.stat(ctypes.string_at(int(entry["path"]))).st_size
+    except OSError:  # the kernel will say so
+        return 0

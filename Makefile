@@ -15,7 +15,7 @@ help:
 	@echo 'make check         lint, types, tests with warnings as errors'
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make check-threads the thread pool under ThreadSanitizer'
-	@echo 'make fuzz          the kernel on mutated input for a minute, under both other sanitizers'
+	@echo 'make fuzz          the kernel on mutated input for a minute, under both other sanitizers; then what reads betons'
 	@echo 'make faults        what damage, kills, failing disks and crowds do: a table'
 	@echo 'make bench         throughput and fidelity, on DATA=$(DATA) (which make demo makes)'
 	@echo 'make clean         remove what was built and made (.venv stays)'
@@ -44,6 +44,7 @@ check-threads: .venv/.kernel
 
 fuzz: .venv/.kernel
 	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh fuzz 60
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh betons 60
 
 faults: .venv/.kernel
 	@mkdir -p $(RESULTS)

@@ -17,9 +17,10 @@ EXTRAS = {
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
+    "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "timm>=1.0", "matplotlib", "pyyaml"],
 }
-EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra != "simd" for need in needs})
+EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})
 
 
 def libjpeg_flags(what: str, default: list[str]) -> list[str]:

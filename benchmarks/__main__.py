@@ -18,6 +18,7 @@ EXAMPLES = {
     "training": ("--seeds 3 --json T.json --png T.png",),
     "ops": ("--bandwidths 96 160 224 --device cpu --json O.json --png O.png",),
     "pretraining": ("--labels 50 --json P.json",),
+    "search": ("--seeds 3 --json S.json --png S.png",),
     "gpu": ("--data photos/train --json G.json",),
     "startup": ("--data train.beton --json S.json",),
     "faults": ("--quick --json R.json",),
@@ -56,13 +57,14 @@ def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:
-    from benchmarks import figures, ops, report, training
+    from benchmarks import figures, ops, report, search, training
 
     if json_path:
         report.write_json(json_path, result)
         print(f"wrote {json_path}")
     if png_path:
-        draw = {"training": training.draw, "ops": ops.draw}.get(command) or getattr(figures, command)
+        own = {"training": training, "search": search, "ops": ops}
+        draw = own[command].draw if command in own else getattr(figures, command)
         draw(result, png_path)
         print(f"wrote {png_path}")
 
@@ -152,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--models", nargs="+", metavar="NAME", help="convnet, vit, or any of the trainer's")
     train.add_argument("--gpu", action="store_true", help="published networks and recipes at 224 px")
     train.add_argument("--seeds", type=_count, default=3, help="runs of each (%(default)s)")
-    train.add_argument("--epochs", type=_positive, help="of the baseline (8; with --gpu 18)")
+    train.add_argument("--epochs", type=_positive, help="of the baseline (2; with --gpu 18)")
     train.add_argument("--size", type=int, metavar="PX", help="full size (64; with --gpu 224)")
-    train.add_argument("--limit", type=_count, metavar="N", help="training images of Fashion-MNIST (5000; 60000)")
+    train.add_argument("--limit", type=_count, metavar="N", help="training images of Fashion-MNIST (4500; 60000)")
     train.add_argument("--png", metavar="FILE", help="draw the picture here")
     masked = add("pretraining", "fine-tuning on few labels: from scratch, and after MAE")
     masked.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
@@ -163,14 +165,23 @@ def _parser() -> argparse.ArgumentParser:
     masked.add_argument("--epochs", type=_positive, default=60.0, help="passes with labels (%(default)s)")
     masked.add_argument("--labels", type=_count, default=50, metavar="N", help="of each class (%(default)s)")
     masked.add_argument("--target", choices=("pixels", "hog"), default="pixels", help="of MAE (%(default)s)")
+    search = add("search", "a curriculum searched for, against constant size at the same compute")
+    search.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
+    search.add_argument("--seeds", type=_count, default=3, help="runs of each, after the search (%(default)s)")
+    search.add_argument("--epochs", type=_positive, default=10.0, help="of every training (%(default)s)")
+    search.add_argument("--png", metavar="FILE", help="draw the picture here")
     ops = add("ops", "time per image of each on-device operation, one thread")
     ops.add_argument("--ops", nargs="+", metavar="NAME", help="parts of the names of some operations (all)")
     ops.add_argument("--device", choices=("cpu", "cuda"), help="of the operations (cuda where there is a GPU)")
     ops.add_argument("--batch-size", type=_count, default=128, help="images (%(default)s)")
     ops.add_argument("--rounds", type=_count, default=5, help="windows for each operation (%(default)s)")
-    ops.add_argument("--seconds", type=_positive, default=0.2, help="least length of a window (%(default)s)")
+    ops.add_argument("--seconds", type=_positive, default=0.1, help="least length of a window (%(default)s)")
     faults = add("faults", "damage, kills, failing disks, crowds: survived, named or lost")
-    faults.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour, without peers")
+    faults.add_argument(
+        "--quick",
+        action="store_true",
+        help="two minutes instead of a quarter of an hour: without peers and other backends",
+    )
     faults.add_argument("--only", nargs="+", metavar="NAME", help="cases, see benchmarks/faults/suite.py")
     faults.add_argument("--seed", type=int, default=0, help="of mutants and moments (%(default)s)")
     gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks import fashion, machine, training
-from benchmarks.report import columns, head, workplace
+from benchmarks import machine
+from benchmarks.labelled import bench, of, percent, plain, spread
+from benchmarks.report import columns, head
+from benchmarks.training import NETWORKS
 from efficienttrain.pretraining import Masking, pretrain
 from efficienttrain.training import Config, train
-from loaders import convert
 
 FAIRNESS = (
     "equal fine-tuning: same trainer, labelled images, passes, recipe, seed, size; only the first weights differ",
@@ -39,44 +39,33 @@ def run(
     """Pre-trains the small ViT of `training` twice, and fine-tunes it from each beginning, once for each seed.
 
     Args:
-        data: a folder with train/ and val/, or Fashion-MNIST's; None: where Debian's package puts that.
         seeds: runs of each, at least 1.
         pretrain_epochs: passes over the unlabelled images.
         epochs: passes over the labelled ones.
         labels: images of each class that have one.
         target: of pre-training, "pixels" or "hog".
         size: full size, pixels.
-        limit: training images of Fashion-MNIST.
-        threads: of torch and of the loader.
-        work: folder that keeps data and runs; the same command goes on there.
+        data, limit, threads, work: see `labelled.bench`.
 
     Raises:
         FileNotFoundError: the data are not there.
         ValueError, LoaderError: as the trainer raises them.
     """
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
-    with workplace(work) as folder:
-        source = Path(data) if data else fashion.PLACE
-        sets = training.prepare(source, folder, size, limit, VAL_LIMIT)
-        made = folder / f"fashion-{size}-{limit}"
-        few = label(made if made.exists() else source, folder, labels)
-        plain = folder / "plain.yaml"
-        plain.write_text(PLAIN)
-        network = f"{training.NETWORKS}:vit"
-        shared: dict[str, Any] = {"model": network, "size": size, "workers": threads, "device": "cpu"}
+    with bench(data, size, limit, VAL_LIMIT, threads, work) as place:
+        sets, few = place.betons(), place.beton("train", f"{labels}-labels", slice(labels))
+        constant = place.folder / "plain.yaml"
+        constant.write_text(PLAIN)
+        shared: dict[str, Any] = {"model": f"{NETWORKS}:narrow_vit", "size": size, "workers": 1, "device": "cpu"}
         runs = []
         for seed in range(seeds):
             for name, curriculum in BEGINNINGS.items():
                 print(f"{name}, seed {seed}", flush=True)
-                place = folder / f"{name.replace(' ', '-')}-{target}-{seed}"
+                out = place.folder / f"{name.replace(' ', '-')}-{target}-{seed}"
                 facts: dict[str, Any] = {"pretrain_seconds": 0.0, "pretrain_stages": []}
                 init = None
                 if curriculum is not None:
                     asked = Config(
-                        **shared, **PRETRAINING, data=sets["data"], out=f"{place}-pretrained", seed=seed,
+                        **shared, **PRETRAINING, data=sets["data"], out=f"{out}-pretrained", seed=seed,
                         epochs=pretrain_epochs, curriculum=curriculum,
                     )  # fmt: skip
                     before = pretrain(asked, Masking(target))
@@ -84,8 +73,8 @@ def run(
                     facts |= {"pretrain_seconds": before.seconds, "pretrain_stages": before.report["stages"]}
                 tuned = train(
                     Config(
-                        **shared, **TUNING, data=few, val=sets["val"], out=f"{place}-tuned", seed=seed, epochs=epochs,
-                        curriculum=str(plain), init=init,
+                        **shared, **TUNING, data=few, val=sets["val"], out=f"{out}-tuned", seed=seed, epochs=epochs,
+                        curriculum=str(constant), init=init,
                     )
                 )  # fmt: skip
                 runs.append({"beginning": name, "seed": seed, **facts, "top1": tuned.top1, "seconds": tuned.seconds})
@@ -103,32 +92,18 @@ def run(
     }  # fmt: skip
 
 
-def label(images: Path, folder: Path, labels: int) -> str:
-    """A beton of the first `labels` training images of each class."""
-    few = folder / f"{images.name}-{labels}-labels"
-    beton = folder / f"{few.name}.beton"
-    if not beton.exists():
-        for kind in sorted(path for path in (images / "train").iterdir() if path.is_dir()):
-            (few / kind.name).mkdir(parents=True, exist_ok=True)
-            for path in sorted(kind.iterdir())[:labels]:
-                if not (link := few / kind.name / path.name).exists():
-                    link.symlink_to(path.resolve())
-        convert(few, beton)
-    return str(beton)
-
-
 def compare(runs: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
     """One beginning: mean and spread over the seeds, and its differences from the first, seed by seed."""
-    mine, scratch, constant = ([r for r in runs if r["beginning"] == which] for which in (name, *list(BEGINNINGS)[:2]))
+    mine, scratch, constant = (of(runs, beginning=which) for which in (name, *list(BEGINNINGS)[:2]))
     facts: dict[str, Any] = {
         "beginning": name,
-        "top1": training._spread([r["top1"] for r in mine]),
-        "difference": training._spread([a["top1"] - b["top1"] for a, b in zip(mine, scratch, strict=True)]),
-        "pretrain_seconds": training._spread([r["pretrain_seconds"] for r in mine]),
+        "top1": spread([r["top1"] for r in mine]),
+        "difference": spread([a["top1"] - b["top1"] for a, b in zip(mine, scratch, strict=True)]),
+        "pretrain_seconds": spread([r["pretrain_seconds"] for r in mine]),
     }
     if mine[0]["pretrain_stages"]:
         pairs = list(zip(mine, constant, strict=True))
-        facts["wall_ratio"] = training._spread([b["pretrain_seconds"] / a["pretrain_seconds"] for a, b in pairs])
+        facts["wall_ratio"] = spread([b["pretrain_seconds"] / a["pretrain_seconds"] for a, b in pairs])
         facts["compute_ratio"] = cost(constant[0]["pretrain_stages"]) / cost(mine[0]["pretrain_stages"])
     return facts
 
@@ -142,9 +117,9 @@ def text(report: dict[str, Any]) -> str:
     """The report as a table."""
     rows = [["fine-tuning begins", "top-1 %", "more than scratch", "pre-training s", "wall ratio", "compute ratio"]]
     for result in report["results"]:
-        row = [result["beginning"], training._percent(result["top1"])]
+        row = [result["beginning"], percent(result["top1"])]
         if "wall_ratio" in result:
-            row += [training._percent(result["difference"], "+"), training._plain(result["pretrain_seconds"], 1)]
-            row += [training._plain(result["wall_ratio"], 2), f"{result['compute_ratio']:.2f}"]
+            row += [percent(result["difference"], "+"), plain(result["pretrain_seconds"], 1)]
+            row += [plain(result["wall_ratio"], 2), f"{result['compute_ratio']:.2f}"]
         rows.append(row + [""] * (6 - len(row)))
     return f"{head(report)}\nmean ± standard deviation over the seeds\n\n{columns(rows)}"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-from benchmarks import fashion, machine
-from benchmarks.report import columns, head, workplace
+from benchmarks import machine
+from benchmarks.labelled import bench, curves, of, percent, plain, spread
+from benchmarks.report import columns, head
 from efficienttrain.training import Config, train
-from loaders import convert
 
 FAIRNESS = (
-    "same trainer, loader, data, recipe, batch, seeds (first weights, order, crops), machine and threads",
+    "same trainer, loader, data, recipe, batch, seeds (first weights, order, crops), machine and threads (on a CPU "
+    "one of them loads, the others train)",
     "the baseline shows full size and full augmentation (RandAugment 9) all the time, for so many epochs; "
     "EfficientTrain++ gets two thirds of that compute",
     "accuracy: at the end, at full size, on images never trained on; the weights themselves, not an average",
@@ -22,17 +23,18 @@ FAIRNESS = (
 )
 NETWORKS = Path(__file__).with_name("networks.py")
 OURS = ("convnet", "vit")
-RUN: dict[str, Any] = {"evaluate_every": 0.2, "save_every": 0.2, "log_every": 10}
+RUN: dict[str, Any] = {"evaluate_every": 0.5, "save_every": 0.5, "log_every": 10}
 CONTESTANTS = {"baseline": ("none", 1.0), "EfficientTrain++": ("auto", 2 / 3)}
 """Curriculum, and share of the epochs' compute."""
 SMALL: dict[str, Any] = {
-    "models": list(OURS), "size": 64, "epochs": 8.0, "limit": 5000, "val_limit": 2000,
+    "models": list(OURS), "size": 64, "epochs": 2.0, "limit": 4500, "val_limit": 1500,
     "options": {
-        "batch": 100, "lr": 3e-3, "warmup": 0.1, "drop_path": 0.0, "ema": 0.0, "clip_grad": 5.0,
+        "batch": 100, "lr": 1e-3, "warmup": 0.1, "drop_path": 0.0, "ema": 0.0, "clip_grad": 5.0,
         "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0, "device": "cpu",
     },
 }  # fmt: skip
-"""For a CPU, where a run has time for a few hundred steps: mixing and erasing would only slow both down."""
+"""For a CPU, where a run has time for a hundred steps or two: mixing and erasing would only slow both down. Networks
+take so long for an image that RandAugment, on a CPU in the training's own thread, has a small share of the time."""
 LARGE: dict[str, Any] = {
     "models": ["resnet50", "deit_small_patch16_224"], "size": 224, "epochs": 18.0, "limit": 60000, "val_limit": 10000,
     "options": {"batch": 512, "lr": 1e-3, "ema": 0.0, "amp": "bf16", "device": "cuda", "replay": "auto"},
@@ -48,31 +50,21 @@ def run(
     """Trains every model by both contestants, once for each seed; what is given takes the place of SMALL or LARGE.
 
     Args:
-        data: a folder with train/ and val/, or Fashion-MNIST's; None: where Debian's package puts that.
         models: "convnet", "vit", or any name of the trainer's.
         seeds: runs of each, at least 1.
         epochs: E, of the baseline.
         gpu: LARGE rather than SMALL.
         size: full size, pixels.
-        limit: training images of Fashion-MNIST.
-        threads: of torch and of the loader.
-        work: folder that keeps data and runs; the same command goes on there.
+        data, limit, threads, work: see `labelled.bench`.
 
     Raises:
         FileNotFoundError: the data are not there.
         ValueError, LoaderError: as the trainer raises them.
     """
-    import torch
-
     preset = LARGE if gpu else SMALL
     models, epochs, size = models or preset["models"], epochs or preset["epochs"], size or preset["size"]
-    if threads:
-        torch.set_num_threads(threads)
-    with workplace(work) as folder:
-        sets = prepare(
-            Path(data) if data else fashion.PLACE, folder, size, limit or preset["limit"], preset["val_limit"]
-        )
-        runs = []
+    with bench(data, size, limit or preset["limit"], preset["val_limit"], threads, work) as place:
+        sets, runs = place.betons(), []
         for model in models:
             for seed in range(seeds):
                 turns = list(CONTESTANTS.items())
@@ -82,12 +74,12 @@ def run(
                         **sets,
                         **{**RUN, **preset["options"]},
                         model=f"{NETWORKS}:{model}" if model in OURS else model,
-                        out=str(folder / f"{Path(model).name}-{name}-{seed}"),
+                        out=str(place.folder / f"{Path(model).name}-{name}-{seed}"),
                         curriculum=curriculum,
                         epochs=epochs * share,
                         size=size,
                         seed=seed,
-                        workers=threads,
+                        workers=threads if gpu else 1,
                     )
                     runs.append({"model": model, "contestant": name, "seed": seed, **_facts(train(config).report)})
     return {
@@ -104,38 +96,23 @@ def run(
     }  # fmt: skip
 
 
-def prepare(source: Path, folder: Path, size: int, limit: int, val_limit: int) -> dict[str, Any]:
-    """The two data sets as betons, made once."""
-    images = source
-    if source == fashion.PLACE or fashion.present(source):
-        images = folder / f"fashion-{size}-{limit}"
-        if not images.exists():
-            fashion.write(source, images, size, limit, val_limit, progress=True)
-    betons = {}
-    for key, split in (("data", "train"), ("val", "val")):
-        betons[key] = str(folder / f"{images.name}-{split}.beton")
-        if not Path(betons[key]).exists():
-            convert(images / split, betons[key], progress=True)
-    return betons
-
-
 def compare(runs: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:
     """One model: mean and spread of both contestants over the seeds, and how they compare, seed by seed."""
-    mine = {name: [r for r in runs if (r["model"], r["contestant"]) == (model, name)] for name in CONTESTANTS}
-    base, ours = (sorted(found, key=lambda r: r["seed"]) for found in mine.values())
+    mine = {name: of(runs, model=model, contestant=name) for name in CONTESTANTS}
+    base, ours = mine.values()
     differences = [b["top1"] - a["top1"] for a, b in zip(base, ours, strict=True)]
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(base, ours, strict=True)]
     compute = CONTESTANTS["baseline"][1] / CONTESTANTS["EfficientTrain++"][1]
     return {
         "model": model,
-        "top1": {name: _spread([r["top1"] for r in found]) for name, found in mine.items()},
-        "seconds": {name: _spread([r["seconds"] for r in found]) for name, found in mine.items()},
+        "top1": {name: spread([r["top1"] for r in found]) for name, found in mine.items()},
+        "seconds": {name: spread([r["seconds"] for r in found]) for name, found in mine.items()},
         "stall": {
             name: max(max(stage["stall"] for stage in r["stages"]) for r in found) for name, found in mine.items()
         },
-        "difference": _spread(differences),
+        "difference": spread(differences),
         "compute_ratio": compute,
-        "wall_ratio": _spread(ratios),
+        "wall_ratio": spread(ratios),
         "hidden": mean(ratios) / compute,
     }
 
@@ -156,10 +133,10 @@ def text(report: dict[str, Any]) -> str:
     ]
     for result in report["results"]:
         for name in CONTESTANTS:
-            row = [result["model"], name, _percent(result["top1"][name]), _plain(result["seconds"][name], 1)]
+            row = [result["model"], name, percent(result["top1"][name]), plain(result["seconds"][name], 1)]
             row.append(f"{result['stall'][name]:.1%}")
             if name != "baseline":
-                row += [_percent(result["difference"], "+"), _plain(result["wall_ratio"], 2), f"{result['hidden']:.2f}"]
+                row += [percent(result["difference"], "+"), plain(result["wall_ratio"], 2), f"{result['hidden']:.2f}"]
             rows.append(row + [""] * (8 - len(row)))
     return f"{head(report)}\nmean ± standard deviation over the seeds\n\n{columns(rows)}"
 
@@ -172,30 +149,12 @@ def draw(report: dict[str, Any], path: str) -> None:
     figure = Figure(figsize=(5.5 * len(models), 4), layout="constrained")
     colours = dict(zip(CONTESTANTS, ("#9aa5b1", "#0f7b6c"), strict=True))
     for panel, model in zip(figure.subplots(1, len(models), squeeze=False)[0], models, strict=True):
-        for run in (run for run in report["runs"] if run["model"] == model):
-            points = [(point["seconds"], 100 * point["top1"]) for point in run["evaluations"]]
-            label = run["contestant"] if run["seed"] == 0 else None
-            panel.plot(*zip(*points, strict=True), "o-", color=colours[run["contestant"]], markersize=3, label=label)
+        curves(panel, of(report["runs"], model=model), "seconds", colours)
         panel.set_title(Path(model).name, loc="left")
         panel.set_xlabel("wall time of the steps, loading included, s")
-        panel.set_ylabel("top-1 at full size, %")
-        panel.legend(frameon=False, loc="lower right")
-        panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 
 
 def _facts(made: dict[str, Any]) -> dict[str, Any]:
     kept = {key: made[key] for key in ("seconds", "images", "loaded", "stall", "stages", "evaluations")}
     return {**kept, "top1": made["last"]["top1"], "samples": made["identity"]["samples"]}
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else 0.0}
-
-
-def _percent(value: dict[str, float], sign: str = "") -> str:
-    return f"{100 * value['mean']:{sign}.2f} ± {100 * value['sd']:.2f}"
-
-
-def _plain(value: dict[str, float], digits: int) -> str:
-    return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"

@@ -20,6 +20,7 @@ from loaders.plan.draws import Purpose, below, words
 CHUNKS = 32
 """Chunks that a loader batch is cut into, as released; at least so many where the batch does not divide."""
 GIB = 2**30
+GROUP = Path("/sys/fs/cgroup")
 
 
 class Replay:
@@ -60,9 +61,19 @@ class Replay:
         return min(self.pushed, self._batches)
 
     def push(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Puts a batch in the place of the oldest one."""
+        """Puts a batch in the place of the oldest one.
+
+        Raises:
+            ValueError: it is not of the ring's shape, or has not a label for each image.
+        """
         if len(images) != self._batch_size:
             raise ValueError(f"`images` must be {self._batch_size}, as the ring was made for, got {len(images)}.")
+        if images.shape[1:] != self._images.shape[1:] or labels.shape != (len(images),):
+            sides = ", ".join(map(str, self._images.shape[1:]))
+            raise ValueError(
+                f"`images` must be [n, {sides}] and `labels` [n], as the ring was made for, "
+                f"got {list(images.shape)} and {list(labels.shape)}."
+            )
         first = self.pushed % self._batches * self._batch_size
         self._images[first : first + len(images)] = images
         self._labels[first : first + len(labels)] = labels
@@ -73,7 +84,12 @@ class Replay:
 
         Which ones depends on (seed, step, group) and the number of batches held; `group` tells the batches of one step
         apart, over all ranks.
+
+        Raises:
+            ValueError: nothing was pushed yet.
         """
+        if not self.held:
+            raise ValueError("`draw` needs a batch in the ring, got none; `push` one first.")
         count = (self.factor - 1) * self._batch_size // self._chunk
         drawn = words(seed, step, np.array([group]), Purpose.REPLAY, count)[0]
         chunks = below(drawn, self.held * (self._batch_size // self._chunk))
@@ -130,8 +146,10 @@ def free_bytes(device: torch.device) -> int:
     table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(table["MemAvailable"].split()[0]) * 1024
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        limit = (GROUP / "memory.max").read_text().strip()
+        used = int((GROUP / "memory.current").read_text())
+        kinds = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
     except OSError:
         return free
+    used -= int(kinds["inactive_file"])  # the page cache, which a data set fills and the system takes back
     return free if limit == "max" else min(free, int(limit) - used)

@@ -17,7 +17,6 @@ from loaders import native
 from loaders.plan.filters import build
 from loaders.plan.records import table_bytes
 
-FORGED = 100_000  # bytes of the longest record that is given right checks: they are computed in Python
 BLOCK = 100  # mutants in a batch of the pool, and between two signs of life
 
 
@@ -102,7 +101,7 @@ def records(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
             if number % 2:
                 _tangle(offsets, len(data) - table, rng)
             # one in four with the checks it had, which must find the damage; else with right ones, to get past them
-            record = corpus.forged(offsets, jpeg) if number % 4 and len(jpeg) < FORGED else data[:table] + jpeg
+            record = corpus.forged(offsets, jpeg) if number % 4 else data[:table] + jpeg
             blob += bytes(-len(blob) % 4) + record[:table]
             _aim(sample, width, height, rng)
             entry = sample["entry"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.faults import corpus
 from benchmarks.faults.mutate import draw
-from benchmarks.faults.outcome import LOST, NAMED, SURVIVED, Tally
+from benchmarks.faults.outcome import LOST, NAMED, OURS, SURVIVED, Tally
 from loaders import Loader, convert
 from loaders.errors import LoaderError
 from loaders.plan.records import table_bytes
@@ -68,14 +68,15 @@ def regions(path: Path) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-def flips(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+def flips(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """One to three bits of a region flipped: (a) a Loader reads everything, (b) `verify` must find it."""
     with tempfile.TemporaryDirectory() as place:
         sound = ladder(Path(place))
-        data, wanted = sound.read_bytes(), _pixels(sound)[0]
+        data, wanted = sound.read_bytes(), pixels(sound, backend)[0]
         broken = Path(place, "broken.beton")
         for kind, (region, pieces) in enumerate(regions(sound).items()):
-            read, found = Tally(f"bits flipped in {region}: read"), Tally(f"bits flipped in {region}: verify")
+            read = Tally(f"bits flipped in {region}: read", OURS[backend])
+            found = Tally(f"bits flipped in {region}: verify")
             for number in range(tries):
                 rng, copy = draw(seed, kind << 32 | number), bytearray(data)
                 first, last = pieces[int(rng.integers(len(pieces)))]
@@ -84,10 +85,13 @@ def flips(seed: int, tries: int) -> Iterator[dict[str, Any]]:
                     copy[first + bit // 8] ^= 1 << bit % 8
                 broken.write_bytes(copy)
                 how = f"{region}, seed {seed}, number {number}"
-                read.add(*_read(broken, wanted, how))
-                found.add(*_verified(broken, how))
+                read.add(*_read(broken, wanted, how, backend))
+                if backend == "torch":  # `verify` knows none
+                    found.add(*_verified(broken, how))
+                yield {"alive": number}
             yield read.as_dict()
-            yield found.as_dict()
+            if found.tries:
+                yield found.as_dict()
 
 
 def cuts(seed: int, tries: int) -> Iterator[dict[str, Any]]:
@@ -104,30 +108,32 @@ def cuts(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     yield tally.as_dict()
 
 
-def swaps(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+def swaps(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """Under a loader in the middle of an epoch the file is replaced, overwritten, cut, or only touched."""
     with tempfile.TemporaryDirectory() as place:
         sound = ladder(Path(place))
-        data, (wanted, labels) = sound.read_bytes(), _pixels(sound)
+        data, (wanted, labels) = sound.read_bytes(), pixels(sound, backend)
         other = Path(place, "other.beton")
         shutil.rmtree(Path(place, "photos", "class0"))
         shutil.copytree(Path(place, "photos", "class1"), Path(place, "photos", "class0"))
         convert(Path(place, "photos"), other, workers=1)
         path = Path(place, "running.beton")
         for how in ("renamed over", "overwritten", "cut", "touched"):
-            tally = Tally(f"beton {how} under a loader")
+            tally = Tally(f"beton {how} under a loader", OURS[backend])
             for number in range(tries):
                 path.unlink(missing_ok=True)
                 path.write_bytes(data)
                 at = int(draw(seed, number).integers(1, 6))
-                tally.add(*_swapped(path, other.read_bytes(), how, at, wanted, labels))
+                tally.add(*_swapped(path, backend, other.read_bytes(), how, at, wanted, labels))
+                yield {"alive": number}
             yield tally.as_dict()
 
 
 def _swapped(
-    path: Path, other: bytes, how: str, at: int, wanted: NDArray[np.uint8], labels: NDArray[np.int64]
+    path: Path, backend: str, other: bytes, how: str, at: int, wanted: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> tuple[str, str]:
-    with Loader(path, batch_size=2, bandwidth=SIDE, train=False, output="uint8", workers=1, prefetch=1) as loader:
+    options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "prefetch": 1}
+    with Loader(path, batch_size=2, backend=backend, bandwidth=SIDE, **options) as loader:
         try:
             for k, (images, given) in enumerate(loader):
                 part = slice(2 * k, 2 * k + 2)
@@ -150,9 +156,10 @@ def _swapped(
     return (SURVIVED if unharmed else LOST), f"{how} before batch {at} went unnoticed"
 
 
-def _pixels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def pixels(path: Path, backend: str = "torch") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """What a loader delivers: images [n, 3, SIDE, SIDE] and labels [n]; 0 and -1 where it reports the sample."""
     options: dict[str, Any] = {"train": False, "output": "uint8", "on_error": "skip", "drop_last": False}
-    with Loader(path, batch_size=8, bandwidth=SIDE, workers=1, **options) as loader:
+    with Loader(path, batch_size=8, backend=backend, bandwidth=SIDE, workers=1, **options) as loader:
         batches = list(loader)
         bad = {error.index for error in loader.stats()["bad"]}
     images, labels = (np.concatenate([batch[part].numpy() for batch in batches]) for part in range(2))
@@ -161,10 +168,10 @@ def _pixels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return images, np.where(keep, labels, -1)
 
 
-def _read(path: Path, wanted: NDArray[np.uint8] | None, how: str) -> tuple[str, str]:
+def _read(path: Path, wanted: NDArray[np.uint8] | None, how: str, backend: str = "torch") -> tuple[str, str]:
     """Named: refused, or each sample that differs is reported; survived: nothing differs."""
     try:
-        images, labels = _pixels(path)
+        images, labels = pixels(path, backend)
     except LoaderError as error:
         named = str(path) in str(error) or "sample" in str(error)
         return (NAMED if named else LOST), f"{how}: {error}"

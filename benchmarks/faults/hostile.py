@@ -22,7 +22,7 @@ from loaders.store.ladder import Ladder
 
 FIELDS = list(layout.LEVEL.names or ())
 EVIL = (0, 1, 2, 255, 65535, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-NAMES = ("../../escaped.jpg", "/tmp/escaped.jpg", "a\nb", "\x1b[31m", "nul\0byte", "\udcff", "..", "")
+NAMES = ("../../escaped.jpg", "/escaped.jpg", "a\nb", "\x1b[31m", "nul\0byte", "\udcff", "..", "")
 TWO = ["a", "b"]
 META: tuple[object, ...] = (
     *([], {}, 1, None),
@@ -128,7 +128,7 @@ def names(seed: int, tries: int) -> Iterator[dict[str, Any]]:
 
 
 def _files(place: Path) -> set[str]:
-    around = [place, place.parent, Path(tempfile.gettempdir()), Path.cwd()]
+    around = [place, place.parent, Path(tempfile.gettempdir()), Path.cwd(), Path("/")]
     return {
         os.fspath(path) for folder in around for path in folder.iterdir() if "escaped" in path.name or folder == place
     }

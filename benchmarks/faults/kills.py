@@ -10,9 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.faults import files
 from benchmarks.faults.mutate import draw
@@ -20,27 +23,66 @@ from benchmarks.faults.outcome import LOST, NAMED, SURVIVED, Tally
 from benchmarks.faults.watchdog import ROOT
 from loaders import convert
 from loaders.store import verify
+from loaders.store.jobs import JOB_FILES
+from loaders.store.source import Converted, Job, convert_job
 
-SMALL = 260  # images, five jobs
+SMALL = 260  # images
+JOBS = -(-SMALL // JOB_FILES)
 READ_ONLY, REMOUNT = 1, 32  # mount(2)
 
 
-def kill(seed: int, tries: int, workers: int = 2) -> Iterator[dict[str, Any]]:
+def kill(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """SIGKILL at a random moment of a conversion; the next run must end with the very bytes of an undisturbed one."""
-    tally = Tally("converter killed" if workers > 1 else "converter killed, one process")
+    tally = Tally("converter killed")
     with tempfile.TemporaryDirectory() as place:
-        photos, wanted, seconds = _prepared(Path(place), workers)
+        photos, wanted, seconds = _prepared(Path(place), 2)
         tally.facts["seconds_undisturbed"] = round(seconds, 2)
         for number in range(tries):
             out = Path(place, "killed.beton")
             moment = float(draw(seed, number).uniform(0.05, 1.05)) * seconds
-            process = _start(photos, out, workers)
-            time.sleep(moment)
+            process = _start(photos, out, 2)
+            _passed(process, moment)
             process.kill()
             process.communicate()
             tally.add(*_resumed(photos, out, wanted, f"killed after {moment:.3f} s of {seconds:.2f}"))
             yield {"alive": number}
     yield tally.as_dict()
+
+
+def worker(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """A worker of a conversion, a thread, dies at a random job: an error and no beton, and the next run goes on."""
+    tally = Tally("converter's worker killed")
+    with tempfile.TemporaryDirectory() as place:
+        photos, wanted, _ = _prepared(Path(place), 2)
+        for number in range(tries):
+            out, dies = Path(place, "killed.beton"), int(draw(seed, number).integers(JOBS))
+            try:
+                with patch("loaders.store.workers.convert_job", _dying(dies)):
+                    convert(photos, out, workers=2)
+                told = ""
+            except _Killed as error:
+                told = str(error)
+            outcome, how = _resumed(photos, out, wanted, f"died at job {dies}")
+            named = outcome == SURVIVED and told == str(dies)
+            tally.add(NAMED if named else LOST, f"{how}; told {told!r}")
+            yield {"alive": number}
+    yield tally.as_dict()
+
+
+class _Killed(BaseException):
+    """What a worker dies of: nothing that the converter could expect."""
+
+
+def _dying(at: int) -> Callable[[Job], Converted]:
+    """`convert_job` that ends its worker once `at` jobs were begun."""
+    begun = count()
+
+    def convert_or_die(job: Job) -> Converted:
+        if (number := next(begun)) == at:
+            raise _Killed(number)
+        return convert_job(job)
+
+    return convert_or_die
 
 
 def full_disk(seed: int, tries: int) -> Iterator[dict[str, Any]]:
@@ -107,7 +149,7 @@ def crowd(seed: int, tries: int) -> Iterator[dict[str, Any]]:
             running = []
             for _ in range(2 + number % 2):
                 running.append(_start(photos, out, 1))
-                time.sleep(float(rng.uniform(0, 1.1)) * seconds)
+                _passed(running[-1], float(rng.uniform(0, 1.1)) * seconds)
             lines = []
             for process in running:
                 line = _last_line(process)
@@ -139,6 +181,12 @@ def _prepared(place: Path, workers: int) -> tuple[Path, str, float]:
     return photos, _digest(whole), time.perf_counter() - start
 
 
+def _passed(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Lets so much time pass, less where the process ends before."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
 def _start(photos: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tools", "convert", str(photos), str(out), "--workers", str(workers), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -154,31 +202,27 @@ def _resumed(photos: Path, out: Path, wanted: str, how: str) -> tuple[str, str]:
     """Survived where the final name holds nothing or the whole, and the next run makes the whole and leaves no more."""
     if out.exists() and _digest(out) != wanted:
         return LOST, f"{how}: {out.name} is not whole"
-    workers = _leftover_workers(out)
+    busy = _holders(out)
     convert(photos, out, workers=1)
     whole, left = _digest(out) == wanted, [name for name in os.listdir(out.parent) if name.startswith(out.name + ".")]
     damaged = verify(out, workers=1) if whole else []
     out.unlink()
-    if not whole or left or damaged or workers:
-        return LOST, f"{how}: identical {whole}, left over {left}, damaged {damaged[:1]}, workers alive {workers}"
+    if not whole or left or damaged or busy:
+        return LOST, f"{how}: identical {whole}, left over {left}, damaged {damaged[:1]}, still at work {busy}"
     return SURVIVED, how
 
 
-def _leftover_workers(out: Path) -> list[int]:
-    """Converter processes that still have the working folder open a second later."""
+def _holders(out: Path) -> list[int]:
+    """Processes that have a converter's working folder open, though it has ended."""
     working = os.fsencode(out.with_name(out.name + ".partial"))
-    for _ in range(20):
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
-            except OSError:
-                continue
-            if any(os.fsencode(link).startswith(working) for link in links):
-                found.append(int(process.name))
-        if not found:
-            break
-        time.sleep(0.05)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        if any(os.fsencode(link).startswith(working) for link in links):
+            found.append(int(process.name))
     return found
 
 

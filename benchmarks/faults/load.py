@@ -10,17 +10,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks.faults import files
 from benchmarks.faults.mutate import draw
-from benchmarks.faults.outcome import LOST, SURVIVED, Tally
+from benchmarks.faults.outcome import LOST, NAMED, OURS, SURVIVED, Tally
 from benchmarks.faults.watchdog import ROOT
 from loaders import Loader, convert
+from loaders.errors import LoaderError
 
 MANY = 8
+SMALL: dict[str, Any] = {"batch_size": 4, "bandwidth": 32, "output": "uint8", "workers": 2}
+PLACES = {"ffcv": "loaders.backends.ffcv.epoch.Epoch.start_batch", "dali": "loaders.backends.dali.threads._loop"}
+"""What a thread calls: FFCV's for each batch, each of ours beside DALI for its part of one."""
+CALLS = {"ffcv": 6, "dali": 12}  # of those in an epoch
 ONE_EPOCH = (
     "import sys, hashlib; from loaders import Loader\n"
     "total = hashlib.sha256()\n"
@@ -32,11 +40,11 @@ ONE_EPOCH = (
 )
 
 
-def consumers(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+def consumers(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """Loaders that are broken off, thrown at, dropped or stalled, at any batch; the next epoch must be whole."""
-    tally = Tally("consumer stops early or stalls")
+    tally = Tally("consumer stops early or stalls", OURS[backend])
     with tempfile.TemporaryDirectory() as place:
-        loader = Loader(files.ladder(Path(place)), batch_size=4, bandwidth=32, output="uint8", workers=2)
+        loader = Loader(files.ladder(Path(place)), backend=backend, **SMALL)
         for number in range(tries):
             rng = draw(seed, number)
             how, at = ("break", "raise", "drop", "stall")[number % 4], int(rng.integers(0, 6))
@@ -70,6 +78,42 @@ def _consume(loader: Loader, how: str, at: int) -> None:
     if how == "drop":
         del epoch
         gc.collect()
+
+
+def threads(seed: int, tries: int, backend: str) -> Iterator[dict[str, Any]]:
+    """A thread that works for a loader raises what nobody expects: the consumer is told, and the next epoch is whole.
+
+    The kernel's own threads run no Python, and so cannot.
+    """
+    tally = Tally("thread of the loader raises", OURS[backend])
+    with tempfile.TemporaryDirectory() as place, Loader(files.ladder(Path(place)), backend=backend, **SMALL) as loader:
+        list(loader)
+        for number in range(tries):
+            at = int(draw(seed, number).integers(CALLS[backend]))
+            told = ""
+            with patch(PLACES[backend], _raising(PLACES[backend], at)):
+                start = time.monotonic()
+                try:
+                    list(loader)
+                except (LoaderError, MemoryError) as error:
+                    told = f"{type(error).__name__}: {error}"
+            seconds, whole = time.monotonic() - start, sum(len(images) for images, _ in loader) == 24
+            how = f"call {at}: told {told!r} after {seconds:.1f} s, next epoch whole: {whole}"
+            tally.add(NAMED if told and whole and seconds < 10 else LOST, how)
+            yield {"alive": number}
+    yield tally.as_dict()
+
+
+def _raising(place: str, at: int) -> Callable[..., Any]:
+    """What stands at `place`, but for call number `at`."""
+    real, calls = resolve_name(place), count()
+
+    def call_or_raise(*arguments: Any) -> Any:
+        if next(calls) == at:
+            raise MemoryError("on purpose")
+        return real(*arguments)
+
+    return call_or_raise
 
 
 def batch_sizes(seed: int, tries: int) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SURVIVED, NAMED, LOST = "survived", "named", "lost"
+OURS = {"torch": "ours", "ffcv": "ours on FFCV", "dali": "ours on DALI"}
+"""Contestants of this package, by backend."""
 KEPT = 20  # reproducers kept for each line of the table
 
 

@@ -1,7 +1,7 @@
 """Stock FFCV and DALI on damaged JPEGs: the same mutants, one in a batch of eight. Each function runs in a child.
 
-named: an error says which sample it was. lost: pixels of a JPEG that libjpeg refuses, without a word (FFCV leaves what
-was in the buffer); sound samples wrong; an error that names no sample; a crash or a hang.
+named: an error or a report says which sample it was. lost: pixels of a JPEG that libjpeg refuses, without a word (FFCV
+leaves what was in the buffer); sound samples wrong; an error that names no sample; a crash or a hang.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 from benchmarks.faults import corpus
 from benchmarks.faults.mutate import draw
-from benchmarks.faults.outcome import LOST, NAMED, Tally
+from benchmarks.faults.outcome import LOST, NAMED, OURS, Tally
 from loaders import native
 from loaders.errors import LoaderError
 
 SIDE, BATCH = 64, 8
-Decode = Callable[[list[bytes]], list[NDArray[np.uint8]]]
+BAD = 3  # the damaged one
+TOLERANCE = 24  # of 255: decoders round differently
+Decoded = tuple[list[NDArray[np.uint8]], list[int]]
+"""Images [SIDE, SIDE, 3] of a batch, and which samples of it were reported."""
+Decode = Callable[[list[bytes]], Decoded]
 
 
 def mutants(seed: int, tries: int) -> Iterator[tuple[str, bytes]]:
@@ -46,20 +50,22 @@ def mutants(seed: int, tries: int) -> Iterator[tuple[str, bytes]]:
             yield how, bytes(data)
 
 
-def ours(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+def ours(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
+    """Told to go on: it must report sample 3, and deliver the seven others."""
     from loaders import Loader
 
     with tempfile.TemporaryDirectory() as place:
 
-        def decode(batch: list[bytes]) -> list[NDArray[np.uint8]]:
+        def decode(batch: list[bytes]) -> Decoded:
             path = Path(place, "x.beton")
             _beton(batch, path)
-            options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "on_error": "raise"}
-            with Loader(path, batch_size=BATCH, bandwidth=SIDE, **options) as loader:
+            options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "on_error": "skip"}
+            with Loader(path, batch_size=BATCH, backend=backend, bandwidth=SIDE, **options) as loader:
                 (images, _), *_ = loader
-                return list(images.permute(0, 2, 3, 1).numpy())
+                return list(images.permute(0, 2, 3, 1).numpy()), [bad.index for bad in loader.stats()["bad"]]
 
-        yield from _judged("ours", decode, seed, tries)
+        undisturbed, _ = decode(_batch(corpus.make("4:2:0", SIDE, SIDE)))
+        yield from _judged(OURS[backend], decode, undisturbed, seed, tries)
 
 
 def ffcv(seed: int, tries: int) -> Iterator[dict[str, Any]]:
@@ -70,79 +76,77 @@ def ffcv(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     except ImportError as error:
         yield {"skipped": f"FFCV is not installed ({error})"}
         return
-    damaged = list(mutants(seed, tries))
-    batches = [_batch(data) for _, data in damaged]
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "x.beton")
-        _beton([jpeg for batch in batches for jpeg in batch], path)
+        _beton([jpeg for _, data in mutants(seed, tries) for jpeg in _batch(data)], path)
         pipelines = {"image": [CenterCropRGBImageDecoder((SIDE, SIDE), ratio=1.0)], "label": None}
         loader = Loader(
             str(path), batch_size=BATCH, num_workers=1, order=OrderOption.SEQUENTIAL, pipelines=pipelines, os_cache=True
         )
         images = iter(loader)
-
-        def decode(_: list[bytes]) -> list[NDArray[np.uint8]]:
-            return list(np.array(next(images)[0]))
-
-        yield from _judged("FFCV", decode, seed, tries)
+        wanted = [_libjpeg(jpeg) for jpeg in _batch(b"")]
+        yield from _judged("FFCV", lambda _: (list(np.array(next(images)[0])), []), wanted, seed, tries)
 
 
 def dali(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """A new pipeline for each batch: after an error DALI calls the old one no longer valid."""
     try:
         from nvidia.dali import fn
         from nvidia.dali.pipeline import Pipeline
     except ImportError as error:
         yield {"skipped": f"DALI is not installed ({error})"}
         return
-    given: list[list[bytes]] = []
 
-    def built() -> Pipeline:
+    def decode(batch: list[bytes]) -> Decoded:
         pipeline = Pipeline(BATCH, 2, device_id=None, prefetch_queue_depth=1)
         with pipeline:
-            source = fn.external_source(lambda: [np.frombuffer(jpeg, np.uint8) for jpeg in given.pop(0)], batch=True)
+            source = fn.external_source(lambda: [np.frombuffer(jpeg, np.uint8) for jpeg in batch], batch=True)
             pipeline.set_outputs(fn.resize(fn.decoders.image(source, device="cpu"), size=[SIDE, SIDE]))
         pipeline.build()
-        return pipeline
+        (images,) = pipeline.run()
+        return [np.asarray(images.at(k)) for k in range(BATCH)], []
 
-    def decode(batch: list[bytes]) -> list[NDArray[np.uint8]]:
-        given[:] = [batch]
-        (images,) = built().run()  # a new one each time: after an error DALI calls the old one no longer valid
-        return [np.asarray(images.at(k)) for k in range(BATCH)]
-
-    yield from _judged("DALI", decode, seed, tries)
+    yield from _judged("DALI", decode, [_libjpeg(jpeg) for jpeg in _batch(b"")], seed, tries)
 
 
 def _batch(bad: bytes) -> list[bytes]:
     sound = [corpus.make("4:2:0", SIDE, SIDE, 1000 + k) for k in range(BATCH)]
-    sound[3] = bad
+    sound[BAD] = bad
     return sound
 
 
-def _judged(contestant: str, decode: Decode, seed: int, tries: int) -> Iterator[dict[str, Any]]:
+def _judged(
+    contestant: str, decode: Decode, wanted: list[NDArray[np.uint8]], seed: int, tries: int
+) -> Iterator[dict[str, Any]]:
+    """wanted: the batch's pixels; of sample BAD they do not matter."""
     tallies = {how: Tally(f"one of {BATCH} JPEGs {how}", contestant) for how in ("truncated", "overwritten", "junk")}
-    wanted = [_libjpeg(jpeg) for jpeg in _batch(b"")]
-    for how, bad in mutants(seed, tries):
-        try:
-            images = decode(_batch(bad))
-        except Exception as error:
-            text = " ".join(str(error).split())
-            named = any(word in text for word in ("sample 3", "sample #3"))
-            tallies[how].add(NAMED if named else LOST, f"{type(error).__name__}: {text[-300:]}")
-            continue
-        wrong = [k for k in range(BATCH) if k != 3 and np.abs(images[k].astype(int) - wanted[k]).max() > 24]
-        tallies[how].add(LOST, "pixels without a word" + (f", sound samples {wrong} wrong as well" if wrong else ""))
+    for how, data in mutants(seed, tries):
+        tallies[how].add(*_judge(decode, _batch(data), wanted))
         yield {"alive": 1}
     for tally in tallies.values():
         yield tally.as_dict()
 
 
-def _libjpeg(jpeg: bytes) -> NDArray[np.int64]:
+def _judge(decode: Decode, batch: list[bytes], wanted: list[NDArray[np.uint8]]) -> tuple[str, str]:
+    try:
+        images, reported = decode(batch)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        named = any(word in text for word in (f"sample {BAD}", f"sample #{BAD}"))
+        return (NAMED if named else LOST), f"{type(error).__name__}: {text[-300:]}"
+    wrong = [k for k in range(BATCH) if k != BAD and np.abs(images[k].astype(int) - wanted[k]).max() > TOLERANCE]
+    if wrong or reported != [BAD]:
+        return LOST, f"{f'reported {reported}' if reported else 'pixels without a word'}; sound samples wrong: {wrong}"
+    return NAMED, ""
+
+
+def _libjpeg(jpeg: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
     if not jpeg:
-        return np.zeros((SIDE, SIDE, 3), np.int64)
+        return np.zeros((SIDE, SIDE, 3), np.uint8)
     with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image).astype(np.int64)
+        return np.asarray(image)
 
 
 def _beton(jpegs: list[bytes], path: Path) -> None:

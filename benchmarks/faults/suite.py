@@ -1,79 +1,34 @@
-"""The suite: which cases there are, how many tries each gets, and the table of what became of them."""
+"""The suite: runs the cases, and makes the table of what became of them."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.faults.outcome import LOST, Tally
+from benchmarks.faults.cases import CASES, Case
+from benchmarks.faults.outcome import LOST, OURS, Tally
 from benchmarks.faults.reading import build_shim
 from benchmarks.faults.sanitize import sanitized
-from benchmarks.faults.watchdog import PATIENCE, Ended, watch
+from benchmarks.faults.watchdog import Ended, watch
 from benchmarks.report import columns, workplace
 
 RULES = (
     "Each case runs in a process of its own under a watchdog: a crash or a silence is lost, and the suite goes on.",
+    "Throughput, memory and the cost of checks are judged, too: survived is within the bound, lost is beyond it.",
     "survived: the run went on, and whatever it delivered is right (libjpeg's pixels, the undamaged file's pixels, the "
     "very bytes of an undisturbed conversion). named: it ended, or left a sample out, with an error that names file or "
     "sample. lost: anything else.",
     "libjpeg judges pixels where its SIMD and its C code agree with each other; beyond that it says nothing.",
     "Mutant n of a seed is the same bytes everywhere: every lost line names its seed and number.",
 )
-
-
-class Case(NamedTuple):
-    """A function of this package that yields tallies, with how many tries it gets.
-
-    spread: it counts numbers from `first` on; the suite restarts it behind a crash. env: "sanitize" or "shim".
-    """
-
-    name: str
-    target: str
-    quick: int
-    full: int
-    fault: str = ""
-    spread: bool = False
-    env: str = ""
-    patience: float = PATIENCE
-
-
-def _damage(name: str, function: str, quick: int, full: int, fault: str, env: str = "sanitize") -> Case:
-    return Case(name, f"benchmarks.faults.damage:{function}", quick, full, fault, spread=True, env=env)
-
-
-CASES = (
-    Case("sound", "benchmarks.faults.damage:sound", 1, 1),
-    _damage("jpeg-pool", "pool", 1000, 20000, "damaged JPEG: decoded"),
-    _damage("jpeg-records", "records", 600, 10000, "damaged record: decoded"),
-    _damage("jpeg-convert", "transcode", 500, 20000, "damaged JPEG: converted"),
-    _damage("jpeg-loader", "loader", 200, 5000, "damaged JPEG: loaded", env=""),
-    Case("flips", "benchmarks.faults.files:flips", 5, 150),
-    Case("cuts", "benchmarks.faults.files:cuts", 20, 400),
-    Case("swaps", "benchmarks.faults.files:swaps", 2, 40),
-    Case("kill", "benchmarks.faults.kills:kill", 3, 50),
-    Case("full-disk", "benchmarks.faults.kills:full_disk", 2, 15),
-    Case("read-only", "benchmarks.faults.kills:read_only", 0, 2),
-    Case("crowd", "benchmarks.faults.kills:crowd", 0, 15),
-    Case("disk", "benchmarks.faults.reading:disk", 4, 100, env="shim"),
-    Case("memory", "benchmarks.faults.reading:memory", 8, 200),
-    Case("forks", "benchmarks.faults.reading:forks", 3, 12),
-    Case("cycles", "benchmarks.faults.reading:cycles", 40, 600),
-    Case("epochs", "benchmarks.faults.reading:epochs", 0, 200),
-    Case("consumers", "benchmarks.faults.load:consumers", 50, 1000),
-    Case("batch-sizes", "benchmarks.faults.load:batch_sizes", 0, 12),
-    Case("processes", "benchmarks.faults.load:processes", 0, 2, patience=150),
-    Case("many-loaders", "benchmarks.faults.load:many_loaders", 0, 9),
-    Case("hostile", "benchmarks.faults.hostile:betons", 60, 3000),
-    Case("names", "benchmarks.faults.hostile:names", 1, 1),
-    Case("peers-ours", "benchmarks.faults.peers:ours", 9, 30),
-    Case("peers-ffcv", "benchmarks.faults.peers:ffcv", 0, 30, patience=180),
-    Case("peers-dali", "benchmarks.faults.peers:dali", 0, 30, patience=120),
-)
+PACKAGES = {"ffcv": "ffcv", "dali": "nvidia.dali"}
 
 
 def run(only: list[str] | None = None, quick: bool = False, seed: int = 0, work: str | None = None) -> dict[str, Any]:
@@ -81,7 +36,7 @@ def run(only: list[str] | None = None, quick: bool = False, seed: int = 0, work:
 
     Args:
         only: names of CASES; None: all.
-        quick: a minute instead of a quarter of an hour; leaves the peers out.
+        quick: two minutes instead of a quarter of an hour; leaves out peers, other backends, and what takes long.
         seed: of the mutants and moments.
         work: folder for what is compiled, kept; None: a temporary one.
 
@@ -96,14 +51,16 @@ def run(only: list[str] | None = None, quick: bool = False, seed: int = 0, work:
     card = machine.card()
     notes: list[str] = []
     results: list[dict[str, Any]] = []
+    seconds: dict[str, float] = {}
     with workplace(work) as place:
         env = _environments(place, {case.env for case in chosen}, notes)
         with tqdm(total=len(chosen), desc="faults", file=sys.stderr) as bar:
             for case in chosen:
                 bar.set_postfix_str(case.name)
-                tries = case.quick if quick else case.full
+                tries, start = case.quick if quick else case.full, time.monotonic()
                 for tally in _tallies(case, tries, seed, env.get(case.env), notes):
                     results.append(tally.as_dict() | {"case": case.name})
+                seconds[case.name] = round(time.monotonic() - start, 1)
                 bar.update()
     return {
         "benchmark": "faults",
@@ -112,6 +69,7 @@ def run(only: list[str] | None = None, quick: bool = False, seed: int = 0, work:
         "settings": {"seed": seed, "quick": quick},
         "fairness": list(RULES),
         "notes": notes,
+        "seconds": seconds,
         "results": results,
     }
 
@@ -133,33 +91,52 @@ def _environments(place: Path, wanted: set[str], notes: list[str]) -> dict[str, 
 def _tallies(case: Case, tries: int, seed: int, env: dict[str, str] | None, notes: list[str]) -> Iterator[Tally]:
     if case.env == "shim" and not env:
         notes.append(f"{case.name}: skipped, a C compiler is needed to build the failing disk.")
-        return
-    total, first = Tally(case.fault), 0
-    while first < tries:
-        arguments = (
-            {"seed": seed, "first": first, "count": tries - first} if case.spread else {"seed": seed, "tries": tries}
-        )
+    elif case.backend and not _installed(PACKAGES[case.backend]):
+        notes.append(f"{case.name}: skipped, {PACKAGES[case.backend]} is not installed.")
+    elif case.spread:
+        yield _spread(case, tries, seed, env)
+    else:
+        yield from _whole(case, tries, seed, env, notes)
+
+
+def _whole(case: Case, tries: int, seed: int, env: dict[str, str] | None, notes: list[str]) -> Iterator[Tally]:
+    """A case that counts by itself."""
+    arguments = {"seed": seed, "tries": tries} | ({"backend": case.backend} if case.backend else {})
+    try:
+        for reply in watch(case.target, case.patience, case.limit, env, **arguments):
+            if "skipped" in reply:
+                notes.append(f"{case.name}: skipped, {reply['skipped']}.")
+            elif "fault" in reply:
+                tally = Tally(reply["fault"], reply["contestant"])
+                tally.merge(reply)
+                yield tally
+    except Ended as ended:
+        lost = Tally(case.name, OURS.get(case.backend, "ours"))
+        lost.add(LOST, f"{ended.how}, seed {seed}: {ended.told[-1500:]}")
+        yield lost
+
+
+def _spread(case: Case, tries: int, seed: int, env: dict[str, str] | None) -> Tally:
+    """A case over numbers, which goes on behind those that ended it."""
+    total, first, end = Tally(case.fault), 0, time.monotonic() + case.limit
+    while first < tries and (left := end - time.monotonic()) > 0:
         done = 0
         try:
-            for reply in watch(case.target, case.patience, env, **arguments):
-                if "skipped" in reply:
-                    notes.append(f"{case.name}: skipped, {reply['skipped']}.")
-                elif case.spread:
-                    total.merge(reply)
-                    done = reply["done"]
-                elif "fault" in reply:
-                    tally = Tally(reply["fault"], reply["contestant"])
-                    tally.merge(reply)
-                    yield tally
+            for reply in watch(case.target, case.patience, left, env, seed=seed, first=first, count=tries - first):
+                total.merge(reply)
+                done = reply["done"]
             first = tries
         except Ended as ended:
-            lost = total if case.spread else Tally(case.name)
-            lost.add(LOST, f"{ended.how} at numbers from {first + done} of seed {seed}: {ended.told[-1500:]}")
-            first = first + done + 100 if case.spread else tries
-            if not case.spread:
-                yield lost
-    if case.spread:
-        yield total
+            total.add(LOST, f"{ended.how} at numbers from {first + done} of seed {seed}: {ended.told[-1500:]}")
+            first += done + 100
+    return total
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even what it would lie in
+        return False
 
 
 def text(report: dict[str, Any]) -> str:

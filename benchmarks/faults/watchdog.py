@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds without a line that count as a hang
+LIMIT = 300.0  # seconds that a case may take in all, however lively
 
 
 class Ended(Exception):
@@ -31,12 +34,17 @@ class Ended(Exception):
 
 
 def watch(
-    target: str, patience: float = PATIENCE, env: dict[str, str] | None = None, **arguments: Any
+    target: str,
+    patience: float = PATIENCE,
+    limit: float = LIMIT,
+    env: dict[str, str] | None = None,
+    **arguments: Any,
 ) -> Iterator[dict[str, Any]]:
     """What `target`, a generator "module:function", yields in a process of its own.
 
     Args:
         patience: seconds without a word after which it is killed, with all that it started.
+        limit: seconds in all after which it is, too.
         env: variables for it alone.
 
     Raises:
@@ -54,39 +62,43 @@ def watch(
             start_new_session=True,
         )
         try:
-            alive = yield from _lines(child, patience)
+            silence = yield from _lines(child, patience, time.monotonic() + limit)
         finally:
             _kill(child)
         log.seek(0)
         told = log.read().decode(errors="replace")[-4000:].strip()
-    if not alive:
-        raise Ended("hang", f"silent for {patience:.0f} s\n{told}".strip())
+    if silence:
+        raise Ended("hang", f"{silence}\n{told}".strip())
     if child.returncode:
         crashed = child.returncode < 0 or "Sanitizer" in told or "runtime error" in told
         raise Ended("crash" if crashed else "error", told or f"ended with {child.returncode}")
 
 
-def _lines(child: subprocess.Popen[bytes], patience: float) -> Generator[dict[str, Any], None, bool]:
-    """Its lines until it closes stdout; returns whether it did so in time."""
+def _lines(child: subprocess.Popen[bytes], patience: float, end: float) -> Generator[dict[str, Any], None, str]:
+    """Its lines until it closes stdout; returns how it was too slow to do so, or ""."""
     assert child.stdout is not None
     rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
-        while selector.select(patience):
+        while (left := end - time.monotonic()) > 0:
+            if not selector.select(min(patience, left)):
+                if left > patience:
+                    return f"silent for {patience:.0f} s"
+                break
             block = os.read(child.stdout.fileno(), 1 << 16)
             if not block:
                 try:
                     child.wait(patience)
                 except subprocess.TimeoutExpired:
-                    return False
-                return True
+                    return f"stdout closed, alive {patience:.0f} s later"
+                return ""
             *lines, rest = (rest + block).split(b"\n")
             yield from map(json.loads, lines)
-    return False
+    return "its time is over, though it gave signs of life"
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
+    with suppress(ProcessLookupError):  # what it started may outlive it
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     assert child.stdout is not None

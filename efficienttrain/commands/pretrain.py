@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 
+from efficienttrain.commands.options import add_early_batch, add_log, add_machine
 from efficienttrain.pretraining import Masking, pretrain
 from efficienttrain.pretraining.masking import TARGETS
 from efficienttrain.training import Config
@@ -45,27 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weight-decay", type=float, help="(0.05)")
     add("--warmup", type=float, metavar="SHARE", help="of the compute (40 epochs, at most 0.2)")
     add("--clip-grad", type=float, metavar="NORM", help="(none)")
-    add("--early-batch-scale", type=float, metavar="X", help="batches below full size are X times larger (1)")
-    add("--early-batch-rule", choices=CHOICES["early_batch_rule"], help="their rate: times X, or its root (linear)")
+    add_early_batch(recipe)
     add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
     add("--replay-buffer", type=int, metavar="N", help="loader batches it holds")
 
-    machine = parser.add_argument_group("machine")
-    add = machine.add_argument
-    add("--micro-batch", type=int, metavar="N", help="samples through the network at once, on each rank")
-    add("--device", choices=CHOICES["device"])
-    add("--amp", choices=CHOICES["amp"], help="mixed precision (auto: on a GPU)")
-    add("--no-channels-last", dest="channels_last", action="store_false")
-    add("--compile", action="store_true", help="torch.compile, once for each size")
-    add("--workers", type=int, metavar="N", help="decoding threads of each rank")
-    add("--backend", help="of the loader (auto)")
-
-    log = parser.add_argument_group("log")
-    add = log.add_argument
-    add("--save-every", type=float, metavar="SHARE", help="of the compute (0.02)")
-    add("--log-every", type=int, metavar="STEPS", help="(50)")
-    add("--hash-batches", action="store_true", help="log a hash of the batches")
-    add("--no-progress", dest="progress", action="store_false")
+    add_machine(parser, "on a GPU")
+    add_log(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from efficienttrain.curriculum import merged
+from efficienttrain.files import whole
 from efficienttrain.models import build, check_bandwidth
 from efficienttrain.pretraining.learner import MaskedLearner
 from efficienttrain.pretraining.mae import MaskedAutoencoder
@@ -43,16 +43,7 @@ class Pretrainer(Trainer):
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
         """Random crops and flips; labels are not looked at."""
-        half = self.ranks.device.type == "cuda" and dtype is not None
-        loader = Loader(
-            self.config.data,
-            backend=self.config.backend,
-            device=self.ranks.device,
-            seed=self.config.seed,
-            workers=self.config.workers,
-            output="float16" if half else "float32",
-        )
-        return loader, None
+        return Loader(self.config.data, **prepare.loader_options(self.config, self.ranks, dtype)), None
 
     def identify(self) -> dict[str, Any]:
         """With what is hidden and told."""
@@ -97,7 +88,6 @@ class Pretrainer(Trainer):
     def finish(self) -> Result:
         """Leaves the encoder as a state dict of timm's network, for `Config.init` or for timm."""
         if self.ranks.main:
-            partial = self.out / f"{ENCODER}.partial"
-            torch.save({name: value.cpu() for name, value in self.learner.model.encoder.state_dict().items()}, partial)
-            os.replace(partial, self.out / ENCODER)
+            with whole(self.out / ENCODER) as file:
+                torch.save({name: part.cpu() for name, part in self.learner.model.encoder.state_dict().items()}, file)
         return super().finish()

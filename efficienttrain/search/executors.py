@@ -41,7 +41,7 @@ class Local:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
         threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))} if workers > 1 else {}
         self._environments = [
-            {**threads, **({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {}), **os.environ}
+            {**threads, **os.environ, **({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {})}
             for slot in range(workers)
         ]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from efficienttrain.files import sync
+
 JOURNAL = "journal.jsonl"
 Line = dict[str, Any]
 
@@ -111,12 +113,3 @@ def parse(content: bytes, path: Path) -> list[Line]:
     if kinds and kinds[0] != "begin":
         raise ValueError(f"{path} is not the journal of a search; name another folder with --out.")
     return lines
-
-
-def sync(folder: Path) -> None:
-    """Makes the folder's entries as lasting as the files in it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from efficienttrain.curriculum import Stage
+from efficienttrain.files import whole
 
 TASK, RESULT, OUTPUT = "task.json", "result.json", "output.txt"
 
@@ -48,7 +48,8 @@ def write(task: Task) -> None:
         return
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)
-    replace(path, text)
+    with whole(path) as file:
+        file.write(text.encode())
 
 
 def read(folder: Path) -> Task:
@@ -57,13 +58,6 @@ def read(folder: Path) -> Task:
     stages = tuple(Stage(**stage) for stage in found["stages"])
     parent = Path(found["parent"]) if found["parent"] else None
     return Task(**{**found, "folder": Path(found["folder"]), "stages": stages, "parent": parent})
-
-
-def replace(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def load_rule(name: str) -> Callable[[Task], float]:

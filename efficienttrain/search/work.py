@@ -10,7 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from efficienttrain.search.task import RESULT, load_rule, read, replace
+from efficienttrain.files import whole
+from efficienttrain.search.task import RESULT, load_rule, read
 
 
 def work(folder: Path) -> None:
@@ -25,7 +26,8 @@ def work(folder: Path) -> None:
     score = float(load_rule(task.rule)(task))
     if not math.isfinite(score):
         raise ValueError(f"a score must be a finite number, got {score} from {task.rule}.")
-    replace(folder / RESULT, json.dumps({"score": score, "seconds": time.monotonic() - begun}) + "\n")
+    with whole(folder / RESULT) as file:
+        file.write(json.dumps({"score": score, "seconds": time.monotonic() - begun}).encode() + b"\n")
 
 
 def die_with_parent() -> None:
@@ -39,7 +41,7 @@ def die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    from efficienttrain.__main__ import describe
+    from efficienttrain.console import describe
 
     die_with_parent()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import shutil
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from efficienttrain.files import whole
 from efficienttrain.training.distributed import Ranks
 
 KEPT = 2
@@ -20,21 +20,21 @@ _NAME = re.compile(r"step_(\d+)\.pt")
 
 def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> Path:
     """Writes `step_NNNNNNNN.pt` atomically, as `best.pt` too if it is the best so far; removes all but the last few."""
-    path = folder / f"step_{step:08}.pt"
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
+    path = place(folder, step)
+    with whole(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if best:
-        twin = path.with_suffix(".best")
-        shutil.copyfile(partial, twin)
-        os.replace(twin, folder / BEST)
-    os.replace(partial, path)
-    _sync(folder)
+        if best:  # first: the checkpoint says that it is there
+            file.flush()
+            with open(file.name, "rb") as written, whole(folder / BEST) as twin:
+                shutil.copyfileobj(written, twin)
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink()
     return path
+
+
+def place(folder: Path, step: int) -> Path:
+    """Where the checkpoint of this step lies."""
+    return folder / f"step_{step:08}.pt"
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any]
     Raises:
         ValueError: it is another training's, or the ranks see different ones.
     """
-    state = load_latest(folder, ranks.device)
+    state = load_latest(folder)
     step = state["step"] if state else 0
     if ranks.largest(step) != -ranks.largest(-step):
         raise ValueError(
@@ -61,7 +61,7 @@ def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any]
     return state
 
 
-def load_latest(folder: Path, device: torch.device) -> dict[str, Any] | None:
+def load_latest(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that can be read; None where there is none.
 
     Raises:
@@ -70,7 +70,7 @@ def load_latest(folder: Path, device: torch.device) -> dict[str, Any] | None:
     found = checkpoints(folder)
     for path in reversed(found):
         try:
-            return load(path, device)
+            return load(path)
         except ValueError as error:
             why = error
     if found:
@@ -78,14 +78,17 @@ def load_latest(folder: Path, device: torch.device) -> dict[str, Any] | None:
     return None
 
 
-def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """One checkpoint: tensors, numbers and texts only, nothing in it is executed.
+def load(path: Path) -> dict[str, Any]:
+    """One checkpoint, in RAM: tensors, numbers and texts only, nothing in it is executed.
+
+    Not onto the GPU: networks and optimizers copy there what belongs there, and Adam's count of steps does not. There
+    it would be waited for, once for each parameter and step.
 
     Raises:
         ValueError: it is damaged, or none of ours.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ValueError(
             f"{path} is not a whole checkpoint ({(str(error) or 'empty').splitlines()[0]}); remove it."
@@ -107,12 +110,3 @@ def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) ->
                 f"{folder} holds a training with {key} = {saved.get(key)!r}, now it is {value!r}; "
                 "name another folder with --out, or ask for the same again."
             )
-
-
-def _sync(folder: Path) -> None:
-    """Makes the folder's entries as lasting as the files."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -36,15 +36,17 @@ def score(model: nn.Module, loader: Loader, bandwidth: int, ranks: Ranks, dtype:
     loader.set_stage(bandwidth=bandwidth)
     loader.set_epoch(0)
     model.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=ranks.device)
+    sums = torch.zeros(3, dtype=torch.float64, device=ranks.device)
+    count = 0
     for images, labels in loader:
         with torch.autocast(ranks.device.type, dtype, enabled=dtype is not None):
             logits = model(images)
         logits = logits.float()
         ranked = logits.topk(max(1, min(5, logits.shape[1] - 1)), dim=1).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss, torch.tensor(len(labels), device=loss.device)])
-    top1, top5, loss, images = ranks.total(sums).tolist()
+        sums += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss])
+        count += len(labels)
+    top1, top5, loss, images = ranks.total(torch.cat((sums, sums.new_tensor([count])))).tolist()
     return Score(top1 / images, top5 / images, loss / images, int(images))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from efficienttrain.recipe import Recipe
+from efficienttrain.schedule import Schedule
 from efficienttrain.training import autoreplay, checkpoint, prepare, resolve
 from efficienttrain.training.config import Config, Result
 from efficienttrain.training.distributed import Ranks
@@ -37,10 +38,10 @@ class Trainer:
         prepare.check_layouts(config, self.recipe, ranks)
         self.loader, self.val = self.open_data(DTYPES[precision])
         self.feed = Feed(self.loader, ranks.rank, config.seed)
-        self.schedule = resolve.lay_steps(self.recipe, config.size, self.feed.samples)
+        self.schedule = self.lay_steps()
         self.classes = prepare.head_size(config, len(self.loader.classes))
         self.identity = self.identify()
-        state = checkpoint.find(self.out, self.identity, ranks)
+        state = self.find()
         self.step: int = state["step"] if state else 0
         self.stage: int = state["stage"] if state else 0
         self.best: float | None = state["best"] if state else None
@@ -56,16 +57,24 @@ class Trainer:
             self.resume(state)
 
     def settle(self) -> Recipe:
-        """What to train with. This and the next three are what another kind of training has otherwise."""
+        """What to train with. This and the next five are what another kind of training has otherwise."""
         return resolve.settle(self.config, prepare.multiple(self.config))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
         """The loaders of training and evaluation; dtype: of autocast."""
         return prepare.open_data(self.config, self.recipe, self.ranks, dtype)
 
+    def lay_steps(self) -> Schedule:
+        """The steps of the recipe's stages."""
+        return resolve.lay_steps(self.recipe, self.config.size, self.feed.samples)
+
     def identify(self) -> dict[str, Any]:
         """All that decides the result, see `resolve.identity`."""
         return resolve.identity(self.config, self.recipe, self.classes, self.feed.samples)
+
+    def find(self) -> dict[str, Any] | None:
+        """The checkpoint to go on from."""
+        return checkpoint.find(self.out, self.identity, self.ranks)
 
     def make_learner(self, bandwidth: int, precision: str) -> Learner:
         """The network with its first weights, for inputs of `bandwidth`, and all that changes it."""

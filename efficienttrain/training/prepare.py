@@ -12,8 +12,8 @@ from torch import nn
 
 from efficienttrain.curriculum import BASE
 from efficienttrain.models import build, check_bandwidth
+from efficienttrain.models.initial import begin_with
 from efficienttrain.models.size import multiple_of
-from efficienttrain.pretraining.initial import begin_with
 from efficienttrain.recipe import Recipe
 from efficienttrain.schedule import Schedule
 from efficienttrain.training.config import Config
@@ -24,6 +24,8 @@ from efficienttrain.training.noise import key_weights
 from loaders import Loader
 from loaders.replay import check_memory, free_bytes, ring_bytes
 
+BF16_CAPABILITY = 8
+"""Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
 MICRO = 128
 """Micro-batch where neither the user nor the recipe names one."""
 
@@ -48,7 +50,8 @@ def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
         return config.amp
     if not (gpu and recipe.amp):
         return "off"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    # Not `is_bf16_supported()`, which says yes where it is emulated, slowly.
+    return "bf16" if torch.cuda.get_device_capability(ranks.device)[0] >= BF16_CAPABILITY else "fp16"
 
 
 def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
@@ -58,14 +61,7 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
         ValueError: the data have no classes, or the two sets not the same ones.
         LoaderError, OSError: they cannot be read.
     """
-    half = ranks.device.type == "cuda" and dtype is not None
-    shared: dict[str, Any] = {
-        "backend": config.backend,
-        "device": ranks.device,
-        "seed": config.seed,
-        "workers": config.workers,
-        "output": "float16" if half else "float32",
-    }
+    shared = loader_options(config, ranks, dtype)
     train = Loader(config.data, erase=recipe.reprob, **shared)
     if len(train.classes) < 2:
         raise ValueError(
@@ -82,6 +78,18 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
             f"they differ in {', '.join(odd)}."
         )
     return train, val
+
+
+def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> dict[str, Any]:
+    """What all loaders of a training are given; dtype: of autocast."""
+    half = ranks.device.type == "cuda" and dtype is not None
+    return {
+        "backend": config.backend,
+        "device": ranks.device,
+        "seed": config.seed,
+        "workers": config.workers,
+        "output": "float16" if half else "float32",
+    }
 
 
 def head_size(config: Config, classes: int) -> int:

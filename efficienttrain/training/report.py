@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from efficienttrain.files import whole
 from efficienttrain.training.logbook import read
 
 Line = dict[str, Any]
@@ -15,7 +16,8 @@ Line = dict[str, Any]
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
     """Writes `report.json`, and `report.png` where matplotlib is installed; prints the table; returns the numbers."""
     made = summarise(read(folder))
-    (folder / "report.json").write_text(json.dumps(made, indent=1) + "\n")
+    with whole(folder / "report.json") as file:
+        file.write(json.dumps(made, indent=1).encode() + b"\n")
     drawn = _draw(made, folder / "report.png")
     if show:
         print(table(made))

@@ -203,6 +203,19 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   return true;
 }
 
+// Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
+// cameras append. One that stands earlier was written into the middle, or belongs to something rare: libjpeg shall decide.
+bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
+  enum { kStray = 64 };
+  const uint8_t kEnd[2] = {0xFF, 0xD9}, kBegin[2] = {0xFF, 0xD8};
+  const uint8_t* found = std::search(at, end, kEnd, kEnd + 2);
+  if (found == end) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
+  found += 2;
+  const size_t left = end - found;
+  if (left < 2 || !std::memcmp(found, kBegin, 2) || (left <= kStray && std::memcmp(end - 2, kEnd, 2))) return true;
+  return e.set(ET_DAMAGED, "%zu bytes follow the end-of-image marker", left);
+}
+
 bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
   const EtSample& sample = batch.samples[i];
   const int64_t start = now_ns();
@@ -222,9 +235,7 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
                             std::min(header.height, int(std::ceil(sample.box[3])))};
     if (!cut(header, bytes.jpeg, bytes.source, box, out, length, batch.origins + 2 * i, e)) return false;
   } else {
-    const uint8_t* end = bytes.jpeg + bytes.held - 1;
-    while (end > bytes.jpeg && !(end[-1] == 0xFF && end[0] == 0xD9)) end--;
-    if (end == bytes.jpeg) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
+    if (!ends_once(bytes.jpeg + header.head, bytes.jpeg + bytes.held, e)) return false;
     std::memcpy(out, bytes.jpeg, length);
   }
   batch.sizes[i] = int64_t(length);

@@ -39,7 +39,7 @@ def test_parts_fail_alone_and_the_report_says_so(
     monkeypatch.setattr(machine, "require_gpu", lambda: None)
     monkeypatch.setattr(machine, "cuda", lambda: {"gpu": "a GPU"})
     report = gpu.run(str(jpeg_folder / "train"), threads=1, work=str(tmp_path))
-    assert list(ran) == ["tests", "check torch", "check dali", "ops", "throughput"]
+    assert list(ran) == ["tests", "check torch", "check ffcv", "check dali", "ops", "throughput"]
     assert ran["throughput"][:4] == [sys.executable, "-m", "benchmarks", "throughput"]
     assert [name for name, part in report["parts"].items() if part["status"]] == ["ops"]
     assert report["notes"] == ["ops failed: {}"] and report["parts"]["check torch"]["report"] == {}

@@ -1,24 +1,31 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from benchmarks.networks import convnet, small_convnet, vit
+from benchmarks.networks import convnet, narrow_convnet, narrow_vit, small_convnet, vit
 from efficienttrain.models import resize
 
 
-@pytest.mark.parametrize("build", [convnet, small_convnet])
+@pytest.mark.parametrize("build", [convnet, narrow_convnet, small_convnet])
 @pytest.mark.parametrize("bandwidth", [32, 64, 224])
 def test_a_convnet_takes_any_bandwidth(build: type, bandwidth: int) -> None:
     assert build(7)(torch.zeros(2, 3, bandwidth, bandwidth)).shape == (2, 7)
 
 
-def test_the_small_one_is_a_quarter() -> None:
-    large, small = (sum(p.numel() for p in build(10).parameters()) for build in (convnet, small_convnet))
-    assert 0.24 < small / large < 0.27
+@pytest.mark.parametrize(
+    ("build", "large", "share"),
+    [(narrow_convnet, convnet, 1 / 12), (small_convnet, narrow_convnet, 1 / 4), (narrow_vit, vit, 1 / 7)],
+)
+def test_small_ones_are_parts_of_large_ones(build: Any, large: Any, share: float) -> None:
+    size, whole = (sum(p.numel() for p in make(10).parameters()) for make in (build, large))
+    assert size / whole == pytest.approx(share, rel=0.15)
 
 
-def test_the_vit_follows_the_curriculum() -> None:
-    network = vit(7, bandwidth=32)
+@pytest.mark.parametrize("build", [vit, narrow_vit])
+def test_a_vit_follows_the_curriculum(build: Any) -> None:
+    network = build(7, bandwidth=32)
     resize(network, 64)
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)

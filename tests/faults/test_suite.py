@@ -34,6 +34,13 @@ def bad(how: str) -> Iterator[dict[str, Any]]:
     raise ZeroDivisionError("on purpose")
 
 
+def lively() -> Iterator[dict[str, Any]]:
+    """Never silent, never done."""
+    while True:
+        yield {"alive": 1}
+        time.sleep(0.1)
+
+
 def faulty(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
     """Crashes at number 150, else survives."""
     for start in range(first, first + count, 50):
@@ -56,13 +63,26 @@ def test_a_case_that_does_not(how: str, told: str) -> None:
     assert caught.value.how == how
 
 
+def test_a_case_that_never_ends_is_ended() -> None:
+    with pytest.raises(Ended, match="its time is over") as caught:
+        list(watch(f"{HERE}:lively", limit=6))
+    assert caught.value.how == "hang"
+
+
+def test_a_backend_that_is_not_installed_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "CASES", (suite.Case("c", f"{HERE}:good", 1, 1, backend="ffcv"),))
+    monkeypatch.setitem(suite.PACKAGES, "ffcv", "no.such.package")
+    report = suite.run()
+    assert report["results"] == [] and report["notes"] == ["c: skipped, no.such.package is not installed."]
+
+
 def test_the_suite_goes_on_behind_a_crash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(suite, "CASES", (suite.Case("c", f"{HERE}:faulty", 300, 300, "a fault", spread=True),))
     report = suite.run()
     (result,) = report["results"]
     assert (result["survived"], result["lost"]) == (200, 1)
     assert "crash at numbers from 150 of seed 0" in result["reproducers"][0]
-    assert "a fault" in suite.text(report) and json.dumps(report)
+    assert "a fault" in suite.text(report) and json.dumps(report) and report["seconds"]["c"] > 0
     assert "faults" in capsys.readouterr().err
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs what no unit test can: run.sh fuzz|threads [SECONDS]
-#   fuzz      coverage-guided mutation of every door that bytes from a file enter, under AddressSanitizer and UBSan
+# Builds and runs what no unit test can: run.sh fuzz|betons|threads [SECONDS]
+#   fuzz      coverage-guided mutation of every door of the kernel that bytes from a file enter, under ASan and UBSan
+#   betons    the same for what Python reads of a beton: betons.py, by atheris where that is installed
 #   threads   the pool's threads under ThreadSanitizer
 # With clang++, libFuzzer drives the same target; else driver.cpp does, on g++'s edge coverage.
 set -euo pipefail
@@ -22,6 +23,7 @@ corpus() {  # a file a kind, behind 16 bytes that choose door and arguments
 import sys
 from pathlib import Path
 from benchmarks.faults import corpus
+from loaders.plan.records import table_bytes
 place = Path(sys.argv[1])
 place.mkdir(exist_ok=True)
 for k, data in enumerate(corpus.corpus()):
@@ -29,12 +31,19 @@ for k, data in enumerate(corpus.corpus()):
         (place / f"file{k}-{door}").write_bytes(bytes([door, 0, 0, 3, 0, 5, 0, 40, 0, 30, 200, k % 4, 0, 0, 0, 0]) + data)
 for k, (data, rows, _, _) in enumerate(corpus.ladder_records()):
     start = bytes([2, rows, 0, 0, 0, 0, 0, 20, 60, 90, 120, k % 4, 0, 0, 0, 0])
-    (place / f"record{k}").write_bytes(start + data[4 * (rows + 1) :])
+    (place / f"record{k}").write_bytes(start + data[table_bytes(rows) - 4 * rows :])
 (place / "plain.jpg").write_bytes(corpus.make("restarts", 320, 240))
 PY
 }
 
-if [ "$what" = threads ]; then
+if [ "$what" = betons ]; then
+  cd "$root"
+  if ! "${PYTHON:-python}" -c 'import atheris' 2> /dev/null; then
+    echo 'betons: skipped, needs atheris (pip install -e .[fuzz])' >&2
+  else
+    exec "${PYTHON:-python}" -m tests.fuzz.betons -max_total_time="$seconds"
+  fi
+elif [ "$what" = threads ]; then
   compiler=${CXX:-g++}
   compile -fsanitize=thread -- "$root"/loaders/native/*.cpp "$root/tests/fuzz/threads.cpp"
   "$compiler" -pthread -fsanitize=thread "$out"/*.o -ljpeg -o "$out/run"

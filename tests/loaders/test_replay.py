@@ -93,6 +93,26 @@ def test_numbers_out_of_range_are_named(batches: int, size: int, factor: int) ->
         Replay(batches, size, 16, factor)
 
 
+def test_a_batch_of_another_shape_is_refused() -> None:
+    ring = Replay(1, 64, 16, 2)
+    images, labels = batch(0, 64)
+    for strange in ((images[:, :1], labels), (images, labels[:63])):
+        with pytest.raises(ValueError, match=r"must be \[n, 3, 16, 16\] and `labels` \[n\]"):
+            ring.push(*strange)
+
+
+def test_an_empty_ring_has_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match="needs a batch in the ring"):
+        Replay(1, 64, 16, 2).draw(seed=0, step=0)
+
+
+def test_the_page_cache_of_a_control_group_is_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "GROUP", tmp_path)
+    for name, text in (("memory.max", "9000\n"), ("memory.current", "8000\n"), ("memory.stat", "inactive_file 7000\n")):
+        (tmp_path / name).write_text(text)
+    assert free_bytes(torch.device("cpu")) == 8000
+
+
 def test_a_batch_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="must be 64, as the ring was made for, got 63"):
         Replay(1, 64, 16, 2).push(*batch(0, 63))

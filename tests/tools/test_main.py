@@ -1,25 +1,15 @@
 from __future__ import annotations
 
-import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from loaders.errors import BadDataset
 from tools import verify
-from tools.__main__ import COMMANDS, describe, main
+from tools.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_errors_are_one_line() -> None:
-    assert describe(BadDataset("x:\n  cut  short")) == "x: cut short"
-    assert describe(ValueError("`quality` must be 1")) == "`quality` must be 1"
-    assert describe(PermissionError(errno.EACCES, "Permission denied", "/x")) == "/x: Permission denied"
-    assert describe(OSError(errno.ENOSPC, "no room to write x")) == "no room to write x"
-    assert describe(FileNotFoundError("x: no such folder")) == "x: no such folder"
 
 
 @pytest.mark.parametrize("arguments", [[], ["convort"], ["convert"], ["verify", "a", "b"]])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class FFCVBackend(TorchBackend):
     """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
 
-    Labels are those that FFCV reads; pixels lie in memory of our own, since FFCV uses its again. A change of stage
-    compiles nothing: the compiled code knows neither bandwidth nor batch size.
+    Labels that FFCV reads are compared with the plan's; pixels lie in memory of our own, since FFCV uses its again. A
+    change of stage compiles nothing: the compiled code knows neither bandwidth nor batch size.
     """
 
     def __init__(self, store: Store, finish: Finish, *, workers: int, prefetch: int, **options: Any) -> None:
@@ -32,6 +32,7 @@ class FFCVBackend(TorchBackend):
 
         Raises:
             ValueError: an image folder, which FFCV cannot read.
+            BadDataset: FFCV's own tables are damaged.
         """
         if store.fd < 0:
             raise ValueError(
@@ -66,8 +67,7 @@ class FFCVBackend(TorchBackend):
         def submit(batch: Planned, out: NDArray[np.uint8], lut: NDArray[Any] | None) -> Turn:
             table = self._decoder.filter(batch.stage)
             return epoch.submit(
-                batch.labels,
-                batch.samples,
+                batch,
                 side=batch.stage.bandwidth,
                 filter=table,
                 out=out,

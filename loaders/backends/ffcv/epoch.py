@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from loaders.backends.decoder import Planned
 from loaders.backends.ffcv.gate import (
     EpochIterator,
     IntDecoder,
@@ -25,7 +26,7 @@ from loaders.backends.ffcv.gate import (
     TraversalOrder,
     threads_kept,
 )
-from loaders.errors import LoaderError
+from loaders.errors import BadDataset, LoaderError
 from loaders.native import Work, ffi
 from loaders.store import layout
 from loaders.store.beton import Head
@@ -62,14 +63,24 @@ class PlannedDecoder(SimpleRGBImageDecoder):
 class Turn(Work):
     """A batch's turn: a `Work` that is done when FFCV delivers it."""
 
-    def __init__(self, epoch: Epoch, labels: NDArray[np.int64], samples: NDArray[np.void], **options: Any) -> None:
-        """labels: [n], where those that FFCV reads go. samples, options: those of `Work`."""
-        super().__init__(samples, **options)
-        self._epoch, self._labels = epoch, labels
+    def __init__(self, epoch: Epoch, batch: Planned, **options: Any) -> None:
+        """options: those of `Work`."""
+        super().__init__(batch.samples, **options)
+        self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
 
     def wait(self) -> None:
-        """Waits for FFCV; turns come in the order in which they were given to `Epoch.submit`."""
-        self._labels[:] = self._epoch.next_labels()
+        """Waits for FFCV; turns come in the order in which they were given to `Epoch.submit`.
+
+        Raises:
+            BadDataset: FFCV reads other labels than the plan has, which come from a ladder's checked index.
+        """
+        found, planned = self._epoch.next_labels(), self._planned.labels
+        if (wrong := np.flatnonzero(found != planned)).size:
+            index, first = int(self._planned.indices[wrong[0]]), int(wrong[0])
+            raise BadDataset(
+                f"{self._epoch.path}: damaged, FFCV's tables give sample {index} the label {found[first]}, "
+                f"its index {planned[first]}; copy or convert it again"
+            )
 
     def close(self) -> None:
         """Nothing: turns are cancelled together, by the epoch's end."""
@@ -93,6 +104,7 @@ class Epoch(MemoryContext):
         self._turns: SimpleQueue[Turn | None] = SimpleQueue()
         self._turn: Turn | None = None
         self._closed = False
+        self.path: str = loader.fname
         # A batch's results come in the order of the file's fields.
         self._label = [isinstance(spec.decoder, IntDecoder) for spec in loader.pipeline_specs.values()].index(True)
         loader.batch_size = len(batches[0])
@@ -104,9 +116,9 @@ class Epoch(MemoryContext):
             self._iterator: EpochIterator = iter(loader)
         _running.add(self)
 
-    def submit(self, labels: NDArray[np.int64], samples: NDArray[np.void], **options: Any) -> Turn:
+    def submit(self, batch: Planned, **options: Any) -> Turn:
         """Gives FFCV's thread the next batch; see `Turn`."""
-        turn = Turn(self, labels, samples, **options)
+        turn = Turn(self, batch, **options)
         self._turns.put(turn)
         return turn
 
@@ -184,16 +196,30 @@ def make_loader(head: Head, *, threads: int, ahead: int) -> Loader:
     Args:
         threads: that decode a batch; numba has as many as there are processors, and gives no more.
         ahead: finished batches that FFCV keeps.
+
+    Raises:
+        BadDataset: the fields are not what FFCV can read; a ladder's own checks do not cover them.
     """
-    image, label = (head.names[head.types.index(kind)] for kind in (layout.IMAGE_FIELD, layout.INT_FIELD))
+    fields = [head.field(kind) for kind in (layout.IMAGE_FIELD, layout.INT_FIELD)]
+    image, label = ("" if field is None else head.names[field] for field in fields)
+    if not (image and label):
+        raise BadDataset(
+            f"{head.path}: FFCV needs an image and an int field with names, it has {', '.join(map(ascii, head.names))} "
+            f"of types {head.types}; copy or convert it again"
+        )
     pipelines: dict[str, list[Any] | None] = dict.fromkeys(head.names)  # None: FFCV leaves the field out
     pipelines |= {image: [PlannedDecoder()], label: [IntDecoder()]}
-    with threads_kept():
-        return Loader(
-            head.path,
-            batch_size=1,
-            num_workers=min(threads, numba.config.NUMBA_NUM_THREADS),
-            batches_ahead=ahead,
-            drop_last=False,
-            pipelines=pipelines,
-        )
+    try:
+        with threads_kept():
+            return Loader(
+                head.path,
+                batch_size=1,
+                num_workers=min(threads, numba.config.NUMBA_NUM_THREADS),
+                batches_ahead=ahead,
+                drop_last=False,
+                pipelines=pipelines,
+            )
+    except UnicodeDecodeError as error:
+        raise BadDataset(
+            f"{head.path}: damaged, FFCV cannot read the names of its fields ({error}); copy or convert it again"
+        ) from None

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from efficienttrain.__main__ import main
 from efficienttrain.commands import train as command
 from efficienttrain.training import Config
+from efficienttrain.training.loop import Trainer
 from tests.efficienttrain.training.runs import NETWORKS
 
 TINY = f"{NETWORKS}:tiny"
+VIT = f"{Path(__file__).parents[1] / 'pretraining' / 'networks.py'}:vit"
 
 
 def asked(photos: Path, folder: Path, **changes: Any) -> list[str]:
@@ -67,6 +70,45 @@ def test_a_wrong_wish_is_one_line(
     assert said.count("\n") == 1
     assert message in said
     assert not (tmp_path / "run").exists()  # nothing is begun
+
+
+def test_the_weights_of_a_pretraining_arrive(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    before = asked(jpeg_folder, tmp_path, model=VIT, out=tmp_path / "mae", val=None, reprob=None, size=64)
+    assert main(["pretrain", *before[1:]]) == 0
+    seen: dict[str, torch.Tensor] = {}
+    monkeypatch.setattr(Trainer, "run", lambda self: seen.update(self.learner.model.state_dict()))
+    encoder = tmp_path / "mae" / "encoder.pt"
+    assert main(asked(jpeg_folder, tmp_path, model=VIT, init=encoder, size=64, curriculum="none")) == 0
+    trained = torch.load(encoder, weights_only=True)
+    assert set(seen) - set(trained) == {"head.weight", "head.bias"}
+    for name, weights in trained.items():
+        assert torch.equal(seen[name], weights), name
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, "init.pt: No such file or directory"),
+        ("words", "init.pt holds no weights"),
+        ({"best": 0.5}, "init.pt holds no weights; give a checkpoint, or a state dict"),
+        ({"stem.weight": torch.zeros(2)}, "init.pt holds the weights of another network: stem.weight is [12, 3, 8, 8]"),
+    ],
+)
+def test_weights_that_cannot_be_begun_with_are_one_line(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Any, message: str
+) -> None:
+    path = tmp_path / "init.pt"
+    if isinstance(made, str):
+        path.write_text(made)
+    elif made is not None:
+        torch.save(made, path)
+    assert main(asked(jpeg_folder, tmp_path, init=path)) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and message in said
+    assert not (tmp_path / "run").exists()
 
 
 def test_data_without_classes_are_one_line(

@@ -25,7 +25,10 @@ def folders(tmp_path: Path, function: str, count: int = 1) -> list[Path]:
     return [task.folder for task in tasks]
 
 
-def test_workers_share_the_gpus(tmp_path: Path) -> None:
+@pytest.mark.parametrize("visible", [None, "3,5"])
+def test_workers_share_the_gpus(visible: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     results = dict(Local(2, ["3", "5"]).run(folders(tmp_path, "device", 2)))
     assert sorted(result["score"] for result in results.values()) == [3, 5]
 

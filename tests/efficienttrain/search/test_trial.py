@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 import torch
 
 from efficienttrain.recipe import recipe
-from efficienttrain.schedule import Schedule
-from efficienttrain.search import Choice, Plan, Probe, Space, conduct, trial
+from efficienttrain.search import Choice, Plan, Probe, Space, conduct, prober, trial
 from efficienttrain.search.executors import Result
 from efficienttrain.search.task import Task, write
 from efficienttrain.search.work import work
@@ -49,7 +47,7 @@ def made(plan: Plan, probe: Probe, folder: Path) -> Task:
 
 
 def weights(task: Task) -> dict[str, torch.Tensor]:
-    return torch.load(task.folder / trial.KEPT, weights_only=True)["learner"]["model"]
+    return torch.load(task.folder / prober.KEPT, weights_only=True)["learner"]["model"]
 
 
 def test_a_stage_from_a_checkpoint_is_trained_as_if_in_one_go(jpeg_folder: Path, tmp_path: Path) -> None:
@@ -66,7 +64,7 @@ def test_a_stage_from_a_checkpoint_is_trained_as_if_in_one_go(jpeg_folder: Path,
     steps = [[line for line in read(task.folder / "run") if line["kind"] == "train"] for task in (first, second)]
     assert [len(lines) for lines in steps] == [12 + 1, 3]  # 4 passes at half the size and a tenth of 2; 1 pass
     assert steps[0][12]["lr"] == pytest.approx(steps[1][0]["lr"])
-    assert sorted(path.name for path in second.folder.rglob("*.pt")) == [trial.KEPT]
+    assert sorted(path.name for path in second.folder.rglob("*.pt")) == [prober.KEPT]
 
 
 class Here:
@@ -85,19 +83,7 @@ def test_a_search_with_the_trainer(jpeg_folder: Path, tmp_path: Path) -> None:
     found = conduct(plan, tmp_path, Here(), show=lambda line: shown.append(line["key"]))
     assert [choice.bandwidth for choice in found] == [112, 112]
     assert shown == ["112m4", "224m4", "112m4-112m9", "112m4-224m9"]
-    assert (tmp_path / "probes" / shown[-1] / trial.KEPT).exists()
-
-
-@pytest.mark.parametrize("done", [0.0, 0.1, 0.3, 0.5])
-def test_the_rate_is_the_whole_trainings(done: float) -> None:
-    settings = replace(recipe("resnet50", 100, "none"), warmup=0.2)
-    stages = tuple(replace(stage, compute=1.0) for stage in settings.stages)
-    opening = trial.Opening(stages, 60.0, 1000, 10, span=0.6, tune=0.1)
-    whole = Schedule(stages, 100.0, 1000, 10)
-    assert opening.lr(done / 0.6, settings) == pytest.approx(whole.lr(done, settings))
-    assert opening.lr(1.0, settings) == pytest.approx(settings.min_lr)
-    middle = (whole.lr(0.5, settings) + settings.min_lr) / 2
-    assert opening.lr(0.55 / 0.6, settings) == pytest.approx(middle)
+    assert (tmp_path / "probes" / shown[-1] / prober.KEPT).exists()
 
 
 def test_a_greedy_probe_is_a_training_of_2023(jpeg_folder: Path, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ import torch
 
 from efficienttrain.training import checkpoint
 
-CPU = torch.device("cpu")
-
 
 def state(step: int) -> dict[str, Any]:
     return {"identity": {"model": "net"}, "step": step, "weights": torch.full((3,), float(step)), "held": [(0, 8)]}
@@ -21,7 +19,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
         checkpoint.save(tmp_path, step, state(step), best=step == 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_00000003.pt", "step_00000010.pt"]
     assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
-    latest = checkpoint.load_latest(tmp_path, CPU)
+    latest = checkpoint.load_latest(tmp_path)
     assert latest is not None
     assert (latest["step"], latest["weights"].tolist(), latest["held"]) == (10, [10, 10, 10], [(0, 8)])
 
@@ -36,7 +34,7 @@ def test_a_crash_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(torch, "save", crash)
         checkpoint.save(tmp_path, 2, state(2))
-    latest = checkpoint.load_latest(tmp_path, CPU)
+    latest = checkpoint.load_latest(tmp_path)
     assert latest is not None
     assert latest["step"] == 1
 
@@ -45,14 +43,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
     for step in (1, 2):
         path = checkpoint.save(tmp_path, step, state(step))
     path.write_bytes(path.read_bytes()[:300])
-    latest = checkpoint.load_latest(tmp_path, CPU)
+    latest = checkpoint.load_latest(tmp_path)
     assert latest is not None
     assert latest["step"] == 1
     (tmp_path / "step_00000001.pt").write_bytes(b"")
     with pytest.raises(
         ValueError, match=r"none of the 2 checkpoints in .* can be read; the last: .* not a whole checkpoint"
     ):
-        checkpoint.load_latest(tmp_path, CPU)
+        checkpoint.load_latest(tmp_path)
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
@@ -85,4 +83,4 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
 
 
 def test_no_run_no_checkpoint(tmp_path: Path) -> None:
-    assert checkpoint.load_latest(tmp_path / "nothing", CPU) is None
+    assert checkpoint.load_latest(tmp_path / "nothing") is None

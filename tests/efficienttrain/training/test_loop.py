@@ -14,6 +14,7 @@ import torch
 
 from efficienttrain.training import loop, train
 from efficienttrain.training.checkpoint import checkpoints
+from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.learner import Learner
 from efficienttrain.training.logbook import read
 from efficienttrain.training.loop import crosses
@@ -173,3 +174,13 @@ def test_replay_auto_engages_where_the_loader_is_slow(
 )
 def test_intervals_are_shares_of_the_compute(before: float, after: float, crossed: bool) -> None:
     assert crosses(before, after, 0.05) is crossed
+
+
+@pytest.mark.gpu
+def test_a_resumed_optimizer_counts_its_steps_on_the_cpu(jpeg_folder: Path, tmp_path: Path) -> None:
+    asked = config(jpeg_folder, tmp_path / "run", device="cuda", epochs=0.5)
+    train(asked)  # on the GPU every count would be waited for
+    with loop.Trainer(asked, Ranks(0, 1, torch.device("cuda", 0))) as trainer:
+        states = trainer.learner.optimizer.state.values()
+        assert {state["step"].device.type for state in states} == {"cpu"}
+        assert {state["exp_avg"].device.type for state in states} == {"cuda"}

@@ -88,28 +88,31 @@ def test_damage_counts_where_it_is_read(beton: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_cut_is_handed_on_whole(tmp_path: Path) -> None:
     plain, progressive = jpeg(picture(96, 64, 1), "4:2:0"), jpeg(picture(96, 64, 2), "4:2:0", progressive=True)
     marked = jpeg(picture(96, 64, 3), "4:2:0", restart=2)
-    samples, names = files(tmp_path, plain=plain, progressive=progressive, stray=plain + b"stray", marked=marked)
+    whole = [plain, progressive, plain + b"stray", plain + plain]
+    samples, names = files(tmp_path, **{f"{i}": data for i, data in enumerate(whole)}, marked=marked)
     cutting = cut(samples)
-    assert len(names) == 4 and not cutting.status.any()
-    assert [cutting.jpeg(i).tobytes() for i in range(3)] == [plain, progressive, plain + b"stray"]
-    assert not cutting.origins[:3].any()
-    assert (cutting.jpeg(3).tobytes(), *cutting.origins[3]) == native.cut(marked, (40, 20, 60, 30))
+    assert len(names) == 5 and not cutting.status.any()
+    assert [cutting.jpeg(i).tobytes() for i in range(4)] == whole
+    assert not cutting.origins[:4].any()
+    assert (cutting.jpeg(4).tobytes(), *cutting.origins[4]) == native.cut(marked, (40, 20, 60, 30))
 
 
 def test_no_decoder_gets_what_is_not_sound(tmp_path: Path) -> None:
     plain = jpeg(picture(96, 64, 1), "4:2:0")
-    contents = {
-        "endless": plain[:-2],
-        "other_size": jpeg(picture(90, 64, 1), "4:2:0"),
-        "text": b"no image",
-        "missing": b"",
+    cases = {
+        "endless": (plain[:-2], native.DAMAGED, "end-of-image marker is missing"),
+        "ends_early": (plain[:-300] + b"\xff\xd9" + plain[-300:], native.DAMAGED, "300 bytes follow"),
+        "ends_twice": (plain[:-20] + b"\xff\xd9" + plain[-20:], native.DAMAGED, "20 bytes follow"),
+        "followed": (plain + bytes(100), native.DAMAGED, "100 bytes follow"),
+        "other_size": (jpeg(picture(90, 64, 1), "4:2:0"), native.DAMAGED, "90 x 64 pixels"),
+        "text": (b"no image", native.UNSUPPORTED, ""),
+        "missing": (b"", native.IO_ERROR, "No such file"),
     }
-    samples, names = files(tmp_path, **contents)
+    samples, names = files(tmp_path, **{name: data for name, (data, _, _) in cases.items()})
     cutting = cut(samples)
-    assert len(names) == 4
-    assert cutting.status.tolist() == [native.DAMAGED, native.DAMAGED, native.UNSUPPORTED, native.IO_ERROR]
-    assert [len(cutting.jpeg(i)) for i in range(4)] == [0] * 4
-    assert "end-of-image" in cutting.message(0) and "90 x 64" in cutting.message(1)
+    assert len(names) == len(cases)
+    for i, (_, status, message) in enumerate(cases.values()):
+        assert (cutting.status[i], len(cutting.jpeg(i))) == (status, 0) and message in cutting.message(i)
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 8, 8), (0, 0, float("nan"), 8), (8, 8, 8, 8), (96, 0, 99, 8)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from efficienttrain.models import build
-from efficienttrain.pretraining.initial import begin_with
+from efficienttrain.models.initial import begin_with
 from efficienttrain.pretraining.mae import MaskedAutoencoder
 from tests.efficienttrain.pretraining.networks import vit
 

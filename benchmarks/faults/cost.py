@@ -1,0 +1,109 @@
+"""What the row checks cost: the kernel as it is against the same without them. Each function runs in a child."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.faults import corpus
+from benchmarks.faults.outcome import LOST, SURVIVED, Tally
+from benchmarks.faults.watchdog import ROOT
+from loaders import convert
+from loaders.backends.decoder import Decoder
+from loaders.native import Work
+from loaders.native.library import library
+from loaders.stage import Stage
+from loaders.store import open_store
+
+ALLOWED = 1.03
+PHOTOS, SIZE = 64, (500, 375)  # about the size of ImageNet's
+UNCHECKED = """#include "loaders/native/check.h"
+namespace et {
+struct Unchecked {
+  operator uint32_t() const { return 0; }
+};
+inline bool operator!=(uint32_t, Unchecked) { return false; }
+}
+#define row_check(bytes, size) Unchecked{}
+"""
+"""Seen before each source: every comparison with a check comes out equal, and none is computed."""
+
+
+def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
+    """Batches decoded on one thread by both kernels in turn, `tries` times at each bandwidth; CPU time.
+
+    Of a loader's work this is the part that the checks belong to: planning and finishing would only dilute them.
+    """
+    tally = Tally("row checks cost at most 3 %")
+    with tempfile.TemporaryDirectory() as place:
+        path = _ladder(Path(place))
+        yield {"alive": 0}
+        try:
+            without = _without_checks(Path(place))
+        except subprocess.CalledProcessError as error:
+            yield {"skipped": f"the kernel cannot be built here: {error.stderr[-200:]!r}"}
+            return
+        with open_store(path) as store:
+            options: dict[str, Any] = {"train": True, "seed": seed, "filter": "fourier", "max_level": None}
+            decoder = Decoder(store, workers=1, on_error="raise", **options)
+            for side in (96, 160, 224):
+                stage = Stage(bandwidth=side, magnitude=None, batch_size=PHOTOS)
+                samples = decoder.plan(stage, 0, np.arange(PHOTOS)).samples
+                out = np.zeros(PHOTOS * 3 * side * side, np.uint8)
+                work = Work(samples, side=side, filter=decoder.filter(stage), out=out, fd=store.fd)
+                ratios = list(_ratios(work, without, tries))
+                q1, median, q3 = statistics.quantiles(ratios, n=4)
+                tally.add(SURVIVED if median <= ALLOWED else LOST, f"B = {side}: {median - 1:+.1%}")
+                tally.facts[f"percent_{side}"] = [round(100 * (q - 1), 2) for q in (median, q1, q3)]
+                yield {"alive": side}
+    yield tally.as_dict()
+
+
+def _ratios(work: Work, without: ctypes.CDLL, tries: int) -> Iterator[float]:
+    """Time with the checks / without them, of each pair of turns."""
+    for number in range(-2, tries):
+        kernels = (library(), without) if number % 2 else (without, library())
+        seconds = {kernel: _seconds(work, kernel) for kernel in kernels}
+        if number >= 0:  # the first rounds warm up
+            yield seconds[library()] / seconds[without]
+
+
+def _seconds(work: Work, kernel: ctypes.CDLL) -> float:
+    start = time.thread_time()
+    for i in range(len(work.status)):
+        kernel.et_decode_one(ctypes.c_void_p(work.address), ctypes.c_int64(i), None)
+    spent = time.thread_time() - start
+    if work.status.any():
+        raise RuntimeError(f"a sound sample failed: {work.message(int(work.status.argmax()))}")
+    return spent
+
+
+def _without_checks(place: Path) -> ctypes.CDLL:
+    """The kernel built as it always is, but for the checks."""
+    header = place / "unchecked.h"
+    header.write_text(UNCHECKED)
+    flags = f"-I{ROOT} -include {header}"
+    command = [sys.executable, "setup.py", "--quiet", "build_ext"]
+    command += ["--build-temp", str(place / "objects"), "--build-lib", str(place / "built")]
+    environment = {**os.environ, "CFLAGS": flags, "CXXFLAGS": flags}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    (built,) = (place / "built").rglob("_kernel*")
+    return ctypes.CDLL(str(built))
+
+
+def _ladder(place: Path) -> Path:
+    (place / "photos" / "class").mkdir(parents=True)
+    for key in range(PHOTOS):
+        (place / "photos" / "class" / f"{key:04d}.jpg").write_bytes(corpus.make("4:2:0", *SIZE, key=key))
+    convert(place / "photos", place / "x.beton", workers=1)
+    return place / "x.beton"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import errno
+import sys
+from types import ModuleType
+
+import pytest
+
+from efficienttrain.console import describe, execute
+from loaders import LoaderError
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("x:\n  cut  short"), "x: cut short"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
+        (OSError(errno.ENOSPC, "no room to write x"), "no room to write x"),
+        (FileNotFoundError("x: no such folder"), "x: no such folder"),
+    ],
+)
+def test_errors_are_one_line(error: Exception, line: str) -> None:
+    assert describe(error) == line
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        (1, 1, ""),
+        (ValueError("no"), 2, "error: no\n"),
+        (LoaderError("bad"), 2, "error: bad\n"),
+        (KeyboardInterrupt(), 130, "stopped by Ctrl-C\n"),
+    ],
+)
+def test_every_ending_has_its_status(
+    ending: int | BaseException,
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(args: object) -> int:  # noqa: ARG001
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
+
+    module = ModuleType("toys.fly")
+    vars(module).update(add_arguments=lambda parser: parser.add_argument("--high"), run=run)
+    monkeypatch.setitem(sys.modules, "toys", ModuleType("toys"))
+    monkeypatch.setitem(sys.modules, "toys.fly", module)
+    assert execute("toys", "toys", {"fly": "up"}, ["fly", "--high", "1"]) == status
+    assert capsys.readouterr().err == said

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from efficienttrain.recipe import recipe
+from efficienttrain.training import Config, prepare
+from efficienttrain.training.distributed import Ranks
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "amp", "capability", "wanted"),
+    [
+        ("deit_small", "cuda", "auto", (8, 0), "bf16"),
+        ("deit_small", "cuda", "auto", (7, 5), "fp16"),  # where torch would emulate bf16
+        ("deit_small", "cuda", "off", (9, 0), "off"),
+        ("resnet50", "cuda", "auto", (9, 0), "off"),  # as released
+        ("resnet50", "cuda", "fp16", (9, 0), "fp16"),
+        ("deit_small", "cpu", "auto", None, "off"),
+        ("deit_small", "cpu", "bf16", None, "bf16"),
+    ],
+)
+def test_precision(
+    model: str, device: str, amp: str, capability: Any, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    config = Config(data="a", out="b", model=model, amp=amp)
+    assert prepare.precision(config, recipe(model, 200), Ranks(0, 1, torch.device(device))) == wanted

@@ -1,0 +1,100 @@
+"""Coverage-guided fuzzing of what Python reads of a beton: header, fields, private section, index, names, meta data.
+
+    python -m tests.fuzz.betons -max_total_time=60        needs atheris; options are libFuzzer's
+
+An input is a beton; its CRCs are made good first, as one who means harm would, to reach what lies behind them. Opened
+and asked it must be refused by a LoaderError or answer: any other exception, more time or memory than the limits below,
+is a finding, and the input lands in build/fuzz/betons. tests/fuzz/corpus keeps one for each way to be refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = Path(__file__).with_name("corpus")
+ASKED = 64  # samples that a beton is asked for at most
+
+
+def use(data: bytes) -> bool:
+    """Opens a beton and asks it everything; whether it could be opened."""
+    from loaders.errors import LoaderError
+    from loaders.store import open_store
+
+    handle = os.memfd_create("beton")
+    try:
+        os.write(handle, mended(data))
+        with open_store(f"/proc/self/fd/{handle}") as store:
+            indices = np.arange(min(len(store), ASKED))
+            for question in (store.entries, store.labels):
+                with suppress(LoaderError):
+                    question(indices)
+            for index in indices[:4].tolist():
+                for ask in (store.name, store.read):
+                    with suppress(LoaderError):
+                        ask(index)
+        return True
+    except LoaderError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def mended(data: bytes) -> bytes:
+    """The same with the CRCs of a ladder's private header and of its sections made good."""
+    from loaders.store import layout
+
+    at, size = layout.HEADER.itemsize + 17, layout.PRIVATE.itemsize
+    head = data[at : at + size].ljust(size, b"\0")
+    private = np.frombuffer(head, layout.PRIVATE, 1).copy().reshape(())
+    if private["magic"] != layout.MAGIC or private["version"] != layout.PRIVATE_VERSION:
+        return data
+    for name in ("index", "names", "meta"):
+        start = int(private[name]["offset"])
+        private[name]["crc"] = zlib.crc32(data[start : start + int(private[name]["size"])])
+    return data[:at] + layout.pack_private(private)[:size] + data[at + size :]
+
+
+def seeds() -> list[bytes]:
+    """The smallest ladder, and the stock beton that can be extracted from it."""
+    from loaders import convert, native
+    from loaders.store import extract
+
+    with tempfile.TemporaryDirectory() as place:
+        folder, ladder, stock = Path(place, "photos"), Path(place, "ladder.beton"), Path(place, "stock.beton")
+        for label in "ab":
+            (folder / label).mkdir(parents=True)
+            (folder / label / "x.jpg").write_bytes(native.encode(np.full((8, 8, 3), 99, np.uint8), 50))
+        convert(folder, ladder, workers=1)
+        extract(ladder, stock, 0)
+        return [ladder.read_bytes(), stock.read_bytes()]
+
+
+def _use(data: bytes) -> None:
+    use(data)  # libFuzzer takes no answer
+
+
+def main() -> None:
+    """Fuzzes, with whatever libFuzzer's options on the command line say."""
+    import atheris
+
+    with atheris.instrument_imports(include=["loaders.store", "loaders.plan.records", "json"]):
+        import loaders.store  # noqa: F401
+    out = ROOT / "build" / "fuzz" / "betons"
+    out.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(seeds()):
+        (out / f"seed{number}").write_bytes(data)
+    limits = ["-max_len=8192", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={out}/"]
+    atheris.Setup([sys.argv[0], str(out), str(CORPUS), *limits, *sys.argv[1:]], _use)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -67,6 +67,11 @@ def bench(
         yield Bench(folder, images)
 
 
+def named(data: str | None) -> str:
+    """What a report calls the data."""
+    return Path(data).resolve().name if data else "Fashion-MNIST"
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Mean and standard deviation over the seeds."""
     return {"mean": mean(values), "sd": stdev(values) if len(values) > 1 else 0.0}

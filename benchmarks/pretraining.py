@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.labelled import bench, of, percent, plain, spread
+from benchmarks.labelled import bench, named, of, percent, plain, spread
 from benchmarks.report import columns, head
 from benchmarks.training import NETWORKS
 from efficienttrain.pretraining import Masking, pretrain
@@ -84,7 +84,7 @@ def run(
         "fairness": FAIRNESS,
         "notes": [],
         "settings": {
-            "data": data or "Fashion-MNIST", "labels a class": labels, "size": size, "seeds": seeds, "target": target,
+            "data": named(data), "labels a class": labels, "size": size, "seeds": seeds, "target": target,
             "pre-training epochs": pretrain_epochs, "epochs": epochs, "threads": threads,
         },
         "results": [compare(runs, name) for name in BEGINNINGS],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.labelled import Bench, bench, curves, of, percent, plain, spread
+from benchmarks.labelled import Bench, bench, curves, named, of, percent, plain, spread
 from benchmarks.measure import Failed
 from benchmarks.report import columns, head
 from benchmarks.training import NETWORKS
@@ -86,7 +86,7 @@ def run(
         "fairness": FAIRNESS,
         "notes": [],
         "settings": {
-            "data": data or "Fashion-MNIST", "stages": stages, "bandwidths": list(bandwidths), "magnitude": magnitude,
+            "data": named(data), "stages": stages, "bandwidths": list(bandwidths), "magnitude": magnitude,
             "size": size, "epochs": epochs, "seeds": seeds, "threads": threads, "fine tune": TUNE, **OPTIONS,
         },
         "search": cost,

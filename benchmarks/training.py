@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.labelled import bench, curves, of, percent, plain, spread
+from benchmarks.labelled import bench, curves, named, of, percent, plain, spread
 from benchmarks.report import columns, head
 from efficienttrain.training import Config, train
 
@@ -88,7 +88,7 @@ def run(
         "fairness": FAIRNESS,
         "notes": [],
         "settings": {
-            "data": data or "Fashion-MNIST", "images": runs[0]["samples"], "size": size, "epochs": epochs,
+            "data": named(data), "images": runs[0]["samples"], "size": size, "epochs": epochs,
             "seeds": seeds, "threads": threads, **preset["options"],
         },
         "results": [compare(runs, model) for model in models],

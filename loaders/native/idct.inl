@@ -87,8 +87,9 @@ static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int 
 static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >> shift; }
 
 static void idct_flat(int dc, int side, uint8_t* out, int stride) {
-  const uint8_t v = clamp_u8(descale(dc, 3) + 128);
-  if (side == 1) *out = v;
+  const int level = descale(dc, 3);
+  const uint8_t v = clamp_u8(level + 128);
+  if (side == 1) *out = clamp_u8(((level & 1023) ^ 512) - 512 + 128);  // what no picture has wraps around in libjpeg's table
   else
     for (int c = 0; c < side; c += 2) std::memset(out + c * stride, v, 2 * side);
 }

@@ -54,6 +54,17 @@ def test_luma_equals_libjpeg(isa: str, sampling: str, scale: int, restart: int) 
         np.testing.assert_array_equal(luma, wanted[:, :, 0])
 
 
+def test_levels_that_no_picture_has_wrap_as_in_libjpeg(isa: str) -> None:  # noqa: ARG001
+    """At 1/8 libjpeg has no SIMD that would saturate them."""
+    data = bytearray(jpeg(picture(160, 120), "grey"))
+    data[data.index(b"\xff\xdb") + 5] = 200  # the DC coefficient's step
+    wanted = reference(bytes(data), 8)[:, :, 0]
+    assert len(np.unique(wanted)) > 20
+    status, why, planes = own(bytes(data), (0, 0, 20, 15), 8)
+    assert status == 0, why
+    np.testing.assert_array_equal(planes[: 20 * 15].reshape(15, 20), wanted)
+
+
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
 def test_chroma_equals_libjpeg(isa: str, sampling: str) -> None:  # noqa: ARG001
     data = jpeg(picture(96, 64), sampling, restart=2)

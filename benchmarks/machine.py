@@ -56,7 +56,7 @@ def require_gpu() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ValueError("this needs a GPU that torch can use, and there is none here; `--device cpu` needs none.")
+        raise ValueError("this needs a GPU that torch can use, and there is none here; `throughput` and `ops` take `--device cpu`, too.")
 
 
 def describe(card: dict[str, Any]) -> str:

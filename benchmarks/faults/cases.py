@@ -44,7 +44,7 @@ CASES = (
     _damage("jpeg-pool", "pool", 1000, 20000, "damaged JPEG: decoded"),
     _damage("jpeg-records", "records", 600, 10000, "damaged record: decoded"),
     _damage("jpeg-convert", "transcode", 500, 20000, "damaged JPEG: converted"),
-    _damage("jpeg-loader", "loader", 200, 5000, "damaged JPEG: loaded", env=""),
+    _damage("jpeg-loader", "loader", 200, 20000, "damaged JPEG: loaded", env=""),
     Case("flips", "benchmarks.faults.files:flips", 5, 150),
     *_backends("flips", "files:flips", 0, 3),
     Case("cuts", "benchmarks.faults.files:cuts", 20, 400),

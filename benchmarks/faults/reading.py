@@ -50,7 +50,7 @@ def disk(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, An
         for name, mode in MODES.items():
             tally, hits = Tally(f"disk with {name}", OURS[backend]), 0
             for number in range(tries):
-                # Every read may be short; were every one interrupted, none would ever be done, and Python waits for ever, too.
+                # Every read may be short; were every one interrupted, none would ever be done, not by Python either.
                 nth = int(draw(seed, mode << 32 | number).integers(1 if mode == 3 else 2, 40))
                 strict = number % 2 == 0
                 with _armed(shim, mode, nth):

@@ -56,7 +56,9 @@ def require_gpu() -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise ValueError("this needs a GPU that torch can use, there is none here; `--device cpu` is for throughput and ops.")
+        raise ValueError(
+            "this needs a GPU that torch can use, there is none here; throughput and ops take `--device cpu`."
+        )
 
 
 def describe(card: dict[str, Any]) -> str:

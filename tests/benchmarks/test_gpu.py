@@ -21,7 +21,7 @@ def test_no_gpu_is_told_in_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main(arguments) == 2
     assert capsys.readouterr().err == (
-        "error: this needs a GPU that torch can use, there is none here; `--device cpu` is for throughput and ops.\n"
+        "error: this needs a GPU that torch can use, there is none here; throughput and ops take `--device cpu`.\n"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ class Bench:
 
     def beton(self, split: str, name: str = "", chosen: slice = slice(None)) -> str:
         """A split as a beton, made once; `chosen` of each class's images only, if it has a `name` of its own."""
-        kinds = self.folder / f"{self.images.name}-{split}{name and f'-{name}'}"
+        place = hashlib.sha256(os.fsencode(self.images.resolve())).hexdigest()[:8]  # others may have the same name
+        kinds = self.folder / f"{self.images.name}-{place}-{split}{name and f'-{name}'}"
         beton = Path(f"{kinds}.beton")
         if not beton.exists():
             if name:

@@ -13,10 +13,14 @@ from typing import BinaryIO
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write into, which is `path` once it is written to its end and on the disk; nothing of it before."""
     partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # a full disk is not to stay full of it
+        partial.unlink(missing_ok=True)
+        raise
     os.replace(partial, path)
     sync(path.parent)
 

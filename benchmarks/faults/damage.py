@@ -186,13 +186,15 @@ def _tangle(table: NDArray[np.uint32], size: int, rng: np.random.Generator) -> N
 
 
 def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: bytes) -> native.Ticket:
-    """A batch of samples whose entries count from the first byte of `blob`, done."""
+    """A batch of samples whose entries count from the first byte of `blob`, done; cut, too, which must not crash."""
     with tempfile.TemporaryFile() as file:
         file.write(blob)
         file.flush()
         out = np.zeros(len(samples) * 3 * side * side, np.uint8)
         ticket = threads.submit(samples, side=side, filter=build(side), out=out, fd=file.fileno())
+        cutting = native.Cutting(threads, samples, file.fileno())  # the same bytes through the other door
         ticket.wait()
+        cutting.wait()
     return ticket
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.faults import corpus
 from benchmarks.faults.mutate import draw
 from benchmarks.faults.outcome import LOST, NAMED, OURS, Tally
+from benchmarks.faults.watchdog import ROOT
 from loaders import native
 from loaders.errors import LoaderError
 
@@ -131,7 +132,7 @@ def _judge(decode: Decode, batch: list[bytes], wanted: list[NDArray[np.uint8]]) 
     try:
         images, reported = decode(batch)
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).replace(f"{ROOT}/", "").split())
         named = any(word in text for word in (f"sample {BAD}", f"sample #{BAD}"))
         return (NAMED if named else LOST), f"{type(error).__name__}: {text[-300:]}"
     wrong = [k for k in range(BATCH) if k != BAD and np.abs(images[k].astype(int) - wanted[k]).max() > TOLERANCE]

@@ -57,6 +57,8 @@ class Prober(Trainer):
         state = super().find()
         if state is None and self.task.parent is not None:
             state = {**checkpoint.load(self.task.parent / KEPT), "best": None, "log": 0}
+            data = {key: self.identity[key] for key in ("classes", "samples")}  # all else differs from probe to probe
+            checkpoint.check_identity(state["identity"], data, self.task.parent)
         return state
 
     def keep(self) -> None:

@@ -69,7 +69,11 @@ bool cut(const Header& h, const uint8_t* head, const Source& source, const int32
   const uint8_t *at = source.scan, *const end = source.scan + source.size;
   int kept = 0;
   for (int row = source.rows ? rows.first : 0; row < rows.last; row++) {  // without a table the rows above must be walked
-    if (source.rows) at = source.scan + source.rows[row - source.first_row];
+    if (source.rows) {
+      const uint8_t* there = source.scan + source.rows[row - source.first_row];
+      if (there < at) return e.set(ET_DAMAGED, "MCU row %d begins inside the row before it", row);  // each byte at most once
+      at = there;
+    }
     const int stop_at = source.rows || row + 1 == rows.last ? columns.last : per_row;
     for (int column = 0; column < stop_at; column++) {
       const int s = row * per_row + column;

@@ -8,9 +8,12 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from loaders.errors import LoaderError
 from loaders.native.library import library
 from loaders.native.pool import Outcome, Pool, Submitted
 from loaders.plan.records import SAMPLE
+
+_LARGEST = 1 << 30  # bytes of a file that the kernel reads
 
 
 class _CutBatch(ctypes.Structure):
@@ -30,8 +33,8 @@ class _CutBatch(ctypes.Structure):
 class Cutting(Outcome, Submitted):
     """A batch being cut: of each sample the part that holds its crop, or all of it where it cannot be cut.
 
-    What is read is compared with its checks, and headers with the index: a status is OK where every byte is sound that
-    a decoder will see.
+    A ladder's bytes are compared with their checks, headers with the index, and what goes on whole must end where it
+    says: of a ladder a status is OK where every byte is sound that a decoder will see.
 
     Attributes:
         origins: int32 [n, 2], x and y in the stored level of each JPEG's first pixel; valid once `wait` returned.
@@ -46,14 +49,19 @@ class Cutting(Outcome, Submitted):
             fd: the store's file, for samples without a path of their own.
 
         Raises:
-            LoaderError: the pool belongs to another process (a fork) or is closed.
+            LoaderError: the pool belongs to another process (a fork) or is closed; or memory is out.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)
         n = len(samples)
         super().__init__(n)
         self._slots = np.zeros(n + 1, np.int64)
         np.cumsum([_size(entry) for entry in samples["entry"]], out=self._slots[1:])
-        self._out = np.empty(int(self._slots[-1]), np.uint8)
+        try:
+            self._out = np.empty(int(self._slots[-1]), np.uint8)
+        except MemoryError:
+            raise LoaderError(
+                f"out of memory for the {self._slots[-1]} bytes that {n} JPEGs have; take a smaller `batch_size`"
+            ) from None
         self._sizes, self.origins = np.zeros(n, np.int64), np.zeros((n, 2), np.int32)
         arrays = (self._out, self._slots, self._sizes, self.origins, self.status, self._messages)
         self._batch = _CutBatch(samples.ctypes.data, n, fd, *(array.ctypes.data for array in arrays))
@@ -66,10 +74,11 @@ class Cutting(Outcome, Submitted):
 
 
 def _size(entry: np.void) -> int:
-    """Bytes that a cut of it may have."""
-    if not entry["path"]:
-        return int(entry["size"])
-    try:
-        return os.stat(ctypes.string_at(int(entry["path"]))).st_size
-    except OSError:  # the kernel will say so
-        return 0
+    """Bytes that a cut of it may have; 0 where the kernel will refuse it."""
+    size = int(entry["size"])
+    if entry["path"]:
+        try:
+            size = os.stat(ctypes.string_at(int(entry["path"]))).st_size
+        except OSError:
+            return 0
+    return size if size <= _LARGEST else 0

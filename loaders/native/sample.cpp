@@ -217,7 +217,8 @@ bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
 }
 
 bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
-  const EtSample& sample = batch.samples[i];
+  EtSample sample = batch.samples[i];
+  sample.scale = 1;  // others decode at full scale, and no more rows are wanted
   const int64_t start = now_ns();
   Bytes bytes{};
   Header header;

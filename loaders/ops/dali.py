@@ -25,12 +25,12 @@ from loaders.ops.lowfreq import LowFrequencyCrop
 from loaders.ops.randaugment import IMAGENET_MEAN, RandAugment
 from loaders.plan.crop import flips
 
-try:
-    from nvidia.dali import fn, types
-    from nvidia.dali.data_node import DataNode
-    from nvidia.dali.pipeline import do_not_convert
-except Exception as error:
-    raise LoaderError(missing("`loaders.ops.dali`", "") or str(error)) from None
+if why := missing("`loaders.ops.dali`", ""):
+    raise LoaderError(why)
+
+from nvidia.dali import fn, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
 
 __all__ = ["low_frequency_crop", "normalize", "rand_augment", "random_flip"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,12 +46,18 @@ def overlapping(step: int) -> Iterator[dict[str, Any]]:
     entry["rows"], entry["head"], entry["offset"], entry["size"] = rows, head, len(table), len(jpeg)
     ticket = decoded(native.Pool(1), samples, 64, table + jpeg)
     yield {"status": int(ticket.status[0]), "why": ticket.message(0)}
+    with tempfile.TemporaryFile() as file:
+        file.write(table + jpeg)
+        file.flush()
+        cutting = native.Cutting(native.Pool(1), samples, file.fileno())
+        cutting.wait()
+    yield {"status": int(cutting.status[0]), "why": cutting.message(0)}
 
 
 @pytest.mark.parametrize("step", [0, 1, 100])
 def test_rows_that_overlap_are_damage(step: int) -> None:
-    (reply,) = watch("tests.faults.test_rows:overlapping", step=step)
-    assert reply["status"] == native.DAMAGED and "inside the row before" in reply["why"]
+    for reply in watch("tests.faults.test_rows:overlapping", step=step):
+        assert reply["status"] == native.DAMAGED and "inside the row before" in reply["why"]
 
 
 def test_the_check_is_the_kernels() -> None:

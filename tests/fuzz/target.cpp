@@ -74,6 +74,18 @@ void decode(const uint8_t* arguments, const uint8_t* data, size_t size, const Et
   batch.samples = &sample, batch.count = 1, batch.filter = filter, batch.fd = fd, batch.side = kSide;
   batch.out = out, batch.element = 1, batch.status = &status, batch.messages = message;
   et_decode_one(&batch, 0, nullptr);
+
+  static EtPool* const pool = et_pool_new(1);
+  const int64_t slots[2] = {0, int64_t(size)};
+  std::vector<uint8_t> part(size);
+  int64_t length;
+  int32_t origin[2];
+  EtCutBatch cuts{};
+  cuts.samples = &sample, cuts.count = 1, cuts.fd = fd, cuts.out = part.data(), cuts.slots = slots, cuts.sizes = &length;
+  cuts.origins = origin, cuts.status = &status, cuts.messages = message;
+  EtTicket* const ticket = et_submit_cut(pool, &cuts);
+  while (!et_ticket_wait(ticket, 1000)) continue;
+  et_ticket_free(ticket);
 }
 
 void cut(const uint8_t* arguments, const uint8_t* data, size_t size) {

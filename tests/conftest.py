@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tools import synth
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and press it at.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # marker: (variable that turns the skip into a failure, what is missing)
 NEEDS = {

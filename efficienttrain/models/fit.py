@@ -30,10 +30,10 @@ def fit(values: Tensor, shape: Sequence[int]) -> Tensor:
     """
     if tuple(values.shape) == tuple(shape):
         return values
-    old, new = values.shape[-2], shape[-2]
+    alike = values.ndim == len(shape) > 1 and values.shape[-1] == shape[-1] and values.shape[:-2] == tuple(shape[:-2])
+    old, new = (values.shape[-2], shape[-2]) if alike else (0, 0)
     extra = next((k for k in range(MOST_EXTRA + 1) if _square(old - k) and _square(new - k)), None)
-    same_else = values.ndim == len(shape) and values.shape[-1] == shape[-1] and values.shape[:-2] == tuple(shape[:-2])
-    if extra is None or not same_else:
+    if extra is None:
         raise ValueError(f"a square grid of positions can be resized, not {tuple(values.shape)} to {tuple(shape)}.")
     tokens = values.ndim == 3
     kept, grid = (values[:, :extra], values[:, extra:]) if tokens else (values[old - extra :], values[: old - extra])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Cutting(Outcome, Submitted):
         n = len(samples)
         super().__init__(n)
         self._slots = np.zeros(n + 1, np.int64)
-        np.cumsum([_size(entry) for entry in samples["entry"]], out=self._slots[1:])
+        np.cumsum(_sizes(samples["entry"]), out=self._slots[1:])
         try:
             self._out = np.empty(int(self._slots[-1]), np.uint8)
         except MemoryError:
@@ -73,12 +74,10 @@ class Cutting(Outcome, Submitted):
         return self._out[start : start + int(self._sizes[i])]
 
 
-def _size(entry: np.void) -> int:
-    """Bytes that a cut of it may have; 0 where the kernel will refuse it."""
-    size = int(entry["size"])
-    if entry["path"]:
-        try:
-            size = os.stat(ctypes.string_at(int(entry["path"]))).st_size
-        except OSError:
-            return 0
-    return size if size <= _LARGEST else 0
+def _sizes(entries: NDArray[np.void]) -> NDArray[np.int64]:
+    """Bytes that a cut of each may have; 0 where the kernel will refuse it."""
+    sizes = entries["size"].astype(np.int64)
+    for i in np.flatnonzero(entries["path"]):
+        with suppress(OSError):
+            sizes[i] = os.stat(ctypes.string_at(int(entries["path"][i]))).st_size
+    return np.where(sizes <= _LARGEST, sizes, 0)

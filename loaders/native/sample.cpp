@@ -208,9 +208,9 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
 bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
   enum { kStray = 64 };
   const uint8_t kEnd[2] = {0xFF, 0xD9}, kBegin[2] = {0xFF, 0xD8};
-  const uint8_t* found = std::search(at, end, kEnd, kEnd + 2);
-  if (found == end) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
-  found += 2;
+  while ((at = static_cast<const uint8_t*>(std::memchr(at, kEnd[0], end - at))) && at + 1 < end && at[1] != kEnd[1]) at++;
+  if (!at || at + 1 >= end) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
+  const uint8_t* const found = at + 2;
   const size_t left = end - found;
   if (left < 2 || !std::memcmp(found, kBegin, 2) || (left <= kStray && std::memcmp(end - 2, kEnd, 2))) return true;
   return e.set(ET_DAMAGED, "%zu bytes follow the end-of-image marker", left);

@@ -21,7 +21,7 @@ from benchmarks.faults.watchdog import ROOT
 from loaders import convert
 from loaders.backends.decoder import Decoder
 from loaders.native import Work
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.stage import Stage
 from loaders.store import open_store
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.errors import LoaderError
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.native.pool import BAD_ARGUMENT, OK, UNSUPPORTED, filter_struct
 from loaders.plan.filters import Filter
 

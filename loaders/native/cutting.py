@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.errors import LoaderError
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.native.pool import Outcome, Pool, Submitted
 from loaders.plan.records import SAMPLE
 

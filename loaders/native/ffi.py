@@ -17,7 +17,7 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.native.pool import STATS
 
 FUNCTION, BATCH, COUNT, NEXT, FAILED, SUMS, THREADS = FIELDS = range(7)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.faults import cost
 from loaders.backends.decoder import Decoder
 from loaders.native import Work
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.stage import Stage
 from loaders.store import open_store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loaders import convert
-from loaders.native.library import library
+from loaders.native.kernel import library
 
 
 @pytest.fixture(params=["portable", "best"])

@@ -14,7 +14,7 @@ from loaders.backends.dali.cut import Cut
 from loaders.backends.dali.graph import pixels
 from loaders.backends.dali.threads import Threads
 from loaders.backends.decoder import Decoder
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.native.pool import filter_struct
 
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from loaders.native.library import library
+from loaders.native.kernel import library
 from tests.images import SAMPLINGS, jpeg, picture
 
 Region = tuple[int, int, int, int]

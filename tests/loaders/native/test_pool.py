@@ -14,7 +14,7 @@ from PIL import Image
 
 from loaders import native
 from loaders.errors import LoaderError
-from loaders.native.library import library
+from loaders.native.kernel import library
 from loaders.plan.filters import build
 from tests.images import SAMPLINGS, jpeg, picture
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from loaders.native import Record, codec
-from loaders.native.library import library
+from loaders.native.kernel import library
 from tests.images import jpeg, picture
 from tests.loaders.native.kinds import KINDS, OWN, SIZES, make
 

@@ -93,15 +93,6 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const HuffTable& table
   return -1;
 }
 
-// Row-major place of zigzag position k. What a damaged block has past its end, before that is noticed, shares a spare slot.
-struct Natural {
-  uint8_t at[64 + HuffTable::kEndSkip];
-  Natural() {
-    for (int k = 0; k < int(sizeof at); k++) at[k] = k < 64 ? kZigzag[k] : 64;
-  }
-};
-static const Natural kNatural;
-
 // The part of a lane that the inner loop keeps in registers.
 struct Cursor {
   Bits bits;
@@ -161,7 +152,7 @@ static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
   const int advance = slow_symbol(lane.cursor.bits, *lane.now().ac, e, value);
   if (advance < 0) return lane.fail();
   lane.cursor.k += advance;
-  lane.coefficients[kNatural.at[lane.cursor.k]] = int16_t(value);
+  lane.coefficients[kPlaces.of[lane.cursor.k]] = int16_t(value);
   return true;
 }
 
@@ -185,7 +176,7 @@ static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane)
   c.bits.window <<= e & 63;
   c.bits.left -= uint8_t(e);
   c.k += e >> 8 & 127;
-  lane.coefficients[kNatural.at[c.k]] = int16_t(e >> 16);
+  lane.coefficients[kPlaces.of[c.k]] = int16_t(e >> 16);
   return true;
 }
 

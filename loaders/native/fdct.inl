@@ -1,8 +1,6 @@
 // The forward DCT, bit-exact to libjpeg-turbo's "islow" (jfdctint.c, whose constants and order of rounding these are), and
 // its quantiser. Included by hot.inl.
 
-typedef float f8 __attribute__((vector_size(32)));
-
 // In place over x[0..7]. `down`: what all but the first and the fifth output are shifted right by, rounded.
 static inline void fdct_pass(v8 x[8], int down) {
   const v8 t0 = x[0] + x[7], t7 = x[0] - x[7], t1 = x[1] + x[6], t6 = x[1] - x[6];
@@ -56,13 +54,11 @@ static void forward8(const uint8_t* pixels, int stride, const float* steps, Coef
   x[0] = (x[0] + round) >> int(kPass1), x[4] = (x[4] + round) >> int(kPass1);
   int16_t natural[64];
   for (int r = 0; r < 8; r++) {  // to the nearest multiple, halves away from zero; all fits a float exactly
-    f8 step;
-    std::memcpy(&step, steps + 8 * r, sizeof step);
+    const f8 step = *(const f8_at*)(steps + 8 * r);
     const v8 sign = x[r] >> 31;
     const f8 size = __builtin_convertvector((x[r] ^ sign) - sign, f8);
     const v8 level = __builtin_convertvector((size + step * .5f) / step, v8);
-    const h8 narrow = __builtin_convertvector((level ^ sign) - sign, h8);
-    std::memcpy(natural + 8 * r, &narrow, sizeof narrow);
+    *(h8_at*)(natural + 8 * r) = __builtin_convertvector((level ^ sign) - sign, h8);
   }
   for (int k = 0; k < 64; k++) out.level[k] = natural[kZigzag[k]];
   out.filled = filled(out.level);

@@ -1,8 +1,8 @@
 // The inner loops, compiled once per instruction set and chosen at run time.
 //
 // Note [one source, several builds]: hot.inl is included by hot_portable.cpp (whatever the compiler's baseline is: SSE2 on
-// x86-64, NEON on arm64) and by hot_v3.cpp (AVX2 + BMI2). All arithmetic is on integers, so the builds give equal pixels;
-// a test compares them.
+// x86-64, NEON on arm64), by hot_v3.cpp (AVX2 + BMI2) and by hot_vnni.cpp (AVX-512). What decides about pixels is added up in
+// one order everywhere, so the builds give equal ones; tests compare them.
 #pragma once
 #include "planes.h"
 #include "tokens.h"
@@ -27,10 +27,27 @@ struct HuffTable {
 // used; kGap zero bytes see to it that a damaged segment fails alike whatever lies behind it.
 enum { kPad = 512, kGap = 8 };
 
+// Note [paired coefficients]: where a block's coefficients lie. Rows come in pairs, the two beside each other element by
+// element, and so do columns: what the IDCT's even part adds up (0 and 4, 2 and 6), what its odd part does (1 and 3, 5 and 7).
+inline constexpr uint8_t kPairOrder[8] = {0, 4, 2, 6, 1, 3, 5, 7};
+
+struct Places {
+  uint8_t of[64 + HuffTable::kEndSkip] = {};  // by zigzag position; past a block's end, until that is noticed: a spare place
+  uint8_t natural[64] = {};                   // row-major position of what lies at a place
+  constexpr Places() {
+    for (uint8_t& place : of) place = 64;
+    for (int at = 0; at < 64; at++) natural[at] = uint8_t(8 * kPairOrder[at >> 4 << 1 | (at & 1)] + kPairOrder[at >> 1 & 7]);
+    for (int k = 0; k < 64; k++)
+      for (int at = 0; at < 64; at++)
+        if (natural[at] == kZigzag[k]) of[k] = uint8_t(at);
+  }
+};
+inline constexpr Places kPlaces;
+
 struct BlockPlan {
   const HuffTable* dc;
   const HuffTable* ac;
-  const int16_t* quant;  // 64 steps, row-major
+  const int16_t* quant;  // 64 steps, placed as coefficients are
   int component;
 };
 
@@ -78,9 +95,9 @@ struct Hot {
   // pairs: t and t + 1 of element i stand at source[t / 2 * stride + 2 * i]. `taps` is even.
   void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
   void (*weigh_q6)(const int16_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);
-  // Columns (in_stride elements from one to the next) to pairs of rows (out_stride elements from one pair to the next), as
-  // weigh_q6 wants them. Reads and writes up to multiples of 8 columns and 16 rows.
-  void (*transpose)(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride);
+  // Eight columns (in_stride elements from one to the next) to pairs of rows (out_stride elements from one pair to the next),
+  // as weigh_q6 wants them. Reads and writes up to a multiple of 16 rows.
+  void (*transpose)(const int16_t* in, int in_stride, int rows, int16_t* out, int out_stride);
   void (*ycc_to_rgb)(const int16_t* y, const int16_t* cb, const int16_t* cr, int n, uint8_t* r, uint8_t* g, uint8_t* b);
   void (*to_u8)(const int16_t* in, int n, uint8_t* out);
   // The tokens of a whole scan, their DC differences restarting every `interval` MCUs.
@@ -100,8 +117,9 @@ const Hot& hot();
 
 namespace portable { extern const Hot kHot; }
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ET_HAVE_V3 1
+#define ET_X86_BUILDS 1
 namespace v3 { extern const Hot kHot; }
+namespace vnni { extern const Hot kHot; }
 #endif
 
 }  // namespace et

@@ -9,24 +9,38 @@
 #include "hot.inl"
 
 namespace et {
+namespace {
 
-static const Hot* best() {
-#ifdef ET_HAVE_V3
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")) return &v3::kHot;
+// The builds that this processor can run, the fastest first.
+struct Builds {
+  const Hot* of[3];
+  int count = 0;
+
+  Builds() {
+#ifdef ET_X86_BUILDS
+    __builtin_cpu_init();
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (v3 && wide && __builtin_cpu_supports("avx512vnni")) of[count++] = &vnni::kHot;
+    if (v3) of[count++] = &v3::kHot;
 #endif
-  return &portable::kHot;
-}
+    of[count++] = &portable::kHot;
+  }
+};
 
-static const Hot* chosen = best();
+const Builds builds;
+const Hot* chosen = builds.of[0];
+
+}  // namespace
 
 const Hot& hot() { return *chosen; }
 
 }  // namespace et
 
-const char* et_isa() { return et::hot().name; }
+const char* et_build(int32_t i) { return i >= 0 && i < et::builds.count ? et::builds.of[i]->name : nullptr; }
 
-int32_t et_force_isa(const char* name) {
-  et::chosen = std::strcmp(name, "portable") == 0 ? &et::portable::kHot : et::best();
-  return std::strcmp(et::chosen->name, name) == 0;
+int32_t et_use_build(int32_t i) {
+  const bool known = et_build(i) != nullptr;
+  if (known) et::chosen = et::builds.of[i];
+  return known;
 }

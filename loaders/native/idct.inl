@@ -3,6 +3,14 @@
 
 typedef int32_t v8 __attribute__((vector_size(32)));
 typedef int16_t h8 __attribute__((vector_size(16)));
+typedef int16_t h16 __attribute__((vector_size(32)));
+typedef float f8 __attribute__((vector_size(32)));
+
+// The same anywhere in memory. A memcpy would say it, too, but g++ makes two halves of one that fills an array.
+typedef v8 v8_at __attribute__((aligned(2), may_alias));
+typedef f8 f8_at __attribute__((aligned(4), may_alias));
+typedef h8 h8_at __attribute__((aligned(2), may_alias));
+typedef h16 h16_at __attribute__((aligned(2), may_alias));
 
 #if defined(__clang__)
 #define ET_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -12,7 +20,7 @@ typedef int16_t h8 __attribute__((vector_size(16)));
 
 enum { kConst = 13, kPass1 = 2 };
 
-// offset: added to every output. kLow: x[4..7] are known to be zero and not read, which leaves half of the work.
+// One dimension of the transform. offset: added to every output. kLow: x[4..7] are zero and not read: half of the work.
 template <bool kLow>
 static inline void idct_pass(v8 x[8], int shift, int offset) {
   const v8 round = v8{} + ((1 << (shift - 1)) + (offset << shift)), none = {};
@@ -53,36 +61,80 @@ static inline void transpose8(v8 x[8]) {
 
 static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8_t(v); }
 
+// Note [two passes]: rows first, to 16 bits, saturated (which only damaged coefficients need), then columns. A block lies as
+// the first pass wants it, see Note [paired coefficients]: each of its four vectors is two rows, element by element beside
+// each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
 // kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns.
+#if defined(ET_AVX2)
+static inline __m256i pair_weights(int a, int b) { return _mm256_set1_epi32(int(uint32_t(b) << 16 | uint16_t(a))); }
+
+static inline __m256i pair_sum(__m256i x, int a, int b) { return _mm256_madd_epi16(x, pair_weights(a, b)); }
+
+// idct_pass with its sums multiplied out. x: pairs (0, 4), (2, 6), (1, 3), (5, 7).
+template <bool kLow>
+static inline void idct_pairs(const __m256i x[4], int shift, int offset, __m256i out[8]) {
+  const __m256i round = _mm256_set1_epi32((1 << (shift - 1)) + (offset << shift));
+  const __m256i t0 = _mm256_add_epi32(pair_sum(x[0], 8192, 8192), round);
+  const __m256i t1 = kLow ? t0 : _mm256_add_epi32(pair_sum(x[0], 8192, -8192), round);
+  const __m256i t2 = pair_sum(x[1], 4433, -10704), t3 = pair_sum(x[1], 10703, 4433);
+  const __m256i a[4] = {_mm256_add_epi32(t0, t3), _mm256_add_epi32(t1, t2), _mm256_sub_epi32(t1, t2), _mm256_sub_epi32(t0, t3)};
+  __m256i b[4] = {pair_sum(x[2], 11363, 9633), pair_sum(x[2], 9633, -2259), pair_sum(x[2], 6437, -11362), pair_sum(x[2], 2260, -6436)};
+  if (!kLow) {
+    b[0] = _mm256_add_epi32(b[0], pair_sum(x[3], 6437, 2260)), b[1] = _mm256_add_epi32(b[1], pair_sum(x[3], -11362, -6436));
+    b[2] = _mm256_add_epi32(b[2], pair_sum(x[3], 2261, 9633)), b[3] = _mm256_add_epi32(b[3], pair_sum(x[3], 9633, -11363));
+  }
+  for (int i = 0; i < 4; i++) {
+    out[i] = _mm256_srai_epi32(_mm256_add_epi32(a[i], b[i]), shift);
+    out[7 - i] = _mm256_srai_epi32(_mm256_sub_epi32(a[i], b[i]), shift);
+  }
+}
+
+template <bool kLow>
+static inline void idct_columns(const int16_t* block, const int16_t* quant, __m256i out[8]) {
+  __m256i x[4], y[4];
+  for (int i = 0; i < (kLow ? 3 : 4); i++)
+    x[i] = _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i*)block + i), _mm256_loadu_si256((const __m256i*)quant + i));
+  idct_pairs<kLow>(x, kConst - kPass1, 0, out);
+  for (int i = 0; i < 4; i++) y[i] = _mm256_permute4x64_epi64(_mm256_packs_epi32(out[i], out[i + 4]), 0xD8);  // rows i and i + 4
+  const __m256i even01 = _mm256_unpacklo_epi32(y[0], y[1]), even23 = _mm256_unpacklo_epi32(y[2], y[3]);
+  const __m256i odd01 = _mm256_unpackhi_epi32(y[0], y[1]), odd23 = _mm256_unpackhi_epi32(y[2], y[3]);
+  x[0] = _mm256_unpacklo_epi64(even01, even23), x[1] = _mm256_unpackhi_epi64(even01, even23);
+  x[2] = _mm256_unpacklo_epi64(odd01, odd23), x[3] = _mm256_unpackhi_epi64(odd01, odd23);
+  idct_pairs<kLow>(x, kConst + kPass1 + 3, 128, out);
+}
+
 template <bool kLow>
 static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
-  v8 x[8] = {};
-  for (int r = 0; r < (kLow ? 4 : 8); r++) {
-    h8 row, step;
-    std::memcpy(&row, block + 8 * r, 16);
-    std::memcpy(&step, quant + 8 * r, 16);
-    x[r] = __builtin_convertvector(row * step, v8);
-  }
-  idct_pass<kLow>(x, kConst - kPass1, 0);
-  transpose8(x);
-  idct_pass<kLow>(x, kConst + kPass1 + 3, 128);
-  // x[c] is column c of the picture
-#if defined(ET_AVX2)
+  __m256i x[8];  // columns of the picture
+  idct_columns<kLow>(block, quant, x);
   // packing works within 128-bit lanes, four rows each: pair the columns there, then put the halves together
   const __m256i pair = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,  //
                                         0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
   for (int c = 0; c < 8; c += 4, out += 4 * stride) {
-    const __m256i ab = _mm256_packs_epi32((__m256i)x[c], (__m256i)x[c + 1]);
-    const __m256i cd = _mm256_packs_epi32((__m256i)x[c + 2], (__m256i)x[c + 3]);
+    const __m256i ab = _mm256_packs_epi32(x[c], x[c + 1]), cd = _mm256_packs_epi32(x[c + 2], x[c + 3]);
     const __m256i four = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_packus_epi16(ab, cd), pair), 0xD8);
     _mm_storeu_si128((__m128i*)out, _mm256_castsi256_si128(four));
     _mm_storeu_si128((__m128i*)(out + 2 * stride), _mm256_extracti128_si256(four, 1));
   }
-#else
-  for (int c = 0; c < 8; c += 2, out += 2 * stride)
-    for (int i = 0; i < 8; i++) out[2 * i] = clamp_u8(x[c][i]), out[2 * i + 1] = clamp_u8(x[c + 1][i]);
-#endif
 }
+#else
+template <bool kLow>
+static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
+  v8 x[8], y[8];
+  for (int i = 0; i < 4; i++) {  // the two rows of a pair are the halves of 32-bit numbers
+    const v8 both = (v8)(*(const h16_at*)(block + 16 * i) * *(const h16_at*)(quant + 16 * i));
+    x[kPairOrder[2 * i]] = both << 16 >> 16, x[kPairOrder[2 * i + 1]] = both >> 16;
+  }
+  idct_pass<kLow>(x, kConst - kPass1, 0);
+  const v8 most = v8{} + 32767, least = ~most;
+  for (v8& row : x) row = row > most ? most : row < least ? least : row;
+  transpose8(x);
+  for (int i = 0; i < 8; i++) y[kPairOrder[i]] = x[i];
+  idct_pass<kLow>(y, kConst + kPass1 + 3, 128);
+  for (int c = 0; c < 8; c += 2, out += 2 * stride)  // y[c] is column c of the picture
+    for (int i = 0; i < 8; i++) out[2 * i] = clamp_u8(y[c][i]), out[2 * i + 1] = clamp_u8(y[c + 1][i]);
+}
+#endif
 
 static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >> shift; }
 
@@ -113,7 +165,7 @@ static inline void idct2_line(const int* x, int step, int shift, int* out, int o
 // 4x4 and 2x2 outputs straight from the 8x8 coefficients.
 static void idct_reduced(const int16_t* block, const int16_t* quant, int side, uint8_t* out, int stride) {
   int x[64], columns[32], pixel[16];
-  for (int i = 0; i < 64; i++) x[i] = int16_t(block[i] * quant[i]);
+  for (int i = 0; i < 64; i++) x[kPlaces.natural[i]] = int16_t(block[i] * quant[i]);
   for (int c = 0; c < 8; c++) {
     if (side == 4 && c != 4) idct4_line(x + c, 8, kConst - kPass1 + 1, columns + c, 8);
     if (side == 2 && c != 2 && c != 4 && c != 6) idct2_line(x + c, 8, kConst - kPass1 + 2, columns + c, 8);

@@ -60,6 +60,9 @@ struct Header {
 // Parses everything up to the first scan. Bytes after `size` are never read; every count is bounded before use.
 bool parse_header(const uint8_t* data, size_t size, Header& header, Error& error);
 
-extern const uint8_t kZigzag[64];  // zigzag position -> row-major position
+// Zigzag position -> row-major position.
+inline constexpr uint8_t kZigzag[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+                             41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+                             30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
 }  // namespace et

@@ -108,6 +108,7 @@ int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtS
 int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
                   char* message);
 
-const char* et_isa();          // which build of the hot loops this processor runs
-int32_t et_force_isa(const char* name);  // for tests: "portable" or the best; returns 1 when it took effect
+// For tests: the builds of the hot loops that this processor runs, the fastest, which is used, first.
+const char* et_build(int32_t i);   // the name of build `i`, null past the last
+int32_t et_use_build(int32_t i);   // 1 when there is one; not while work is under way
 }

@@ -6,6 +6,7 @@ import ctypes
 import os
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
+from itertools import count
 from pathlib import Path
 
 from loaders.errors import LoaderError
@@ -25,8 +26,8 @@ _ARGUMENTS = {
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
     "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
     "et_planes": (ctypes.c_char_p, ctypes.c_size_t, _PTR, _I32, _PTR, ctypes.c_size_t, _PTR),
-    "et_force_isa": (ctypes.c_char_p,),
-    "et_isa": (),
+    "et_build": (_I32,),
+    "et_use_build": (_I32,),
 }
 
 
@@ -51,5 +52,15 @@ def library() -> ctypes.CDLL:
         function = getattr(kernel, name)
         function.argtypes = arguments
         function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
-    kernel.et_isa.restype = ctypes.c_char_p
+    kernel.et_build.restype = ctypes.c_char_p
     return kernel
+
+
+def builds() -> list[str]:
+    """The builds of the kernel's hot loops that this processor runs; the first, the fastest, is used."""
+    return [name.decode() for name in iter(map(library().et_build, count()).__next__, None)]
+
+
+def use_build(name: str) -> None:
+    """Runs another of `builds()` from now on, in the whole process. For tests: all give the same pixels."""
+    library().et_use_build(builds().index(name))

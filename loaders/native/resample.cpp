@@ -103,19 +103,25 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
 
 int up16(int n) { return (n + 15) & ~15; }
 
-// One component: x first, a transposition, then y. Result in Q6, row-major, stride up16(width).
+// One component: x first, eight columns at a time, which are turned while they are in the cache, then y. Result in Q6,
+// row-major, stride up16(width).
 bool resample_plane(const Plane& p, const Axis& ax, const Axis& ay, const Target& t, Scratch& s, int16_t* out, Error& e) {
   if (ax.low < p.x0 || ax.high > p.x0 + p.columns || ay.low < p.y0 || ay.high > p.y0 + p.rows)
     return e.set(ET_BAD_ARGUMENT, "the filter needs samples outside the decoded region");
   const int rows = ay.high - ay.low, tall = up16(rows) + 16, wide = up16(t.width);
-  int16_t* columns = s.columns.reserve_as<int16_t>(size_t(tall) * (wide + 8));
+  int16_t* columns = s.columns.reserve_as<int16_t>(size_t(tall) * 8);
   int16_t* turned = s.turned.reserve_as<int16_t>(size_t(wide) * (tall + 2) + 16);
   if (!columns || !turned) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, rows);
   const Hot& h = hot();
-  for (int i = 0; i < t.width; i++)
-    h.weigh_u8(p.at(ax.first[i], ay.low), 2 * p.stride, ax.weights + size_t(i) * ax.room, ax.taps[i], rows,
-               columns + size_t(t.flip ? t.width - 1 - i : i) * tall);
-  h.transpose(columns, tall, t.width, rows, turned, 2 * wide);
+  for (int x = 0; x < t.width; x += 8) {
+    const int n = std::min(8, t.width - x);
+    for (int j = 0; j < n; j++) {
+      const int i = t.flip ? t.width - 1 - x - j : x + j;
+      h.weigh_u8(p.at(ax.first[i], ay.low), 2 * p.stride, ax.weights + size_t(i) * ax.room, ax.taps[i], rows,
+                 columns + size_t(j) * tall);
+    }
+    h.transpose(columns, tall, rows, turned + 2 * x, 2 * wide);
+  }
   for (int i = 0; i < t.height; i++)
     h.weigh_q6(turned + size_t(ay.first[i] - ay.low) * wide, 2 * wide, ay.weights + size_t(i) * ay.room, ay.taps[i], t.width,
                out + size_t(i) * wide);

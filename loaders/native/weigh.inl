@@ -1,94 +1,147 @@
 // The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
 
+// low[j] = table[index[j]], high[j] = table[index[j] + 1].
+static inline void look_up_pairs(const float* table, const v8& index, f8& low, f8& high) {
+#if defined(ET_AVX2)
+  alignas(32) int32_t at[8];  // eight loads of two beat two gathers of eight
+  _mm256_store_si256((__m256i*)at, (__m256i)index);
+  const auto two = [&](int j) {
+    const __m128 one = _mm_castpd_ps(_mm_load_sd((const double*)(table + at[j])));
+    return _mm_loadh_pi(one, (const __m64*)(table + at[j + 1]));
+  };
+  const __m256 a = _mm256_set_m128(two(4), two(0)), b = _mm256_set_m128(two(6), two(2));
+  low = (f8)_mm256_shuffle_ps(a, b, 0x88), high = (f8)_mm256_shuffle_ps(a, b, 0xDD);
+#else
+  for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
+#endif
+}
+
 static float look_up(const float* table, int columns, float steps, float x, int n, float* out) {
-  float sum[8] = {0};
-  for (int t = 0; t < n; t += 8) {  // in eights, and each step for all of them: compilers make vectors of it
-    int index[8];
-    float part[8], low[8], high[8];
-    for (int j = 0; j < 8; j++) {
-      const float place = std::fabs(x + float(t + j)) * steps;
-      index[j] = int(place);
-      part[j] = place - float(index[j]);
-      index[j] = index[j] < columns - 2 ? index[j] : columns - 2;
-    }
-    for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
-    for (int j = 0; j < 8; j++) {
-      out[t + j] = t + j < n ? low[j] + (high[j] - low[j]) * part[j] : 0.f;
-      sum[j] += out[t + j];
-    }
+  const f8 count = {0, 1, 2, 3, 4, 5, 6, 7};
+  const v8 sign = v8{} + INT32_MIN, last = v8{} + (columns - 2), order = {0, 1, 2, 3, 4, 5, 6, 7};
+  f8 sum = {};
+  for (int t = 0; t < n; t += 8) {
+    const f8 place = (f8)((v8)(x + (float(t) + count)) & ~sign) * steps;
+    v8 index = __builtin_convertvector(place, v8);
+    const f8 part = place - __builtin_convertvector(index, f8);
+    index = index < last ? index : last;
+    f8 low, high;
+    look_up_pairs(table, index, low, high);
+    const f8 value = (f8)((v8)(low + (high - low) * part) & (order < n - t));
+    *(f8_at*)(out + t) = value;
+    sum += value;
   }
   return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
 static void quantise(const float* __restrict w, int n, float scale, int16_t* __restrict out) {
   const float shifter = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, found in the sum's low bits
-  int total = 0;
-  for (int t = 0; t < n; t += 8)
-    for (int j = 0; j < 8; j++) {
-      const float rounded = w[t + j] * scale + shifter;
-      int32_t raw;
-      std::memcpy(&raw, &rounded, 4);
-      const int value = raw - 0x4B400000;
-      out[t + j] = int16_t(value);
-      total += value;
-    }
-  out[n / 2] = int16_t(out[n / 2] + kOne - total);
+  v8 total = {};
+  for (int t = 0; t < n; t += 8) {
+    const v8 value = (v8)(*(const f8_at*)(w + t) * scale + shifter) - 0x4B400000;
+    *(h8_at*)(out + t) = __builtin_convertvector(value, h8);
+    total += value;
+  }
+  int sum = 0;
+  for (int j = 0; j < 8; j++) sum += total[j];
+  out[n / 2] = int16_t(out[n / 2] + kOne - sum);
 }
 
-#if defined(ET_AVX2)
-static inline __m256i pair_of(const int16_t* weights) {
-  int32_t v;
-  std::memcpy(&v, weights, 4);
-  return _mm256_set1_epi32(v);
+static inline int32_t two(const int16_t* weights) {
+  int32_t both;
+  std::memcpy(&both, weights, sizeof both);
+  return both;
 }
 
-static inline __m256i eight_pairs(const uint8_t* s) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i*)s)); }
-static inline __m256i eight_pairs(const int16_t* s) { return _mm256_loadu_si256((const __m256i*)s); }
+// Sixteen sums of products; `narrow` rounds them to int16, saturated.
+#if defined(ET_VNNI)
+struct Sums {
+  __m512i sum;
+  typedef __m512i Pair;
 
-static inline void store_16(int16_t* out, __m256i lo, __m256i hi) {
-  _mm256_storeu_si256((__m256i*)out, _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xD8));
-}
+  static Pair pair(const int16_t* weights) { return _mm512_set1_epi32(two(weights)); }
+  void start(int value) { sum = _mm512_set1_epi32(value); }
+  void add(const uint8_t* s, Pair w) { sum = _mm512_dpwssd_epi32(sum, _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)s)), w); }
+  void add(const int16_t* s, Pair w) { sum = _mm512_dpwssd_epi32(sum, _mm512_loadu_si512(s), w); }
+  void narrow(int shift, int16_t* out) const {  // masks of ones: without one, g++ warns of its own header
+    _mm256_storeu_si256((__m256i*)out, _mm512_maskz_cvtsepi32_epi16(0xFFFF, _mm512_maskz_srai_epi32(0xFFFF, sum, shift)));
+  }
+};
+enum { kLongest = 64 };
+#elif defined(ET_AVX2)
+struct Sums {
+  __m256i low, high;
+  typedef __m256i Pair;
+
+  static Pair pair(const int16_t* weights) { return _mm256_set1_epi32(two(weights)); }
+  void start(int value) { low = high = _mm256_set1_epi32(value); }
+  void add(__m256i a, __m256i b, Pair w) {
+    low = _mm256_add_epi32(low, _mm256_madd_epi16(a, w)), high = _mm256_add_epi32(high, _mm256_madd_epi16(b, w));
+  }
+  void add(const uint8_t* s, Pair w) {
+    const __m128i* at = (const __m128i*)s;
+    add(_mm256_cvtepu8_epi16(_mm_loadu_si128(at)), _mm256_cvtepu8_epi16(_mm_loadu_si128(at + 1)), w);
+  }
+  void add(const int16_t* s, Pair w) {
+    const __m256i* at = (const __m256i*)s;
+    add(_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1), w);
+  }
+  void narrow(int shift, int16_t* out) const {
+    const __m256i both = _mm256_packs_epi32(_mm256_srai_epi32(low, shift), _mm256_srai_epi32(high, shift));
+    _mm256_storeu_si256((__m256i*)out, _mm256_permute4x64_epi64(both, 0xD8));
+  }
+};
+enum { kLongest = 32 };
+#else
+struct Sums {
+  int32_t sum[16];
+  typedef const int16_t* Pair;
+
+  static Pair pair(const int16_t* weights) { return weights; }
+  void start(int value) { std::fill(sum, sum + 16, value); }
+  template <class Sample>
+  void add(const Sample* s, Pair w) {
+    for (int j = 0; j < 16; j++) sum[j] += w[0] * s[2 * j] + w[1] * s[2 * j + 1];
+  }
+  void narrow(int shift, int16_t* out) const {
+    for (int j = 0; j < 16; j++) out[j] = saturate(sum[j] >> shift);
+  }
+};
+enum { kLongest = 32 };
 #endif
 
-// `kBlock` elements from `source` on, one after the other in registers: 32 where there are as many, so that the loop over the
-// taps is entered half as often.
+// `kBlock` elements from `source` on, one after the other in registers: many where there are as many, so that the loop over the
+// taps is entered less often.
 template <int kBlock, int kShift, class Sample>
 static inline void weigh_block(const Sample* s, int stride, const int16_t* weights, int taps, int16_t* out) {
-#if defined(ET_AVX2)
-  __m256i sum[kBlock / 8];
-  for (int b = 0; b < kBlock / 8; b++) sum[b] = _mm256_set1_epi32(1 << (kShift - 1));
+  Sums sums[kBlock / 16];
+  for (Sums& each : sums) each.start(1 << (kShift - 1));
   for (int t = 0; t < taps; t += 2, s += stride) {
-    const __m256i w = pair_of(weights + t);
-    for (int b = 0; b < kBlock / 8; b++) sum[b] = _mm256_add_epi32(sum[b], _mm256_madd_epi16(eight_pairs(s + 16 * b), w));
+    const Sums::Pair pair = Sums::pair(weights + t);
+    for (int b = 0; b < kBlock / 16; b++) sums[b].add(s + 32 * b, pair);
   }
-  for (int b = 0; b < kBlock / 8; b += 2)
-    store_16(out + 8 * b, _mm256_srai_epi32(sum[b], kShift), _mm256_srai_epi32(sum[b + 1], kShift));
-#else
-  int32_t sum[kBlock];
-  for (int j = 0; j < kBlock; j++) sum[j] = 1 << (kShift - 1);
-  for (int t = 0; t < taps; t += 2, s += stride)
-    for (int j = 0; j < kBlock; j++) sum[j] += weights[t] * s[2 * j] + weights[t + 1] * s[2 * j + 1];
-  for (int j = 0; j < kBlock; j++) out[j] = saturate(sum[j] >> kShift);
-#endif
+  for (int b = 0; b < kBlock / 16; b++) sums[b].narrow(kShift, out + 16 * b);
 }
 
 // Reads up to 15 pairs past n and writes up to 15 elements past it.
 template <int kShift, class Sample>
 static void weigh(const Sample* source, int stride, const int16_t* weights, int taps, int n, int16_t* out) {
   int i = 0;
+  for (; i + kLongest - 16 < n; i += kLongest) weigh_block<kLongest, kShift>(source + 2 * i, stride, weights, taps, out + i);
   for (; i + 16 < n; i += 32) weigh_block<32, kShift>(source + 2 * i, stride, weights, taps, out + i);
   if (i < n) weigh_block<16, kShift>(source + 2 * i, stride, weights, taps, out + i);
 }
 
 // Two rows beside each other are one 32-bit unit of a column, and stay together.
-static void transpose(const int16_t* in, int in_stride, int columns, int rows, int16_t* out, int out_stride) {
-  for (int x = 0; x < columns; x += 8)
-    for (int y = 0; y < rows; y += 16) {
-      v8 a[8];
-      for (int i = 0; i < 8; i++) std::memcpy(&a[i], in + (x + i) * in_stride + y, 32);
-      transpose8(a);
-      for (int i = 0; i < 8; i++) std::memcpy(out + (y / 2 + i) * out_stride + 2 * x, &a[i], 32);
-    }
+static void transpose(const int16_t* in, int in_stride, int rows, int16_t* out, int out_stride) {
+  for (int y = 0; y < rows; y += 16) {
+    v8 a[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) a[i] = *(const v8_at*)(in + i * in_stride + y);
+    transpose8(a);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) *(v8_at*)(out + (y / 2 + i) * out_stride) = a[i];
+  }
 }
 
 // JFIF's full-range BT.601: coefficients in Q14, samples in Q6, one rounding at the end.

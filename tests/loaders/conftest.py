@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from loaders import convert
-from loaders.native.kernel import library
+from loaders.native.kernel import builds, use_build
 
 
-@pytest.fixture(params=["portable", "best"])
+@pytest.fixture(params=builds())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test under both builds of the hot loops."""
-    library().et_force_isa(request.param.encode())
+    """Runs a test under every build of the hot loops that this processor can run."""
+    use_build(request.param)
     yield request.param
-    library().et_force_isa(b"best")
+    use_build(builds()[0])
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from loaders import native
 from loaders.errors import LoaderError
-from loaders.native.kernel import library
+from loaders.native.kernel import builds, use_build
 from loaders.plan.filters import build
 from tests.images import SAMPLINGS, jpeg, picture
 
@@ -67,8 +67,8 @@ def test_flip_mirrors(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -
 def test_builds_and_worker_counts_agree(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
     samples, _, _ = shelf
     made = set()
-    for build_name in (b"portable", b"best"):
-        library().et_force_isa(build_name)
+    for build_name in reversed(builds()):
+        use_build(build_name)
         made |= {run(samples, 96, "fourier", workers).out.tobytes() for workers in (1, 3)}
     assert len(made) == 1
 

@@ -10,11 +10,12 @@ namespace {
 // The thread's Huffman tables, kept from one image to the next: many encoders use the standard ones.
 struct TableCache {
   HuffSpec dc_spec[4], ac_spec[4];
-  HuffTable dc[4], ac[4];
+  DcTable dc[4];
+  AcTable ac[4];
 };
 
-const HuffTable* cached(const HuffSpec& wanted, HuffSpec& have, HuffTable& table,
-                        void (*build)(const HuffSpec&, HuffTable&)) {
+template <class Table>
+const Table* cached(const HuffSpec& wanted, HuffSpec& have, Table& table, void (*build)(const HuffSpec&, Table&)) {
   if (std::memcmp(&wanted, &have, sizeof have) != 0) {
     build(wanted, table);
     have = wanted;
@@ -46,11 +47,6 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     for (int i = 0; i < 64; i++) quant[c][kPlaces.of[i]] = int16_t(h.quant[k.tq][i]);
     plan.dct[c] = dct_side(h, k, luma_side);
     plan.per_mcu_x[c] = k.h, plan.per_mcu_y[c] = k.v;
-    for (int v = 0; v < k.v; v++)
-      for (int u = 0; u < k.h; u++) {
-        plan.bx[plan.blocks] = u, plan.by[plan.blocks] = v;
-        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c};
-      }
     Plane& p = out.plane[c];
     p.x0 = plan.mcus.x0 * k.h * plan.dct[c], p.y0 = plan.mcus.y0 * k.v * plan.dct[c];
     p.columns = (plan.mcus.x1 - plan.mcus.x0) * k.h * plan.dct[c];
@@ -58,6 +54,11 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     p.width = ceil_div(h.width * k.h * plan.dct[c], h.hmax * 8);
     p.height = ceil_div(h.height * k.v * plan.dct[c], h.vmax * 8);
     if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
+    const int64_t side = plan.dct[c], stride = p.stride;
+    for (int v = 0; v < k.v; v++)
+      for (int u = 0; u < k.h; u++)
+        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c, plan.dct[c], u, v, p.data, stride,
+                                     (u * side - p.x0) * stride + 2 * (v * side - p.y0), k.h * side * stride, 2 * k.v * side};
   }
   return true;
 }
@@ -160,7 +161,6 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
     return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
   if (!lay_out(h, region, scale, s, plan, out, quant, e) || !take_tables(h, s, plan, e)) return false;
   const int total = h.mcus_x * h.mcus_y, interval = h.restart ? h.restart : total;
-  const int needed = (plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;  // behind the last MCU of the region
   const int across = (plan.mcus.x1 - plan.mcus.x0 - 1) / interval + 2;  // segments that a row of the region may touch
   const size_t most = size_t(across) * (plan.mcus.y1 - plan.mcus.y0);
   SegmentJob* jobs = s.jobs.reserve_as<SegmentJob>(most);
@@ -174,8 +174,9 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
     for (int segment = count ? std::max(first, jobs[count - 1].first / interval + 1) : first; segment <= last; segment++) {
       SegmentJob& job = jobs[count++];
       job = {free, 0, segment * interval, std::min(total, (segment + 1) * interval), true};
-      // Of an unmarked file only what the region needs. A segment of ours is decoded to its end, which can then be checked.
-      if (!h.restart && job.last > needed) job.last = needed, job.whole = false;
+      // Only what the region needs, where nothing is left to find at a segment's end: rows with a table have had their check.
+      const int needed = (h.restart ? my : plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;
+      if ((!h.restart || source.rows) && job.last > needed) job.last = needed, job.whole = false;
       if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
       std::memset(free + job.size, 0, kGap);
       free += job.size + kGap, out.coded += job.size;

@@ -9,9 +9,9 @@
 struct Bits {
   const uint8_t* next;  // the first byte that the window holds nothing of for sure
   uint64_t window;      // bits to come, left-aligned
-  uint64_t left;        // how many of them are accounted for
+  uint64_t left;        // how many of them are accounted for, in the lowest six bits; anything above
 
-  int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left); }  // bits from `base`
+  int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left & 63); }  // bits from `base`
 };
 
 static inline uint64_t load_be64(const uint8_t* p) {
@@ -28,63 +28,57 @@ static inline void skip(Bits& b, int n) {
   b.left -= n;
 }
 
-// T.81 F.2.2.1, EXTEND: `n` bits, 1..15, as a signed value.
-static inline int take_signed(Bits& b, int n) {
-  const uint64_t raw = b.window >> (64 - n);
-  const int value = int(raw) - (b.window >> 63 ? 0 : (1 << n) - 1);
-  skip(b, n);
-  return value;
+// T.81 F.2.2.1, EXTEND: the first `n` bits, 0..15, as a signed value. Signs are random: a branch would be wrong half the time.
+static inline int signed_head(uint64_t bits, int n) {
+  return int(bits >> 1 >> (63 - n)) - (~int(int64_t(bits) >> 63) & ((1 << n) - 1));
 }
 
-static inline int extend(int raw, int n) { return raw < 1 << (n - 1) ? raw - (1 << n) + 1 : raw; }
-
+// Calls fill(index of the first, number of them, length, symbol) for the look-up entries of each code up to `lookahead` bits.
 template <class Fill>
-static void build_table(const HuffSpec& spec, HuffTable& table, Fill fill) {
-  for (uint32_t& entry : table.fast) entry = HuffTable::kSplit;
-  std::memcpy(table.symbols, spec.symbols, sizeof table.symbols);
+static void build_table(const HuffSpec& spec, int lookahead, LongCodes& more, Fill fill) {
+  std::memcpy(more.symbols, spec.symbols, sizeof more.symbols);
   int code = 0, index = 0;
   for (int length = 1; length <= 16; length++) {
-    table.first[length] = index - code;
+    more.first[length] = index - code;
     for (int i = 0; i < spec.counts[length]; i++, code++, index++)
-      if (length <= kLookahead) fill(&table.fast[code << (kLookahead - length)], length, spec.symbols[index]);
-    table.last[length] = spec.counts[length] ? code << (16 - length) : 0;
+      if (length <= lookahead) fill(code << (lookahead - length), 1 << (lookahead - length), length, spec.symbols[index]);
+    more.last[length] = spec.counts[length] ? code << (16 - length) : 0;
     code <<= 1;
   }
 }
 
-// Writes the entries of one code: `span` of them share it.
-static void fill_code(uint32_t* out, int length, int advance, int bits) {
-  const int span = 1 << (kLookahead - length);
-  if (length + bits > kLookahead) {
-    for (int i = 0; i < span; i++) out[i] = uint32_t(bits) << 16 | advance << 8 | HuffTable::kSplit | length;
-    return;
-  }
-  const int each = span >> bits;
-  for (int raw = 0; raw < 1 << bits; raw++) {
-    const uint32_t value = bits ? uint16_t(extend(raw, bits)) : 0;
-    for (int i = 0; i < each; i++) *out++ = value << 16 | advance << 8 | (length + bits);
-  }
-}
-
-static void build_dc(const HuffSpec& spec, HuffTable& table) {
-  build_table(spec, table, [](uint32_t* out, int length, int symbol) { fill_code(out, length, 1, symbol); });
+static void build_dc(const HuffSpec& spec, DcTable& table) {
+  std::memset(table.fast, 0, sizeof table.fast);
+  build_table(spec, kDcLookahead, table.more, [&table](int from, int n, int length, int symbol) {
+    std::fill_n(table.fast + from, n, uint16_t(symbol << 8 | length));
+  });
 }
 
 // Advance of an AC symbol: run + 1 coefficients, 16 for ZRL; other symbols without a value end the block, as in libjpeg.
 static inline int ac_advance(int symbol) {
-  return (symbol & 15) || symbol == 0xF0 ? (symbol >> 4) + 1 : int(HuffTable::kEndSkip);
+  return (symbol & 15) || symbol == 0xF0 ? (symbol >> 4) + 1 : int(AcTable::kEndSkip);
 }
 
-static void build_ac(const HuffSpec& spec, HuffTable& table) {
-  build_table(spec, table, [](uint32_t* out, int length, int symbol) {
-    fill_code(out, length, ac_advance(symbol), symbol & 15);
+static void build_ac(const HuffSpec& spec, AcTable& table) {
+  std::fill_n(table.fast, 1 << kLookahead, +AcTable::kSplit);
+  build_table(spec, kLookahead, table.more, [&table](int from, int n, int length, int symbol) {
+    const int bits = symbol & 15, advance = ac_advance(symbol);
+    uint32_t* out = table.fast + from;
+    if (length + bits > kLookahead) {
+      std::fill_n(out, n, AcTable::entry(length, bits, advance) | AcTable::kSplit);
+      return;
+    }
+    for (int raw = 0; raw < 1 << bits; raw++) {
+      const int value = signed_head(uint64_t(raw) << 1 << (63 - bits), bits);
+      out = std::fill_n(out, n >> bits, AcTable::entry(length + bits, value, advance));
+    }
   });
 }
 
-// A code longer than kLookahead bits; returns its symbol or -1.
-static int __attribute__((noinline)) long_symbol(Bits& b, const HuffTable& table) {
+// A code longer than `lookahead` bits; returns its symbol or -1.
+static int __attribute__((noinline)) long_symbol(Bits& b, const LongCodes& table, int lookahead) {
   const int32_t head = int32_t(b.window >> 48);
-  for (int length = kLookahead + 1; length <= 16; length++)
+  for (int length = lookahead + 1; length <= 16; length++)
     if (head < table.last[length]) {
       const int index = (head >> (16 - length)) + table.first[length];
       skip(b, length);
@@ -97,7 +91,7 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const HuffTable& table
 struct Cursor {
   Bits bits;
   const uint32_t* ac;  // the block's AC look-up
-  int k;               // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
+  uint64_t k;          // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
 };
 
 static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
@@ -108,18 +102,18 @@ struct Lane {
   Cursor cursor;
   const ScanPlan* plan;
   const SegmentJob* job;
-  int mcu, block, mx, my;
+  const uint8_t* stop;              // where a block may at most end, see Note [reading past the end]
+  const BlockPlan *block, *behind;  // the block in hand, and the end of the MCU's
+  int mcu, mx, my;
   bool keep;
   int predictor[3];
   const char* wrong;
   alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
 
-  const BlockPlan& now() const { return plan->block[block]; }
-
   void enter(const SegmentJob* next) {
-    job = next, mcu = job->first, block = 0, mx = mcu % plan->mcus_x, my = mcu / plan->mcus_x;
+    job = next, mcu = job->first, block = plan->block, mx = mcu % plan->mcus_x, my = mcu / plan->mcus_x;
     predictor[0] = predictor[1] = predictor[2] = 0;
-    cursor.bits = {job->bytes, 0, 0};
+    cursor.bits = {job->bytes, 0, 0}, stop = job->bytes + job->size + 32;
     look();
   }
   void look() {
@@ -132,63 +126,62 @@ struct Lane {
   }
 };
 
-// The rare symbols: code and value longer than the look-up. -1 where no code fits, else what the symbol advances.
-static int slow_symbol(Bits& b, const HuffTable& table, uint32_t e, int& value) {
-  int bits, advance;
-  if (e & 31) {
-    skip(b, e & 31);
-    bits = e >> 16, advance = e >> 8 & 127;
-  } else {
-    const int symbol = long_symbol(b, table);
-    if (symbol < 0) return -1;
-    bits = symbol & 15, advance = ac_advance(symbol);
-  }
-  value = bits ? take_signed(b, bits) : 0;
-  return advance;
-}
-
-static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
-  int value;
-  const int advance = slow_symbol(lane.cursor.bits, *lane.now().ac, e, value);
-  if (advance < 0) return lane.fail();
-  lane.cursor.k += advance;
-  lane.coefficients[kPlaces.of[lane.cursor.k]] = int16_t(value);
-  return true;
-}
-
 // At least 56 bits afterwards.
 static inline __attribute__((always_inline)) void refill(Cursor& c) {
-  c.bits.window |= load_be64(c.bits.next) >> c.bits.left;
-  c.bits.next += (63 - c.bits.left) >> 3;
+  c.bits.window |= load_be64(c.bits.next) >> (c.bits.left & 63);
+  c.bits.next += 7 - (c.bits.left >> 3 & 7);
   c.bits.left |= 56;
 }
 
-// One AC symbol. Takes 26 bits at the most, so that a refill serves two. The cursor is handed over by value in the rare case:
-// were its address known elsewhere, it could not stay in registers.
+// The rare symbols: code and value longer than the look-up. At least 56 bits afterwards.
+static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
+  Cursor& c = lane.cursor;
+  refill(c);
+  int bits = e >> 8 & 0xFFFF, advance = e >> 24;
+  skip(c.bits, e & 63);
+  if (!(e & 63)) {
+    const int symbol = long_symbol(c.bits, lane.block->ac->more, kLookahead);
+    if (symbol < 0) return lane.fail();
+    bits = symbol & 15, advance = ac_advance(symbol);
+  }
+  c.k += advance;
+  lane.coefficients[kPlaces.of[c.k]] = int16_t(signed_head(c.bits.window, bits));
+  skip(c.bits, bits);
+  refill(c);
+  return true;
+}
+
+// One AC symbol. Takes kLookahead bits at the most, so that a refill serves four. The cursor is handed over by value in the
+// rare case: were its address known elsewhere, it could not stay in registers.
 static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane) {
   const uint32_t e = c.ac[c.bits.window >> (64 - kLookahead)];
-  if (__builtin_expect((e & HuffTable::kSplit) != 0, 0)) {
+  if (__builtin_expect((e & AcTable::kSplit) != 0, 0)) {
     lane.cursor = c;
     const bool good = slow_ac(lane, e);
     c = lane.cursor;
     return good;
   }
   c.bits.window <<= e & 63;
-  c.bits.left -= uint8_t(e);
-  c.k += e >> 8 & 127;
-  lane.coefficients[kPlaces.of[c.k]] = int16_t(e >> 16);
+  c.bits.left -= e;
+  c.k += e >> 24;
+  lane.coefficients[kPlaces.of[c.k]] = int16_t(e >> 8);
   return true;
 }
 
 // Begins the block that lane.block names.
-static bool begin_block(Lane& lane) {
+static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
   Cursor& c = lane.cursor;
-  const BlockPlan& plan = lane.now();
+  const BlockPlan& plan = *lane.block;
   refill(c);
-  const uint32_t e = plan.dc->fast[c.bits.window >> (64 - kLookahead)];
-  int value = int32_t(e) >> 16;
-  if (__builtin_expect((e & HuffTable::kSplit) == 0, 1)) skip(c.bits, uint8_t(e));
-  else if (slow_symbol(c.bits, *plan.dc, e, value) < 0) return lane.fail();
+  const uint32_t e = plan.dc->fast[c.bits.window >> (64 - kDcLookahead)];
+  int bits = e >> 8;
+  skip(c.bits, e & 63);
+  if (__builtin_expect(!e, 0)) {
+    bits = long_symbol(c.bits, plan.dc->more, kDcLookahead);
+    if (bits < 0) return lane.fail();
+  }
+  const int value = signed_head(c.bits.window, bits);
+  skip(c.bits, bits);
   c.k = 0, c.ac = plan.ac->fast;
   lane.coefficients[0] = int16_t(lane.predictor[plan.component] += value);
   return true;

@@ -9,17 +9,32 @@
 
 namespace et {
 
-enum { kLookahead = 11 };  // bits of the Huffman tables' direct look-up
+enum { kLookahead = 11, kDcLookahead = 9 };  // bits of the Huffman tables' direct look-up
 
-// Direct look-up over the next kLookahead bits. An entry: bits 0-7 length consumed, bits 8-14 coefficients advanced, bits 16-31
-// the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
-// value bits that follow; length 0: the code itself is longer than kLookahead.
-struct HuffTable {
-  enum : uint32_t { kSplit = 0x8000, kEndSkip = 96 };  // kEndSkip: what EOB advances, out of reach of any run
-  uint32_t fast[1 << kLookahead];
+// Codes that are too long for the direct look-up.
+struct LongCodes {
   int32_t last[18];   // largest code of each length, left-aligned to 16 bits, plus one
   int32_t first[17];  // symbols[code + first[length]]
   uint8_t symbols[256];
+};
+
+// Direct look-up over the next kLookahead bits. An entry: bits 0-5 length consumed, bits 8-23 the value, bits 24-31 coefficients
+// advanced, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
+// value bits that follow; length 0: the code itself is longer than kLookahead.
+struct AcTable {
+  enum : uint32_t { kSplit = 0x80, kEndSkip = 96 };  // kEndSkip: what EOB advances, out of reach of any run
+  static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
+    return length | uint32_t(uint16_t(value)) << 8 | advance << 24;
+  }
+  uint32_t fast[1 << kLookahead];
+  LongCodes more;
+};
+
+// A difference has many value bits, and there is one a block: look-up of the code alone. An entry: bits 0-7 the code's length,
+// 0 where it is longer than kDcLookahead, bits 8-15 the number of value bits.
+struct DcTable {
+  uint16_t fast[1 << kDcLookahead];
+  LongCodes more;
 };
 
 // Note [reading past the end]: the bit reader loads 8 bytes at a time and may run ahead of a damaged segment's end by one
@@ -32,7 +47,7 @@ enum { kPad = 512, kGap = 8 };
 inline constexpr uint8_t kPairOrder[8] = {0, 4, 2, 6, 1, 3, 5, 7};
 
 struct Places {
-  uint8_t of[64 + HuffTable::kEndSkip] = {};  // by zigzag position; past a block's end, until that is noticed: a spare place
+  uint8_t of[64 + AcTable::kEndSkip] = {};  // by zigzag position; past a block's end, until that is noticed: a spare place
   uint8_t natural[64] = {};                   // row-major position of what lies at a place
   constexpr Places() {
     for (uint8_t& place : of) place = 64;
@@ -42,13 +57,18 @@ struct Places {
         if (natural[at] == kZigzag[k]) of[k] = uint8_t(at);
   }
 };
-inline constexpr Places kPlaces;
+constexpr Places kPlaces;  // one a file: what is not shared needs no look-up of its address
 
 struct BlockPlan {
-  const HuffTable* dc;
-  const HuffTable* ac;
+  const DcTable* dc;
+  const AcTable* ac;
   const int16_t* quant;  // 64 steps, placed as coefficients are
-  int component;
+  int component, side;   // side: of the output, 8, 4, 2 or 1
+  int x, y;              // place in the MCU's component, in blocks
+  // where the block of the MCU at (mx, my) goes: bytes from `data`; not for a side of 1
+  uint8_t* data;
+  int64_t stride, origin, step_x, step_y;
+  uint8_t* at(int mx, int my) const { return data + (origin + mx * step_x + my * step_y); }
 };
 
 // One restart segment's work: MCUs [first, last) of the image, of which those inside the MCU box are kept.
@@ -65,7 +85,6 @@ struct ScanPlan {
   int mcus_x;
   Box mcus;                   // MCUs to keep
   int dct[3];                 // output side of a block: 8, 4, 2, 1
-  int bx[10], by[10];         // place of a block in the MCU's component, in blocks
   int per_mcu_x[3], per_mcu_y[3];
   Planes* planes;
 };
@@ -79,18 +98,35 @@ bool plan_whole(const Header&, Scratch&, WholePlan&, Planes&, Error&);
 
 enum { kOne = 1 << 14 };  // 1.0 as a weight
 
+// The weights of one axis of one component: output i = sum of weights[i * room + t] * sample[first[i] + t], t < taps[i].
+struct Axis {
+  int *first, *taps;
+  int16_t* weights;
+  int room;
+  int low, high;  // the samples that any output needs: [low, high)
+};
+
+// What they are made of. Lengths in samples of the component that is not halved.
+struct AxisPlan {
+  const float* table;  // a filter's values at distances 0, 1 / steps, 2 / steps, ...; zero or negligible at the end
+  int columns;         // how many those are
+  float steps, radius;
+  float start, pitch;  // the first output's left edge, and how far apart outputs are
+  int outputs, most;   // the most taps of an output
+  int low, high;       // the first and the last sample that may be used
+  int halved;          // samples of a component with half as many; 0: there is none
+  float* memory;       // 2 * (most + 24)
+};
+
 struct Hot {
   const char* name;
-  void (*build_ac)(const HuffSpec&, HuffTable&);
-  void (*build_dc)(const HuffSpec&, HuffTable&);
+  void (*build_ac)(const HuffSpec&, AcTable&);
+  void (*build_dc)(const HuffSpec&, DcTable&);
   // Decodes `count` segments, at least one, whose bytes lie behind each other in memory. Null when all are sound, else what is
   // wrong, and `which` of them.
   const char* (*decode_segments)(const ScanPlan&, const SegmentJob*, int count, int& which);
-  // out[t] = table at |x + t| * steps, interpolated, for t < n, and 0 up to the next multiple of 8; returns their sum, added up
-  // in one order on every machine. `columns` entries, zero or negligible at the end.
-  float (*look_up)(const float* table, int columns, float steps, float x, int n, float* out);
-  // out[t] = round(w[t] * scale), and what rounding leaves of kOne to the middle one. Reads and writes up to a multiple of 8.
-  void (*quantise)(const float* w, int n, float scale, int16_t* out);
+  // The weights of an axis and, where `halved` is not null, of a component with half as many samples.
+  void (*weights)(const AxisPlan&, Axis&, Axis* halved);
   // out[i] = sum over t of weights[t] * sample t of element i; Q14 weights, u8 in -> Q6 out, Q6 in -> Q6 out. Samples come in
   // pairs: t and t + 1 of element i stand at source[t / 2 * stride + 2 * i]. `taps` is even.
   void (*weigh_u8)(const uint8_t* source, int stride, const int16_t* weights, int taps, int n, int16_t* out);

@@ -8,25 +8,26 @@ static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ?
 #include "entropy.inl"
 #include "idct.inl"
 #include "fdct.inl"
+#include "weights.inl"
 #include "weigh.inl"
 
-// Block `b` of the MCU at (mx, my), whose last coefficient that is not 0 stands at zigzag position `last`.
-static inline void place_block(const ScanPlan& plan, int b, int mx, int my, const int16_t* coefficients, int last) {
-  const BlockPlan& block = plan.block[b];
-  const int component = block.component, side = plan.dct[component];
-  const Plane& plane = plan.planes->plane[component];
-  uint8_t* out = plane.at((mx * plan.per_mcu_x[component] + plan.bx[b]) * side,
-                          (my * plan.per_mcu_y[component] + plan.by[b]) * side);
+// A block of the MCU at (mx, my), whose last coefficient that is not 0 stands at zigzag position `last`.
+static inline void place_block(const ScanPlan& plan, const BlockPlan& block, int mx, int my, const int16_t* coefficients,
+                               int last) {
+  const int side = block.side, stride = int(block.stride);
+  uint8_t* const out = block.at(mx, my);
+  if (side == 8 && last >= 10) return idct8<false>(coefficients, block.quant, out, stride);
+  if (side == 8 && last > 0) return idct8<true>(coefficients, block.quant, out, stride);
   const int dc = coefficients[0] * block.quant[0];
-  if (side == 1) idct_flat(dc, side, out, plane.stride);
-  else if (last == 0) idct_flat(int16_t(dc), side, out, plane.stride);
-  else if (side == 8 && last < 10) idct8<true>(coefficients, block.quant, out, plane.stride);
-  else if (side == 8) idct8<false>(coefficients, block.quant, out, plane.stride);
-  else idct_reduced(coefficients, block.quant, side, out, plane.stride);
+  if (side == 8) return flat8(int16_t(dc), out, stride);
+  if (side > 1) return last ? idct_reduced(coefficients, block.quant, side, out, stride) : flat(int16_t(dc), side, out, stride);
+  const int c = block.component;
+  *plan.planes->plane[c].at(mx * plan.per_mcu_x[c] + block.x, my * plan.per_mcu_y[c] + block.y) = idct1(dc);
 }
 
 static inline void clear(int16_t* coefficients) {  // in pieces: one call would become `rep stos`
-  for (int i = 0; i < 64; i += 16) std::memset(coefficients + i, 0, 32);
+#pragma GCC unroll 4
+  for (int i = 0; i < 64; i += 16) *(h16_at*)(coefficients + i) = h16{};
 }
 
 #include "tokens.inl"
@@ -35,15 +36,15 @@ static inline void clear(int16_t* coefficients) {  // in pieces: one call would 
 // when something is wrong.
 static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
   const Cursor& c = lane.cursor;
-  if (c.k > 63 && c.k < int(HuffTable::kEndSkip)) return lane.fail();  // a run went past the end of the block
-  if (lane.spare() < -128) return lane.fail();  // soon enough for kPad, see Note [reading past the end]
+  if (c.k - 64 < AcTable::kEndSkip - 64) return lane.fail();  // a run went past the end of the block
+  if (c.bits.next > lane.stop) return lane.fail();
   if (lane.keep) {
-    const int last = c.k >= int(HuffTable::kEndSkip) ? c.k - int(HuffTable::kEndSkip) : c.k;
-    place_block(*lane.plan, lane.block, lane.mx, lane.my, lane.coefficients, last);
+    const int last = int(c.k >= AcTable::kEndSkip ? c.k - AcTable::kEndSkip : c.k);
+    place_block(*lane.plan, *lane.block, lane.mx, lane.my, lane.coefficients, last);
   }
   clear(lane.coefficients);
-  if (++lane.block == lane.plan->blocks) {
-    lane.block = 0;
+  if (++lane.block == lane.behind) {
+    lane.block = lane.plan->block;
     if (++lane.mx == lane.plan->mcus_x) lane.mx = 0, lane.my++;
     if (++lane.mcu == lane.job->last) {
       if (lane.spare() < 0) return lane.fail();
@@ -65,7 +66,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
   Lane x, y;
   for (Lane* lane : {&x, &y}) {
     std::memset(lane->coefficients, 0, sizeof lane->coefficients);
-    lane->plan = &plan, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
+    lane->plan = &plan, lane->behind = plan.block + plan.blocks, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
   }
   const auto start = [&](Lane& lane) {
     if (next == last) return false;
@@ -79,7 +80,13 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
       refill(a);
       refill(b);
       if (!take_ac(a, x) || !take_ac(b, y)) break;
-      if (a.k < 63 && b.k < 63 && (!take_ac(a, x) || !take_ac(b, y))) break;
+      if (a.k < 63 && b.k < 63) {
+        if (!take_ac(a, x) || !take_ac(b, y)) break;
+        if (a.k < 63 && b.k < 63) {
+          if (!take_ac(a, x) || !take_ac(b, y)) break;
+          if (a.k < 63 && b.k < 63 && (!take_ac(a, x) || !take_ac(b, y))) break;
+        }
+      }
       if (a.k >= 63) {
         x.cursor = a;
         running_x = turn(x, next, last);
@@ -100,8 +107,9 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
     Cursor c = lane->cursor;
     while (running && !x.wrong && !y.wrong) {
       refill(c);
-      if (c.k < 63 && !take_ac(c, *lane)) break;
-      if (c.k < 63 && !take_ac(c, *lane)) break;
+      bool good = true;
+      for (int more = 4; good && more && c.k < 63; more--) good = take_ac(c, *lane);
+      if (!good) break;
       if (c.k >= 63) {
         lane->cursor = c;
         running = turn(*lane, next, last);
@@ -113,7 +121,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
   return nullptr;
 }
 
-const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, look_up, quantise,
+const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
                   read_tokens,   write_tokens, forward8, tokens_of};
 

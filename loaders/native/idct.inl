@@ -78,7 +78,8 @@ static inline void idct_pairs(const __m256i x[4], int shift, int offset, __m256i
   const __m256i t1 = kLow ? t0 : _mm256_add_epi32(pair_sum(x[0], 8192, -8192), round);
   const __m256i t2 = pair_sum(x[1], 4433, -10704), t3 = pair_sum(x[1], 10703, 4433);
   const __m256i a[4] = {_mm256_add_epi32(t0, t3), _mm256_add_epi32(t1, t2), _mm256_sub_epi32(t1, t2), _mm256_sub_epi32(t0, t3)};
-  __m256i b[4] = {pair_sum(x[2], 11363, 9633), pair_sum(x[2], 9633, -2259), pair_sum(x[2], 6437, -11362), pair_sum(x[2], 2260, -6436)};
+  __m256i b[4] = {pair_sum(x[2], 11363, 9633), pair_sum(x[2], 9633, -2259),
+                  pair_sum(x[2], 6437, -11362), pair_sum(x[2], 2260, -6436)};
   if (!kLow) {
     b[0] = _mm256_add_epi32(b[0], pair_sum(x[3], 6437, 2260)), b[1] = _mm256_add_epi32(b[1], pair_sum(x[3], -11362, -6436));
     b[2] = _mm256_add_epi32(b[2], pair_sum(x[3], 2261, 9633)), b[3] = _mm256_add_epi32(b[3], pair_sum(x[3], 9633, -11363));
@@ -95,7 +96,8 @@ static inline void idct_columns(const int16_t* block, const int16_t* quant, __m2
   for (int i = 0; i < (kLow ? 3 : 4); i++)
     x[i] = _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i*)block + i), _mm256_loadu_si256((const __m256i*)quant + i));
   idct_pairs<kLow>(x, kConst - kPass1, 0, out);
-  for (int i = 0; i < 4; i++) y[i] = _mm256_permute4x64_epi64(_mm256_packs_epi32(out[i], out[i + 4]), 0xD8);  // rows i and i + 4
+  for (int i = 0; i < 4; i++)  // rows i and i + 4
+    y[i] = _mm256_permute4x64_epi64(_mm256_packs_epi32(out[i], out[i + 4]), 0xD8);
   const __m256i even01 = _mm256_unpacklo_epi32(y[0], y[1]), even23 = _mm256_unpacklo_epi32(y[2], y[3]);
   const __m256i odd01 = _mm256_unpackhi_epi32(y[0], y[1]), odd23 = _mm256_unpackhi_epi32(y[2], y[3]);
   x[0] = _mm256_unpacklo_epi64(even01, even23), x[1] = _mm256_unpackhi_epi64(even01, even23);
@@ -138,12 +140,22 @@ static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int 
 
 static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >> shift; }
 
-static void idct_flat(int dc, int side, uint8_t* out, int stride) {
-  const int level = descale(dc, 3);
-  const uint8_t v = clamp_u8(level + 128);
-  if (side == 1) *out = clamp_u8(((level & 1023) ^ 512) - 512 + 128);  // what no picture has wraps around in libjpeg's table
-  else
-    for (int c = 0; c < side; c += 2) std::memset(out + c * stride, v, 2 * side);
+static uint8_t idct1(int dc) {  // what no picture has wraps around in libjpeg's table
+  return clamp_u8(((descale(dc, 3) & 1023) ^ 512) - 512 + 128);
+}
+
+// A block without details.
+static inline void flat8(int dc, uint8_t* out, int stride) {
+  typedef uint8_t b16 __attribute__((vector_size(16)));
+  typedef b16 b16_at __attribute__((aligned(1), may_alias));
+  const b16 v = b16{} + clamp_u8(descale(dc, 3) + 128);
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) *(b16_at*)(out + 2 * c * stride) = v;
+}
+
+static void flat(int dc, int side, uint8_t* out, int stride) {
+  const uint8_t v = clamp_u8(descale(dc, 3) + 128);
+  for (int c = 0; c < side; c += 2) std::memset(out + c * stride, v, 2 * side);
 }
 
 static inline void idct4_line(const int* x, int step, int shift, int* out, int out_step) {

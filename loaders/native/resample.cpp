@@ -7,46 +7,8 @@
 namespace et {
 namespace {
 
-// The weights of one axis of one component: output i = sum of weights[i * room + t] * sample[first[i] + t], t < taps[i].
-struct Axis {
-  int *first, *taps;
-  int16_t* weights;
-  int room;
-  int low, high;  // the samples that any output needs: [low, high)
-};
-
-// The filter's row for a crop of `full` full-size pixels, in pixels of the level; see loaders/plan/filters.py.
-struct Kernel {
-  const float* table;
-  int columns;
-  float radius, steps;  // pixels, table entries a pixel
-
-  Kernel(const EtFilter& f, float base, float box, float full) {
-    const float stretch = std::max(1.f, base / full), unit = base / box;
-    const int row = std::min(f.rows - 1, int((stretch - 1) / f.stretch_step + .5f));
-    const float last = 1 + (f.rows - 1) * f.stretch_step, more = std::max(1.f, stretch / last);
-    table = f.table + size_t(row) * f.columns, columns = f.columns;
-    radius = f.radius[row] * more / unit, steps = f.steps / more * unit;
-  }
-};
-
-// Note [chroma's taps]: libjpeg doubles a sub-sampled component by a triangle filter (weights 3/4 and 1/4) before anything
-// else sees it. Both steps are linear, so the triangle is folded into the taps and the plane is resampled as stored.
-int fold(const float* w, int first, int n, int samples, float* folded, int& folded_first) {
-  const auto clamp = [&](int k) { return std::min(std::max(k, 0), samples - 1); };
-  folded_first = clamp((first >> 1) - 1);
-  const int count = clamp(((first + n - 1) >> 1) + 1) - folded_first + 1;
-  std::fill(folded, folded + count + 7, 0.f);
-  for (int t = 0; t < n; t++) {
-    const int k = (first + t) >> 1;
-    folded[clamp(k) - folded_first] += .75f * w[t];
-    folded[clamp((first + t) & 1 ? k + 1 : k - 1) - folded_first] += .25f * w[t];
-  }
-  return count;
-}
-
 bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory, Error& e) {
-  axis.room = (most + 16) & ~7;  // a tap before, one behind, and quantise writes in eights
+  axis.room = (most + 16) & ~7;  // a tap before, one behind, and weights are written in eights
   axis.first = memory.reserve_as<int>(size_t(outputs) * 2 + size_t(outputs) * axis.room / 2 + 1);
   if (!axis.first) return e.set(ET_IO, "out of memory for %d x %d filter taps", outputs, most);
   axis.taps = axis.first + outputs;
@@ -55,49 +17,27 @@ bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory
   return true;
 }
 
-// The hot loops take samples in pairs that begin at even places: a tap of weight 0 is put before or behind where needed.
-void put(Axis& axis, int i, int first, const float* w, int n, float scale) {
-  int16_t* out = axis.weights + size_t(i) * axis.room;
-  const int before = first & 1;
-  out[0] = 0;
-  hot().quantise(w, n, scale, out + before);
-  first -= before, n += before;
-  axis.low = std::min(axis.low, first), axis.high = std::max(axis.high, first + n);
-  if (n & 1) out[n++] = 0;
-  axis.first[i] = first, axis.taps[i] = n;
-}
-
-// The taps of `outputs` pixels out of [x0, x1), for a component with a sample a pixel, `axes[0]`, and for one with half as
-// many, `axes[1]`, where `halved` (its samples) is not 0. `limit`: pixels of the whole scaled image along the axis.
+// The taps of `outputs` pixels out of [x0, x1), of a crop of `full` full-size pixels, for a component with a sample a pixel,
+// `axes[0]`, and for one with half as many, `axes[1]`, where `halved` (its samples) is not 0. `limit`: pixels of the whole scaled
+// image along the axis.
 bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, int limit, int halved, Scratch& s,
                 Buffer* memory, Axis* axes, Error& e) {
-  const float pitch = (x1 - x0) / outputs;
-  const Kernel kernel(f, f.base ? f.base : outputs, x1 - x0, full);
-  int low = std::max(0, int(std::ceil(x0 - .5f))), high = std::min(limit - 1, int(std::floor(x1 - .5f)));
-  if (low > high) low = high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
-  const int most = int(std::min<float>(high - low + 1, 2 * kernel.radius + 2));
-  float* w = s.weights.reserve_as<float>(2 * (most + 24));
-  if (!w) return e.set(ET_IO, "out of memory for %d filter taps", most);
-  float* folded = w + most + 24;
-  if (!reserve_axis(axes[0], outputs, most, limit, memory[0], e)) return false;
-  if (halved && !reserve_axis(axes[1], outputs, most / 2 + 4, halved, memory[1], e)) return false;
-  for (int i = 0; i < outputs; i++) {
-    const float centre = x0 + (i + .5f) * pitch;
-    const int a = std::min(high, std::max(low, int(std::ceil(centre - kernel.radius - .5f))));
-    const int b = std::max(a, std::min(high, int(std::floor(centre + kernel.radius - .5f))));
-    const int n = std::min(b - a + 1, most);
-    float sum = hot().look_up(kernel.table, kernel.columns, kernel.steps, a + .5f - centre, n, w);
-    if (sum < .01f) {  // no sample near enough; cannot happen with a filter at least one sample wide
-      std::fill(w, w + n, 1.f);
-      sum = float(n);
-    }
-    put(axes[0], i, a, w, n, kOne / sum);
-    if (halved) {
-      int first = 0;
-      const int count = fold(w, a, n, halved, folded, first);
-      put(axes[1], i, first, folded, count, kOne / sum);
-    }
-  }
+  AxisPlan plan{};
+  plan.start = x0, plan.pitch = (x1 - x0) / outputs, plan.outputs = outputs, plan.halved = halved;
+  // the filter's row, in samples of this level; see loaders/plan/filters.py
+  const float base = f.base ? f.base : outputs, stretch = std::max(1.f, base / full), unit = base / (x1 - x0);
+  const int row = std::min(f.rows - 1, int((stretch - 1) / f.stretch_step + .5f));
+  const float last = 1 + (f.rows - 1) * f.stretch_step, more = std::max(1.f, stretch / last);
+  plan.table = f.table + size_t(row) * f.columns, plan.columns = f.columns;
+  plan.radius = f.radius[row] * more / unit, plan.steps = f.steps / more * unit;
+  plan.low = std::max(0, int(std::ceil(x0 - .5f))), plan.high = std::min(limit - 1, int(std::floor(x1 - .5f)));
+  if (plan.low > plan.high) plan.low = plan.high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
+  plan.most = int(std::min<float>(plan.high - plan.low + 1, 2 * plan.radius + 2));
+  plan.memory = s.weights.reserve_as<float>(2 * (plan.most + 24));
+  if (!plan.memory) return e.set(ET_IO, "out of memory for %d filter taps", plan.most);
+  if (!reserve_axis(axes[0], outputs, plan.most, limit, memory[0], e)) return false;
+  if (halved && !reserve_axis(axes[1], outputs, plan.most / 2 + 4, halved, memory[1], e)) return false;
+  hot().weights(plan, axes[0], halved ? &axes[1] : nullptr);
   return true;
 }
 

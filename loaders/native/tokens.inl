@@ -65,7 +65,7 @@ struct BitReader {
 // Decoding table. An entry: bits 0-7 length of code and value together, 8-15 of the code alone, 16-23 symbol, 24-31 how many
 // coefficients it takes one further; 0: no code, or one longer than kFast bits.
 struct Decoder {
-  enum { kFast = 10, kEnd = HuffTable::kEndSkip };
+  enum { kFast = 10, kEnd = AcTable::kEndSkip };
   uint32_t fast[1 << kFast];
   int32_t last[17];   // largest code of each length plus one, left-aligned to 16 bits
   int32_t shift[17];  // index of a symbol minus its code
@@ -148,7 +148,7 @@ class ScanReader {
           int last = 0;
           if (!(at = block(bits, c, in[c], out[c], at, last)))
             return e.set(ET_DAMAGED, "invalid Huffman codes at MCU %d of row %d", mx, my);
-          if (draw) place_block(*draw, b, mx, my, coefficients_, last);
+          if (draw) place_block(*draw, draw->block[b], mx, my, coefficients_, last);
           clear(coefficients_);
         }
         bits_ = bits;

@@ -1,52 +1,5 @@
 // The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
 
-// low[j] = table[index[j]], high[j] = table[index[j] + 1].
-static inline void look_up_pairs(const float* table, const v8& index, f8& low, f8& high) {
-#if defined(ET_AVX2)
-  alignas(32) int32_t at[8];  // eight loads of two beat two gathers of eight
-  _mm256_store_si256((__m256i*)at, (__m256i)index);
-  const auto two = [&](int j) {
-    const __m128 one = _mm_castpd_ps(_mm_load_sd((const double*)(table + at[j])));
-    return _mm_loadh_pi(one, (const __m64*)(table + at[j + 1]));
-  };
-  const __m256 a = _mm256_set_m128(two(4), two(0)), b = _mm256_set_m128(two(6), two(2));
-  low = (f8)_mm256_shuffle_ps(a, b, 0x88), high = (f8)_mm256_shuffle_ps(a, b, 0xDD);
-#else
-  for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
-#endif
-}
-
-static float look_up(const float* table, int columns, float steps, float x, int n, float* out) {
-  const f8 count = {0, 1, 2, 3, 4, 5, 6, 7};
-  const v8 sign = v8{} + INT32_MIN, last = v8{} + (columns - 2), order = {0, 1, 2, 3, 4, 5, 6, 7};
-  f8 sum = {};
-  for (int t = 0; t < n; t += 8) {
-    const f8 place = (f8)((v8)(x + (float(t) + count)) & ~sign) * steps;
-    v8 index = __builtin_convertvector(place, v8);
-    const f8 part = place - __builtin_convertvector(index, f8);
-    index = index < last ? index : last;
-    f8 low, high;
-    look_up_pairs(table, index, low, high);
-    const f8 value = (f8)((v8)(low + (high - low) * part) & (order < n - t));
-    *(f8_at*)(out + t) = value;
-    sum += value;
-  }
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-}
-
-static void quantise(const float* __restrict w, int n, float scale, int16_t* __restrict out) {
-  const float shifter = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, found in the sum's low bits
-  v8 total = {};
-  for (int t = 0; t < n; t += 8) {
-    const v8 value = (v8)(*(const f8_at*)(w + t) * scale + shifter) - 0x4B400000;
-    *(h8_at*)(out + t) = __builtin_convertvector(value, h8);
-    total += value;
-  }
-  int sum = 0;
-  for (int j = 0; j < 8; j++) sum += total[j];
-  out[n / 2] = int16_t(out[n / 2] + kOne - sum);
-}
-
 static inline int32_t two(const int16_t* weights) {
   int32_t both;
   std::memcpy(&both, weights, sizeof both);
@@ -61,8 +14,9 @@ struct Sums {
 
   static Pair pair(const int16_t* weights) { return _mm512_set1_epi32(two(weights)); }
   void start(int value) { sum = _mm512_set1_epi32(value); }
-  void add(const uint8_t* s, Pair w) { sum = _mm512_dpwssd_epi32(sum, _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)s)), w); }
-  void add(const int16_t* s, Pair w) { sum = _mm512_dpwssd_epi32(sum, _mm512_loadu_si512(s), w); }
+  void add(__m512i samples, Pair w) { sum = _mm512_dpwssd_epi32(sum, samples, w); }
+  void add(const uint8_t* s, Pair w) { add(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)s)), w); }
+  void add(const int16_t* s, Pair w) { add(_mm512_loadu_si512(s), w); }
   void narrow(int shift, int16_t* out) const {  // masks of ones: without one, g++ warns of its own header
     _mm256_storeu_si256((__m256i*)out, _mm512_maskz_cvtsepi32_epi16(0xFFFF, _mm512_maskz_srai_epi32(0xFFFF, sum, shift)));
   }

@@ -78,7 +78,8 @@ class Finish:
     def tensor(self, out: NDArray[np.uint8], stage: Stage) -> torch.Tensor:
         """The bytes the kernel wrote as [n, 3, B, B]."""
         dtype = torch.uint8 if self.lut(stage) is None else DTYPES[self.output]
-        return torch.from_numpy(out).view(dtype).view(-1, 3, stage.bandwidth, stage.bandwidth)
+        images = torch.from_numpy(out.reshape(-1, 3, stage.bandwidth, stage.bandwidth * dtype.itemsize))
+        return images if dtype is torch.uint8 else images.view(dtype)
 
     def __call__(self, images: torch.Tensor, indices: NDArray[np.int64], stage: Stage, epoch: int) -> torch.Tensor:
         """What `lut` left to do, on `images`' device and the current stream."""

@@ -15,6 +15,7 @@ RATIO = (3.0 / 4.0, 4.0 / 3.0)
 """Smallest and largest width / height that a random crop aims at, as torchvision."""
 ATTEMPTS = 10
 """Tries before the central fallback, as torchvision."""
+_FEW = 3  # tries that are made for all samples at once; few need more
 CENTRE = 0.875
 """Side of the evaluation crop / short side of the resized image: 224 / 256."""
 
@@ -32,8 +33,22 @@ def train_boxes(
         [n, 4], x0, y0, x1, y1 in full-size pixels: whole numbers inside the image.
     """
     size = np.stack((widths, heights)).astype(np.float64)
-    # All tries of all samples at once: another pass over those whose first try misses would cost more.
-    tries = words(seed, epoch, indices, Purpose.CROP, 4 * ATTEMPTS).reshape(-1, ATTEMPTS, 4)
+    boxes, found = _first_fit(size, words(seed, epoch, indices, Purpose.CROP, 4 * _FEW))
+    if not found.all():
+        rest = np.flatnonzero(~found)
+        drawn = words(seed, epoch, indices[rest], Purpose.CROP, 4 * ATTEMPTS)
+        boxes[rest], found[rest] = _first_fit(size[:, rest], drawn)
+    return boxes if found.all() else np.where(found[:, None], boxes, _central(size))
+
+
+def _first_fit(
+    size: NDArray[np.float64], drawn: NDArray[np.uint32]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The first try that fits into each image, as a box [n, 4], and whether there is one, [n].
+
+    size: [2, n]. drawn: [n, 4 * tries].
+    """
+    tries = drawn.reshape(len(drawn), drawn.shape[1] // 4, 4)
     area = _between(*SCALE, tries[..., 0]) * size.prod(axis=0)[:, None]
     aspect = np.exp(_between(math.log(RATIO[0]), math.log(RATIO[1]), tries[..., 1]))
     sides = np.rint(np.sqrt((area * aspect, area / aspect)))
@@ -44,9 +59,7 @@ def train_boxes(
     sides = sides[:, sample, attempt]
     room = (size - sides).astype(np.int64)
     start = below(tries[sample, attempt, 2:].T, room + 1).astype(np.float64)
-    boxes = np.concatenate((start, start + sides)).T
-    found = fits[sample, attempt]
-    return boxes if found.all() else np.where(found[:, None], boxes, _central(size))
+    return np.concatenate((start, start + sides)).T, fits[sample, attempt]
 
 
 def flips(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.uint8]:

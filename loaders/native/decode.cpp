@@ -53,7 +53,11 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     p.rows = (plan.mcus.y1 - plan.mcus.y0) * k.v * plan.dct[c];
     p.width = ceil_div(h.width * k.h * plan.dct[c], h.hmax * 8);
     p.height = ceil_div(h.height * k.v * plan.dct[c], h.vmax * 8);
-    if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", p.columns, p.rows);
+  }
+  if (!out.reserve(s.planes, e)) return false;
+  for (int c = 0; c < h.ncomp; c++) {
+    const Component& k = h.comp[c];
+    const Plane& p = out.plane[c];
     const int64_t side = plan.dct[c], stride = p.stride;
     for (int v = 0; v < k.v; v++)
       for (int u = 0; u < k.h; u++)

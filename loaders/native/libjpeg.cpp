@@ -200,11 +200,8 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
 
     const int n = d.output_components;
     out.count = n, out.color = grey ? Color::kGrey : Color::kRgb, out.width = wide, out.height = tall;
-    for (int c = 0; c < n; c++) {
-      Plane& p = out.plane[c];
-      p = {nullptr, 0, box.x0, box.y0, columns, rows, wide, tall};
-      if (!p.reserve(s.planes[c])) return e.set(ET_IO, "out of memory for a region of %d x %d samples", columns, rows);
-    }
+    for (int c = 0; c < n; c++) out.plane[c] = {nullptr, 0, box.x0, box.y0, columns, rows, wide, tall, 1};
+    if (!out.reserve(s.planes, e)) return false;
     enum { kBand = 16 };  // rows turned into columns at a time
     const size_t stride = size_t(held) * n;
     uint8_t* band = s.rgb.reserve(stride * kBand);

@@ -11,18 +11,18 @@ namespace et {
 // Note [paired columns]: two neighbouring columns of a component lie byte by byte beside each other, top to bottom, then come
 // the next two. The IDCT ends with whole columns in its registers, so this order saves its last transposition, and the
 // resampler's first pass finds the two factors of a multiply-add where it loads them. `x0` and `y0` are even.
+// Components of one shape lie together: a pair of columns of the first, the same pair of the second, and so on. What resamples
+// one of them then does all in the same sweep.
 struct Plane {
   uint8_t* data;
   int stride;                 // bytes from a pair of columns to the next is twice this
   int x0, y0, columns, rows;  // what is held
   int width, height;          // the whole component at this scale, in samples
+  int together;               // components that lie together, from this one on
 
   uint8_t* at(int x, int y) const { return data + size_t((x - x0) >> 1) * 2 * stride + 2 * (y - y0) + ((x - x0) & 1); }
-  // Memory for `columns` x `rows`, and for what the hot loops read past them; false when there is none.
-  bool reserve(Buffer& memory) {
-    stride = rows + 16;
-    data = memory.reserve(size_t(columns + 4) * stride + 64);
-    return data != nullptr;
+  bool shaped_as(const Plane& p) const {
+    return x0 == p.x0 && y0 == p.y0 && columns == p.columns && rows == p.rows && width == p.width && height == p.height;
   }
 };
 
@@ -32,6 +32,21 @@ struct Planes {
   Color color;
   int width, height;  // the whole image at this scale, in pixels
   size_t coded;       // entropy-coded bytes that were decoded
+
+  // Memory for what the planes say they hold, and for what the hot loops read past it.
+  bool reserve(Buffer (&memory)[3], Error& e) {
+    for (int c = 0; c < count; c += plane[c].together) {
+      const Plane first = plane[c];
+      int n = 1;
+      while (c + n < count && plane[c + n].shaped_as(first)) n++;
+      const int stride = n * first.rows + 16;
+      uint8_t* data = memory[c].reserve(size_t(first.columns + 4) * stride + 64);
+      if (!data) return e.set(ET_IO, "out of memory for a region of %d x %d samples", first.columns, first.rows);
+      for (int k = 0; k < n; k++)
+        plane[c + k].data = data + size_t(2) * k * first.rows, plane[c + k].stride = stride, plane[c + k].together = n - k;
+    }
+    return true;
+  }
 };
 
 struct Box {

@@ -43,27 +43,28 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
 
 int up16(int n) { return (n + 15) & ~15; }
 
-// One component: x first, eight columns at a time, which are turned while they are in the cache, then y. Result in Q6,
-// row-major, stride up16(width).
-bool resample_plane(const Plane& p, const Axis& ax, const Axis& ay, const Target& t, Scratch& s, int16_t* out, Error& e) {
+// The components that lie together with `p`: x first, eight columns at a time, which are turned while they are in the cache,
+// then y. Result in Q6, a row of one component after the same row of the one before, each up16(width) long.
+bool resample_planes(const Plane& p, const Axis& ax, const Axis& ay, const Target& t, Scratch& s, int16_t* out, Error& e) {
   if (ax.low < p.x0 || ax.high > p.x0 + p.columns || ay.low < p.y0 || ay.high > p.y0 + p.rows)
     return e.set(ET_BAD_ARGUMENT, "the filter needs samples outside the decoded region");
-  const int rows = ay.high - ay.low, tall = up16(rows) + 16, wide = up16(t.width);
+  const int rows = ay.high - ay.low, all = (p.together - 1) * p.rows + rows, tall = up16(all) + 16;
+  const int one = up16(t.width), wide = p.together * one;
   int16_t* columns = s.columns.reserve_as<int16_t>(size_t(tall) * 8);
-  int16_t* turned = s.turned.reserve_as<int16_t>(size_t(wide) * (tall + 2) + 16);
+  int16_t* turned = s.turned.reserve_as<int16_t>(size_t(wide) * (up16(rows) + 18) + 16);
   if (!columns || !turned) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, rows);
   const Hot& h = hot();
   for (int x = 0; x < t.width; x += 8) {
-    const int n = std::min(8, t.width - x);
-    for (int j = 0; j < n; j++) {
+    for (int j = 0; j < std::min(8, t.width - x); j++) {
       const int i = t.flip ? t.width - 1 - x - j : x + j;
-      h.weigh_u8(p.at(ax.first[i], ay.low), 2 * p.stride, ax.weights + size_t(i) * ax.room, ax.taps[i], rows,
+      h.weigh_u8(p.at(ax.first[i], ay.low), 2 * p.stride, ax.weights + size_t(i) * ax.room, ax.taps[i], all,
                  columns + size_t(j) * tall);
     }
-    h.transpose(columns, tall, rows, turned + 2 * x, 2 * wide);
+    for (int k = 0; k < p.together; k++)
+      h.transpose(columns + size_t(k) * p.rows, tall, rows, turned + 2 * (k * one + x), 2 * wide);
   }
   for (int i = 0; i < t.height; i++)
-    h.weigh_q6(turned + size_t(ay.first[i] - ay.low) * wide, 2 * wide, ay.weights + size_t(i) * ay.room, ay.taps[i], t.width,
+    h.weigh_q6(turned + size_t(ay.first[i] - ay.low) * wide, 2 * wide, ay.weights + size_t(i) * ay.room, ay.taps[i], wide,
                out + size_t(i) * wide);
   return true;
 }
@@ -73,8 +74,6 @@ bool resample_plane(const Plane& p, const Axis& ax, const Axis& ay, const Target
 bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scratch& s, bool to_rgb, uint8_t* out, Error& e) {
   if (!(t.box[2] > t.box[0] && t.box[3] > t.box[1] && t.full[0] > 0 && t.full[1] > 0))
     return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty", t.box[0], t.box[1], t.box[2], t.box[3]);
-  const int wide = up16(t.width);
-  int16_t* pixels[3] = {nullptr, nullptr, nullptr};
   // taps along x and y: of luma, and of both chroma components where those are sub-sampled
   Axis x[2], y[2];
   const Plane& chroma = planes.plane[planes.count - 1];
@@ -82,19 +81,25 @@ bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scr
   if (!build_axes(filter, t.box[0], t.box[2], t.full[0], t.width, planes.width, half_x, s, s.axes, x, e) ||
       !build_axes(filter, t.box[1], t.box[3], t.full[1], t.height, planes.height, half_y, s, s.axes + 2, y, e))
     return false;
-  for (int c = 0; c < planes.count; c++) {
-    pixels[c] = s.pixels[c].reserve_as<int16_t>(size_t(wide) * t.height + 16);
-    if (!pixels[c]) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, t.height);
-    if (!resample_plane(planes.plane[c], x[c && half_x], y[c && half_y], t, s, pixels[c], e)) return false;
+  const int wide = up16(t.width);
+  int16_t* pixels[3] = {nullptr, nullptr, nullptr};
+  int pitch[3] = {0, 0, 0};  // elements from a row of `pixels` to the next
+  for (int c = 0; c < planes.count; c += planes.plane[c].together) {
+    const Plane& first = planes.plane[c];
+    int16_t* rows = s.pixels[c].reserve_as<int16_t>(size_t(wide) * first.together * t.height + 16);
+    if (!rows) return e.set(ET_IO, "out of memory for %d x %d pixels", t.width, t.height);
+    if (!resample_planes(first, x[c && half_x], y[c && half_y], t, s, rows, e)) return false;
+    for (int k = 0; k < first.together; k++) pixels[c + k] = rows + k * wide, pitch[c + k] = first.together * wide;
   }
   const size_t area = size_t(t.width) * t.height;
   for (int y = 0; y < t.height; y++) {
-    const size_t from = size_t(y) * wide, to = size_t(y) * t.width;
+    const int16_t* row[3];
+    for (int c = 0; c < planes.count; c++) row[c] = pixels[c] + size_t(y) * pitch[c];
+    uint8_t* to = out + size_t(y) * t.width;
     if (to_rgb && planes.count == 3 && planes.color == Color::kYcc)
-      hot().ycc_to_rgb(pixels[0] + from, pixels[1] + from, pixels[2] + from, t.width, out + to, out + area + to,
-                       out + 2 * area + to);
+      hot().ycc_to_rgb(row[0], row[1], row[2], t.width, to, to + area, to + 2 * area);
     else
-      for (int c = 0; c < planes.count; c++) hot().to_u8(pixels[c] + from, t.width, out + c * area + to);
+      for (int c = 0; c < planes.count; c++) hot().to_u8(row[c], t.width, to + c * area);
   }
   if (to_rgb && planes.count == 1)
     for (int c = 1; c < 3; c++) std::memcpy(out + c * area, out, area);

@@ -65,15 +65,9 @@ class Decoder:
         """Decides everything about some samples; no image is read."""
         return Planned(stage, epoch, indices, self._store.labels(indices), self._samples(stage, epoch, indices))
 
-    def plans(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], first: int
-    ) -> Iterator[Planned]:
-        """Plans batch after batch, a few at once, which costs NumPy little more than one.
-
-        Args:
-            first: how many together at the beginning, when somebody waits for them.
-        """
-        start, at_once = 0, first
+    def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:
+        """Plans batch after batch: the first alone, since somebody waits for it, then several at once, which costs less."""
+        start, at_once = 0, 1
         while start < len(batches):
             some = batches[start : start + at_once]
             plan = self.plan(stage, epoch, np.concatenate(some))
@@ -114,6 +108,8 @@ class Decoder:
             BadDataset: the store's file has become another one, so that nothing in the batch can be trusted.
         """
         self._store.check_unchanged()
+        if not status.any():
+            return
         for i in map(int, np.flatnonzero(status)):
             self._mend(batch, i, int(status[i]), message(i), out.reshape(len(batch.indices), -1)[i], lut)
 

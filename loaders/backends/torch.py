@@ -91,7 +91,7 @@ class TorchBackend:
         """Plans batches, and starts each when asked."""
         lut = self._finish.lut(stage)
         size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
-        for batch in self._decoder.plans(stage, epoch, batches, self._prefetch + 1):
+        for batch in self._decoder.plans(stage, epoch, batches):
             yield batch, submit(batch, self._slab.take(len(batch.indices) * size), lut)
 
     def _collect(self, batch: Planned, ticket: Started) -> tuple[torch.Tensor, torch.Tensor]:

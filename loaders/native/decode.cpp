@@ -61,9 +61,12 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     const int64_t side = plan.dct[c], stride = p.stride;
     for (int v = 0; v < k.v; v++)
       for (int u = 0; u < k.h; u++)
-        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c, plan.dct[c], u, v, p.data, stride,
+        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c, plan.dct[c], u, v, 0, nullptr, p.data, stride,
                                      (u * side - p.x0) * stride + 2 * (v * side - p.y0), k.h * side * stride, 2 * k.v * side};
   }
+  for (int b = 0; b < plan.blocks; b++) plan.block[b].next = &plan.block[b + 1];
+  BlockPlan& last = plan.block[plan.blocks - 1];
+  last.ends = 1, last.next = plan.block;
   return true;
 }
 
@@ -177,7 +180,8 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
     // a segment that wraps around to this row is there already
     for (int segment = count ? std::max(first, jobs[count - 1].first / interval + 1) : first; segment <= last; segment++) {
       SegmentJob& job = jobs[count++];
-      job = {free, 0, segment * interval, std::min(total, (segment + 1) * interval), true};
+      const int begin = segment * interval, row = begin < my * h.mcus_x ? begin / h.mcus_x : my;  // a row before, where it wraps
+      job = {free, 0, begin, std::min(total, begin + interval), begin - row * h.mcus_x, row, true};
       // Only what the region needs, where nothing is left to find at a segment's end: rows with a table have had their check.
       const int needed = (h.restart ? my : plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;
       if ((!h.restart || source.rows) && job.last > needed) job.last = needed, job.whole = false;

@@ -103,21 +103,16 @@ struct Lane {
   const ScanPlan* plan;
   const SegmentJob* job;
   const uint8_t* stop;              // where a block may at most end, see Note [reading past the end]
-  const BlockPlan *block, *behind;  // the block in hand, and the end of the MCU's
+  const BlockPlan* block;           // the block in hand
   int mcu, mx, my;
-  bool keep;
   int predictor[3];
   const char* wrong;
   alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
 
   void enter(const SegmentJob* next) {
-    job = next, mcu = job->first, block = plan->block, mx = mcu % plan->mcus_x, my = mcu / plan->mcus_x;
+    job = next, mcu = job->first, block = plan->block, mx = job->mx, my = job->my;
     predictor[0] = predictor[1] = predictor[2] = 0;
     cursor.bits = {job->bytes, 0, 0}, stop = job->bytes + job->size + 32;
-    look();
-  }
-  void look() {
-    keep = mx >= plan->mcus.x0 && mx < plan->mcus.x1 && my >= plan->mcus.y0 && my < plan->mcus.y1;
   }
   int64_t spare() const { return int64_t(job->size) * 8 - cursor.bits.used(job->bytes); }  // bits left in the segment
   bool fail() {

@@ -65,6 +65,8 @@ struct BlockPlan {
   const int16_t* quant;  // 64 steps, placed as coefficients are
   int component, side;   // side: of the output, 8, 4, 2 or 1
   int x, y;              // place in the MCU's component, in blocks
+  int ends;              // 1: the last block of an MCU
+  const BlockPlan* next;
   // where the block of the MCU at (mx, my) goes: bytes from `data`; not for a side of 1
   uint8_t* data;
   int64_t stride, origin, step_x, step_y;
@@ -76,6 +78,7 @@ struct SegmentJob {
   const uint8_t* bytes;  // unstuffed; kPad more are readable, the first kGap of them 0
   size_t size;
   int first, last;
+  int mx, my;  // of MCU `first`
   bool whole;  // `last` is the segment's own end, so that no byte may be left over
 };
 

@@ -38,22 +38,22 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
   const Cursor& c = lane.cursor;
   if (c.k - 64 < AcTable::kEndSkip - 64) return lane.fail();  // a run went past the end of the block
   if (c.bits.next > lane.stop) return lane.fail();
-  if (lane.keep) {
+  const ScanPlan& plan = *lane.plan;
+  const BlockPlan& block = *lane.block;
+  const Box& box = plan.mcus;
+  if (lane.mx >= box.x0 && lane.mx < box.x1 && lane.my >= box.y0 && lane.my < box.y1) {
     const int last = int(c.k >= AcTable::kEndSkip ? c.k - AcTable::kEndSkip : c.k);
-    place_block(*lane.plan, *lane.block, lane.mx, lane.my, lane.coefficients, last);
+    place_block(plan, block, lane.mx, lane.my, lane.coefficients, last);
   }
   clear(lane.coefficients);
-  if (++lane.block == lane.behind) {
-    lane.block = lane.plan->block;
-    if (++lane.mx == lane.plan->mcus_x) lane.mx = 0, lane.my++;
-    if (++lane.mcu == lane.job->last) {
-      if (lane.spare() < 0) return lane.fail();
-      if (lane.job->whole && lane.spare() >= 8) return lane.wrong = kLong, false;
-      if (next == last) return false;
-      lane.enter(next++);
-    } else {
-      lane.look();
-    }
+  // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches
+  lane.block = block.next, lane.mcu += block.ends, lane.mx += block.ends;
+  if (__builtin_expect(lane.mx == plan.mcus_x, 0)) lane.mx = 0, lane.my++;
+  if (__builtin_expect(lane.mcu == lane.job->last, 0)) {
+    if (lane.spare() < 0) return lane.fail();
+    if (lane.job->whole && lane.spare() >= 8) return lane.wrong = kLong, false;
+    if (next == last) return false;
+    lane.enter(next++);
   }
   return begin_block(lane);
 }
@@ -66,7 +66,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
   Lane x, y;
   for (Lane* lane : {&x, &y}) {
     std::memset(lane->coefficients, 0, sizeof lane->coefficients);
-    lane->plan = &plan, lane->behind = plan.block + plan.blocks, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
+    lane->plan = &plan, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
   }
   const auto start = [&](Lane& lane) {
     if (next == last) return false;

@@ -61,9 +61,9 @@ static inline void transpose8(v8 x[8]) {
 
 static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8_t(v); }
 
-// Note [two passes]: rows first, to 16 bits, saturated (which only damaged coefficients need), then columns. A block lies as
-// the first pass wants it, see Note [paired coefficients]: each of its four vectors is two rows, element by element beside
-// each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
+// Note [two passes]: down all columns first, to 16 bits, saturated (which only damaged coefficients need), then along all rows. A
+// block lies as the first pass wants it, see Note [paired coefficients]: each of its four vectors is two rows, element by element
+// beside each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
 // kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns.
 #if defined(ET_AVX2)
 static inline __m256i pair_weights(int a, int b) { return _mm256_set1_epi32(int(uint32_t(b) << 16 | uint16_t(a))); }

@@ -101,40 +101,52 @@ static void transpose(const int16_t* in, int in_stride, int rows, int16_t* out, 
 // JFIF's full-range BT.601: coefficients in Q14, samples in Q6, one rounding at the end.
 enum { kRed = 22970, kGreenB = -5638, kGreenR = -11700, kBlue = 29032, kMiddle = 128 * 64, kHalf = 1 << 19 };
 
-#if defined(ET_AVX2)
-struct Weights2 {
-  __m256i pair;
-  Weights2(int a, int b) : pair(_mm256_set1_epi32(int32_t(uint32_t(b) << 16 | uint16_t(a)))) {}
-};
-
-// 16 values of (a * first weight + b * second weight + bias) >> 20, as int16 in order.
-static inline __m256i blend(__m256i a, __m256i b, Weights2 w, __m256i add_lo, __m256i add_hi) {
-  const __m256i lo = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w.pair), add_lo);
-  const __m256i hi = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w.pair), add_hi);
-  return _mm256_packs_epi32(_mm256_srai_epi32(lo, 20), _mm256_srai_epi32(hi, 20));
+// Whole vectors of pixels: `kPixels` values of (a * first weight + b * second weight + add) >> 20, as int16 in order. Unpacking and
+// packing work within 128-bit lanes, and undo each other.
+#if defined(ET_VNNI)
+enum { kPixels = 32 };
+typedef __m512i Pixels;
+static inline Pixels every(int32_t v) { return _mm512_set1_epi32(v); }
+static inline Pixels samples(const int16_t* s) { return _mm512_loadu_si512(s); }
+static inline Pixels low(Pixels a, Pixels b) { return _mm512_unpacklo_epi16(a, b); }
+static inline Pixels high(Pixels a, Pixels b) { return _mm512_unpackhi_epi16(a, b); }
+static inline Pixels dot(Pixels add, Pixels a, Pixels w) { return _mm512_dpwssd_epi32(add, a, w); }
+static inline void store_u8(uint8_t* out, Pixels lo, Pixels hi) {
+  const Pixels both = _mm512_packs_epi32(_mm512_maskz_srai_epi32(0xFFFF, lo, 20), _mm512_maskz_srai_epi32(0xFFFF, hi, 20));
+  _mm256_storeu_si256((__m256i*)out, _mm512_maskz_cvtusepi16_epi8(~0u, _mm512_max_epi16(both, _mm512_setzero_si512())));
 }
-
-static inline void store_u8(uint8_t* out, __m256i v) {
-  const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(v, v), 0xD8);
+#elif defined(ET_AVX2)
+enum { kPixels = 16 };
+typedef __m256i Pixels;
+static inline Pixels every(int32_t v) { return _mm256_set1_epi32(v); }
+static inline Pixels samples(const int16_t* s) { return _mm256_loadu_si256((const __m256i*)s); }
+static inline Pixels low(Pixels a, Pixels b) { return _mm256_unpacklo_epi16(a, b); }
+static inline Pixels high(Pixels a, Pixels b) { return _mm256_unpackhi_epi16(a, b); }
+static inline Pixels dot(Pixels add, Pixels a, Pixels w) { return _mm256_add_epi32(add, _mm256_madd_epi16(a, w)); }
+static inline void store_u8(uint8_t* out, Pixels lo, Pixels hi) {
+  const Pixels both = _mm256_packs_epi32(_mm256_srai_epi32(lo, 20), _mm256_srai_epi32(hi, 20));
+  const Pixels bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(both, both), 0xD8);
   _mm_storeu_si128((__m128i*)out, _mm256_castsi256_si128(bytes));
 }
+#endif
+
+#if defined(ET_AVX2)
+static inline Pixels two(int first, int second) { return every(int32_t(uint32_t(second) << 16 | uint16_t(first))); }
 #endif
 
 static void ycc_to_rgb(const int16_t* __restrict y, const int16_t* __restrict cb, const int16_t* __restrict cr, int n,
                        uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
   int i = 0;
 #if defined(ET_AVX2)
-  const Weights2 red(16384, kRed), green(16384, kGreenB), rest(kGreenR, 0), blue(16384, kBlue);
-  const __m256i red_add = _mm256_set1_epi32(kHalf - kMiddle * kRed), blue_add = _mm256_set1_epi32(kHalf - kMiddle * kBlue);
-  const __m256i green_add = _mm256_set1_epi32(kHalf - kMiddle * (kGreenB + kGreenR)), zero = _mm256_setzero_si256();
-  for (; i + 16 <= n; i += 16) {
-    const __m256i luma = _mm256_loadu_si256((const __m256i*)(y + i)), u = _mm256_loadu_si256((const __m256i*)(cb + i));
-    const __m256i v = _mm256_loadu_si256((const __m256i*)(cr + i));
-    store_u8(r + i, blend(luma, v, red, red_add, red_add));
-    store_u8(b + i, blend(luma, u, blue, blue_add, blue_add));
-    const __m256i lo = _mm256_madd_epi16(_mm256_unpacklo_epi16(v, zero), rest.pair);
-    const __m256i hi = _mm256_madd_epi16(_mm256_unpackhi_epi16(v, zero), rest.pair);
-    store_u8(g + i, blend(luma, u, green, _mm256_add_epi32(lo, green_add), _mm256_add_epi32(hi, green_add)));
+  const Pixels red = two(16384, kRed), green = two(16384, kGreenB), rest = two(kGreenR, 0), blue = two(16384, kBlue);
+  const Pixels red_add = every(kHalf - kMiddle * kRed), blue_add = every(kHalf - kMiddle * kBlue);
+  const Pixels green_add = every(kHalf - kMiddle * (kGreenB + kGreenR)), none = every(0);
+  for (; i + kPixels <= n; i += kPixels) {
+    const Pixels luma = samples(y + i), u = samples(cb + i), v = samples(cr + i);
+    store_u8(r + i, dot(red_add, low(luma, v), red), dot(red_add, high(luma, v), red));
+    store_u8(b + i, dot(blue_add, low(luma, u), blue), dot(blue_add, high(luma, u), blue));
+    store_u8(g + i, dot(dot(green_add, low(v, none), rest), low(luma, u), green),
+             dot(dot(green_add, high(v, none), rest), high(luma, u), green));
   }
 #endif
   for (; i < n; i++) {

@@ -119,7 +119,7 @@ class DALIBackend:
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
     ) -> Generator[Feed, None, None]:
         """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
-        plans = self._decoder.plans(stage, epoch, batches, CUTS)
+        plans = self._decoder.plans(stage, epoch, batches)
         coming = (Cut(plan, self._decoder.pool, self._fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
         try:

@@ -66,7 +66,7 @@ class Decoder:
         return Planned(stage, epoch, indices, self._store.labels(indices), self._samples(stage, epoch, indices))
 
     def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:
-        """Plans batch after batch: the first alone, since somebody waits for it, then several at once, which costs less."""
+        """Plans batch after batch: the first alone, since somebody waits for it, then several at once, for less."""
         start, at_once = 0, 1
         while start < len(batches):
             some = batches[start : start + at_once]

@@ -5,10 +5,8 @@ static inline void look_up_pairs(const float* table, const v8& index, f8& low, f
 #if defined(ET_AVX2)
   alignas(32) int32_t at[8];  // eight loads of two beat two gathers of eight
   _mm256_store_si256((__m256i*)at, (__m256i)index);
-  const auto two = [&](int j) {
-    const __m128 one = _mm_castpd_ps(_mm_load_sd((const double*)(table + at[j])));
-    return _mm_loadh_pi(one, (const __m64*)(table + at[j + 1]));
-  };
+  const auto one = [&](int j) { return _mm_loadl_epi64((const __m128i*)(table + at[j])); };
+  const auto two = [&](int j) { return _mm_castsi128_ps(_mm_unpacklo_epi64(one(j), one(j + 1))); };
   const __m256 a = _mm256_set_m128(two(4), two(0)), b = _mm256_set_m128(two(6), two(2));
   low = (f8)_mm256_shuffle_ps(a, b, 0x88), high = (f8)_mm256_shuffle_ps(a, b, 0xDD);
 #else

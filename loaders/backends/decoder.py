@@ -108,8 +108,6 @@ class Decoder:
             BadDataset: the store's file has become another one, so that nothing in the batch can be trusted.
         """
         self._store.check_unchanged()
-        if not status.any():
-            return
         for i in map(int, np.flatnonzero(status)):
             self._mend(batch, i, int(status[i]), message(i), out.reshape(len(batch.indices), -1)[i], lut)
 

@@ -180,7 +180,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
     // a segment that wraps around to this row is there already
     for (int segment = count ? std::max(first, jobs[count - 1].first / interval + 1) : first; segment <= last; segment++) {
       SegmentJob& job = jobs[count++];
-      const int begin = segment * interval, row = begin < my * h.mcus_x ? begin / h.mcus_x : my;  // a row before, where it wraps
+      const int begin = segment * interval, row = begin < my * h.mcus_x ? begin / h.mcus_x : my;  // it may begin rows before
       job = {free, 0, begin, std::min(total, begin + interval), begin - row * h.mcus_x, row, true};
       // Only what the region needs, where nothing is left to find at a segment's end: rows with a table have had their check.
       const int needed = (h.restart ? my : plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;

@@ -4,8 +4,6 @@
 #include "jpeg.h"
 
 namespace et {
-
-
 namespace {
 
 struct Segment {

@@ -20,8 +20,9 @@ struct Builds {
 #ifdef ET_X86_BUILDS
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    const bool f = __builtin_cpu_supports("avx512f"), bw = __builtin_cpu_supports("avx512bw"), vl = __builtin_cpu_supports("avx512vl");
-    if (v3 && f && bw && vl && __builtin_cpu_supports("avx512vnni")) of[count++] = &vnni::kHot;
+    const bool vnni = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    if (v3 && vnni) of[count++] = &vnni::kHot;
     if (v3) of[count++] = &v3::kHot;
 #endif
     of[count++] = &portable::kHot;

@@ -20,28 +20,6 @@ typedef h16 h16_at __attribute__((aligned(2), may_alias));
 
 enum { kConst = 13, kPass1 = 2 };
 
-// One dimension of the transform. offset: added to every output. kLow: x[4..7] are zero and not read: half of the work.
-template <bool kLow>
-static inline void idct_pass(v8 x[8], int shift, int offset) {
-  const v8 round = v8{} + ((1 << (shift - 1)) + (offset << shift)), none = {};
-  const v8 x4 = kLow ? none : x[4], x5 = kLow ? none : x[5], x6 = kLow ? none : x[6], x7 = kLow ? none : x[7];
-  // even part
-  const v8 e = (x[2] + x6) * 4433;
-  const v8 t2 = e - x6 * 15137, t3 = e + x[2] * 6270;
-  const v8 t0 = (x[0] + x4) << int(kConst), t1 = (x[0] - x4) << int(kConst);
-  const v8 a0 = t0 + t3 + round, a3 = t0 - t3 + round, a1 = t1 + t2 + round, a2 = t1 - t2 + round;
-  // odd part
-  const v8 z5 = (x7 + x[3] + x5 + x[1]) * 9633;
-  const v8 z1 = (x7 + x[1]) * -7373, z2 = (x5 + x[3]) * -20995;
-  const v8 z3 = (x7 + x[3]) * -16069 + z5, z4 = (x5 + x[1]) * -3196 + z5;
-  const v8 b0 = x7 * 2446 + z1 + z3, b1 = x5 * 16819 + z2 + z4;
-  const v8 b2 = x[3] * 25172 + z2 + z3, b3 = x[1] * 12299 + z1 + z4;
-  x[0] = (a0 + b3) >> shift, x[7] = (a0 - b3) >> shift;
-  x[1] = (a1 + b2) >> shift, x[6] = (a1 - b2) >> shift;
-  x[2] = (a2 + b1) >> shift, x[5] = (a2 - b1) >> shift;
-  x[3] = (a3 + b0) >> shift, x[4] = (a3 - b0) >> shift;
-}
-
 static inline void transpose8(v8 x[8]) {
   v8 a[8], b[8];
   for (int i = 0; i < 4; i++) {
@@ -64,13 +42,14 @@ static inline uint8_t clamp_u8(int v) { return v < 0 ? 0 : v > 255 ? 255 : uint8
 // Note [two passes]: down all columns first, to 16 bits, saturated (which only damaged coefficients need), then along all rows. A
 // block lies as the first pass wants it, see Note [paired coefficients]: each of its four vectors is two rows, element by element
 // beside each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
-// kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns.
+// kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns; the others are not
+// read: half of the work.
 #if defined(ET_AVX2)
 static inline __m256i pair_weights(int a, int b) { return _mm256_set1_epi32(int(uint32_t(b) << 16 | uint16_t(a))); }
 
 static inline __m256i pair_sum(__m256i x, int a, int b) { return _mm256_madd_epi16(x, pair_weights(a, b)); }
 
-// idct_pass with its sums multiplied out. x: pairs (0, 4), (2, 6), (1, 3), (5, 7).
+// One dimension, its sums multiplied out. x: pairs (0, 4), (2, 6), (1, 3), (5, 7). offset: added to every output.
 template <bool kLow>
 static inline void idct_pairs(const __m256i x[4], int shift, int offset, __m256i out[8]) {
   const __m256i round = _mm256_set1_epi32((1 << (shift - 1)) + (offset << shift));
@@ -120,6 +99,28 @@ static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int 
   }
 }
 #else
+// One dimension. offset: added to every output.
+template <bool kLow>
+static inline void idct_pass(v8 x[8], int shift, int offset) {
+  const v8 round = v8{} + ((1 << (shift - 1)) + (offset << shift)), none = {};
+  const v8 x4 = kLow ? none : x[4], x5 = kLow ? none : x[5], x6 = kLow ? none : x[6], x7 = kLow ? none : x[7];
+  // even part
+  const v8 e = (x[2] + x6) * 4433;
+  const v8 t2 = e - x6 * 15137, t3 = e + x[2] * 6270;
+  const v8 t0 = (x[0] + x4) << int(kConst), t1 = (x[0] - x4) << int(kConst);
+  const v8 a0 = t0 + t3 + round, a3 = t0 - t3 + round, a1 = t1 + t2 + round, a2 = t1 - t2 + round;
+  // odd part
+  const v8 z5 = (x7 + x[3] + x5 + x[1]) * 9633;
+  const v8 z1 = (x7 + x[1]) * -7373, z2 = (x5 + x[3]) * -20995;
+  const v8 z3 = (x7 + x[3]) * -16069 + z5, z4 = (x5 + x[1]) * -3196 + z5;
+  const v8 b0 = x7 * 2446 + z1 + z3, b1 = x5 * 16819 + z2 + z4;
+  const v8 b2 = x[3] * 25172 + z2 + z3, b3 = x[1] * 12299 + z1 + z4;
+  x[0] = (a0 + b3) >> shift, x[7] = (a0 - b3) >> shift;
+  x[1] = (a1 + b2) >> shift, x[6] = (a1 - b2) >> shift;
+  x[2] = (a2 + b1) >> shift, x[5] = (a2 - b1) >> shift;
+  x[3] = (a3 + b0) >> shift, x[4] = (a3 - b0) >> shift;
+}
+
 template <bool kLow>
 static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
   v8 x[8], y[8];

@@ -1,6 +1,6 @@
 // The resampler's inner loops, included by hot.inl: weighted sums of columns, transposition, colour.
 
-static inline int32_t two(const int16_t* weights) {
+static inline int32_t as_one(const int16_t* weights) {
   int32_t both;
   std::memcpy(&both, weights, sizeof both);
   return both;
@@ -12,7 +12,7 @@ struct Sums {
   __m512i sum;
   typedef __m512i Pair;
 
-  static Pair pair(const int16_t* weights) { return _mm512_set1_epi32(two(weights)); }
+  static Pair pair(const int16_t* weights) { return _mm512_set1_epi32(as_one(weights)); }
   void start(int value) { sum = _mm512_set1_epi32(value); }
   void add(__m512i samples, Pair w) { sum = _mm512_dpwssd_epi32(sum, samples, w); }
   void add(const uint8_t* s, Pair w) { add(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i*)s)), w); }
@@ -27,7 +27,7 @@ struct Sums {
   __m256i low, high;
   typedef __m256i Pair;
 
-  static Pair pair(const int16_t* weights) { return _mm256_set1_epi32(two(weights)); }
+  static Pair pair(const int16_t* weights) { return _mm256_set1_epi32(as_one(weights)); }
   void start(int value) { low = high = _mm256_set1_epi32(value); }
   void add(__m256i a, __m256i b, Pair w) {
     low = _mm256_add_epi32(low, _mm256_madd_epi16(a, w)), high = _mm256_add_epi32(high, _mm256_madd_epi16(b, w));
@@ -101,8 +101,8 @@ static void transpose(const int16_t* in, int in_stride, int rows, int16_t* out, 
 // JFIF's full-range BT.601: coefficients in Q14, samples in Q6, one rounding at the end.
 enum { kRed = 22970, kGreenB = -5638, kGreenR = -11700, kBlue = 29032, kMiddle = 128 * 64, kHalf = 1 << 19 };
 
-// Whole vectors of pixels: `kPixels` values of (a * first weight + b * second weight + add) >> 20, as int16 in order. Unpacking and
-// packing work within 128-bit lanes, and undo each other.
+// Whole vectors of pixels: `kPixels` values of (a * first weight + b * second weight + add) >> 20, as int16 in order. Unpacking
+// and packing work within 128-bit lanes, and undo each other.
 #if defined(ET_VNNI)
 enum { kPixels = 32 };
 typedef __m512i Pixels;
@@ -130,15 +130,12 @@ static inline void store_u8(uint8_t* out, Pixels lo, Pixels hi) {
 }
 #endif
 
-#if defined(ET_AVX2)
-static inline Pixels two(int first, int second) { return every(int32_t(uint32_t(second) << 16 | uint16_t(first))); }
-#endif
-
 static void ycc_to_rgb(const int16_t* __restrict y, const int16_t* __restrict cb, const int16_t* __restrict cr, int n,
                        uint8_t* __restrict r, uint8_t* __restrict g, uint8_t* __restrict b) {
   int i = 0;
 #if defined(ET_AVX2)
-  const Pixels red = two(16384, kRed), green = two(16384, kGreenB), rest = two(kGreenR, 0), blue = two(16384, kBlue);
+  const auto pair = [&](int first, int second) { return every(int32_t(uint32_t(second) << 16 | uint16_t(first))); };
+  const Pixels red = pair(16384, kRed), green = pair(16384, kGreenB), rest = pair(kGreenR, 0), blue = pair(16384, kBlue);
   const Pixels red_add = every(kHalf - kMiddle * kRed), blue_add = every(kHalf - kMiddle * kBlue);
   const Pixels green_add = every(kHalf - kMiddle * (kGreenB + kGreenR)), none = every(0);
   for (; i + kPixels <= n; i += kPixels) {

@@ -5,9 +5,9 @@ static inline void look_up_pairs(const float* table, const v8& index, f8& low, f
 #if defined(ET_AVX2)
   alignas(32) int32_t at[8];  // eight loads of two beat two gathers of eight
   _mm256_store_si256((__m256i*)at, (__m256i)index);
-  const auto one = [&](int j) { return _mm_loadl_epi64((const __m128i*)(table + at[j])); };
-  const auto two = [&](int j) { return _mm_castsi128_ps(_mm_unpacklo_epi64(one(j), one(j + 1))); };
-  const __m256 a = _mm256_set_m128(two(4), two(0)), b = _mm256_set_m128(two(6), two(2));
+  const auto load = [&](int j) { return _mm_loadl_epi64((const __m128i*)(table + at[j])); };
+  const auto load_both = [&](int j) { return _mm_castsi128_ps(_mm_unpacklo_epi64(load(j), load(j + 1))); };
+  const __m256 a = _mm256_set_m128(load_both(4), load_both(0)), b = _mm256_set_m128(load_both(6), load_both(2));
   low = (f8)_mm256_shuffle_ps(a, b, 0x88), high = (f8)_mm256_shuffle_ps(a, b, 0xDD);
 #else
   for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];

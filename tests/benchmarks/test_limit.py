@@ -11,9 +11,10 @@ from PIL import Image
 
 from benchmarks.peers import limit
 
-pytest.importorskip("ctypes.util")
-if limit.ctypes.util.find_library("turbojpeg") is None:
-    pytest.skip("libturbojpeg is not installed", allow_module_level=True)
+try:
+    limit.turbojpeg()
+except ImportError as e:
+    pytest.skip(str(e), allow_module_level=True)
 
 SIDE = 32
 

@@ -9,7 +9,7 @@
 struct Bits {
   const uint8_t* next;  // the first byte that the window holds nothing of for sure
   uint64_t window;      // bits to come, left-aligned
-  uint64_t left;        // how many of them are accounted for, in the lowest six bits; anything above
+  uint64_t left;        // how many of them are accounted for, in the lowest six bits; two bits of 0; then see Cursor
 
   int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left & 63); }  // bits from `base`
 };
@@ -87,11 +87,14 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const LongCodes& table
   return -1;
 }
 
-// The part of a lane that the inner loop keeps in registers.
+// The part of a lane that the inner loop keeps in registers. Bits 8-15 of bits.left are how many coefficients the block has room
+// for yet, signed, so that one subtraction takes a symbol's bits and its coefficients; above, anything.
 struct Cursor {
   Bits bits;
   const uint32_t* ac;  // the block's AC look-up
-  uint64_t k;          // zigzag position of the last symbol's coefficient; kEndSkip more once the block has ended
+
+  int room() const { return int8_t(bits.left >> 8); }  // 63 - zigzag position of the last symbol's; kEndSkip less after EOB
+  uint8_t place() const { return kPlaces.by_room[uint8_t(bits.left >> 8)]; }
 };
 
 static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
@@ -132,15 +135,15 @@ static inline __attribute__((always_inline)) void refill(Cursor& c) {
 static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
   Cursor& c = lane.cursor;
   refill(c);
-  int bits = e >> 8 & 0xFFFF, advance = e >> 24;
+  int bits = e >> 16, advance = e >> 8 & 0xFF;
   skip(c.bits, e & 63);
   if (!(e & 63)) {
     const int symbol = long_symbol(c.bits, lane.block->ac->more, kLookahead);
     if (symbol < 0) return lane.fail();
     bits = symbol & 15, advance = ac_advance(symbol);
   }
-  c.k += advance;
-  lane.coefficients[kPlaces.of[c.k]] = int16_t(signed_head(c.bits.window, bits));
+  c.bits.left -= advance << 8;
+  lane.coefficients[c.place()] = int16_t(signed_head(c.bits.window, bits));
   skip(c.bits, bits);
   refill(c);
   return true;
@@ -149,17 +152,16 @@ static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
 // One AC symbol. Takes kLookahead bits at the most, so that a refill serves four. The cursor is handed over by value in the
 // rare case: were its address known elsewhere, it could not stay in registers.
 static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane) {
-  const uint32_t e = c.ac[c.bits.window >> (64 - kLookahead)];
+  const uint64_t e = c.ac[c.bits.window >> (64 - kLookahead)];
   if (__builtin_expect((e & AcTable::kSplit) != 0, 0)) {
     lane.cursor = c;
-    const bool good = slow_ac(lane, e);
+    const bool good = slow_ac(lane, uint32_t(e));
     c = lane.cursor;
     return good;
   }
   c.bits.window <<= e & 63;
   c.bits.left -= e;
-  c.k += e >> 24;
-  lane.coefficients[kPlaces.of[c.k]] = int16_t(e >> 8);
+  lane.coefficients[c.place()] = int16_t(e >> 16);
   return true;
 }
 
@@ -177,7 +179,7 @@ static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
   }
   const int value = signed_head(c.bits.window, bits);
   skip(c.bits, bits);
-  c.k = 0, c.ac = plan.ac->fast;
+  c.bits.left = (c.bits.left & 63) | 63 << 8, c.ac = plan.ac->fast;
   lane.coefficients[0] = int16_t(lane.predictor[plan.component] += value);
   return true;
 }

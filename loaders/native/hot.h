@@ -18,13 +18,13 @@ struct LongCodes {
   uint8_t symbols[256];
 };
 
-// Direct look-up over the next kLookahead bits. An entry: bits 0-5 length consumed, bits 8-23 the value, bits 24-31 coefficients
-// advanced, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
+// Direct look-up over the next kLookahead bits. An entry: bits 0-5 length consumed, bits 8-15 coefficients advanced, bits 16-31
+// the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
 // value bits that follow; length 0: the code itself is longer than kLookahead.
 struct AcTable {
   enum : uint32_t { kSplit = 0x80, kEndSkip = 96 };  // kEndSkip: what EOB advances, out of reach of any run
   static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
-    return length | uint32_t(uint16_t(value)) << 8 | advance << 24;
+    return length | advance << 8 | uint32_t(uint16_t(value)) << 16;
   }
   uint32_t fast[1 << kLookahead];
   LongCodes more;
@@ -47,14 +47,15 @@ enum { kPad = 512, kGap = 8 };
 inline constexpr uint8_t kPairOrder[8] = {0, 4, 2, 6, 1, 3, 5, 7};
 
 struct Places {
-  uint8_t of[64 + AcTable::kEndSkip] = {};  // by zigzag position; past a block's end, until that is noticed: a spare place
-  uint8_t natural[64] = {};                   // row-major position of what lies at a place
+  uint8_t of[64] = {};        // by zigzag position
+  uint8_t by_room[256] = {};  // by 63 minus that; past a block's end, until that is noticed: a spare place
+  uint8_t natural[64] = {};   // row-major position of what lies at a place
   constexpr Places() {
-    for (uint8_t& place : of) place = 64;
+    for (uint8_t& place : by_room) place = 64;
     for (int at = 0; at < 64; at++) natural[at] = uint8_t(8 * kPairOrder[at >> 4 << 1 | (at & 1)] + kPairOrder[at >> 1 & 7]);
     for (int k = 0; k < 64; k++)
       for (int at = 0; at < 64; at++)
-        if (natural[at] == kZigzag[k]) of[k] = uint8_t(at);
+        if (natural[at] == kZigzag[k]) of[k] = by_room[63 - k] = uint8_t(at);
   }
 };
 constexpr Places kPlaces;  // one a file: what is not shared needs no look-up of its address

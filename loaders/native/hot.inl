@@ -36,14 +36,14 @@ static inline void clear(int16_t* coefficients) {  // in pieces: one call would 
 // when something is wrong.
 static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
   const Cursor& c = lane.cursor;
-  if (c.k - 64 < AcTable::kEndSkip - 64) return lane.fail();  // a run went past the end of the block
+  const int room = c.room(), ended = 63 - int(AcTable::kEndSkip);  // `ended` and less: by EOB
+  if (room < 0 && room > ended) return lane.fail();  // a run went past the end of the block
   if (c.bits.next > lane.stop) return lane.fail();
   const ScanPlan& plan = *lane.plan;
   const BlockPlan& block = *lane.block;
   const Box& box = plan.mcus;
   if (lane.mx >= box.x0 && lane.mx < box.x1 && lane.my >= box.y0 && lane.my < box.y1) {
-    const int last = int(c.k >= AcTable::kEndSkip ? c.k - AcTable::kEndSkip : c.k);
-    place_block(plan, block, lane.mx, lane.my, lane.coefficients, last);
+    place_block(plan, block, lane.mx, lane.my, lane.coefficients, room < 0 ? ended - room : 63 - room);
   }
   clear(lane.coefficients);
   // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches
@@ -80,20 +80,20 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
       refill(a);
       refill(b);
       if (!take_ac(a, x) || !take_ac(b, y)) break;
-      if (a.k < 63 && b.k < 63) {
+      if (a.room() > 0 && b.room() > 0) {
         if (!take_ac(a, x) || !take_ac(b, y)) break;
-        if (a.k < 63 && b.k < 63) {
+        if (a.room() > 0 && b.room() > 0) {
           if (!take_ac(a, x) || !take_ac(b, y)) break;
-          if (a.k < 63 && b.k < 63 && (!take_ac(a, x) || !take_ac(b, y))) break;
+          if (a.room() > 0 && b.room() > 0 && (!take_ac(a, x) || !take_ac(b, y))) break;
         }
       }
-      if (a.k >= 63) {
+      if (a.room() <= 0) {
         x.cursor = a;
         running_x = turn(x, next, last);
         a = x.cursor;
         if (!running_x) break;
       }
-      if (b.k >= 63) {
+      if (b.room() <= 0) {
         y.cursor = b;
         running_y = turn(y, next, last);
         b = y.cursor;
@@ -108,9 +108,9 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
     while (running && !x.wrong && !y.wrong) {
       refill(c);
       bool good = true;
-      for (int more = 4; good && more && c.k < 63; more--) good = take_ac(c, *lane);
+      for (int more = 4; good && more && c.room() > 0; more--) good = take_ac(c, *lane);
       if (!good) break;
-      if (c.k >= 63) {
+      if (c.room() <= 0) {
         lane->cursor = c;
         running = turn(*lane, next, last);
         c = lane->cursor;

@@ -22,7 +22,7 @@ struct LongCodes {
 // the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
 // value bits that follow; length 0: the code itself is longer than kLookahead.
 struct AcTable {
-  enum : uint32_t { kSplit = 0x80, kEndSkip = 96 };  // kEndSkip: what EOB advances, out of reach of any run
+  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };  // kEndSkip: what EOB advances, out of reach of any run
   static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
     return length | advance << 8 | uint32_t(uint16_t(value)) << 16;
   }

@@ -36,14 +36,14 @@ static inline void clear(int16_t* coefficients) {  // in pieces: one call would 
 // when something is wrong.
 static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
   const Cursor& c = lane.cursor;
-  const int room = c.room(), ended = 63 - int(AcTable::kEndSkip);  // `ended` and less: by EOB
-  if (room < 0 && room > ended) return lane.fail();  // a run went past the end of the block
+  const int k = 63 - c.room();  // kEndSkip more where EOB has ended the block
+  if (k > 63 && k < int(AcTable::kEndSkip)) return lane.fail();  // a run went past the end
   if (c.bits.next > lane.stop) return lane.fail();
   const ScanPlan& plan = *lane.plan;
   const BlockPlan& block = *lane.block;
   const Box& box = plan.mcus;
-  if (lane.mx >= box.x0 && lane.mx < box.x1 && lane.my >= box.y0 && lane.my < box.y1) {
-    place_block(plan, block, lane.mx, lane.my, lane.coefficients, room < 0 ? ended - room : 63 - room);
+  if (unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0)) {
+    place_block(plan, block, lane.mx, lane.my, lane.coefficients, k & (AcTable::kEndSkip - 1));
   }
   clear(lane.coefficients);
   // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches

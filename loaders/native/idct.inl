@@ -15,7 +15,7 @@ typedef h16 h16_at __attribute__((aligned(2), may_alias));
 #if defined(__clang__)
 #define ET_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define ET_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, std::decay_t<decltype(a)>{__VA_ARGS__})
+#define ET_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, v8{__VA_ARGS__})
 #endif
 
 enum { kConst = 13, kPass1 = 2 };

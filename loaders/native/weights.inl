@@ -1,51 +1,63 @@
 // The resampler's weights, included by hot.inl: from a filter's table to whole numbers for each output of an axis.
 
+typedef int64_t int64_at __attribute__((aligned(4), may_alias));
+
 // low[j] = table[index[j]], high[j] = table[index[j] + 1].
 static inline void look_up_pairs(const float* table, const v8& index, f8& low, f8& high) {
 #if defined(ET_AVX2)
-  alignas(32) int32_t at[8];  // eight loads of two beat two gathers of eight
-  _mm256_store_si256((__m256i*)at, (__m256i)index);
-  const auto load = [&](int j) { return _mm_loadl_epi64((const __m128i*)(table + at[j])); };
-  const auto load_both = [&](int j) { return _mm_castsi128_ps(_mm_unpacklo_epi64(load(j), load(j + 1))); };
-  const __m256 a = _mm256_set_m128(load_both(4), load_both(0)), b = _mm256_set_m128(load_both(6), load_both(2));
+  const __m128i left = _mm256_castsi256_si128((__m256i)index), right = _mm256_extracti128_si256((__m256i)index, 1);
+  const uint64_t at[4] = {uint64_t(_mm_cvtsi128_si64(left)), uint64_t(_mm_extract_epi64(left, 1)),  // two places each
+                          uint64_t(_mm_cvtsi128_si64(right)), uint64_t(_mm_extract_epi64(right, 1))};
+  const auto load = [&](size_t i) { return _mm256_castsi256_pd(_mm256_set1_epi64x(*(const int64_at*)(table + i))); };
+  const auto load_four = [&](uint64_t a, uint64_t b) {  // not gathered: that takes longer
+    const __m256d first = _mm256_blend_pd(load(uint32_t(a)), load(a >> 32), 2);
+    return _mm256_castpd_ps(_mm256_blend_pd(first, _mm256_blend_pd(load(uint32_t(b)), load(b >> 32), 8), 12));
+  };
+  const __m256 a = load_four(at[0], at[2]), b = load_four(at[1], at[3]);
   low = (f8)_mm256_shuffle_ps(a, b, 0x88), high = (f8)_mm256_shuffle_ps(a, b, 0xDD);
 #else
   for (int j = 0; j < 8; j++) low[j] = table[index[j]], high[j] = table[index[j] + 1];
 #endif
 }
 
-// out[t] = the filter at distance |x + t|, for t < n, and 0 up to the next multiple of 8; returns their sum, added up in the same
-// order on every machine.
+// The sum of eight numbers, added up in the same order on every machine.
+template <class Vector>
+static inline auto total(const Vector& of) {
+  Vector v = of;
+  v += ET_SHUFFLE(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+  v += ET_SHUFFLE(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+  return v[0] + v[2];
+}
+
+// out[t] = the filter at distance |x + t|, for t < n, and 0 up to the next multiple of 8; returns their sum.
 static inline float look_up(const AxisPlan& plan, float x, int n, float* out) {
-  const f8 count = {0, 1, 2, 3, 4, 5, 6, 7};
-  const v8 sign = v8{} + INT32_MIN, last = v8{} + (plan.columns - 2), order = {0, 1, 2, 3, 4, 5, 6, 7};
+  const v8 sign = v8{} + INT32_MIN, last = v8{} + (plan.columns - 2), end = v8{} + n;
+  v8 tap = {0, 1, 2, 3, 4, 5, 6, 7};
   f8 sum = {};
-  for (int t = 0; t < n; t += 8) {
-    const f8 place = (f8)((v8)(x + (float(t) + count)) & ~sign) * plan.steps;
+  for (int t = 0; t < n; t += 8, tap += 8) {
+    const f8 place = (f8)((v8)(x + __builtin_convertvector(tap, f8)) & ~sign) * plan.steps;
     v8 index = __builtin_convertvector(place, v8);
     const f8 part = place - __builtin_convertvector(index, f8);
     index = index < last ? index : last;
     f8 low, high;
     look_up_pairs(plan.table, index, low, high);
-    const f8 value = (f8)((v8)(low + (high - low) * part) & (order < n - t));
+    const f8 value = (f8)((v8)(low + (high - low) * part) & (tap < end));
     *(f8_at*)(out + t) = value;
     sum += value;
   }
-  return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+  return total(sum);
 }
 
 // out[t] = round(w[t] * scale), and what rounding leaves of kOne to the middle one. Reads and writes up to a multiple of 8.
 static inline void quantise(const float* __restrict w, int n, float scale, int16_t* __restrict out) {
   const float shifter = 12582912.f;  // 1.5 * 2^23: adding it rounds to a whole number, found in the sum's low bits
-  v8 total = {};
+  v8 sum = {};
   for (int t = 0; t < n; t += 8) {
     const v8 value = (v8)(*(const f8_at*)(w + t) * scale + shifter) - 0x4B400000;
     *(h8_at*)(out + t) = __builtin_convertvector(value, h8);
-    total += value;
+    sum += value;
   }
-  int sum = 0;
-  for (int j = 0; j < 8; j++) sum += total[j];
-  out[n / 2] = int16_t(out[n / 2] + kOne - sum);
+  out[n / 2] = int16_t(out[n / 2] + kOne - total(sum));
 }
 
 // Note [chroma's taps]: libjpeg doubles a sub-sampled component by a triangle filter (weights 3/4 and 1/4) before anything

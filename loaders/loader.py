@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loaders.errors import LoaderError
 from loaders.plan import Batches, epoch_order, next_position, steps_per_epoch
 from loaders.stage import Stage
 from loaders.stats import summarise
@@ -17,8 +18,20 @@ from loaders.store import open_store
 if TYPE_CHECKING:
     import torch
 
+    _Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class _Run(NamedTuple):
+    """What an epoch's batches depend on, besides what a loader is made with."""
+
+    stage: Stage
+    epoch: int
+    position: int
+    rank: int
+    world_size: int
 
 
 class Loader:
@@ -105,12 +118,12 @@ class Loader:
             raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
         if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
             raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
-        self._seed, self._train = seed, train
+        self._seed, self._drop_last = seed, drop_last
         self._order = order or ("random" if train else "sequential")
         epoch_order(0, seed, 0, self._order)  # refuses a bad seed now
-        self._drop_last = drop_last
-        self._epoch = self._position = 0
-        self._resume = 0
+        self._epoch = self._position = self._resume = 0
+        self._prefetch = prefetch
+        self._coming: tuple[_Run, _Batches] | None = None
         self._waited = self._iterated = 0.0
         self._finish = Finish(
             output=output,
@@ -185,14 +198,15 @@ class Loader:
         return steps_per_epoch(len(self._store), self._stage.batch_size, world_size, self._drop_last, rank=rank)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rank, world_size = _ranks()
-        stage, epoch, n = self._stage, self._epoch, len(self._store)
+        (rank, world_size), stage, epoch, n = _ranks(), self._stage, self._epoch, len(self._store)
         self._position, self._resume = self._resume, 0
-        order = epoch_order(n, self._seed, epoch, self._order)
-        batches = Batches(order, stage.batch_size, rank, world_size, self._drop_last, self._position)
-        with closing(self._backend.run(self._finish.decoded(stage), epoch, batches)) as run:
+        asked = _Run(stage, epoch, self._position, rank, world_size)
+        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, self._position, rank)
+        with closing(self._taken(asked)) as run:
             started = time.perf_counter()
-            for batch in run:
+            for done, batch in enumerate(run):
+                if done == max(0, steps - 1 - self._prefetch):  # the others are all under way
+                    self._prepare(_Run(stage, epoch + 1, 0, rank, world_size))
                 self._position = next_position(self._position, n, stage.batch_size, world_size)
                 delivered = time.perf_counter()
                 yield batch
@@ -200,6 +214,22 @@ class Loader:
                 self._iterated += time.perf_counter() - started
                 started = time.perf_counter()
         self._epoch, self._position = epoch + 1, 0
+
+    def _started(self, run: _Run) -> _Batches:
+        order = epoch_order(len(self._store), self._seed, run.epoch, self._order)
+        batches = Batches(order, run.stage.batch_size, run.rank, run.world_size, self._drop_last, run.position)
+        return self._backend.run(self._finish.decoded(run.stage), run.epoch, batches)
+
+    def _prepare(self, run: _Run) -> None:
+        """Shuffles, and plans the first batch of, what is likely to be asked for next: nobody will wait for that."""
+        self._coming = None
+        with suppress(LoaderError, ValueError):  # what is wrong shall be told when it is asked for
+            self._coming = run, self._started(run)
+
+    def _taken(self, run: _Run) -> _Batches:
+        """What was prepared, where it is what is asked for."""
+        coming, self._coming = self._coming, None
+        return coming[1] if coming and coming[0] == run else self._started(run)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""

@@ -35,9 +35,7 @@ class Slab:
         buffer = self._free.pop() if self._free else self._allocate(size)
         # NumPy makes views of a plain array share that array as their base; the lease is a base of its own, so that its
         # end is the end of the last view.
-        lease = _Lease(buffer)
-        weakref.finalize(lease, _give_back, weakref.ref(self), buffer).atexit = False
-        return np.asarray(lease)
+        return np.asarray(_Lease(self, buffer))
 
     def _put(self, buffer: NDArray[np.uint8]) -> None:
         if buffer.nbytes == self._size and len(self._free) < self._spare:
@@ -45,14 +43,16 @@ class Slab:
 
 
 class _Lease:
-    def __init__(self, buffer: NDArray[np.uint8]) -> None:
+    """Brings a buffer back to its slab, where there still is one, when nobody refers to the lease any more."""
+
+    def __init__(self, slab: Slab, buffer: NDArray[np.uint8]) -> None:
+        self._slab, self._buffer = weakref.ref(slab), buffer
         self.__array_interface__: dict[str, Any] = buffer.__array_interface__
 
-
-def _give_back(slab: weakref.ref[Slab], buffer: NDArray[np.uint8]) -> None:
-    owner = slab()
-    if owner is not None:
-        owner._put(buffer)
+    def __del__(self) -> None:
+        slab = self._slab()
+        if slab is not None:
+            slab._put(self._buffer)
 
 
 def _pageable(size: int) -> NDArray[np.uint8]:

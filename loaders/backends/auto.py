@@ -61,7 +61,7 @@ class AutoBackend:
             if kind not in _FASTEST:
                 _FASTEST[kind] = self._fastest(stage, epoch, batches[:PROBE])
             self.chosen = self._have(_FASTEST[kind])
-        yield from self._made[self.chosen].run(stage, epoch, batches)
+        return self._made[self.chosen].run(stage, epoch, batches)
 
     def stats(self) -> dict[str, int]:
         """Sums over all backends that have worked, see `native.Pool.stats`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -66,17 +67,19 @@ class Decoder:
         return Planned(stage, epoch, indices, self._store.labels(indices), self._samples(stage, epoch, indices))
 
     def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:
-        """Plans batch after batch: the first alone, since somebody waits for it, then several at once, for less."""
-        start, at_once = 0, 1
-        while start < len(batches):
+        """Plans batch after batch: the first now and alone, since somebody waits for it; then several at once."""
+        first = [self.plan(stage, epoch, batches[0])] if batches else []
+        return chain(first, self._later(stage, epoch, batches))
+
+    def _later(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:
+        at_once = max(1, PLANNED // stage.batch_size)
+        for start in range(1, len(batches), at_once):
             some = batches[start : start + at_once]
             plan = self.plan(stage, epoch, np.concatenate(some))
             end = 0
             for batch in some:
                 part = slice(end, end := end + len(batch))
                 yield Planned(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
-            start += len(some)
-            at_once = max(1, PLANNED // stage.batch_size)
 
     def submit(
         self, stage: Stage, samples: NDArray[np.void], out: NDArray[np.uint8], lut: NDArray[Any] | None

@@ -60,11 +60,16 @@ class TorchBackend:
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
     ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """See `Backend.run`."""
+        return self._deliver(stage, batches, self._decoder.plans(stage, epoch, batches))
+
+    def _deliver(
+        self, stage: Stage, batches: Sequence[NDArray[np.int64]], plans: Iterator[Planned]
+    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         if not batches:
             return
         jobs: deque[tuple[Planned, Started]] = deque()
         with self._threads(batches) as submit:
-            coming = self._submit(stage, epoch, batches, submit)
+            coming = self._submit(stage, plans, submit)
             try:
                 for _ in range(len(batches)):
                     jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
@@ -85,13 +90,11 @@ class TorchBackend:
         """What decodes these batches, for as long as they are iterated."""
         return nullcontext(lambda batch, out, lut: self._decoder.submit(batch.stage, batch.samples, out, lut))
 
-    def _submit(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], submit: Submit
-    ) -> Iterator[tuple[Planned, Started]]:
-        """Plans batches, and starts each when asked."""
+    def _submit(self, stage: Stage, plans: Iterator[Planned], submit: Submit) -> Iterator[tuple[Planned, Started]]:
+        """Starts each batch when asked."""
         lut = self._finish.lut(stage)
         size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
-        for batch in self._decoder.plans(stage, epoch, batches):
+        for batch in plans:
             yield batch, submit(batch, self._slab.take(len(batch.indices) * size), lut)
 
     def _collect(self, batch: Planned, ticket: Started) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class _Batch(ctypes.Structure):
 STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns")
 
 
+@lru_cache(maxsize=64)
 def filter_struct(table: Filter, base: int | None = None) -> _Filter:
     """The filter as the kernel reads it. base: instead of the filter's; 0: output's side."""
     struct = _Filter(

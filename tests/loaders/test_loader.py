@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from loaders import BadDataset, BadSample, Loader
+from loaders.plan import epoch_order
 from tests.contract import check_resume, digest, make
 
 
@@ -55,6 +56,46 @@ def test_epochs_differ_and_can_be_named(beton: Path) -> None:
         assert first != second and loader.epoch == 2
         loader.set_epoch(0)
         assert digest(list(loader)) == first
+
+
+def test_the_next_epoch_is_prepared_and_used_only_where_it_is_what_is_asked_for(
+    beton: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffled = []
+
+    def order(n: int, seed: int, epoch: int, kind: str) -> Any:
+        shuffled.append(epoch)
+        return epoch_order(n, seed, epoch, kind)
+
+    def alone(epoch: int, bandwidth: int) -> str:
+        with make(beton, bandwidth=bandwidth) as fresh:
+            fresh.set_epoch(epoch)
+            return digest(list(fresh))
+
+    with make(beton, bandwidth=32) as loader:
+        monkeypatch.setattr("loaders.loader.epoch_order", order)
+        made = [digest(list(loader)) for _ in range(3)]
+        assert shuffled == [0, 1, 2, 3]
+        loader.set_stage(bandwidth=48)  # epoch 3 was prepared at 32
+        made.append(digest(list(loader)))
+        loader.set_epoch(9)  # epoch 4 was prepared
+        made.append(digest(list(loader)))
+        assert shuffled == [0, 1, 2, 3, 3, 4, 9, 10]
+        monkeypatch.undo()
+        assert made == [alone(epoch, 48 if epoch > 2 else 32) for epoch in (0, 1, 2, 3, 9)]
+
+
+def test_what_is_wrong_with_the_next_epoch_is_told_in_it(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def order(n: int, seed: int, epoch: int, kind: str) -> Any:
+        if epoch:
+            raise BadDataset("gone")
+        return epoch_order(n, seed, epoch, kind)
+
+    with make(beton) as loader:
+        monkeypatch.setattr("loaders.loader.epoch_order", order)
+        assert len(list(loader)) == len(loader)
+        with pytest.raises(BadDataset, match="gone"):
+            next(iter(loader))
 
 
 def test_stages_change_without_a_new_loader(beton: Path) -> None:

@@ -100,7 +100,7 @@ struct Cursor {
 static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
                   kLong[] = "coded data are left over";
 
-// One stream through the segments: see Note [two at a time].
+// One stream through the segments: see Note [three at a time].
 struct Lane {
   Cursor cursor;
   const ScanPlan* plan;
@@ -109,6 +109,7 @@ struct Lane {
   const BlockPlan* block;           // the block in hand
   int mcu, mx, my;
   int predictor[3];
+  bool running;  // there is something left to do
   const char* wrong;
   alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
 

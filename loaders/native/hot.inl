@@ -58,67 +58,81 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
   return begin_block(lane);
 }
 
-// Note [two at a time]: each code's length decides where the next one begins, so one stream keeps the processor waiting.
-// Restart segments are independent: two of them, symbol by symbol in turn, fill the gaps. A lane that ends its segment goes on
-// with the next one that nobody has; the other's symbols carry on meanwhile.
+// Note [three at a time]: each code's length decides where the next one begins, so one stream keeps the processor waiting.
+// Restart segments are independent: three of them, symbol by symbol in turn, fill the gaps (a fourth gains nothing more). A lane
+// that ends its segment goes on with the next one that nobody has; the others' symbols carry on meanwhile.
+enum { kLanes = 3 };
+
+// A symbol of each lane, again and again, until a block ends; as many as a refill serves. False when something is wrong.
+static inline __attribute__((always_inline)) bool take_symbols(Cursor* c, Lane* lanes) {
+#pragma GCC unroll 4
+  for (int symbol = 0; symbol < 4; symbol++) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes; i++)
+      if (!take_ac(c[i], lanes[i])) return false;
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes; i++)
+      if (c[i].room() <= 0) return true;
+  }
+  return true;
+}
+
+// All lanes together, until one of them has nothing left to do or something is wrong.
+static void run_together(Lane* lanes, const SegmentJob*& next, const SegmentJob* last) {
+  Cursor c[kLanes];  // every loop over lanes is unrolled, so that these are registers
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i++) c[i] = lanes[i].cursor;
+  for (bool good = true; good;) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes; i++) refill(c[i]);
+    good = take_symbols(c, lanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes; i++)
+      if (good && c[i].room() <= 0) {
+        lanes[i].cursor = c[i];
+        good = lanes[i].running = turn(lanes[i], next, last);
+        c[i] = lanes[i].cursor;
+      }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kLanes; i++) lanes[i].cursor = c[i];
+}
+
+static void run_alone(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
+  Cursor c = lane.cursor;
+  while (lane.running) {
+    refill(c);
+    for (int more = 4; more && c.room() > 0; more--)
+      if (!take_ac(c, lane)) return;
+    if (c.room() > 0) continue;
+    lane.cursor = c;
+    lane.running = turn(lane, next, last);
+    c = lane.cursor;
+  }
+}
+
 static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs, int count, int& which) {
   const SegmentJob *next = jobs, *last = jobs + count;
-  Lane x, y;
-  for (Lane* lane : {&x, &y}) {
-    std::memset(lane->coefficients, 0, sizeof lane->coefficients);
-    lane->plan = &plan, lane->wrong = nullptr, lane->job = nullptr, lane->cursor = {};
-  }
-  const auto start = [&](Lane& lane) {
-    if (next == last) return false;
-    lane.enter(next++);
-    return begin_block(lane);
-  };
-  bool running_x = start(x), running_y = start(y);
-  if (running_x && running_y) {
-    Cursor a = x.cursor, b = y.cursor;
-    for (;;) {
-      refill(a);
-      refill(b);
-      if (!take_ac(a, x) || !take_ac(b, y)) break;
-      if (a.room() > 0 && b.room() > 0) {
-        if (!take_ac(a, x) || !take_ac(b, y)) break;
-        if (a.room() > 0 && b.room() > 0) {
-          if (!take_ac(a, x) || !take_ac(b, y)) break;
-          if (a.room() > 0 && b.room() > 0 && (!take_ac(a, x) || !take_ac(b, y))) break;
-        }
-      }
-      if (a.room() <= 0) {
-        x.cursor = a;
-        running_x = turn(x, next, last);
-        a = x.cursor;
-        if (!running_x) break;
-      }
-      if (b.room() <= 0) {
-        y.cursor = b;
-        running_y = turn(y, next, last);
-        b = y.cursor;
-        if (!running_y) break;
-      }
+  Lane lanes[kLanes];
+  bool all = true;
+  for (Lane& lane : lanes) {
+    std::memset(lane.coefficients, 0, sizeof lane.coefficients);
+    lane.plan = &plan, lane.wrong = nullptr, lane.job = nullptr, lane.cursor = {};
+    lane.running = next != last;
+    if (lane.running) {
+      lane.enter(next++);
+      lane.running = begin_block(lane);
     }
-    x.cursor = a, y.cursor = b;
+    all = all && lane.running;
   }
-  for (Lane* lane : {&x, &y}) {
-    bool running = lane == &x ? running_x : running_y;
-    Cursor c = lane->cursor;
-    while (running && !x.wrong && !y.wrong) {
-      refill(c);
-      bool good = true;
-      for (int more = 4; good && more && c.room() > 0; more--) good = take_ac(c, *lane);
-      if (!good) break;
-      if (c.room() <= 0) {
-        lane->cursor = c;
-        running = turn(*lane, next, last);
-        c = lane->cursor;
-      }
-    }
-    if (lane->wrong) return which = int(lane->job - jobs), lane->wrong;
+  if (all) run_together(lanes, next, last);
+  const Lane* wrong = nullptr;
+  for (Lane& lane : lanes) {
+    if (!wrong && !lane.wrong) run_alone(lane, next, last);
+    if (!wrong && lane.wrong) wrong = &lane;
   }
-  return nullptr;
+  if (!wrong) return nullptr;
+  return which = int(wrong->job - jobs), wrong->wrong;
 }
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,

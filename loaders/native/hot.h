@@ -22,7 +22,7 @@ struct LongCodes {
 // the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
 // value bits that follow; length 0: the code itself is longer than kLookahead.
 struct AcTable {
-  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };  // kEndSkip: what EOB advances, out of reach of any run
+  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };  // kEndSkip: what EOB advances, a power of two and more than any run
   static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
     return length | advance << 8 | uint32_t(uint16_t(value)) << 16;
   }
@@ -48,7 +48,7 @@ inline constexpr uint8_t kPairOrder[8] = {0, 4, 2, 6, 1, 3, 5, 7};
 
 struct Places {
   uint8_t of[64] = {};        // by zigzag position
-  uint8_t by_room[256] = {};  // by 63 minus that; past a block's end, until that is noticed: a spare place
+  uint8_t by_room[256] = {};  // by 63 minus that, modulo 256; past a block's end, until that is noticed: a spare place
   uint8_t natural[64] = {};   // row-major position of what lies at a place
   constexpr Places() {
     for (uint8_t& place : by_room) place = 64;

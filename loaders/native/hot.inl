@@ -42,9 +42,8 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
   const ScanPlan& plan = *lane.plan;
   const BlockPlan& block = *lane.block;
   const Box& box = plan.mcus;
-  if (unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0)) {
+  if (unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0))
     place_block(plan, block, lane.mx, lane.my, lane.coefficients, k & (AcTable::kEndSkip - 1));
-  }
   clear(lane.coefficients);
   // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches
   lane.block = block.next, lane.mcu += block.ends, lane.mx += block.ends;

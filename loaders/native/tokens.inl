@@ -199,7 +199,7 @@ class ScanReader {
       if (!symbols.next(bits, e, raw, value)) return false;
       *at++ = ac | (e & 0xFF0000) | raw;
       k += e >> 24;
-      coefficients_[kPlaces.of[k - 1]] = int16_t(value);
+      coefficients_[kPlaces.by_room[uint8_t(64 - k)]] = int16_t(value);
       return true;
     };
     do {  // a refill serves two

@@ -67,7 +67,8 @@ struct Source {
   int row_count;         // entries of `rows`
 };
 
-// Decodes what the region (pixels of the scaled image, x0 and y0 even) needs, by the own decoder (header.own must hold) or by libjpeg.
+// Decodes what the region (pixels of the scaled image, x0 and y0 even) needs, by the own decoder (header.own must hold) or by
+// libjpeg.
 bool decode_own(const Header&, const Source&, Box region, int scale, Scratch&, Planes&, Error&);
 bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scratch&, Planes&, Error&);
 

@@ -25,7 +25,8 @@ int64_t now_ns() {
 // An open file that closes itself, unless it is the store's. Not blocking: to open a pipe would wait for its other end.
 class File {
  public:
-  File(int64_t path, int fd) : own_(path != 0), fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : fd) {}
+  File(int64_t path, int fd)
+      : own_(path != 0), fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : fd) {}
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   ~File() {
@@ -44,7 +45,8 @@ class File {
       const ssize_t got = pread(fd_, out, bytes, offset);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return e.set(ET_IO, "cannot be read at byte %llu: %s", (unsigned long long)offset, std::strerror(errno));
-      if (got == 0) return e.set(ET_IO, "ends at byte %llu, %llu more expected", (unsigned long long)offset, (unsigned long long)bytes);
+      if (got == 0)
+        return e.set(ET_IO, "ends at byte %llu, %llu more expected", (unsigned long long)offset, (unsigned long long)bytes);
       out += got, offset += got, bytes -= got;
     }
     return true;
@@ -94,7 +96,8 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
   const uint64_t table = table_bytes(entry.rows);
   const uint64_t mcu_h = (entry.height + 7u) / 8 == entry.rows ? 8 : (entry.height + 15u) / 16 == entry.rows ? 16 : 32;
   if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size || (count && !entry.head))
-    return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows, entry.head);
+    return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows,
+                 entry.head);
   uint8_t* buffer = s.file.reserve(table + size + 16);
   if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
   out = {buffer + table, size_t(size), {}, false};
@@ -116,7 +119,8 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
   const uint32_t *const check = reinterpret_cast<const uint32_t*>(buffer), *const rows = check + count + 1;
   for (int r = 0; r < count; r++)
     if (rows[r] >= size || rows[r] < (r ? rows[r - 1] : entry.head))
-      return e.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, rows[r], (unsigned long long)size);
+      return e.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, rows[r],
+                   (unsigned long long)size);
   const uint64_t from = rows[r0], to = r1 < count ? rows[r1] : size;
   uint8_t* scan = out.partial ? buffer + table + entry.head : buffer + table + from;
   if (out.partial) {
@@ -174,7 +178,9 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
 }
 
 template <class T>
-void look_up(const uint8_t* pixels, const T* lut, size_t area, T* out) {
+void look_up(const uint8_t* pixels, const void* table, size_t area, void* values) {
+  const T* lut = static_cast<const T*>(table);
+  T* out = static_cast<T*>(values);
   for (int c = 0; c < 3; c++)
     for (size_t i = 0; i < area; i++) out[c * area + i] = lut[c * 256 + pixels[c * area + i]];
 }
@@ -197,8 +203,8 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   Target target{batch.side, batch.side, {}, {sample.full[0], sample.full[1]}, sample.flip != 0};
   for (int i = 0; i < 4; i++) target.box[i] = sample.box[i] / sample.scale;
   if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
-  if (batch.lut && batch.element == 4) look_up(pixels, static_cast<const uint32_t*>(batch.lut), area, reinterpret_cast<uint32_t*>(out));
-  if (batch.lut && batch.element == 2) look_up(pixels, static_cast<const uint16_t*>(batch.lut), area, reinterpret_cast<uint16_t*>(out));
+  if (batch.lut && batch.element == 4) look_up<uint32_t>(pixels, batch.lut, area, out);
+  if (batch.lut && batch.element == 2) look_up<uint16_t>(pixels, batch.lut, area, out);
   stats.resample_ns += now_ns() - start;
   return true;
 }

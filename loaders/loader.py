@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loaders.errors import LoaderError
 from loaders.plan import Batches, epoch_order, next_position, steps_per_epoch
 from loaders.stage import Stage
 from loaders.stats import summarise
@@ -221,9 +220,9 @@ class Loader:
         return self._backend.run(self._finish.decoded(run.stage), run.epoch, batches)
 
     def _prepare(self, run: _Run) -> None:
-        """Shuffles, and plans the first batch of, what is likely to be asked for next: nobody will wait for that."""
+        """Shuffles, and plans the first batch of, what is likely to be asked for next, while threads have work yet."""
         self._coming = None
-        with suppress(LoaderError, ValueError):  # what is wrong shall be told when it is asked for
+        with suppress(Exception):  # what is wrong shall be told when it is asked for
             self._coming = run, self._started(run)
 
     def _taken(self, run: _Run) -> _Batches:
@@ -265,6 +264,7 @@ class Loader:
 
     def close(self) -> None:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
+        self._coming = None
         self._backend.close()
         self._store.close()
 

@@ -29,8 +29,8 @@ class Backend(Protocol):
     ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """One epoch's batches: images [n, 3, B, B] and labels int64 [n], on the device, the caller's to keep.
 
-        Planning may begin with the call, decoding begins with the first `next`; closing the generator gives up what is
-        under way.
+        The call itself may plan the first batch, and "auto" measure; the rest begins with the first `next`. Closing the
+        generator gives up what is under way.
 
         Args:
             stage: what to deliver.

@@ -68,7 +68,7 @@ class Decoder:
 
     def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:
         """Plans batch after batch: the first now and alone, since somebody waits for it; then several at once."""
-        first = [self.plan(stage, epoch, batches[0])] if batches else []
+        first = [self.plan(stage, epoch, batches[0].copy())] if batches else []  # `mend` writes to a plan's indices
         return chain(first, self._later(stage, epoch, batches))
 
     def _later(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[Planned]:

@@ -9,7 +9,7 @@
 struct Bits {
   const uint8_t* next;  // the first byte that the window holds nothing of for sure
   uint64_t window;      // bits to come, left-aligned
-  uint64_t left;        // how many of them are accounted for, in the lowest six bits; two bits of 0; then see Cursor
+  uint64_t left;        // how many of them are accounted for, in the lowest six bits; bits 6 and 7: 0; above: see Cursor
 
   int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left & 63); }  // bits from `base`
 };
@@ -109,7 +109,6 @@ struct Lane {
   const BlockPlan* block;           // the block in hand
   int mcu, mx, my;
   int predictor[3];
-  bool running;  // there is something left to do
   const char* wrong;
   alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
 

@@ -59,79 +59,70 @@ static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, 
 
 // Note [three at a time]: each code's length decides where the next one begins, so one stream keeps the processor waiting.
 // Restart segments are independent: three of them, symbol by symbol in turn, fill the gaps (a fourth gains nothing more). A lane
-// that ends its segment goes on with the next one that nobody has; the others' symbols carry on meanwhile.
-enum { kLanes = 3 };
+// that ends its segment goes on with the next one that nobody has, and stops when there is none; the others carry on meanwhile.
+// Every loop over lanes is unrolled, so that cursors can be registers.
+enum { kMostLanes = 3 };
 
-// A symbol of each lane, again and again, until a block ends; as many as a refill serves. False when something is wrong.
-static inline __attribute__((always_inline)) bool take_symbols(Cursor* c, Lane* lanes) {
+// A symbol of each lane, again and again, until a block ends; as many as a refill serves. The lane where something is wrong, or -1.
+template <int kLanes>
+static inline __attribute__((always_inline)) int take_symbols(Cursor* c, Lane* lanes) {
 #pragma GCC unroll 4
   for (int symbol = 0; symbol < 4; symbol++) {
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
-      if (!take_ac(c[i], lanes[i])) return false;
+      if (!take_ac(c[i], lanes[i])) return i;
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
-      if (c[i].room() <= 0) return true;
+      if (c[i].room() <= 0) return -1;
   }
-  return true;
+  return -1;
 }
 
-// All lanes together, until one of them has nothing left to do or something is wrong.
-static void run_together(Lane* lanes, const SegmentJob*& next, const SegmentJob* last) {
-  Cursor c[kLanes];  // every loop over lanes is unrolled, so that these are registers
+// Decodes with so many lanes until one stops, and returns which. Another's block may have ended then, too: the next call turns it.
+template <int kLanes>
+static int run_together(Lane* lanes, const SegmentJob*& next, const SegmentJob* last) {
+  Cursor c[kLanes];
 #pragma GCC unroll 4
   for (int i = 0; i < kLanes; i++) c[i] = lanes[i].cursor;
-  for (bool good = true; good;) {
-#pragma GCC unroll 4
-    for (int i = 0; i < kLanes; i++) refill(c[i]);
-    good = take_symbols(c, lanes);
+  for (;;) {
+    int stopped = -1;
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
-      if (good && c[i].room() <= 0) {
+      if (stopped < 0 && c[i].room() <= 0) {
         lanes[i].cursor = c[i];
-        good = lanes[i].running = turn(lanes[i], next, last);
+        if (!turn(lanes[i], next, last)) stopped = i;
         c[i] = lanes[i].cursor;
       }
-  }
+    if (stopped >= 0) {
 #pragma GCC unroll 4
-  for (int i = 0; i < kLanes; i++) lanes[i].cursor = c[i];
-}
-
-static void run_alone(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
-  Cursor c = lane.cursor;
-  while (lane.running) {
-    refill(c);
-    for (int more = 4; more && c.room() > 0; more--)
-      if (!take_ac(c, lane)) return;
-    if (c.room() > 0) continue;
-    lane.cursor = c;
-    lane.running = turn(lane, next, last);
-    c = lane.cursor;
+      for (int i = 0; i < kLanes; i++) lanes[i].cursor = c[i];
+      return stopped;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kLanes; i++) refill(c[i]);
+    stopped = take_symbols<kLanes>(c, lanes);
+    if (stopped >= 0) return stopped;
   }
 }
 
 static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs, int count, int& which) {
   const SegmentJob *next = jobs, *last = jobs + count;
-  Lane lanes[kLanes];
-  bool all = true;
-  for (Lane& lane : lanes) {
+  Lane lanes[kMostLanes];
+  int running = 0, stopped = 0;
+  for (; running < kMostLanes && next != last; running++) {
+    Lane& lane = lanes[running];
     std::memset(lane.coefficients, 0, sizeof lane.coefficients);
-    lane.plan = &plan, lane.wrong = nullptr, lane.job = nullptr, lane.cursor = {};
-    lane.running = next != last;
-    if (lane.running) {
-      lane.enter(next++);
-      lane.running = begin_block(lane);
-    }
-    all = all && lane.running;
+    lane.plan = &plan, lane.wrong = nullptr, lane.cursor = {};
+    lane.enter(next++);
+    if (!begin_block(lane)) return which = int(lane.job - jobs), lane.wrong;
   }
-  if (all) run_together(lanes, next, last);
-  const Lane* wrong = nullptr;
-  for (Lane& lane : lanes) {
-    if (!wrong && !lane.wrong) run_alone(lane, next, last);
-    if (!wrong && lane.wrong) wrong = &lane;
+  for (; running; lanes[stopped] = lanes[--running]) {
+    stopped = running == 3   ? run_together<3>(lanes, next, last)
+              : running == 2 ? run_together<2>(lanes, next, last)
+                             : run_together<1>(lanes, next, last);
+    if (lanes[stopped].wrong) return which = int(lanes[stopped].job - jobs), lanes[stopped].wrong;
   }
-  if (!wrong) return nullptr;
-  return which = int(wrong->job - jobs), wrong->wrong;
+  return nullptr;
 }
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,

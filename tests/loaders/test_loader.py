@@ -58,7 +58,7 @@ def test_epochs_differ_and_can_be_named(beton: Path) -> None:
         assert digest(list(loader)) == first
 
 
-def test_the_next_epoch_is_prepared_and_used_only_where_it_is_what_is_asked_for(
+def test_the_next_epoch_is_prepared_before_the_last_batches_are_awaited(
     beton: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shuffled = []
@@ -67,22 +67,45 @@ def test_the_next_epoch_is_prepared_and_used_only_where_it_is_what_is_asked_for(
         shuffled.append(epoch)
         return epoch_order(n, seed, epoch, kind)
 
-    def alone(epoch: int, bandwidth: int) -> str:
-        with make(beton, bandwidth=bandwidth) as fresh:
-            fresh.set_epoch(epoch)
-            return digest(list(fresh))
-
-    with make(beton, bandwidth=32) as loader:
+    with make(beton, prefetch=2) as loader:
         monkeypatch.setattr("loaders.loader.epoch_order", order)
-        made = [digest(list(loader)) for _ in range(3)]
-        assert shuffled == [0, 1, 2, 3]
-        loader.set_stage(bandwidth=48)  # epoch 3 was prepared at 32
-        made.append(digest(list(loader)))
-        loader.set_epoch(9)  # epoch 4 was prepared
-        made.append(digest(list(loader)))
-        assert shuffled == [0, 1, 2, 3, 3, 4, 9, 10]
-        monkeypatch.undo()
-        assert made == [alone(epoch, 48 if epoch > 2 else 32) for epoch in (0, 1, 2, 3, 9)]
+        seen = [list(shuffled) for _ in loader]
+        assert seen == [[0], [0, 1], [0, 1], [0, 1]]
+        first, *_ = [list(shuffled) for _ in loader]
+        assert first == [0, 1]
+        loader.set_epoch(9)
+        first, *_ = [list(shuffled) for _ in loader]
+        assert first == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize("change", ["nothing", "stage", "epoch", "position", "rank", "world size"])
+def test_what_was_prepared_is_used_only_where_it_is_what_is_asked_for(
+    beton: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    ranks = {"rank": (1, 2), "world size": (0, 1)}.get(change, (0, 2))
+
+    def asked(loader: Loader) -> str:
+        monkeypatch.setattr("loaders.loader._ranks", lambda: ranks)
+        if change == "stage":
+            loader.set_stage(bandwidth=48)
+        if change == "position":
+            loader.load_state_dict({**loader.state_dict(), "epoch": 1, "position": 10})
+        loader.set_epoch(2 if change == "epoch" else 1)
+        return digest(list(loader))
+
+    monkeypatch.setattr("loaders.loader._ranks", lambda: (0, 2))
+    with make(beton) as loader, make(beton) as fresh:
+        list(loader)
+        assert asked(loader) == asked(fresh)
+
+
+def test_a_backend_does_not_write_to_the_indices_it_is_given(dirty: Path) -> None:
+    with make(dirty, on_error="skip", drop_last=False) as loader:
+        batches = np.array_split(np.arange(sum(map(len, list(loader)))), 2)
+        for batch in batches:
+            batch.flags.writeable = False
+        assert len(list(loader._backend.run(loader.stage, 0, batches))) == 2
+        assert loader.stats()["bad"]
 
 
 def test_what_is_wrong_with_the_next_epoch_is_told_in_it(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,8 @@ class Epoch(MemoryContext):
         self._turns.put(None)
         while self._iterator.is_alive():
             with suppress(Empty):
-                self._iterator.output_queue.get(timeout=0.01)
+                self._iterator.output_queue.get_nowait()  # it may be waiting for room
+            self._iterator.join(0.01)
         self._iterator.close()
         _running.discard(self)
 

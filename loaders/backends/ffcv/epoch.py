@@ -135,7 +135,7 @@ class Epoch(MemoryContext):
             missing = not queue.queue
         if missing and not self._closed:
             raise LoaderError("FFCV's thread has ended by an error of its own, which stands above; make a new Loader")
-        result = None if missing else next(self._iterator, None)
+        result = None if self._closed else next(self._iterator, None)
         if result is None:
             raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
         return result[self._label][:, 0]

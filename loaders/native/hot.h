@@ -151,6 +151,7 @@ struct Hot {
   void (*forward)(const uint8_t* pixels, int stride, const float* steps, Coefficients&);
   // Writes a block's tokens, at most 64, and returns their end.
   Token* (*tokens_of)(const Coefficients&, int component, int& prediction, Token*);
+  uint32_t (*check)(const uint8_t* bytes, size_t size);  // see check.h
 };
 
 const Hot& hot();

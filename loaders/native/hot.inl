@@ -5,6 +5,7 @@ namespace ET_BUILD {
 
 static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ? 32767 : int16_t(v); }
 
+#include "check.inl"
 #include "entropy.inl"
 #include "idct.inl"
 #include "fdct.inl"
@@ -127,7 +128,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
-                  read_tokens,   write_tokens, forward8, tokens_of};
+                  read_tokens,   write_tokens, forward8, tokens_of, check};
 
 }  // namespace ET_BUILD
 }  // namespace et

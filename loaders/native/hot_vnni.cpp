@@ -8,7 +8,7 @@
 #include <immintrin.h>  // before the pragma, as in hot_v3.cpp
 
 #pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512vl,avx512vnni")
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define ET_AVX2 1
 #define ET_VNNI 1
 #define ET_BUILD vnni

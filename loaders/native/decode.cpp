@@ -44,7 +44,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
   plan.mcus_x = h.mcus_x, plan.planes = &out, plan.blocks = 0;
   for (int c = 0; c < h.ncomp; c++) {
     const Component& k = h.comp[c];
-    for (int i = 0; i < 64; i++) quant[c][kPlaces.of[i]] = int16_t(h.quant[k.tq][i]);
+    for (int i = 0; i < 64; i++) quant[c][kPlaces.by_room[63 - i]] = int16_t(h.quant[k.tq][i]);
     plan.dct[c] = dct_side(h, k, luma_side);
     plan.per_mcu_x[c] = k.h, plan.per_mcu_y[c] = k.v;
     Plane& p = out.plane[c];

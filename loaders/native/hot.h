@@ -47,15 +47,14 @@ enum { kPad = 512, kGap = 8 };
 inline constexpr uint8_t kPairOrder[8] = {0, 4, 2, 6, 1, 3, 5, 7};
 
 struct Places {
-  uint8_t of[64] = {};        // by zigzag position
-  uint8_t by_room[256] = {};  // by 63 minus that, modulo 256; past a block's end, until that is noticed: a spare place
+  uint8_t by_room[256] = {};  // by 63 - zigzag position, modulo 256; past a block's end, until that is noticed: a spare place
   uint8_t natural[64] = {};   // row-major position of what lies at a place
   constexpr Places() {
     for (uint8_t& place : by_room) place = 64;
     for (int at = 0; at < 64; at++) natural[at] = uint8_t(8 * kPairOrder[at >> 4 << 1 | (at & 1)] + kPairOrder[at >> 1 & 7]);
     for (int k = 0; k < 64; k++)
       for (int at = 0; at < 64; at++)
-        if (natural[at] == kZigzag[k]) of[k] = by_room[63 - k] = uint8_t(at);
+        if (natural[at] == kZigzag[k]) by_room[63 - k] = uint8_t(at);
   }
 };
 constexpr Places kPlaces;  // one a file: what is not shared needs no look-up of its address
@@ -79,7 +78,7 @@ struct SegmentJob {
   const uint8_t* bytes;  // unstuffed; kPad more are readable, the first kGap of them 0
   size_t size;
   int first, last;
-  int mx, my;  // of MCU `first`
+  int mx, my;  // of MCU `first`, without a division
   bool whole;  // `last` is the segment's own end, so that no byte may be left over
 };
 

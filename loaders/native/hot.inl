@@ -117,6 +117,7 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
     lane.enter(next++);
     if (!begin_block(lane)) return which = int(lane.job - jobs), lane.wrong;
   }
+  static_assert(kMostLanes == 3);
   for (; running; lanes[stopped] = lanes[--running]) {
     stopped = running == 3   ? run_together<3>(lanes, next, last)
               : running == 2 ? run_together<2>(lanes, next, last)

@@ -11,12 +11,12 @@ from typing import Any
 EXAMPLES = {
     "throughput": (
         "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
-        "--data train.beton --folder photos/train --bandwidths 96 160 224 --threads 2",
+        "--data train.beton --folder photos/train --resolutions 96 160 224 --threads 2",
     ),
-    "fidelity": ("--data photos/val --bandwidths 96 160 192 224 --json F.json",),
+    "fidelity": ("--data photos/val --resolutions 96 160 192 224 --json F.json",),
     "convert": ("--data photos/train --threads 2",),
     "training": ("--seeds 3 --json T.json --png T.png",),
-    "ops": ("--bandwidths 96 160 224 --device cpu --json O.json --png O.png",),
+    "ops": ("--resolutions 96 160 224 --device cpu --json O.json --png O.png",),
     "pretraining": ("--labels 50 --json P.json",),
     "search": ("--seeds 3 --json S.json --png S.png",),
     "gpu": ("--data photos/train --json G.json",),
@@ -85,13 +85,13 @@ def _expected(error: Exception) -> bool:
     return isinstance(error, (ValueError, OSError, Failed, LoaderError))
 
 
-def _bandwidth(text: str) -> int:
+def _resolution(text: str) -> int:
     try:
         value = int(text)
     except ValueError:
         value = 0
     if not 16 <= value <= 1024 or value % 2:
-        raise argparse.ArgumentTypeError(f"a bandwidth must be an even number from 16 to 1024, got {text}.")
+        raise argparse.ArgumentTypeError(f"a resolution must be an even number from 16 to 1024, got {text}.")
     return value
 
 
@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (speed, fidelity, convert, startup, gpu):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
     for command in (speed, fidelity, ops):
-        command.add_argument("--bandwidths", type=_bandwidth, nargs="+", default=[96, 160, 224], metavar="B")
+        command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
         command.add_argument("--png", metavar="FILE", help="draw the picture here")
     for command in (speed, convert):

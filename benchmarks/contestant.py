@@ -22,15 +22,15 @@ LEAST_BATCHES = 8  # a window never holds fewer, so that one batch more or less 
 
 @dataclass(frozen=True)
 class Job:
-    """One contestant at one bandwidth. Paths are strings: a job travels as JSON."""
+    """One contestant at one resolution. Paths are strings: a job travels as JSON."""
 
     name: str
-    bandwidth: int  # output side, pixels
+    resolution: int  # output side, pixels
     threads: int  # decoding threads or worker processes; also the number of CPUs the process may use
     batch_size: int  # images
     folder: str  # ImageFolder tree of the records
-    ladder: str  # our beton of the same records (made by the contestant `ours` where it does not exist)
-    work: str  # folder for what contestants make; shared by all bandwidths
+    pyramid: str  # our beton of the same records (made by the contestant `ours` where it does not exist)
+    work: str  # folder for what contestants make; shared by all resolutions
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)  # what distinguishes variants of one peer
     device: str = "cpu"  # where batches are to arrive, "cpu" or "cuda"
@@ -60,10 +60,10 @@ class Stream:
         self._batches, self._step, self._ahead, self._device = batches, job.threads, ahead, job.device
         first = next(batches)  # compiles, forks, opens: all outside the windows
         sides = [side for side in first.shape[1:] if side != 3]
-        if len(first) != job.batch_size or sides != [job.bandwidth, job.bandwidth]:
+        if len(first) != job.batch_size or sides != [job.resolution, job.resolution]:
             raise RuntimeError(
                 f"{job.name} delivers {tuple(first.shape)} where {job.batch_size} images of "
-                f"{job.bandwidth}x{job.bandwidth} were asked for."
+                f"{job.resolution}x{job.resolution} were asked for."
             )
         kind = str(first.dtype).removeprefix("torch.")
         self.output = f"{kind} {'x'.join(map(str, first.shape))}"

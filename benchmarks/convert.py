@@ -49,7 +49,7 @@ class Conversion:
 
 
 def ours(job: Job) -> Conversion:
-    from loaders.store import convert
+    from loaders.conversion import convert
 
     return Conversion(lambda path: convert(job.folder, path, workers=job.threads), job)
 

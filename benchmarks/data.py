@@ -25,11 +25,11 @@ SUFFIXES = (
 
 @dataclass(frozen=True)
 class Data:
-    """Where contestants find the records: `folder` as files, `ladder` as our beton (it may have to be made)."""
+    """Where contestants find the records: `folder` as files, `pyramid` as our beton (it may have to be made)."""
 
     name: str  # for people: the source's own name, without its path
     folder: Path
-    ladder: Path
+    pyramid: Path
     work: Path  # for what contestants make of the folder
     records: int
     images: int  # different ones
@@ -69,9 +69,9 @@ def gather(source: str, work: Path, records: int, limit: int | None = None, fold
     images = tree if whole else home / "images"
     if not images.exists():
         _copy(files, tree, count, images)
-    ladder = path.resolve() if whole and path.is_file() else home / "ours.beton"
+    pyramid = path.resolve() if whole and path.is_file() else home / "ours.beton"
     mean_bytes = sum(file.stat().st_size for file in find(images)) / count
-    return Data(path.resolve().name, images.resolve(), ladder, home, count, len(files), mean_bytes, note)
+    return Data(path.resolve().name, images.resolve(), pyramid, home, count, len(files), mean_bytes, note)
 
 
 def find(tree: Path) -> list[Path]:
@@ -84,7 +84,7 @@ def find(tree: Path) -> list[Path]:
 
 def warm(data: Data) -> None:
     """Reads everything once, so that the page cache holds it when the first round starts."""
-    for file in [*find(data.folder), *data.work.glob("*.beton"), data.ladder]:
+    for file in [*find(data.folder), *data.work.glob("*.beton"), data.pyramid]:
         if file.exists():
             with file.open("rb") as stream:
                 while stream.read(1 << 20):
@@ -108,16 +108,16 @@ def _copy(files: list[Path], tree: Path, count: int, out: Path) -> None:
 
 
 def _extract(beton: Path, tree: Path) -> str:
-    from loaders.store import open_store
+    from loaders.sources import open_dataset
 
     if not tree.exists():
         part = tree.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        with open_store(beton) as store:
-            for index, label in enumerate(store.labels(np.arange(len(store)))):
+        with open_dataset(beton) as dataset:
+            for index, label in enumerate(dataset.labels(np.arange(len(dataset)))):
                 target = part / f"{label:05d}" / f"{index:08d}.jpg"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(store.read(index))
+                target.write_bytes(dataset.read(index))
         os.replace(part, tree)
     return (
         "Peers read full-size records written out of the beton; restart markers of ours cost them 5-6 % of decoding. "

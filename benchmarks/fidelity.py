@@ -17,12 +17,13 @@ from benchmarks import machine, reference
 from benchmarks.data import gather
 from benchmarks.measure import summary
 from benchmarks.report import workplace
+from loaders.conversion import convert
 from loaders.errors import BadSample
 from loaders.native import Pool
 from loaders.plan import plan_batch
 from loaders.plan.crop import flips, train_boxes
 from loaders.plan.filters import build
-from loaders.store import Store, convert, open_store
+from loaders.sources import Dataset, open_dataset
 
 FAIRNESS = (
     "Exact path: decode all (Pillow), crop, bicubic to 224, keep the BxB lowest frequencies (real part; no clipping).",
@@ -33,7 +34,7 @@ FAIRNESS = (
     "Use photos that played no part in choosing filters or levels.",
 )
 PATHS = {
-    "ours": "ours, ladder",
+    "ours": "ours, pyramid",
     "ours-full": "ours, full size only",
     "official": "official: bicubic 224, Lanczos",
 }
@@ -41,7 +42,7 @@ PATHS = {
 
 def run(
     data: str,
-    bandwidths: Sequence[int],
+    resolutions: Sequence[int],
     *,
     threads: int,
     crops: int = 400,
@@ -49,38 +50,38 @@ def run(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes: at least `crops` random crops, as many of each photo."""
-    found: dict[tuple[int, str], list[float]] = {(bandwidth, path): [] for bandwidth in bandwidths for path in PATHS}
+    found: dict[tuple[int, str], list[float]] = {(resolution, path): [] for resolution in resolutions for path in PATHS}
     with (
         workplace(work) as place,
-        open_store(_ladder(data, place, crops, threads)) as store,
+        open_dataset(_pyramid(data, place, crops, threads)) as dataset,
         closing(Pool(threads)) as pool,
     ):
-        indices = np.linspace(0, len(store) - 1, min(len(store), crops)).astype(np.int64)
+        indices = np.linspace(0, len(dataset) - 1, min(len(dataset), crops)).astype(np.int64)
         epochs = -(-crops // len(indices))
         ours = {
-            (bandwidth, path): render(store, pool, indices, epochs, bandwidth, seed, None if path == "ours" else 0)
-            for bandwidth in bandwidths
+            (resolution, path): render(dataset, pool, indices, epochs, resolution, seed, None if path == "ours" else 0)
+            for resolution in resolutions
             for path in ("ours", "ours-full")
         }
         for row, index in enumerate(tqdm(indices.tolist(), "comparing", leave=False)):
             mine = {key: pixels[:, row] for key, pixels in ours.items()}
-            compare(store, index, seed, bandwidths, mine, found)
+            compare(dataset, index, seed, resolutions, mine, found)
     results = [
         {
-            "bandwidth": bandwidth,
+            "resolution": resolution,
             "path": path,
             "label": PATHS[path],
             "psnr": summary(values),
-            "minus_official": summary(values)["median"] - summary(found[bandwidth, "official"])["median"],
+            "minus_official": summary(values)["median"] - summary(found[resolution, "official"])["median"],
         }
-        for (bandwidth, path), values in found.items()
+        for (resolution, path), values in found.items()
     ]
     settings = {
         "data": Path(data).resolve().name,
         "images": len(indices),
         "crops": epochs * len(indices),
         "seed": seed,
-        "bandwidths": list(bandwidths),
+        "resolutions": list(resolutions),
     }
     return {
         "benchmark": "fidelity",
@@ -93,58 +94,58 @@ def run(
     }
 
 
-def _ladder(data: str, place: Path, crops: int, threads: int) -> Path:
+def _pyramid(data: str, place: Path, crops: int, threads: int) -> Path:
     """The beton to read: `data` itself, or one made of the folder that it is (of `crops` images at most)."""
     if Path(data).is_file():
         return Path(data)
     records = gather(data, place, 0, crops)
-    if not records.ladder.exists():
-        convert(records.folder, records.ladder, workers=threads)
-    return records.ladder
+    if not records.pyramid.exists():
+        convert(records.folder, records.pyramid, workers=threads)
+    return records.pyramid
 
 
 def render(
-    store: Store,
+    dataset: Dataset,
     pool: Pool,
     indices: NDArray[np.int64],
     epochs: int,
-    bandwidth: int,
+    resolution: int,
     seed: int,
     max_level: int | None,
 ) -> NDArray[np.uint8]:
     """What the kernel makes of each sample in each epoch: [epochs, n, 3, B, B]."""
-    entries, filter_ = store.entries(indices), build(bandwidth)
-    out = np.empty((epochs, len(indices), 3, bandwidth, bandwidth), np.uint8)
+    entries, filter_ = dataset.entries(indices), build(resolution)
+    out = np.empty((epochs, len(indices), 3, resolution, resolution), np.uint8)
     for epoch in range(epochs):
         samples = plan_batch(
-            entries, indices, seed=seed, epoch=epoch, bandwidth=bandwidth, train=True, max_level=max_level
+            entries, indices, seed=seed, epoch=epoch, resolution=resolution, train=True, max_level=max_level
         )
-        ticket = pool.submit(samples, side=bandwidth, filter=filter_, out=out[epoch], fd=store.fd)
+        ticket = pool.submit(samples, side=resolution, filter=filter_, out=out[epoch], fd=dataset.fd)
         ticket.wait()
         for row in np.flatnonzero(ticket.status).tolist():
-            raise BadSample(int(indices[row]), store.name(int(indices[row])), ticket.message(row))
+            raise BadSample(int(indices[row]), dataset.name(int(indices[row])), ticket.message(row))
     return out
 
 
 def compare(
-    store: Store,
+    dataset: Dataset,
     index: int,
     seed: int,
-    bandwidths: Sequence[int],
+    resolutions: Sequence[int],
     ours: dict[tuple[int, str], NDArray[np.uint8]],
     found: dict[tuple[int, str], list[float]],
 ) -> None:
     """Adds one sample's PSNR in every epoch to `found`; `ours`: its pixels, [epochs, 3, B, B]."""
-    with Image.open(io.BytesIO(store.read(index))) as stored:
+    with Image.open(io.BytesIO(dataset.read(index))) as stored:
         image = stored.convert("RGB")
     which, width, height = np.array([index]), np.array([image.width]), np.array([image.height])
     for epoch in range(len(next(iter(ours.values())))):
         x0, y0, x1, y1 = (int(edge) for edge in train_boxes(width, height, seed, epoch, which)[0])
         flip = bool(flips(seed, epoch, which)[0])
-        for bandwidth in bandwidths:
-            base = reference.base_crop(image, (x0, y0, x1, y1), flip, bandwidth)
-            exact = reference.exact(base, bandwidth)
+        for resolution in resolutions:
+            base = reference.base_crop(image, (x0, y0, x1, y1), flip, resolution)
+            exact = reference.exact(base, resolution)
             for path in ("ours", "ours-full"):
-                pixels = ours[bandwidth, path][epoch].transpose(1, 2, 0)
-                found[bandwidth, path].append(reference.psnr(pixels, exact))
-            found[bandwidth, "official"].append(reference.psnr(reference.official(base, bandwidth), exact))
+                pixels = ours[resolution, path][epoch].transpose(1, 2, 0)
+                found[resolution, path].append(reference.psnr(pixels, exact))
+            found[resolution, "official"].append(reference.psnr(reference.official(base, resolution), exact))

@@ -1,4 +1,4 @@
-"""The pictures of the reports: one panel a bandwidth, a row a contestant."""
+"""The pictures of the reports: one panel a resolution, a row a contestant."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def throughput(report: dict[str, Any], path: str) -> None:
     """Images per second with quartiles, ours marked, the limit hatched; beside each bar the number and ours / it."""
     settings, results = report["settings"], report["results"]
     labels = list(dict.fromkeys(result["label"] for result in results))[::-1]
-    over = {(r["bandwidth"], *r["over"]): r["median"] for r in report["ratios"] if r["of"] == "ours"}
-    figure, panels = _panels(settings["bandwidths"], labels, "images / s", 4.0, 0.42)
-    for panel, bandwidth in zip(panels, settings["bandwidths"], strict=True):
-        mine = [result for result in results if result["bandwidth"] == bandwidth]
+    over = {(r["resolution"], *r["over"]): r["median"] for r in report["ratios"] if r["of"] == "ours"}
+    figure, panels = _panels(settings["resolutions"], labels, "images / s", 4.0, 0.42)
+    for panel, resolution in zip(panels, settings["resolutions"], strict=True):
+        mine = [result for result in results if result["resolution"] == resolution]
         for result in mine:
-            _bar(panel, labels.index(result["label"]), result, over.get((bandwidth, result["contestant"])))
+            _bar(panel, labels.index(result["label"]), result, over.get((resolution, result["contestant"])))
         panel.set_xlim(0, 1.5 * max(result["rate"]["q3"] for result in mine))
         panel.xaxis.set_major_formatter("{x:,.0f}")
     size = f"{settings['records']:,} JPEGs of {settings['mean_file_bytes'] / 1e3:.0f} kB"
@@ -32,9 +32,9 @@ def fidelity(report: dict[str, Any], path: str) -> None:
     settings = report["settings"]
     results = [result for result in report["results"] if result["psnr"]["median"] < EQUAL]
     labels = list(dict.fromkeys(result["label"] for result in results))[::-1]
-    figure, panels = _panels(settings["bandwidths"], labels, "PSNR, dB", 3.0, 0.6)
-    for panel, bandwidth in zip(panels, settings["bandwidths"], strict=True):
-        for result in (result for result in results if result["bandwidth"] == bandwidth):
+    figure, panels = _panels(settings["resolutions"], labels, "PSNR, dB", 3.0, 0.6)
+    for panel, resolution in zip(panels, settings["resolutions"], strict=True):
+        for result in (result for result in results if result["resolution"] == resolution):
             psnr, y = result["psnr"], labels.index(result["label"])
             colour = PEER if result["path"] == "official" else OURS
             panel.plot([psnr["q1"], psnr["q3"]], [y, y], color=colour, linewidth=5, alpha=0.4, solid_capstyle="round")
@@ -60,15 +60,15 @@ def _bar(panel: Any, y: int, result: dict[str, Any], ratio: float | None) -> Non
     panel.text(rate["q3"], y, text, va="center", fontsize=8.5, color=INK, fontweight=weight)
 
 
-def _panels(bandwidths: list[int], labels: list[str], unit: str, width: float, row: float) -> tuple[Any, Any]:
+def _panels(resolutions: list[int], labels: list[str], unit: str, width: float, row: float) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    size = (2.6 + width * len(bandwidths), 1.5 + row * len(labels))
-    figure, panels = pyplot.subplots(1, len(bandwidths), figsize=size, sharey=True, squeeze=False)
-    for panel, bandwidth in zip(panels[0], bandwidths, strict=True):
+    size = (2.6 + width * len(resolutions), 1.5 + row * len(labels))
+    figure, panels = pyplot.subplots(1, len(resolutions), figsize=size, sharey=True, squeeze=False)
+    for panel, resolution in zip(panels[0], resolutions, strict=True):
         panel.spines[["top", "right", "left"]].set_visible(False)
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize=8.5, colors=FAINT)
@@ -77,7 +77,7 @@ def _panels(bandwidths: list[int], labels: list[str], unit: str, width: float, r
         panel.locator_params(axis="x", nbins=5)
         panel.set_yticks(range(len(labels)), labels)
         panel.set_ylim(-0.6, len(labels) - 0.4)
-        panel.set_title(f"{bandwidth} px", loc="left", fontweight="bold", color=INK)
+        panel.set_title(f"{resolution} px", loc="left", fontweight="bold", color=INK)
         panel.set_xlabel(unit, fontsize=9, color=FAINT)
     return figure, panels[0]
 

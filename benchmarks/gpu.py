@@ -19,7 +19,7 @@ from benchmarks.report import columns, workplace
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 3600.0  # s a part
 FAIRNESS = (
-    "Parts as their own reports say. Checks: batches of 256 at B = 96 out of a ladder, float16, RandAugment at 8.",
+    "Parts as their own reports say. Checks: batches of 256 at B = 96 out of a pyramid, float16, RandAugment at 8.",
 )
 BACKENDS = ("torch", "ffcv", "dali")
 
@@ -39,12 +39,12 @@ def run(data: str, *, threads: int, work: str | None = None, quick: bool = False
     """
     machine.require_gpu()
     with workplace(work) as place:
-        ladder = _ladder(data, place, threads)
+        pyramid = _pyramid(data, place, threads)
         where = ["--device", "cuda", "--threads", str(threads), "--rounds", "1" if quick else "5"]
         windows = ["--seconds", "1", "--limit", "500"] if quick else ["--seconds", "5"]
         data_options = ["--data", data, "--batch-size", "256", "--work", str(place), *windows]
         module = [sys.executable, "-m"]
-        check = [*module, "benchmarks.gpu_check", str(ladder)]
+        check = [*module, "benchmarks.gpu_check", str(pyramid)]
         commands = {
             "tests": [*module, "pytest", "-q", "-m", "gpu", "tests"],
             **{f"check {name}": [*check, name, str(threads)] for name in BACKENDS},
@@ -71,13 +71,13 @@ def text(report: dict[str, Any]) -> str:
     return f"{machine.describe(report['machine'])}\n\n{columns(rows)}"
 
 
-def _ladder(data: str, place: Path, threads: int) -> Path:
+def _pyramid(data: str, place: Path, threads: int) -> Path:
     from loaders import convert
 
     records = gather(data, place, 1500, 5000)
-    if not records.ladder.exists():
-        convert(records.folder, records.ladder, workers=threads)
-    return records.ladder
+    if not records.pyramid.exists():
+        convert(records.folder, records.pyramid, workers=threads)
+    return records.pyramid
 
 
 def _part(name: str, command: list[str], place: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One backend on a GPU: `python -m benchmarks.gpu_check LADDER BACKEND THREADS`; its last line is JSON.
+"""One backend on a GPU: `python -m benchmarks.gpu_check PYRAMID BACKEND THREADS`; its last line is JSON.
 
 How near its pixels are to the CPU's, whether anything in the steady loop waits for the GPU, how many images a second it
 delivers, and how much of a ResNet-50 training step its work on the GPU takes.
@@ -19,32 +19,35 @@ import torch
 
 from loaders import Loader
 
-BANDWIDTH, BATCH, STEP = 96, 256, 1024
+RESOLUTION, BATCH, STEP = 96, 256, 1024
 MAGNITUDE = 8
 
 
-def main(ladder: str, backend: str, threads: int) -> None:
+def main(pyramid: str, backend: str, threads: int) -> None:
     """Prints the findings."""
     findings = {
-        "psnr_to_cpu": fidelity(ladder, backend, threads),
-        "waits_in_steady_loop": waits(ladder, backend, threads),
-        "images_per_second": rate(ladder, backend, threads),
+        "psnr_to_cpu": fidelity(pyramid, backend, threads),
+        "waits_in_steady_loop": waits(pyramid, backend, threads),
+        "images_per_second": rate(pyramid, backend, threads),
         "resnet50_step": step_share(),
     }
     print(json.dumps(findings))
 
 
-def make(ladder: str, backend: str, threads: int, **options: Any) -> Loader:
+def make(pyramid: str, backend: str, threads: int, **options: Any) -> Loader:
     """A loader on the GPU, as a training has it."""
     settings = {"device": "cuda", "output": "float16", "magnitude": MAGNITUDE, **options}
-    return Loader(ladder, BATCH, backend, bandwidth=BANDWIDTH, workers=threads, drop_last=False, **settings)
+    return Loader(pyramid, BATCH, backend, resolution=RESOLUTION, workers=threads, drop_last=False, **settings)
 
 
-def fidelity(ladder: str, backend: str, threads: int) -> dict[str, float]:
+def fidelity(pyramid: str, backend: str, threads: int) -> dict[str, float]:
     """dB between this backend's uint8 batches and the torch backend's on the CPU: median and least."""
     plain: dict[str, Any] = {"output": "uint8", "magnitude": None}
     found = []
-    with make(ladder, backend, threads, **plain) as ours, make(ladder, "torch", threads, **plain, device="cpu") as cpu:
+    with (
+        make(pyramid, backend, threads, **plain) as ours,
+        make(pyramid, "torch", threads, **plain, device="cpu") as cpu,
+    ):
         for (images, labels), (wanted, same) in islice(zip(ours, cpu, strict=True), 8):
             if not torch.equal(labels.cpu(), same):
                 raise AssertionError(f"{backend} delivers other samples than the torch backend does")
@@ -54,11 +57,11 @@ def fidelity(ladder: str, backend: str, threads: int) -> dict[str, float]:
     return {"median": float(decibels.median()), "least": float(decibels.min())}
 
 
-def waits(ladder: str, backend: str, threads: int, batches: int = 20) -> dict[str, int]:
+def waits(pyramid: str, backend: str, threads: int, batches: int = 20) -> dict[str, int]:
     """CUDA calls by which the training's thread waited for the GPU in so many batches of a steady run, by name."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    with make(ladder, backend, threads) as loader:
+    with make(pyramid, backend, threads) as loader:
         endless = (images for _ in range(1000) for images, _ in loader)
         for images in islice(endless, 10):
             images.sum()
@@ -78,9 +81,9 @@ def waits(ladder: str, backend: str, threads: int, batches: int = 20) -> dict[st
     return dict(Counter(inside))
 
 
-def rate(ladder: str, backend: str, threads: int, seconds: float = 10.0) -> float:
+def rate(pyramid: str, backend: str, threads: int, seconds: float = 10.0) -> float:
     """Images a second on the device, normalised and RandAugmented."""
-    with make(ladder, backend, threads) as loader:
+    with make(pyramid, backend, threads) as loader:
         endless = (images for _ in range(1000) for images, _ in loader)
         for _ in islice(endless, 20):
             pass
@@ -98,15 +101,15 @@ def step_share(repeat: int = 20) -> dict[str, float]:
     """Milliseconds of a ResNet-50 training step (1024 x 96 x 96, mixed precision, channels last), and of our ops."""
     from torchvision.models import resnet50
 
-    from loaders.backends.finish import Finish
     from loaders.stage import Stage
+    from loaders.transforms.pipeline import Pipeline
 
     device = torch.device("cuda")
     model = resnet50().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    pixels = torch.full((STEP, 3, BANDWIDTH, BANDWIDTH), 128, dtype=torch.uint8, device=device)
-    finish = Finish(output="float16", mean=(0.5,) * 3, std=(0.5,) * 3, device=device, seed=0)
-    stage = Stage(bandwidth=BANDWIDTH, magnitude=MAGNITUDE, batch_size=STEP)
+    pixels = torch.full((STEP, 3, RESOLUTION, RESOLUTION), 128, dtype=torch.uint8, device=device)
+    pipeline = Pipeline(output="float16", mean=(0.5,) * 3, std=(0.5,) * 3, device=device, seed=0)
+    stage = Stage(resolution=RESOLUTION, magnitude=MAGNITUDE, batch_size=STEP)
     labels = torch.zeros(STEP, dtype=torch.int64, device=device)
     images = pixels.half().contiguous(memory_format=torch.channels_last)
 
@@ -118,7 +121,7 @@ def step_share(repeat: int = 20) -> dict[str, float]:
         optimizer.step()
 
     indices = np.arange(STEP)
-    step, ops = _milliseconds(train, repeat), _milliseconds(lambda: finish(pixels, indices, stage, 0), repeat)
+    step, ops = _milliseconds(train, repeat), _milliseconds(lambda: pipeline(pixels, indices, stage, 0), repeat)
     return {"step_ms": step, "ops_ms": ops, "share": ops / step}
 
 

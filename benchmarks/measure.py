@@ -109,7 +109,7 @@ class Child:
         self.close()
         tail = self._log.read_text(errors="replace").strip().splitlines()[-1:]
         said = f" (last line it wrote: {tail[0].strip()})" if tail and tail[0].strip() not in why else ""
-        raise Failed(f"{self.job.name} at B={self.job.bandwidth}: {why}{said}")
+        raise Failed(f"{self.job.name} at B={self.job.resolution}: {why}{said}")
 
 
 def interleave(

@@ -50,12 +50,12 @@ def small_convnet(num_classes: int) -> nn.Module:
     return convnet(num_classes, width=16)
 
 
-def vit(num_classes: int, drop_path: float = 0.0, bandwidth: int = 224, width: int = 192, depth: int = 3) -> nn.Module:
+def vit(num_classes: int, drop_path: float = 0.0, resolution: int = 224, width: int = 192, depth: int = 3) -> nn.Module:
     """A ViT with patches of 8 pixels and heads of 32 channels; 1.4 million parameters at 64 pixels."""
     from timm.models.vision_transformer import VisionTransformer
 
     return VisionTransformer(
-        img_size=bandwidth,
+        img_size=resolution,
         patch_size=8,
         embed_dim=width,
         depth=depth,
@@ -65,6 +65,6 @@ def vit(num_classes: int, drop_path: float = 0.0, bandwidth: int = 224, width: i
     )
 
 
-def narrow_vit(num_classes: int, drop_path: float = 0.0, bandwidth: int = 224) -> nn.Module:
+def narrow_vit(num_classes: int, drop_path: float = 0.0, resolution: int = 224) -> nn.Module:
     """A seventh of it, for pre-training."""
-    return vit(num_classes, drop_path, bandwidth, width=64, depth=3)
+    return vit(num_classes, drop_path, resolution, width=64, depth=3)

@@ -29,7 +29,7 @@ LABELS = {
     "kornia": "kornia",
     "fft": "torch.fft",
 }
-TARGET = 4.0  # RandAugment: ours at the smallest bandwidth over timm's at 224, on a CPU
+TARGET = 4.0  # RandAugment: ours at the smallest resolution over timm's at 224, on a CPU
 
 
 def names() -> list[str]:
@@ -41,7 +41,7 @@ def names() -> list[str]:
 
 
 def run(
-    bandwidths: Sequence[int],
+    resolutions: Sequence[int],
     ops: Sequence[str] | None = None,
     *,
     device: str | None = None,
@@ -54,7 +54,7 @@ def run(
     """Measures and returns the report that `--json` writes.
 
     Args:
-        bandwidths: sides of the pictures, pixels; with 224 among them, the aim for RandAugment is looked at, too.
+        resolutions: sides of the pictures, pixels; with 224 among them, the aim for RandAugment is looked at, too.
         ops: parts of names of operations; None: all.
         device: "cpu" or "cuda"; None: "cuda" where torch sees a GPU.
         batch_size: images.
@@ -71,7 +71,7 @@ def run(
     with workplace(work) as place, ExitStack() as stack:
         children = []
         for name in tqdm(LABELS, "starting", leave=False, file=sys.stderr):
-            options = {"bandwidths": list(bandwidths), "ops": chosen}
+            options = {"resolutions": list(resolutions), "ops": chosen}
             job = Job(name, 0, 1, batch_size, "", "", str(place), seed, options, device)
             try:
                 children.append(Child("benchmarks.ops_work:build", job, log=place / f"{name}-ops.log"))
@@ -91,7 +91,7 @@ def run(
         for child, given in zip(children, answers, strict=True)
         for name in given[0]["facts"]
     }
-    settings = {"bandwidths": list(bandwidths), "device": device, "batch_size": batch_size, "rounds": rounds}
+    settings = {"resolutions": list(resolutions), "device": device, "batch_size": batch_size, "rounds": rounds}
     return {
         "benchmark": "ops",
         "version": 1,
@@ -100,22 +100,22 @@ def run(
         "fairness": list(FAIRNESS),
         "notes": notes,
         "results": [
-            {"op": op, "bandwidth": side, "contestant": name, "seconds": given, "microseconds": _micro(given)}
+            {"op": op, "resolution": side, "contestant": name, "seconds": given, "microseconds": _micro(given)}
             for (name, op, side), given in times.items()
         ],
         "ratios": _ratios(times),
-        "target": _target(times, min(bandwidths)),
+        "target": _target(times, min(resolutions)),
         "versions": {child.job.name: child.ready["versions"] for child in children},
     }
 
 
 def text(report: dict[str, Any]) -> str:
-    """The report as tables, one a bandwidth: microseconds per image, and in brackets how many times ours it is."""
+    """The report as tables, one a resolution: microseconds per image, and in brackets how many times ours it is."""
     blocks = [head(report)]
-    found = {(r["op"], r["bandwidth"], r["contestant"]): r["microseconds"] for r in report["results"]}
-    over = {(r["op"], r["bandwidth"], r["over"]): r["median"] for r in report["ratios"]}
+    found = {(r["op"], r["resolution"], r["contestant"]): r["microseconds"] for r in report["results"]}
+    over = {(r["op"], r["resolution"], r["over"]): r["median"] for r in report["ratios"]}
     present = [name for name in LABELS if any(key[2] == name for key in found)]
-    for side in dict.fromkeys(r["bandwidth"] for r in report["results"]):
+    for side in dict.fromkeys(r["resolution"] for r in report["results"]):
         rows = [[f"B = {side}, us / image", *(LABELS[name] for name in present)]]
         for op in (name for name in names() if any(key[:2] == (name, side) for key in found)):
             rows.append([op, *(_cell(found.get((op, side, name)), over.get((op, side, name))) for name in present)])
@@ -123,25 +123,25 @@ def text(report: dict[str, Any]) -> str:
     if report["target"]:
         goal = report["target"]
         blocks.append(
-            f"RandAugment, ours at {goal['bandwidth']} / timm's at 224: {goal['median']:.1f} times as fast "
+            f"RandAugment, ours at {goal['resolution']} / timm's at 224: {goal['median']:.1f} times as fast "
             f"({goal['q1']:.1f}-{goal['q3']:.1f}); the aim on a CPU is {goal['aim']:g}"
         )
     return "\n\n".join(blocks)
 
 
 def draw(report: dict[str, Any], path: str) -> None:
-    """How many times as long as ours others take, on a logarithmic scale: a panel a bandwidth, a row an operation."""
+    """How many times as long as ours others take, on a logarithmic scale: a panel a resolution, a row an operation."""
     from benchmarks.figures import FAINT, LIMIT, OURS, PEER, _finish, _panels
 
     colours = {"timm": PEER, "torchvision": LIMIT, "kornia": "#7a5ea8", "fft": "#c0533e"}
-    ratios, sides = report["ratios"], report["settings"]["bandwidths"]
+    ratios, sides = report["ratios"], report["settings"]["resolutions"]
     labels = [name for name in names() if any(r["op"] == name for r in ratios)][::-1]
     figure, panels = _panels(sides, labels, "time / ours", 3.0, 0.3)
     for panel, side in zip(panels, sides, strict=True):
         panel.set_xscale("log")
         panel.axvline(1, color=OURS, linewidth=2)
         for name, colour in colours.items():
-            mine = [r for r in ratios if (r["bandwidth"], r["over"]) == (side, name)]
+            mine = [r for r in ratios if (r["resolution"], r["over"]) == (side, name)]
             rows = [labels.index(r["op"]) for r in mine]
             panel.hlines(rows, [r["q1"] for r in mine], [r["q3"] for r in mine], color=colour, linewidth=4, alpha=0.4)
             panel.plot([r["median"] for r in mine], rows, "o", color=colour, label=LABELS[name] if mine else None)
@@ -181,20 +181,20 @@ def _micro(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def _ratios(times: dict[tuple[str, str, int], list[float]]) -> list[dict[str, Any]]:
-    """Each other library's time over ours, by operation and bandwidth."""
+    """Each other library's time over ours, by operation and resolution."""
     return [
-        {"op": op, "bandwidth": side, "over": name, **ratio(given, times["ours", op, side])}
+        {"op": op, "resolution": side, "over": name, **ratio(given, times["ours", op, side])}
         for (name, op, side), given in times.items()
         if name != "ours"
     ]
 
 
 def _target(times: dict[tuple[str, str, int], list[float]], side: int) -> dict[str, Any] | None:
-    """timm's time for RandAugment at 224 over ours at the smallest bandwidth, inside each round."""
+    """timm's time for RandAugment at 224 over ours at the smallest resolution, inside each round."""
     from benchmarks.ops_work import BASE, RANDAUGMENT
 
     theirs, mine = times.get(("timm", RANDAUGMENT, BASE)), times.get(("ours", RANDAUGMENT, side))
-    return {"bandwidth": side, "aim": TARGET, **ratio(theirs, mine)} if theirs and mine else None
+    return {"resolution": side, "aim": TARGET, **ratio(theirs, mine)} if theirs and mine else None
 
 
 def _cell(microseconds: dict[str, float] | None, over: float | None) -> str:

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks.contestant import Job
-from loaders.ops.randaugment_ops import Op
+from loaders.transforms.randaugment_ops import Op
 
 BASE = 224  # pixels, where the published code augments
 MAGNITUDE = 8  # at 9, timm now and then asks Pillow for 0 bits, which Pillow 12 and later refuse
@@ -61,8 +61,8 @@ class Batch:
 
 
 def ours(batch: Batch) -> Acts:
-    from loaders.ops import LowFrequencyCrop, Mixup, Normalize, RandAugment, RandomErasing
-    from loaders.ops.randaugment_ops import augment
+    from loaders.transforms import LowFrequencyCrop, Mixup, Normalize, RandAugment, RandomErasing
+    from loaders.transforms.randaugment_ops import augment
 
     n = len(batch.images)
     indices, epochs = np.arange(n), count()
@@ -199,14 +199,14 @@ def fft(batch: Batch) -> Acts:
 
 
 class Work:
-    """A library as a contestant: a round does every operation at every bandwidth, for `seconds` each."""
+    """A library as a contestant: a round does every operation at every resolution, for `seconds` each."""
 
     def __init__(self, library: Callable[[Batch], Acts], job: Job) -> None:
         torch.set_num_threads(job.threads)
         self.output, self.delivered, self._cuda = library.__name__, 0, job.device == "cuda"
         self._size = job.batch_size
         self._acts: Acts = {}
-        for side in job.options["bandwidths"]:
+        for side in job.options["resolutions"]:
             acts = library(Batch.make(job.batch_size, side, job.device, job.seed))
             self._acts |= {f"{name}@{side}": act for name, act in acts.items() if name in job.options["ops"]}
         self._seconds = {name: self._clock(act, 1) for name, act in self._acts.items()}  # of one call
@@ -257,7 +257,7 @@ def build(job: Job) -> Any:
 
 def single() -> Iterator[tuple[Op, float]]:
     """RandAugment's operations with what they are told at `MAGNITUDE`, upwards."""
-    from loaders.ops.randaugment import arguments
+    from loaders.transforms.randaugment import arguments
 
     ops = np.array(list(Op))
     told = arguments(ops, np.full(len(ops), float(MAGNITUDE)), np.ones(len(ops)))

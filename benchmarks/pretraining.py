@@ -16,7 +16,7 @@ FAIRNESS = (
     "equal fine-tuning: same trainer, labelled images, passes, recipe, seed, size; only the first weights differ",
     "pre-training sees all training images, without labels; what it costs comes on top, and is told",
     "the curriculum of 2023 spends 1 / 1.53 of the compute of constant size, in as many passes over the data, or in "
-    "fewer where bandwidths have to be rounded up",
+    "fewer where resolutions have to be rounded up",
     "accuracy: at the end, at full size, on images never trained on",
     "wall time: of the steps, loading included; checkpoints, pictures and evaluation are left out",
 )
@@ -27,7 +27,7 @@ TUNING: dict[str, Any] = {
     "batch": 50, "lr": 1e-3, "warmup": 0.1, "drop_path": 0.0, "ema": 0.0, "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0,
     "evaluate_every": 1.0, "save_every": 1.0,
 }  # fmt: skip
-PLAIN = "stages: [{bandwidth: 224, magnitude: null, compute: 1.0}]\n"
+PLAIN = "stages: [{resolution: 224, magnitude: null, compute: 1.0}]\n"
 """Fine-tuning at constant size without RandAugment: on a CPU it has time for little."""
 VAL_LIMIT = 2000
 
@@ -109,8 +109,8 @@ def compare(runs: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def cost(stages: Sequence[dict[str, Any]]) -> float:
-    """Compute of a pre-training, in images of one pixel: bandwidth squared for each image."""
-    return float(sum(stage["images"] * stage["bandwidth"] ** 2 for stage in stages))
+    """Compute of a pre-training, in images of one pixel: resolution squared for each image."""
+    return float(sum(stage["images"] * stage["resolution"] ** 2 for stage in stages))
 
 
 def text(report: dict[str, Any]) -> str:

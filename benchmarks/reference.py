@@ -17,7 +17,7 @@ EQUAL = 100.0  # dB
 
 
 @cache
-def fourier_matrix(base: int, bandwidth: int, centred: bool = True) -> NDArray[np.complex128]:
+def fourier_matrix(base: int, resolution: int, centred: bool = True) -> NDArray[np.complex128]:
     """[B, base] complex: along one axis, DFT, frequencies -B/2 .. B/2 - 1, inverse of B points, scaled by B/base.
 
     The ICCV code's samples lie at j * base / B, in pixels counted from the first pixel's centre
@@ -25,35 +25,35 @@ def fourier_matrix(base: int, bandwidth: int, centred: bool = True) -> NDArray[n
     (Pillow's, ours) has its own: the same low-passed picture, read at other points, so that pictures can be
     compared pixel by pixel.
     """
-    positions = np.arange(bandwidth) * base / bandwidth + (0.5 * (base / bandwidth - 1) if centred else 0.0)
-    frequencies = np.arange(-(bandwidth // 2), bandwidth // 2)
+    positions = np.arange(resolution) * base / resolution + (0.5 * (base / resolution - 1) if centred else 0.0)
+    frequencies = np.arange(-(resolution // 2), resolution // 2)
     distances = positions[:, None] - np.arange(base)
     return np.exp(2j * np.pi / base * distances[..., None] * frequencies).sum(axis=-1) / base
 
 
-def fourier_crop(image: NDArray[np.generic], bandwidth: int, centred: bool = True) -> NDArray[np.float64]:
+def fourier_crop(image: NDArray[np.generic], resolution: int, centred: bool = True) -> NDArray[np.float64]:
     """The BxB lowest frequencies of a square picture [H, H, channels], not clipped or rounded: [B, B, channels]."""
-    matrix = fourier_matrix(len(image), bandwidth, centred)
+    matrix = fourier_matrix(len(image), resolution, centred)
     rows = np.tensordot(matrix, image.astype(np.float64), axes=(1, 0))
     return np.ascontiguousarray(np.einsum("jw,iwc->ijc", matrix, rows, optimize=True).real)
 
 
-def base_crop(image: Image.Image, box: tuple[int, int, int, int], flip: bool, bandwidth: int) -> Image.Image:
+def base_crop(image: Image.Image, box: tuple[int, int, int, int], flip: bool, resolution: int) -> Image.Image:
     """Crop, bicubic to 224x224 (to B where that is more), flip: where both paths begin."""
-    side = max(BASE, bandwidth)
+    side = max(BASE, resolution)
     crop = image.crop(box).resize((side, side), Image.Resampling.BICUBIC)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop
 
 
-def exact(base: Image.Image, bandwidth: int) -> NDArray[np.float64]:
+def exact(base: Image.Image, resolution: int) -> NDArray[np.float64]:
     """The exact path, [B, B, 3] in 0-255 with the overshoot that it has. From B = 224 on: the bicubic crop itself."""
     pixels = np.asarray(base)
-    return fourier_crop(pixels, bandwidth) if bandwidth < len(pixels) else pixels.astype(np.float64)
+    return fourier_crop(pixels, resolution) if resolution < len(pixels) else pixels.astype(np.float64)
 
 
-def official(base: Image.Image, bandwidth: int) -> NDArray[np.uint8]:
+def official(base: Image.Image, resolution: int) -> NDArray[np.uint8]:
     """The official path, [B, B, 3]."""
-    small = base.resize((bandwidth, bandwidth), Image.Resampling.LANCZOS) if bandwidth < base.width else base
+    small = base.resize((resolution, resolution), Image.Resampling.LANCZOS) if resolution < base.width else base
     return np.asarray(small)
 
 

@@ -56,13 +56,13 @@ def head(report: dict[str, Any]) -> str:
 def throughput_text(report: dict[str, Any]) -> str:
     """The report of `throughput` as text."""
     blocks = [head(report)]
-    over = {(r["bandwidth"], r["of"], *r["over"]): r for r in report["ratios"]}
-    bandwidths = report["settings"]["bandwidths"]
-    for bandwidth in bandwidths:
-        rows = [[f"B = {bandwidth}", "images/s", "quartiles", "ours / it", "anonymous MB", "output"]]
-        for result in (r for r in report["results"] if r["bandwidth"] == bandwidth):
+    over = {(r["resolution"], r["of"], *r["over"]): r for r in report["ratios"]}
+    resolutions = report["settings"]["resolutions"]
+    for resolution in resolutions:
+        rows = [[f"B = {resolution}", "images/s", "quartiles", "ours / it", "anonymous MB", "output"]]
+        for result in (r for r in report["results"] if r["resolution"] == resolution):
             rate, memory = result["rate"], result["memory_mb"]
-            ours = over.get((bandwidth, "ours", result["contestant"]))
+            ours = over.get((resolution, "ours", result["contestant"]))
             rows.append(
                 [
                     result["label"],
@@ -77,27 +77,29 @@ def throughput_text(report: dict[str, Any]) -> str:
     blocks.append(
         columns(
             [
-                ["inside each round, median (quartiles)", *(f"B = {b}" for b in bandwidths)],
+                ["inside each round, median (quartiles)", *(f"B = {b}" for b in resolutions)],
                 *_merits(report, over),
             ]
         )
     )
     times = [f"{r['contestant']} {r['median']:.2f}" for r in report["time_ratios"]]
     if times:
-        high, low = report["time_ratios"][0]["bandwidths"]
+        high, low = report["time_ratios"][0]["resolutions"]
         blocks.append(f"time per image at {high} / at {low}: {', '.join(times)}")
     return "\n\n".join(blocks)
 
 
 def fidelity_text(report: dict[str, Any]) -> str:
     """The report of `fidelity` as text."""
-    bandwidths, by = (
-        report["settings"]["bandwidths"],
-        {(r["bandwidth"], r["path"]): r for r in report["results"]},
+    resolutions, by = (
+        report["settings"]["resolutions"],
+        {(r["resolution"], r["path"]): r for r in report["results"]},
     )
-    rows = [["PSNR to the exact path, dB: median (quartiles), minus official", *(f"B = {b}" for b in bandwidths)]]
+    rows = [["PSNR to the exact path, dB: median (quartiles), minus official", *(f"B = {b}" for b in resolutions)]]
     for path in dict.fromkeys(r["path"] for r in report["results"]):
-        rows.append([by[bandwidths[0], path]["label"], *(_decibels(by[bandwidth, path]) for bandwidth in bandwidths)])
+        rows.append(
+            [by[resolutions[0], path]["label"], *(_decibels(by[resolution, path]) for resolution in resolutions)]
+        )
     return f"{head(report)}\n\n{columns(rows)}"
 
 
@@ -144,9 +146,9 @@ def _merits(report: dict[str, Any], over: dict[tuple[Any, ...], dict[str, Any]])
         "ours / torchvision, both RandAugment": ("ours-randaugment", "torchvision-randaugment"),
         "ours on DALI / torchvision, both RandAugment": ("ours-dali-randaugment", "torchvision-randaugment"),
     }
-    bandwidths = report["settings"]["bandwidths"]
+    resolutions = report["settings"]["resolutions"]
     for label, key in wanted.items():
-        found = [over.get((bandwidth, *key)) for bandwidth in bandwidths]
+        found = [over.get((resolution, *key)) for resolution in resolutions]
         if any(found):
             yield [label, *(f"{r['median']:.2f} ({r['q1']:.2f}-{r['q3']:.2f})" if r else "" for r in found)]
     for name in ("ours", "ours-full"):

@@ -11,16 +11,16 @@ from benchmarks.measure import Failed
 from benchmarks.report import columns, head
 from benchmarks.training import NETWORKS
 from efficienttrain.curriculum import Stage, merged
-from efficienttrain.search import Local, Plan, ProbeFailed, Space, conduct
+from efficienttrain.search import Local, Plan, ProbeFailed, Space, run_search
+from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.executors import Executor
-from efficienttrain.search.found import write_curriculum
-from efficienttrain.search.journal import read
+from efficienttrain.search.probe_log import read
 from efficienttrain.search.table import Table
 from efficienttrain.training import Config, train
 
 FAIRNESS = (
-    "equal compute, counted as the square of the bandwidth for each image; same trainer, recipe, batch, augmentation "
-    "(RandAugment as given), seeds, machine and threads: only the bandwidths differ",
+    "equal compute, counted as the square of the resolution for each image; same trainer, recipe, batch, augmentation "
+    "(RandAugment as given), seeds, machine and threads: only the resolutions differ",
     "the search scores its probes on one half of the evaluation images; accuracies below are of the other half, at the "
     "end, at full size",
     "the search itself is told apart, in whole trainings and in seconds of its probes, which run side by side, one a "
@@ -28,7 +28,7 @@ FAIRNESS = (
     "contestants take turns, and who begins changes with the seed",
 )
 CONTESTANTS = ("constant size", "found")
-RULE = "efficienttrain.search.trial:top1"
+RULE = "efficienttrain.search.top1_rule:top1"
 TUNE = 0.05
 VAL_LIMIT = 4000
 OPTIONS: dict[str, Any] = {
@@ -39,7 +39,7 @@ SEARCH_SEED = 1000
 
 
 def run(
-    data: str | None, seeds: int, epochs: float, *, stages: int = 3, bandwidths: Sequence[int] = (112, 168, 224),
+    data: str | None, seeds: int, epochs: float, *, stages: int = 3, resolutions: Sequence[int] = (112, 168, 224),
     magnitude: float = 9.0, size: int = 64, limit: int = 5000, threads: int | None = None, work: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Searches once, then trains what was found and constant size, once for each seed.
@@ -48,7 +48,7 @@ def run(
         seeds: runs of each, at least 1.
         epochs: budget of every training, in passes over the data at full size.
         stages: of the curriculum that is searched for.
-        bandwidths: candidates, of a full size of 224.
+        resolutions: candidates, of a full size of 224.
         magnitude: of RandAugment, all the time.
         size: full size, pixels.
         data, limit, threads, work: see `labelled.bench`.
@@ -58,7 +58,7 @@ def run(
         Failed: a probe did.
         ValueError, LoaderError: as the trainer raises them.
     """
-    space = Space(stages, tuple(bandwidths), (magnitude,))
+    space = Space(stages, tuple(resolutions), (magnitude,))
     with bench(data, size, limit, VAL_LIMIT, threads, work) as place:
         shared = {**OPTIONS, "data": place.beton("train"), "model": f"{NETWORKS}:narrow_convnet", "size": size}
         shared |= {"epochs": epochs, "workers": 1}
@@ -66,7 +66,7 @@ def run(
         plan = Plan("sequential", space, RULE, TUNE, config={**shared, **judged})
         curriculum, cost = look(plan, place, Local(threads or 1))
         constant = place.folder / "constant.yaml"
-        write_curriculum(constant, [Stage(space.bandwidths[-1], magnitude, 1.0)], {})
+        write_curriculum(constant, [Stage(space.resolutions[-1], magnitude, 1.0)], {})
         files = dict(zip(CONTESTANTS, (constant, place.folder / "found.yaml"), strict=True))
         write_curriculum(files["found"], curriculum, {})
         runs = []
@@ -86,11 +86,11 @@ def run(
         "fairness": FAIRNESS,
         "notes": [],
         "settings": {
-            "data": named(data), "stages": stages, "bandwidths": list(bandwidths), "magnitude": magnitude,
+            "data": named(data), "stages": stages, "resolutions": list(resolutions), "magnitude": magnitude,
             "size": size, "epochs": epochs, "seeds": seeds, "threads": threads, "fine tune": TUNE, **OPTIONS,
         },
         "search": cost,
-        "curriculum": [[stage.bandwidth, stage.compute] for stage in curriculum],
+        "curriculum": [[stage.resolution, stage.compute] for stage in curriculum],
         "results": compare(runs),
         "runs": runs,
     }  # fmt: skip
@@ -101,7 +101,7 @@ def look(plan: Plan, place: Bench, executor: Executor) -> tuple[tuple[Stage, ...
     _, most = plan.cost()
     table = Table(most)
     try:
-        found = conduct(plan, place.folder / "search", executor, show=table.add)
+        found = run_search(plan, place.folder / "search", executor, show=table.add)
     except ProbeFailed as error:
         raise Failed(str(error)) from error
     finally:
@@ -134,7 +134,7 @@ def text(report: dict[str, Any]) -> str:
     for name in CONTESTANTS:
         more = "" if name == CONTESTANTS[0] else percent(result["difference"], "+")
         rows.append([name, percent(result["top1"][name]), plain(result["seconds"][name], 1), more])
-    full = report["settings"]["bandwidths"][-1]
+    full = report["settings"]["resolutions"][-1]
     found = ", ".join(f"{b} px for {share:.0%} of the compute" for b, share in report["curriculum"])
     return (
         f"{head(report)}\nmean ± standard deviation over the seeds\n\n{columns(rows)}\n\n"
@@ -151,12 +151,12 @@ def draw(report: dict[str, Any], path: str) -> None:
     figure = Figure(figsize=(11, 4), layout="constrained")
     schedule, accuracy = figure.subplots(1, 2)
     bounds = [0.0]
-    for bandwidth, share in report["curriculum"]:
+    for resolution, share in report["curriculum"]:
         bounds.append(bounds[-1] + share)
-        schedule.text((bounds[-2] + bounds[-1]) / 2, bandwidth / 2, f"{bandwidth}", ha="center", va="center")
-    schedule.stairs([bandwidth for bandwidth, _ in report["curriculum"]], bounds, fill=True, color="#d1e3e0")
+        schedule.text((bounds[-2] + bounds[-1]) / 2, resolution / 2, f"{resolution}", ha="center", va="center")
+    schedule.stairs([resolution for resolution, _ in report["curriculum"]], bounds, fill=True, color="#d1e3e0")
     schedule.set_title(f"found by {report['search']['probes']} probes", loc="left")
-    schedule.set_ylabel(f"bandwidth, of {report['settings']['bandwidths'][-1]} px")
+    schedule.set_ylabel(f"resolution, of {report['settings']['resolutions'][-1]} px")
     schedule.spines[["top", "right"]].set_visible(False)
     curves(accuracy, report["runs"], "progress", dict(zip(CONTESTANTS, ("#9aa5b1", "#0f7b6c"), strict=True)))
     accuracy.set_title("equal compute", loc="left")

@@ -20,18 +20,16 @@ from tqdm import tqdm
 from benchmarks import machine
 from benchmarks.measure import Failed, summary
 
-KINDS = ("torch", "ffcv, cold", "ffcv, warm", "stock FFCV")
+KINDS = ("torch", "ffcv, cold", "ffcv, warm", "FFCV")
 FAIRNESS = (
     "Every start is a process of its own with torch imported; the clock runs from the import of the loader's package.",
     "`first`: to the first batch at B=96; `stage`: from asking for B=160 to its first batch, in the same process.",
-    '"cold": numba\'s cache is an empty folder; "warm": the one that the start before left. Stock FFCV caches nothing.',
-    "Stock FFCV runs its RandomResizedCrop decoder and flip on the same beton.",
+    '"cold": numba\'s cache is an empty folder; "warm": the one that the start before left. FFCV caches nothing.',
+    "FFCV runs its RandomResizedCrop decoder and flip on the same beton.",
 )
 
 
-def run(
-    data: str, *, threads: int, rounds: int = 3, batch_size: int = 64, work: str | None = None
-) -> dict[str, Any]:
+def run(data: str, *, threads: int, rounds: int = 3, batch_size: int = 64, work: str | None = None) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes. data: a beton."""
     if not Path(data).is_file():
         raise ValueError(f"`--data` must be a beton, got {data}; `python -m tools convert` makes one.")
@@ -47,7 +45,7 @@ def run(
         {"contestant": kind, **{what: summary([round_[what] for round_ in rounds_]) for what in rounds_[0]}}
         for kind, rounds_ in found.items()
     ]
-    settings = {"threads": threads, "rounds": rounds, "batch_size": batch_size, "bandwidths": [96, 160]}
+    settings = {"threads": threads, "rounds": rounds, "batch_size": batch_size, "resolutions": [96, 160]}
     return {
         "benchmark": "startup",
         "version": 1,
@@ -80,16 +78,16 @@ def _start(kind: str, data: str, threads: int, batch_size: int, cache: str) -> d
 def _ours(backend: str, data: str, threads: int, batch_size: int) -> Callable[[int], Iterator[Any]]:
     from loaders import Loader
 
-    loader = Loader(data, batch_size, backend, workers=threads, bandwidth=96, output="uint8")
+    loader = Loader(data, batch_size, backend, workers=threads, resolution=96, output="uint8")
 
-    def stage(bandwidth: int) -> Iterator[Any]:
-        loader.set_stage(bandwidth=bandwidth)
+    def stage(resolution: int) -> Iterator[Any]:
+        loader.set_stage(resolution=resolution)
         return iter(loader)
 
     return stage
 
 
-def _stock(data: str, threads: int, batch_size: int) -> Callable[[int], Iterator[Any]]:
+def _ffcv(data: str, threads: int, batch_size: int) -> Callable[[int], Iterator[Any]]:
     from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
     from ffcv.transforms import RandomHorizontalFlip, ToTensor
@@ -99,8 +97,8 @@ def _stock(data: str, threads: int, batch_size: int) -> Callable[[int], Iterator
     order = OrderOption.RANDOM
     loader = Loader(data, batch_size, num_workers=threads, os_cache=True, order=order, pipelines=pipelines)
 
-    def stage(bandwidth: int) -> Iterator[Any]:
-        decoder.output_size = (bandwidth, bandwidth)
+    def stage(resolution: int) -> Iterator[Any]:
+        decoder.output_size = (resolution, resolution)
         return iter(loader)
 
     return stage
@@ -111,16 +109,16 @@ def _child(backend: str, data: str, threads: int, batch_size: int) -> dict[str, 
 
     assert torch
     seconds, began = {}, time.perf_counter()
-    stock = backend == "stock FFCV"
-    stage = _stock(data, threads, batch_size) if stock else _ours(backend, data, threads, batch_size)
-    for what, bandwidth in (("first", 96), ("stage", 160)):
-        images = next(stage(bandwidth))[0]
+    ffcv_beton = backend == "FFCV"
+    stage = _ffcv(data, threads, batch_size) if ffcv_beton else _ours(backend, data, threads, batch_size)
+    for what, resolution in (("first", 96), ("stage", 160)):
+        images = next(stage(resolution))[0]
         seconds[what] = time.perf_counter() - began
-        assert bandwidth in images.shape
+        assert resolution in images.shape
         began = time.perf_counter()
     return seconds
 
 
 if __name__ == "__main__":
     print(json.dumps(_child(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))), flush=True)
-    os._exit(0)  # stock FFCV's thread would decode on to the end of its queue
+    os._exit(0)  # FFCV's thread would decode on to the end of its queue

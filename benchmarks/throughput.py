@@ -1,4 +1,4 @@
-"""`python -m benchmarks throughput`: images per second, contestant by contestant and bandwidth by bandwidth."""
+"""`python -m benchmarks throughput`: images per second, contestant by contestant and resolution by resolution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAIRS: list[tuple[str, tuple[str, ...]]] = [
     ("ours-ffcv", ("ours",)),
     ("ours-ffcv", ("ffcv",)),
     ("ours-ffcv-part", ("ffcv",)),
-    ("ours-ffcv-stock", ("ffcv",)),
+    ("ours-ffcv-beton", ("ffcv",)),
     *((ours, (other,)) for ours in AUGMENTED for other in ("dali-randaugment", "torchvision-randaugment")),
 ]
 """Further ratios: of, over the fastest of."""
@@ -52,7 +52,7 @@ FAIRNESS = (
 
 def run(
     data: str,
-    bandwidths: Sequence[int],
+    resolutions: Sequence[int],
     peers: list[str] | None = None,
     *,
     device: str = "cpu",
@@ -83,17 +83,17 @@ def run(
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
         contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device)
-        entrants = contestants.prepare(entrants, bandwidths)
+        entrants = contestants.prepare(entrants, resolutions)
         warm(records)
         results = [
             result
-            for part in contestants.parts(entrants, bandwidths)
+            for part in contestants.parts(entrants, resolutions)
             for result in contestants.measure(part, rounds, seconds)
         ]
     order = {
-        (bandwidth, peer.name): i for i, (bandwidth, peer) in enumerate((b, p) for b in bandwidths for p in entrants)
+        (resolution, peer.name): i for i, (resolution, peer) in enumerate((b, p) for b in resolutions for p in entrants)
     }
-    results.sort(key=lambda result: order[result["bandwidth"], result["contestant"]])
+    results.sort(key=lambda result: order[result["resolution"], result["contestant"]])
     settings = {
         "data": records.name,
         "images": records.images,
@@ -105,7 +105,7 @@ def run(
         "rounds": rounds,
         "seconds": seconds,
         "seed": seed,
-        "bandwidths": list(bandwidths),
+        "resolutions": list(resolutions),
     }
     return {
         "benchmark": "throughput",
@@ -133,25 +133,25 @@ class Field:
     device: str
     notes: list[str] = field(default_factory=list)
 
-    def prepare(self, peers: list[Peer], bandwidths: Sequence[int]) -> list[Peer]:
+    def prepare(self, peers: list[Peer], resolutions: Sequence[int]) -> list[Peer]:
         """Lets each module make its files once; returns the contestants that can run here."""
         self.notes += [self.data.note] if self.data.note else []
         able: dict[str, bool] = {}
         for peer in peers:
             if peer.prepare and peer.module not in able:
                 print(f"preparing {peer.label} ...", file=sys.stderr, flush=True)
-                child = self._start(peer, bandwidths[0], "prepare", {"bandwidths": list(bandwidths)})
+                child = self._start(peer, resolutions[0], "prepare", {"resolutions": list(resolutions)})
                 able[peer.module] = child is not None
                 if child is not None:
                     child.close()
         return [peer for peer in peers if able.get(peer.module, True)]
 
-    def parts(self, peers: list[Peer], bandwidths: Sequence[int]) -> list[list[tuple[Peer, int]]]:
-        """All pairs at once where memory allows, so that bandwidths are interleaved too; else one bandwidth a time."""
-        pairs = [[(peer, bandwidth) for peer in peers] for bandwidth in bandwidths]
-        if machine.available_mb() > CHILD_MB * len(peers) * len(bandwidths):
+    def parts(self, peers: list[Peer], resolutions: Sequence[int]) -> list[list[tuple[Peer, int]]]:
+        """All pairs at once where memory allows, so that resolutions are interleaved too; else one by one."""
+        pairs = [[(peer, resolution) for peer in peers] for resolution in resolutions]
+        if machine.available_mb() > CHILD_MB * len(peers) * len(resolutions):
             return [[pair for part in pairs for pair in part]]
-        self.notes.append("Memory is short: bandwidths were measured one after the other, not interleaved.")
+        self.notes.append("Memory is short: resolutions were measured one after the other, not interleaved.")
         return pairs
 
     def measure(self, pairs: list[tuple[Peer, int]], rounds: int, seconds: float) -> list[dict[str, Any]]:
@@ -169,22 +169,22 @@ class Field:
             with tqdm(total=len(running) * (rounds + 1), desc="measuring", leave=False) as bar:
 
                 def progress(child: Child) -> None:
-                    bar.set_postfix_str(f"{child.job.name}, B={child.job.bandwidth}")
+                    bar.set_postfix_str(f"{child.job.name}, B={child.job.resolution}")
                     bar.update()
 
                 answers = interleave([child for _, child in running], rounds, seconds, progress)
         return [_result(peer, child, given) for (peer, child), given in zip(running, answers, strict=True)]
 
-    def _start(self, peer: Peer, bandwidth: int, function: str, extra: dict[str, Any]) -> Child | None:
+    def _start(self, peer: Peer, resolution: int, function: str, extra: dict[str, Any]) -> Child | None:
         """The running contestant; None, and a note, where it cannot run and nobody insisted."""
         data = self.data
         job = Job(
             peer.name,
-            bandwidth,
+            resolution,
             self.threads,
             self.batch_size,
             str(data.folder),
-            str(data.ladder),
+            str(data.pyramid),
             str(data.work),
             self.seed,
             {**peer.options, **extra},
@@ -198,7 +198,7 @@ class Field:
                 peer.target(function),
                 job,
                 python=python,
-                log=data.work / f"{peer.name}-{bandwidth}-{function}.log",
+                log=data.work / f"{peer.name}-{resolution}-{function}.log",
             )
         except (Missing, Failed) as error:
             if peer.module == "ours" and not isinstance(error, Missing):
@@ -215,7 +215,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
     rates = [answer["images"] / answer["seconds"] for answer in answers]
     ready = child.ready
     return {
-        "bandwidth": child.job.bandwidth,
+        "resolution": child.job.resolution,
         "contestant": peer.name,
         "label": peer.label,
         "output": ready["output"],
@@ -236,16 +236,16 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
 
 
 def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the figures of merit are made of, by bandwidth: ours over each other contestant, over the best of two."""
+    """What the figures of merit are made of, by resolution: ours over each other contestant, over the best of two."""
     found = []
-    for bandwidth in dict.fromkeys(result["bandwidth"] for result in results):
-        rates = {result["contestant"]: result["rates"] for result in results if result["bandwidth"] == bandwidth}
+    for resolution in dict.fromkeys(result["resolution"] for result in results):
+        rates = {result["contestant"]: result["rates"] for result in results if result["resolution"] == resolution}
         pairs = [*(("ours", (name,)) for name in rates if name != "ours"), *PAIRS]
         for one, others in pairs:
             if one in rates and all(name in rates for name in others):
                 found.append(
                     {
-                        "bandwidth": bandwidth,
+                        "resolution": resolution,
                         "of": one,
                         "over": list(others),
                         **ratio(rates[one], *(rates[name] for name in others)),
@@ -255,10 +255,10 @@ def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def time_ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Seconds per image at the largest bandwidth over those at the smallest, inside each round, by contestant."""
-    low, high = (pick(result["bandwidth"] for result in results) for pick in (min, max))
-    rates = {(result["contestant"], result["bandwidth"]): result["rates"] for result in results}
-    names = [name for name, bandwidth in rates if bandwidth == low and (name, high) in rates and low < high]
+    """Seconds per image at the largest resolution over those at the smallest, inside each round, by contestant."""
+    low, high = (pick(result["resolution"] for result in results) for pick in (min, max))
+    rates = {(result["contestant"], result["resolution"]): result["rates"] for result in results}
+    names = [name for name, resolution in rates if resolution == low and (name, high) in rates and low < high]
     return [
-        {"contestant": name, "bandwidths": [high, low], **ratio(rates[name, low], rates[name, high])} for name in names
+        {"contestant": name, "resolutions": [high, low], **ratio(rates[name, low], rates[name, high])} for name in names
     ]

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from efficienttrain.curriculum import GENERAL, Stage, epochs_of, merged, table
 from efficienttrain.recipe import Recipe, recipe
-from efficienttrain.schedule import Schedule
+from efficienttrain.step_schedule import Schedule
 
 __all__ = ["GENERAL", "Recipe", "Schedule", "Stage", "epochs_of", "merged", "recipe", "table"]

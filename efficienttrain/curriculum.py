@@ -1,6 +1,6 @@
-"""Curricula as data: which bandwidth and magnitude, for which share of the compute.
+"""Curricula as data: which resolution and magnitude, for which share of the compute.
 
-Easier patterns come first: low spatial frequencies (small bandwidth) and weak augmentation (small magnitude).
+Easier patterns come first: low spatial frequencies (small resolution) and weak augmentation (small magnitude).
 Stages share out *compute*, not epochs: a network costs about B squared per image, so an epoch at B = 96 costs
 (96/224)^2 = 0.18 of one at 224, and the same compute buys 5.4 times as many.
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from numbers import Integral, Real
 
-BASE = 224  # bandwidth at which a budget of epochs is counted
+BASE = 224  # resolution at which a budget of epochs is counted
 
 
 def _whole(value: object) -> bool:
@@ -34,7 +34,7 @@ class Stage:
         ValueError: a value out of its range.
     """
 
-    bandwidth: int
+    resolution: int
     """Side of the input in pixels, and the number of low-frequency components kept per axis; even, 16 to 1024."""
     magnitude: float | None
     """RandAugment strength, 0 to 10; None for no RandAugment (0 is not the identity)."""
@@ -48,8 +48,8 @@ class Stage:
     """What the replay buffer holds, in batches of the loader; 0: no buffer."""
 
     def __post_init__(self) -> None:
-        if not _whole(self.bandwidth) or not 16 <= self.bandwidth <= 1024 or self.bandwidth % 2:
-            raise ValueError(f"`bandwidth` must be an even number from 16 to 1024, got {self.bandwidth!r}.")
+        if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
+            raise ValueError(f"`resolution` must be an even number from 16 to 1024, got {self.resolution!r}.")
         if self.magnitude is not None and not (_real(self.magnitude) and 0 <= self.magnitude <= 10):
             raise ValueError(f"`magnitude` must be from 0 to 10, or None for no RandAugment, got {self.magnitude!r}.")
         if not _real(self.compute) or not 0 < self.compute <= 1:
@@ -64,17 +64,17 @@ class Stage:
             )
 
 
-def tenths(bandwidths: Sequence[int]) -> tuple[Stage, ...]:
+def tenths(resolutions: Sequence[int]) -> tuple[Stage, ...]:
     """Equal shares of the compute, with the magnitude rising by one from stage to stage: 0 to 9 for ten."""
-    return tuple(Stage(bandwidth, magnitude, 1 / len(bandwidths)) for magnitude, bandwidth in enumerate(bandwidths))
+    return tuple(Stage(resolution, magnitude, 1 / len(resolutions)) for magnitude, resolution in enumerate(resolutions))
 
 
 GENERAL = tenths([96] * 2 + [160] * 4 + [224] * 4)
 """EfficientTrain++ as released for most models, and what any other model gets."""
 
 ICCV = tuple(
-    Stage(bandwidth, magnitude, (bandwidth / BASE) ** 2 / sum((b / BASE) ** 2 for b in (160, 160, 160, 192, 224)))
-    for bandwidth, magnitude in ((160, 1), (160, 3), (160, 5), (192, 7), (224, 9))
+    Stage(resolution, magnitude, (resolution / BASE) ** 2 / sum((b / BASE) ** 2 for b in (160, 160, 160, 192, 224)))
+    for resolution, magnitude in ((160, 1), (160, 3), (160, 5), (192, 7), (224, 9))
 )
 """EfficientTrain of 2023: five equal shares of the *epochs*, hence unequal ones of the compute."""
 
@@ -85,7 +85,7 @@ STEP = tenths([128] * 5 + [224] * 5)
 """One step, in the middle of the compute."""
 
 BASELINE = (Stage(BASE, 9, 1.0),)
-"""No curriculum: full bandwidth and full augmentation all the time."""
+"""No curriculum: full resolution and full augmentation all the time."""
 
 
 def epochs_of(stage: Stage, budget_epochs: float) -> float:
@@ -99,7 +99,7 @@ def epochs_of(stage: Stage, budget_epochs: float) -> float:
     """
     if budget_epochs <= 0:
         raise ValueError(f"`budget_epochs` must be more than 0, got {budget_epochs}.")
-    return budget_epochs * stage.compute * (BASE / stage.bandwidth) ** 2
+    return budget_epochs * stage.compute * (BASE / stage.resolution) ** 2
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
@@ -122,11 +122,11 @@ def merged(stages: Iterable[Stage], magnitude: float | None = None) -> tuple[Sta
 def table(stages: Iterable[Stage], budget_epochs: float) -> str:
     """The curriculum as text: one line a stage, and a line of sums."""
     stages = tuple(stages)
-    lines = ["stage  bandwidth  magnitude  compute  epochs"]
+    lines = ["stage  resolution  magnitude  compute  epochs"]
     for number, stage in enumerate(stages):
         magnitude = "none" if stage.magnitude is None else f"{stage.magnitude:g}"
         epochs = epochs_of(stage, budget_epochs)
-        lines.append(f"{number:5}  {stage.bandwidth:9}  {magnitude:>9}  {stage.compute:7.1%}  {epochs:6.1f}")
+        lines.append(f"{number:5}  {stage.resolution:9}  {magnitude:>9}  {stage.compute:7.1%}  {epochs:6.1f}")
     compute, epochs = sum(s.compute for s in stages), sum(epochs_of(s, budget_epochs) for s in stages)
     lines.append(f"{'all':>5}  {'':9}  {'':9}  {compute:7.1%}  {epochs:6.1f}")
     return "\n".join(lines)

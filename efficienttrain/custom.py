@@ -2,9 +2,9 @@
 
     drop_path: 0.2                      # any field of Recipe but the model and the budget; may be left out
     stages:                             # may be left out, too
-      - {bandwidth: 96, magnitude: 2, compute: 0.3}
-      - {bandwidth: 160, magnitude: null, compute: 0.3, batch: 8192}
-      - {bandwidth: 224, magnitude: 9, compute: 0.4}
+      - {resolution: 96, magnitude: 2, compute: 0.3}
+      - {resolution: 160, magnitude: null, compute: 0.3, batch: 8192}
+      - {resolution: 224, magnitude: 9, compute: 0.4}
 
 What is left out is what "auto" would have. A Python file may build its stages as `Stage(...)`; it is executed.
 """
@@ -84,8 +84,8 @@ def _stages(found: Any) -> tuple[Stage, ...]:
 
 def _stage(found: Any, kinds: dict[str, str]) -> Stage:
     if not isinstance(found, Mapping):
-        raise ValueError(f"must be a mapping with `bandwidth`, `magnitude` and `compute`, got {found!r}.")
-    for name in ("bandwidth", "magnitude", "compute"):
+        raise ValueError(f"must be a mapping with `resolution`, `magnitude` and `compute`, got {found!r}.")
+    for name in ("resolution", "magnitude", "compute"):
         if name not in found:
             raise ValueError(f"`{name}` is missing; it has {', '.join(map(str, found))}.")
     return Stage(**{name: _value(name, value, kinds) for name, value in found.items()})

@@ -1,8 +1,8 @@
 """The released scripts' bookkeeping, to compare our schedule with: whole loader epochs, in a unit that changes.
 
-For each stage they launch a training whose `--epochs` is the length that a run at that bandwidth alone would have (1088
-at 96 pixels for a budget of 200), and stop it at its share (108, 217, ...). What is done is converted into the next
-stage's unit by the square of the bandwidth. Each number is rounded, so a stage lasts 20 or 21 epochs of 224 pixels.
+For each stage they launch a training whose `--epochs` is the length of a run at that resolution alone (1088 at 96
+pixels for a budget of 200), and stop it at its share (108, 217, ...). What is done is converted into the next
+stage's unit by the square of the resolution. Each number is rounded, so a stage lasts 20 or 21 epochs of 224 pixels.
 Nothing is trained by this; see schedule.py.
 """
 
@@ -23,7 +23,7 @@ class OfficialStage:
     begin: int
     end: int
     replay: int
-    bandwidth: int
+    resolution: int
 
     @property
     def loaded(self) -> int:
@@ -38,7 +38,7 @@ class OfficialStage:
     @property
     def equivalent(self) -> float:
         """What they cost, in epochs at 224 pixels."""
-        return self.passes * (self.bandwidth / BASE) ** 2
+        return self.passes * (self.resolution / BASE) ** 2
 
     def steps(self, samples: int, batch: int) -> int:
         """Optimizer steps for so many images and samples a step; what does not fill a batch is dropped each epoch."""
@@ -61,13 +61,13 @@ def official(stages: Sequence[Stage], epochs: float, pace: str = "compute") -> t
         if pace == "passes":
             whole, share = int(epochs), (number + 1) / len(stages)
         else:
-            whole = _down(epochs * (BASE / stage.bandwidth) ** 2 / stage.replay)
+            whole = _down(epochs * (BASE / stage.resolution) ** 2 / stage.replay)
             share = sum(s.compute for s in stages[: number + 1])
             if made:
                 begin = round(begin * made[-1].replay / stage.replay)
-                begin = round(begin * made[-1].bandwidth**2 / stage.bandwidth**2)
+                begin = round(begin * made[-1].resolution ** 2 / stage.resolution**2)
         end = _down(whole * share)
-        made.append(OfficialStage(whole, begin, max(begin, end), stage.replay, stage.bandwidth))
+        made.append(OfficialStage(whole, begin, max(begin, end), stage.replay, stage.resolution))
         begin = made[-1].end
     return tuple(made)
 

@@ -18,7 +18,7 @@ class Preset:
 
     drop_path: float
     """At a budget of 200 epochs; grows with the budget."""
-    bandwidths: str = "96x2 160x4 224x4"
+    resolutions: str = "96x2 160x4 224x4"
     micro_batch: str = "512x6 256x4"
     """Samples that a GPU takes at once; the rest of the batch is accumulated."""
     amp: bool = True
@@ -44,7 +44,7 @@ REPLAY_4 = ("4x2 2x4 1x4", "1920x2 256x4 0x4")
 REPLAY_2 = ("2x2 1x8", "1024x2 0x8")
 LARGER = "512x2 256x4 128x4"  # micro-batches of small and base models
 
-DEIT = Preset(drop_path=0.1, bandwidths="96x2 160x4 192x2 224x2", warmup=0.2)
+DEIT = Preset(drop_path=0.1, resolutions="96x2 160x4 192x2 224x2", warmup=0.2)
 SWIN = Preset(drop_path=0.2)
 CSWIN = Preset(drop_path=0.2, clip_grad=None, ema=0.9999)
 CONVNEXT = Preset(0.1, "160x6 224x4", "256x6 128x4", amp=False, clip_grad=None, ema=0.9999)
@@ -114,5 +114,5 @@ def replayed(model: str) -> tuple[Stage, ...]:
             f'`curriculum="replay"` was released for {names}, got {model}; take "auto" and choose the replay yourself.'
         )
     times, buffers = map(runs, script.replay)
-    triples = zip(tenths(runs(script.bandwidths)), times, buffers, strict=True)
+    triples = zip(tenths(runs(script.resolutions)), times, buffers, strict=True)
     return tuple(replace(stage, replay=replay, replay_buffer=buffer) for stage, replay, buffer in triples)

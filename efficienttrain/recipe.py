@@ -7,7 +7,7 @@ from pathlib import Path
 
 from efficienttrain.curriculum import BASE, BASELINE, ICCV, LINEAR, STEP, Stage, check_stages, epochs_of, tenths
 from efficienttrain.presets import Preset, preset, replayed, runs
-from efficienttrain.schedule import Schedule
+from efficienttrain.step_schedule import Schedule
 
 OPTIMIZERS = ("adamw", "lamb", "sgd")
 PACES = ("compute", "passes")
@@ -101,7 +101,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
     Args:
         model: any name; one without a preset of its own gets the general one.
         epochs: the budget, in passes over the data at 224 pixels. For "iccv", as in its paper, passes over the data at
-            whatever bandwidth: 300 of them cost 196 at 224.
+            whatever resolution: 300 of them cost 196 at 224.
         curriculum: "auto" (EfficientTrain++), "replay" (with the released replay buffer), "iccv" (EfficientTrain),
             "linear", "step", "none" (224 pixels, magnitude 9), or the path of a .yaml or .py file (see custom.py).
 
@@ -112,7 +112,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
     if not epochs > 0:
         raise ValueError(f"`epochs` must be more than 0, got {epochs}.")
     settings = preset(model)
-    own = tenths(runs(settings.bandwidths))
+    own = tenths(runs(settings.resolutions))
     if Path(curriculum).suffix in (".yaml", ".yml", ".py"):
         from efficienttrain.custom import customised
 
@@ -133,7 +133,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
 
 def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage, ...]) -> Recipe:
     """With the settings of EfficientTrain++, whatever the stages."""
-    first = epochs * (BASE / stages[0].bandwidth) ** 2  # epochs of a run that never left the first bandwidth
+    first = epochs * (BASE / stages[0].resolution) ** 2  # epochs of a run that never left the first resolution
     return Recipe(
         model=model,
         epochs=epochs,
@@ -147,7 +147,7 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
         amp=settings.amp,
         clip_grad=settings.clip_grad,
         ema=settings.ema,
-        micro_batch=tuple(_micro_batch(settings, stage.bandwidth) for stage in stages),
+        micro_batch=tuple(_micro_batch(settings, stage.resolution) for stage in stages),
     )
 
 
@@ -164,7 +164,7 @@ def _iccv(settings: Preset, model: str, passes: float) -> Recipe:
     return replace(_plain(settings, _plus_plus(alike, model, cost, ICCV), passes), pace="passes")
 
 
-def _micro_batch(settings: Preset, bandwidth: int) -> int:
-    """The released one, of the smallest published bandwidth that is no smaller (the largest one's beyond)."""
-    known = dict(zip(runs(settings.bandwidths), runs(settings.micro_batch), strict=True))
-    return known[min((b for b in known if b >= bandwidth), default=max(known))]
+def _micro_batch(settings: Preset, resolution: int) -> int:
+    """The released one, of the smallest published resolution that is no smaller (the largest one's beyond)."""
+    known = dict(zip(runs(settings.resolutions), runs(settings.micro_batch), strict=True))
+    return known[min((b for b in known if b >= resolution), default=max(known))]

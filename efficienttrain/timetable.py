@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from efficienttrain.curriculum import Stage
 from efficienttrain.official import OfficialStage, official
 from efficienttrain.recipe import Recipe
-from efficienttrain.schedule import Schedule
+from efficienttrain.step_schedule import Schedule
 
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 60  # of the drawing
@@ -81,7 +81,7 @@ def text(table: Timetable) -> str:
     for number, row in enumerate(rows):
         stage, counted = row.stage, row.official
         magnitude = "-" if stage.magnitude is None else f"{stage.magnitude:g}"
-        line = f"{number:5}{stage.bandwidth:6}{magnitude:>6}{row.batch:8,}"
+        line = f"{number:5}{stage.resolution:6}{magnitude:>6}{row.batch:8,}"
         line += f"{f'{stage.replay} x':>9}" if replays else ""
         line += f"{row.compute:10.1%}{row.epochs:9.1f}{f'{counted.begin}-{counted.end}':>11}{row.steps:10,}"
         lines.append(line + f"{row.equivalent:11.1f}   {row.lr[0]:.2e} to {row.lr[1]:.2e}")
@@ -92,7 +92,7 @@ def text(table: Timetable) -> str:
 
 
 def drawing(table: Timetable) -> str:
-    """Bandwidth, magnitude and learning rate as bars, once against the compute and once against the passes."""
+    """Resolution, magnitude and learning rate as bars, once against the compute and once against the passes."""
     schedule, recipe = table.schedule, table.recipe
     shares = [(column + 0.5) / COLUMNS for column in range(COLUMNS)]
     passes = sum(schedule.passes)
@@ -104,7 +104,7 @@ def drawing(table: Timetable) -> str:
         stages = [recipe.stages[schedule.stage_at(done)] for done in progress]
         lines += [
             axis,
-            _bars("B", [stage.bandwidth for stage in stages], max(stage.bandwidth for stage in recipe.stages)),
+            _bars("B", [stage.resolution for stage in stages], max(stage.resolution for stage in recipe.stages)),
             _bars("M", [stage.magnitude or 0.0 for stage in stages], 9.0),
             _bars("lr", [schedule.lr(done, recipe) for done in progress], recipe.lr),
         ]

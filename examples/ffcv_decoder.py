@@ -1,6 +1,6 @@
 """An FFCV pipeline of your own with our decoder in it: python examples/ffcv_decoder.py train.beton
 
-One line differs from a stock pipeline: SubJPEGRandomResizedCrop stands where RandomResizedCropRGBImageDecoder stood.
+One line differs from FFCV's own pipeline: SubJPEGRandomResizedCrop stands where RandomResizedCropRGBImageDecoder stood.
 """
 
 import sys
@@ -20,8 +20,8 @@ loader = Loader(
     seed=0,  # of the order and of the crops
     pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [IntDecoder(), ToTensor(), Squeeze()]},
 )
-for bandwidth in (96, 160, 224):
-    decoder.output_size = bandwidth  # counts from the next epoch on, and compiles nothing
+for resolution in (96, 160, 224):
+    decoder.output_size = resolution  # counts from the next epoch on, and compiles nothing
     for images, labels in loader:
-        assert images.shape[2:] == (bandwidth, bandwidth) and len(images) == len(labels)
-    print(f"B={bandwidth}: {len(loader)} batches of {tuple(images.shape)}, {images.dtype}")
+        assert images.shape[2:] == (resolution, resolution) and len(images) == len(labels)
+    print(f"B={resolution}: {len(loader)} batches of {tuple(images.shape)}, {images.dtype}")

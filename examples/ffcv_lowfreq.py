@@ -1,4 +1,4 @@
-"""The low-frequency crop in a stock FFCV pipeline: python examples/ffcv_lowfreq.py train.beton
+"""The low-frequency crop in an FFCV pipeline: python examples/ffcv_lowfreq.py train.beton
 
 FFCV takes any torch module as a step. Behind ToDevice it runs on the device, whole batches at a time.
 """
@@ -10,7 +10,7 @@ from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
 from ffcv.loader import Loader, OrderOption
 from ffcv.transforms import Squeeze, ToDevice, ToTensor, ToTorchImage
 
-from loaders.ops import LowFrequencyCrop
+from loaders.transforms import LowFrequencyCrop
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 crop = LowFrequencyCrop(96, "fourier")  # or "lanczos"

@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loaders.plan import Batches, epoch_order, next_position, steps_per_epoch
-from loaders.stage import Stage
-from loaders.stats import summarise
-from loaders.store import open_store
+from .plan import Batches, epoch_order, next_position, steps_per_epoch
+from .sources import open_dataset
+from .stage import Stage
+from .stats import summarise
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class _Run(NamedTuple):
 
 
 class Loader:
-    """Batches of images at any bandwidth, from a ladder, a beton that FFCV wrote, or an image folder.
+    """Batches of images at any resolution, from a pyramid, a beton that FFCV wrote, or an image folder.
 
     `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch
     is the caller's to keep. The next epoch follows by itself, or `set_epoch` names it.
@@ -48,7 +48,7 @@ class Loader:
         device: str | torch.device = "cpu",
         train: bool = True,
         seed: int = 0,
-        bandwidth: int = 224,
+        resolution: int = 224,
         magnitude: float | None = None,
         workers: int | None = None,
         drop_last: bool = True,
@@ -61,7 +61,7 @@ class Loader:
         prefetch: int = 3,
         filter: str = "fourier",
         max_level: int | None = None,
-        augment_at: str = "bandwidth",
+        augment_at: str = "resolution",
         erase: float = 0.0,
     ) -> None:
         """Opens the data set; threads start, images are read with the first batch.
@@ -75,7 +75,7 @@ class Loader:
             device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
             train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
-            bandwidth: side B of the output, an even number from 16 to 1024.
+            resolution: side B of the output, an even number from 16 to 1024.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
             workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
             drop_last: leave out a last batch that is not full on every rank. For evaluation pass False: every sample
@@ -87,7 +87,7 @@ class Loader:
             prefetch: batches decoded ahead of the one in use.
             filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
             max_level: coarsest stored level to use; 0: full size only.
-            augment_at: "bandwidth": RandAugment on images of B x B; "base": the published order, at 224 and then down
+            augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
                 to B by `filter`, which costs most of what a small B saves.
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
 
@@ -97,10 +97,10 @@ class Loader:
         """
         import torch
 
-        from loaders.backends import BACKENDS, make_backend
-        from loaders.backends.finish import DTYPES, Finish
+        from .backends import BACKENDS, make_backend
+        from .transforms.pipeline import DTYPES, Pipeline
 
-        self._stage = Stage(bandwidth=bandwidth, magnitude=magnitude, batch_size=batch_size)
+        self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
         _one_of("backend", backend, BACKENDS)
         _one_of("output", output, tuple(DTYPES))
         _one_of("on_error", on_error, ("raise", "skip"))
@@ -109,7 +109,7 @@ class Loader:
         _at_least("workers", workers, 1)
         _at_least("prefetch", prefetch, 1)
         _at_least("max_level", max_level, 0)
-        _one_of("augment_at", augment_at, ("bandwidth", "base"))
+        _one_of("augment_at", augment_at, ("resolution", "base"))
         if not 0 <= erase <= 1:
             raise ValueError(f"`erase` must be a probability, 0 to 1, got {erase}.")
         device = torch.device(device)
@@ -124,7 +124,7 @@ class Loader:
         self._prefetch = prefetch
         self._coming: tuple[_Run, _Batches] | None = None
         self._waited = self._iterated = 0.0
-        self._finish = Finish(
+        self._pipeline = Pipeline(
             output=output,
             mean=tuple(mean),
             std=tuple(std),
@@ -135,11 +135,11 @@ class Loader:
             erase=erase,
         )
         self._workers = workers or default_workers()
-        self._store = open_store(data)
+        self._dataset = open_dataset(data)
         self._backend = make_backend(
             backend,
-            self._store,
-            self._finish,
+            self._dataset,
+            self._pipeline,
             train=train,
             seed=seed,
             workers=self._workers,
@@ -152,7 +152,7 @@ class Loader:
     @property
     def classes(self) -> list[str]:
         """Class names; a label is a position in this list."""
-        return self._store.classes
+        return self._dataset.classes
 
     @property
     def epoch(self) -> int:
@@ -166,7 +166,7 @@ class Loader:
 
     def set_stage(
         self,
-        bandwidth: int | None = None,
+        resolution: int | None = None,
         magnitude: float | EllipsisType | None = ...,
         batch_size: int | None = None,
     ) -> None:
@@ -176,7 +176,7 @@ class Loader:
             ValueError: a value out of range.
         """
         self._stage = Stage(
-            bandwidth=self._stage.bandwidth if bandwidth is None else bandwidth,
+            resolution=self._stage.resolution if resolution is None else resolution,
             magnitude=self._stage.magnitude if magnitude is ... else magnitude,
             batch_size=self._stage.batch_size if batch_size is None else batch_size,
         )
@@ -194,10 +194,10 @@ class Loader:
     def __len__(self) -> int:
         """Batches of a whole epoch on this rank."""
         rank, world_size = _ranks()
-        return steps_per_epoch(len(self._store), self._stage.batch_size, world_size, self._drop_last, rank=rank)
+        return steps_per_epoch(len(self._dataset), self._stage.batch_size, world_size, self._drop_last, rank=rank)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        (rank, world_size), stage, epoch, n = _ranks(), self._stage, self._epoch, len(self._store)
+        (rank, world_size), stage, epoch, n = _ranks(), self._stage, self._epoch, len(self._dataset)
         self._position, self._resume = self._resume, 0
         asked = _Run(stage, epoch, self._position, rank, world_size)
         steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, self._position, rank)
@@ -215,9 +215,9 @@ class Loader:
         self._epoch, self._position = epoch + 1, 0
 
     def _started(self, run: _Run) -> _Batches:
-        order = epoch_order(len(self._store), self._seed, run.epoch, self._order)
+        order = epoch_order(len(self._dataset), self._seed, run.epoch, self._order)
         batches = Batches(order, run.stage.batch_size, run.rank, run.world_size, self._drop_last, run.position)
-        return self._backend.run(self._finish.decoded(run.stage), run.epoch, batches)
+        return self._backend.run(self._pipeline.decoded(run.stage), run.epoch, batches)
 
     def _prepare(self, run: _Run) -> None:
         """Shuffles, and plans the first batch of, what is likely to be asked for next, while threads have work yet."""
@@ -234,7 +234,7 @@ class Loader:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""
         return {
             "version": 1,
-            "samples": len(self._store),
+            "samples": len(self._dataset),
             "seed": self._seed,
             "order": self._order,
             "epoch": self._epoch,
@@ -266,7 +266,7 @@ class Loader:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
         self._coming = None
         self._backend.close()
-        self._store.close()
+        self._dataset.close()
 
     def __enter__(self) -> Loader:
         return self

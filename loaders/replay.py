@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from loaders.plan.draws import Purpose, below, words
+from .plan.rng import Purpose, below, words
 
 CHUNKS = 32
 """Chunks that a loader batch is cut into, as released; at least so many where the batch does not divide."""
@@ -27,14 +27,14 @@ class Replay:
     """A ring of the last `batches` loader batches, each [n, 3, B, B], from which further samples are drawn."""
 
     def __init__(
-        self, batches: int, batch_size: int, bandwidth: int, factor: int, device: str | torch.device = "cpu"
+        self, batches: int, batch_size: int, resolution: int, factor: int, device: str | torch.device = "cpu"
     ) -> None:
         """Allocates the ring, after checking that there is room for it.
 
         Args:
             batches: loader batches held, at least 1.
             batch_size: samples in each, exactly.
-            bandwidth: side B of the images, pixels.
+            resolution: side B of the images, pixels.
             factor: R: how often a sample is seen on average, once fresh; 2 or more.
             device: where the ring lies. With batches on a GPU, "cpu" costs a copy over the bus each way.
 
@@ -47,11 +47,11 @@ class Replay:
                 f"got {batches}, {batch_size} and {factor}."
             )
         self.device, self.factor = torch.device(device), factor
-        check_memory(batches, batch_size, bandwidth, self.device)
+        check_memory(batches, batch_size, resolution, self.device)
         self._batch_size, self._batches = batch_size, batches
         self._chunk = max(d for d in range(1, max(1, batch_size // CHUNKS) + 1) if batch_size % d == 0)
         rows = batches * batch_size
-        self._images = torch.empty((rows, 3, bandwidth, bandwidth), dtype=torch.float16, device=self.device)
+        self._images = torch.empty((rows, 3, resolution, resolution), dtype=torch.float16, device=self.device)
         self._labels = torch.empty(rows, dtype=torch.int64, device=self.device)
         self.pushed = 0
 
@@ -117,23 +117,23 @@ class Replay:
         return torch.cat((images, more)), torch.cat((labels, more_labels.to(labels.device, non_blocking=True)))
 
 
-def ring_bytes(batches: int, batch_size: int, bandwidth: int) -> int:
+def ring_bytes(batches: int, batch_size: int, resolution: int) -> int:
     """Memory of a ring: half-precision images [3, B, B] and 64-bit labels."""
-    return batches * batch_size * (3 * bandwidth**2 * 2 + 8)
+    return batches * batch_size * (3 * resolution**2 * 2 + 8)
 
 
-def check_memory(batches: int, batch_size: int, bandwidth: int, device: torch.device) -> None:
+def check_memory(batches: int, batch_size: int, resolution: int, device: torch.device) -> None:
     """Whether a ring has room on `device`, together with those of the machine's other ranks.
 
     Raises:
         ValueError: it has not; the message gives the figures and what would fit.
     """
     ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    need, free = ranks * ring_bytes(batches, batch_size, bandwidth), free_bytes(device)
+    need, free = ranks * ring_bytes(batches, batch_size, resolution), free_bytes(device)
     if need > 0.9 * free:
-        fitting = int(0.9 * free / ranks / ring_bytes(1, batch_size, bandwidth))
+        fitting = int(0.9 * free / ranks / ring_bytes(1, batch_size, resolution))
         raise ValueError(
-            f"a replay buffer of {batches} batches of {batch_size} samples at {bandwidth} px takes {need / GIB:.1f} GiB"
+            f"a replay buffer of {batches} batches of {batch_size} at {resolution} px takes {need / GIB:.1f} GiB"
             f"{f' for the {ranks} ranks of this machine' if ranks > 1 else ''}, but {free / GIB:.1f} GiB are free on "
             f"{device.type}; {fitting} batches would fit."
         )

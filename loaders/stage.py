@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 SMALLEST, LARGEST = 16, 1024
-"""Bandwidths that a loader can make, pixels."""
+"""Resolutions that a loader can make, pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Stage:
         ValueError: a value out of range; the message gives the rule and the remedy.
     """
 
-    bandwidth: int
+    resolution: int
     """Side B of the output in pixels: an even number from 16 to 1024."""
     magnitude: float | None
     """RandAugment strength, 0 to 10; None: no RandAugment at all, which 0 is not."""
@@ -26,10 +26,10 @@ class Stage:
     """Samples a batch on each rank."""
 
     def __post_init__(self) -> None:
-        if not (_whole(self.bandwidth) and self.bandwidth % 2 == 0 and SMALLEST <= self.bandwidth <= LARGEST):
-            remedy = _nearest(self.bandwidth)
+        if not (_whole(self.resolution) and self.resolution % 2 == 0 and SMALLEST <= self.resolution <= LARGEST):
+            remedy = _nearest(self.resolution)
             raise ValueError(
-                f"`bandwidth` must be an even number from {SMALLEST} to {LARGEST}, got {self.bandwidth!r}{remedy}"
+                f"`resolution` must be an even number from {SMALLEST} to {LARGEST}, got {self.resolution!r}{remedy}"
             )
         if not (self.magnitude is None or (_number(self.magnitude) and 0 <= self.magnitude <= 10)):
             raise ValueError(
@@ -48,7 +48,7 @@ def _number(value: Any) -> bool:
 
 
 def _nearest(b: Any) -> str:
-    """The remedy for a bandwidth that is not allowed."""
+    """The remedy for a resolution that is not allowed."""
     if not _number(b) or b != b:
         return "."
     low = int(min(max(b // 2 * 2, SMALLEST), LARGEST))

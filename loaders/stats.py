@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loaders.errors import BadSample
+from .errors import BadSample
 
 _SHARED = ("read", "cut", "decode", "resample")
 """Stations that several threads work at; their seconds are those of all threads together."""

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOUSES = ("loaders", "efficienttrain", "benchmarks", "tools", "tests")
 CEILINGS = {".py": 300, ".sh": 300, ".cpp": 400, ".h": 400, ".inl": 400}
-DOORS = {"loaders.ops", "loaders.plan.draws", "loaders.replay"}  # and `loaders` itself
+DOORS = {"loaders.transforms", "loaders.plan.rng", "loaders.replay"}  # and `loaders` itself
 RANDOM_MODULES = {"random", "secrets"}
 
 
@@ -58,8 +58,10 @@ def free_draws(tree: ast.AST) -> list[int]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
-        and ((node.value.id in {"np", "numpy"} and node.attr == "random")
-             or (node.value.id == "torch" and node.attr in {"rand", "randn", "randint", "randperm", "manual_seed"}))
+        and (
+            (node.value.id in {"np", "numpy"} and node.attr == "random")
+            or (node.value.id == "torch" and node.attr in {"rand", "randn", "randint", "randperm", "manual_seed"})
+        )
     ]
 
 

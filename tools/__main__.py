@@ -7,9 +7,9 @@ import sys
 from efficienttrain.console import execute
 
 COMMANDS = {
-    "convert": "a folder of images into a beton ladder",
+    "convert": "a folder of images into a pyramid beton",
     "verify": "check every record of a beton",
-    "extract": "write one level of a ladder as a stock FFCV beton",
+    "extract": "write one level of a pyramid as an FFCV beton",
     "inspect": "facts of a beton, and one sample at every station",
     "synth": "make a labelled JPEG data set",
     "demo": "make, convert, load, train and show, in three minutes",

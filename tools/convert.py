@@ -1,4 +1,4 @@
-"""A folder of images into a beton ladder."""
+"""A folder of images into a pyramid beton."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from fractions import Fraction
 
-from loaders.store import Summary, convert
+from loaders.conversion import Summary, convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from benchmarks import machine, throughput
 from efficienttrain import GENERAL, Stage, epochs_of, merged
 from loaders import Loader, convert
-from tools import demo_picture, synth
+from tools import demo_plot as demo_picture
+from tools import synth
 from tools.demo_train import Leg, walk
 
-BANDWIDTHS = (96, 160, 224)
+RESOLUTIONS = (96, 160, 224)
 PER_CLASS, VAL_PER_CLASS = 100, 20  # images of each of ten classes
 SHOWN = 4  # crops in the picture
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     step(1, f"a data set of {10 * (PER_CLASS + VAL_PER_CLASS):,} JPEGs in {photos}")
     if not photos.exists():
         synth.write(photos, per_class=PER_CLASS, val_per_class=VAL_PER_CLASS, progress=True)
-    step(2, "converted to ladders: one beton with three sizes of each image")
+    step(2, "converted to pyramids: one beton with three sizes of each image")
     betons = {split: folder / f"{split}.beton" for split in synth.SPLITS}
     for split, beton in betons.items():
         if not beton.exists():
@@ -47,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
     step(3, "measured against the torchvision DataLoader")
     report = throughput.run(
-        str(betons["train"]), BANDWIDTHS, ["torchvision"], threads=len(os.sched_getaffinity(0)), repeat_to=0,
+        str(betons["train"]), RESOLUTIONS, ["torchvision"], threads=len(os.sched_getaffinity(0)), repeat_to=0,
         rounds=args.rounds, seconds=args.seconds, folder=str(photos / "train"), work=str(folder / "work"),
     )  # fmt: skip
-    step(4, "a small network, trained through the curriculum (bandwidths only, RandAugment left off)")
+    step(4, "a small network, trained through the curriculum (resolutions only, RandAugment left off)")
     stages = merged(GENERAL)
     legs = walk(betons["train"], betons["val"], stages, args.epochs, folder / "run", batch=50)
     picture = folder / "demo.png"
@@ -66,11 +67,11 @@ def step(number: int, what: str) -> None:
 
 
 def crops(beton: Path) -> dict[int, NDArray[np.uint8]]:
-    """The first crops of an epoch at each bandwidth: the same ones, since a plan does not depend on the bandwidth."""
+    """The first crops of an epoch at each resolution: the same ones, since a plan does not depend on the resolution."""
     made = {}
-    for bandwidth in BANDWIDTHS:
-        with Loader(beton, batch_size=SHOWN, bandwidth=bandwidth, output="uint8") as loader:
-            made[bandwidth] = next(iter(loader))[0].numpy()
+    for resolution in RESOLUTIONS:
+        with Loader(beton, batch_size=SHOWN, resolution=resolution, output="uint8") as loader:
+            made[resolution] = next(iter(loader))[0].numpy()
     return made
 
 
@@ -84,23 +85,21 @@ def summary(
     lines = [
         f"{len(files):,} JPEGs, {source / 1e6:.0f} MB  ->  {beton}, {size / 1e6:.0f} MB ({size / source:.2f} x)",
         "",
-        f"{'images/s, ' + str(card['cores']) + ' threads':28}" + "".join(f"{f'{b} px':>10}" for b in BANDWIDTHS),
+        f"{'images/s, ' + str(card['cores']) + ' threads':28}" + "".join(f"{f'{b} px':>10}" for b in RESOLUTIONS),
     ]
-    rates = {(result["contestant"], result["bandwidth"]): result for result in report["results"]}
+    rates = {(result["contestant"], result["resolution"]): result for result in report["results"]}
     for name in ("ours", "torchvision", "limit"):
-        label = rates[name, BANDWIDTHS[0]]["label"]
-        lines.append(f"{label:28}" + "".join(f"{rates[name, b]['rate']['median']:10,.0f}" for b in BANDWIDTHS))
-    over = {(ratio["of"], *ratio["over"], ratio["bandwidth"]): ratio["median"] for ratio in report["ratios"]}
+        label = rates[name, RESOLUTIONS[0]]["label"]
+        lines.append(f"{label:28}" + "".join(f"{rates[name, b]['rate']['median']:10,.0f}" for b in RESOLUTIONS))
+    over = {(ratio["of"], *ratio["over"], ratio["resolution"]): ratio["median"] for ratio in report["ratios"]}
     for name in ("torchvision", "limit"):
-        lines.append(f"{f'ours / {name}':28}" + "".join(f"{over['ours', name, b]:9.2f}x" for b in BANDWIDTHS))
-    lines += ["", f"{'stage':7}{'bandwidth':>10}{'epochs':>8}{'seconds':>9}{'waited':>8}{'accuracy':>10}"]
+        lines.append(f"{f'ours / {name}':28}" + "".join(f"{over['ours', name, b]:9.2f}x" for b in RESOLUTIONS))
+    lines += ["", f"{'stage':7}{'resolution':>10}{'epochs':>8}{'seconds':>9}{'waited':>8}{'accuracy':>10}"]
     for number, (stage, leg) in enumerate(zip(stages, legs, strict=True)):
         lines.append(
-            f"{number:<7}{stage.bandwidth:10}{epochs_of(stage, budget):8.1f}{leg.seconds:9.1f}"
+            f"{number:<7}{stage.resolution:10}{epochs_of(stage, budget):8.1f}{leg.seconds:9.1f}"
             f"{leg.waited / leg.seconds:8.1%}{leg.points[-1].accuracy:10.1%}"
         )
     passes, seconds = sum(epochs_of(stage, budget) for stage in stages), sum(leg.seconds for leg in legs)
-    lines.append(
-        f"a small network: {passes:.1f} passes over the data at the compute of {budget:g}, {seconds:.0f} s"
-    )
+    lines.append(f"a small network: {passes:.1f} passes over the data at the compute of {budget:g}, {seconds:.0f} s")
     return [*lines, f"machine: {machine.describe(card)}"]

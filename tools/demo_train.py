@@ -1,4 +1,4 @@
-"""The demo's training: a small network walks the curriculum's bandwidths in the trainer of `efficienttrain train`."""
+"""The demo's training: a small network walks the curriculum's resolutions in the trainer of `efficienttrain train`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Point:
     loss: float
     """Mean training loss of the last steps."""
     accuracy: float
-    """Share of validation images classed rightly, at this stage's bandwidth."""
+    """Share of validation images classed rightly, at this stage's resolution."""
 
 
 @dataclass
 class Leg:
     """One stage as it went."""
 
-    bandwidth: int
+    resolution: int
     images: int
     seconds: float
     """Time of all steps; evaluation is left out."""
@@ -65,7 +65,7 @@ def walk(
 
 def legs_of(report: dict[str, Any]) -> list[Leg]:
     """The stages of a training's report."""
-    legs = [Leg(row["bandwidth"], row["images"], row["seconds"], row["waited"]) for row in report["stages"]]
+    legs = [Leg(row["resolution"], row["images"], row["seconds"], row["waited"]) for row in report["stages"]]
     at = {point["step"]: point for point in report["curve"]}
     for found in report["evaluations"]:
         point = at[found["step"]]

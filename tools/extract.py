@@ -1,10 +1,10 @@
-"""Write one level of a ladder as a stock FFCV beton."""
+"""Write one level of a pyramid as an FFCV beton."""
 
 from __future__ import annotations
 
 import argparse
 
-from loaders.store import extract
+from loaders.conversion import extract
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from loaders import native
 from loaders.plan import filters, plan_batch
-from loaders.store import open_store
-from loaders.store.base import Store
+from loaders.sources import open_dataset
+from loaders.sources.dataset import Dataset
 
-KINDS = {"Ladder": "ladder (FFCV reads it too)", "Stock": "beton written by FFCV", "Folder": "image folder"}
+KINDS = {"Pyramid": "pyramid (FFCV reads it too)", "FFCVBeton": "beton written by FFCV", "Folder": "image folder"}
 CHUNK = 65_536  # samples whose entries are looked at together
 INK, PAPER, MARK, GAP, LINE = (27, 31, 36), (255, 255, 255), (15, 123, 108), 20, 22
 
@@ -34,55 +34,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m tools inspect`."""
     parser.add_argument("data", metavar="OUT.beton", help="a beton or an image folder")
     parser.add_argument("--index", type=int, help="also show the sample at this position")
-    parser.add_argument("--bandwidth", type=int, default=224, help="side of the result, pixels (%(default)s)")
+    parser.add_argument("--resolution", type=int, default=224, help="side of the result, pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
     parser.add_argument("--epoch", type=int, default=0, help="of the crop (%(default)s)")
     parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
-    parser.add_argument("--png", type=Path, help="draw the sample at every station here (NAME-INDEX-BANDWIDTH.png)")
+    parser.add_argument("--png", type=Path, help="draw the sample at every station here (NAME-INDEX-RESOLUTION.png)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `python -m tools inspect`."""
     if args.png is not None and args.index is None:
         raise ValueError("`--png` draws one sample, got no --index; name one, for example --index 0")
-    with open_store(args.data) as store:
-        print(facts(store))
+    with open_dataset(args.data) as dataset:
+        print(facts(dataset))
         if args.index is None:
             return 0
-        if not 0 <= args.index < len(store):
-            raise ValueError(f"`--index` must be from 0 to {len(store) - 1}, got {args.index}")
-        if not 16 <= args.bandwidth <= 1024 or args.bandwidth % 2:
-            raise ValueError(f"`--bandwidth` must be an even number from 16 to 1024, got {args.bandwidth}")
-        way = stations(store, args.index, args.bandwidth, seed=args.seed, epoch=args.epoch, train=not args.eval)
-        print(f"\nsample {args.index}: {store.name(args.index)}")
+        if not 0 <= args.index < len(dataset):
+            raise ValueError(f"`--index` must be from 0 to {len(dataset) - 1}, got {args.index}")
+        if not 16 <= args.resolution <= 1024 or args.resolution % 2:
+            raise ValueError(f"`--resolution` must be an even number from 16 to 1024, got {args.resolution}")
+        way = stations(dataset, args.index, args.resolution, seed=args.seed, epoch=args.epoch, train=not args.eval)
+        print(f"\nsample {args.index}: {dataset.name(args.index)}")
     for station in way:
         print(f"{station.title:10}  {', '.join(station.facts)}")
-    png = args.png or Path(f"{Path(args.data).stem}-{args.index}-{args.bandwidth}.png")
+    png = args.png or Path(f"{Path(args.data).stem}-{args.index}-{args.resolution}.png")
     draw(way).save(png)
     print(f"drawn in {png}")
     return 0
 
 
-def facts(store: Store) -> str:
-    """What a store holds, as a table: number of samples and classes, and size, bytes and markers of each level."""
-    count, levels = len(store), len(store.ratios)
+def facts(dataset: Dataset) -> str:
+    """What a data set holds, as a table: number of samples and classes, and size, bytes and markers of each level."""
+    count, levels = len(dataset), len(dataset.ratios)
     pixels, size, found, marked = np.zeros((levels, 2)), np.zeros(levels), np.zeros(levels), np.zeros(levels)
     for start in range(0, count, CHUNK):
-        entries = store.entries(np.arange(start, min(start + CHUNK, count)))
+        entries = dataset.entries(np.arange(start, min(start + CHUNK, count)))
         stored = entries["width"] > 0
         pixels += np.stack([(entries[side] * stored).sum(axis=0) for side in ("width", "height")], axis=1)
         size += entries["size"].sum(axis=0, dtype=np.float64)
         found, marked = found + stored.sum(axis=0), marked + (entries["rows"] > 0).sum(axis=0)
     lines = [
-        store.path,
-        f"kind     {KINDS.get(type(store).__name__, type(store).__name__)}",
-        f"samples  {count:,} of {len(store.classes):,} classes",
+        dataset.path,
+        f"kind     {KINDS.get(type(dataset).__name__, type(dataset).__name__)}",
+        f"samples  {count:,} of {len(dataset.classes):,} classes",
     ]
-    if os.path.isfile(store.path):
-        total = os.path.getsize(store.path)
+    if os.path.isfile(dataset.path):
+        total = os.path.getsize(dataset.path)
         lines.append(f"file     {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")
     lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
-    for level, ratio in enumerate(store.ratios):
+    for level, ratio in enumerate(dataset.ratios):
         width, height = pixels[level] / max(found[level], 1)
         weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"
         lines.append(
@@ -93,16 +93,16 @@ def facts(store: Store) -> str:
 
 
 def stations(
-    store: Store, index: int, bandwidth: int, *, seed: int = 0, epoch: int = 0, train: bool = True
+    dataset: Dataset, index: int, resolution: int, *, seed: int = 0, epoch: int = 0, train: bool = True
 ) -> list[Station]:
     """The way of one sample, as a Loader with these settings would take it in this epoch."""
     indices = np.array([index])
-    entries = store.entries(indices)
-    sample = plan_batch(entries, indices, seed=seed, epoch=epoch, bandwidth=bandwidth, train=train)
+    entries = dataset.entries(indices)
+    sample = plan_batch(entries, indices, seed=seed, epoch=epoch, resolution=resolution, train=train)
     record = sample[0]
     level = int(np.flatnonzero(entries[0] == record["entry"])[0])
     x0, y0, x1, y1 = map(float, record["box"])
-    original, stored = store.read(index), store.read(index, level)
+    original, stored = dataset.read(index), dataset.read(index, level)
     full, small = native.decode(original), native.decode(stored)
     shrink = full.shape[1] / small.shape[1]
 
@@ -122,18 +122,18 @@ def stations(
         pixels = native.decode(cut)
         way.append(Station("sub-JPEG", [_size(pixels), _bytes(cut)], pixels, box))
 
-    result, read = _kernel(store, sample, bandwidth)
+    result, read = _kernel(dataset, sample, resolution)
     how = f"decoded at 1/{record['scale']}" + (", flipped" if record["flip"] else "")
     made = [f"of {x1 - x0:.0f} x {y1 - y0:.0f}", how, f"{read:,} bytes read"]
-    return [*way, Station(f"{bandwidth} x {bandwidth}", made, result)]
+    return [*way, Station(f"{resolution} x {resolution}", made, result)]
 
 
-def _kernel(store: Store, sample: NDArray[np.void], bandwidth: int) -> tuple[NDArray[np.uint8], int]:
+def _kernel(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tuple[NDArray[np.uint8], int]:
     """The sample as the kernel delivers it, uint8 [B, B, 3], and the bytes that it read."""
-    out = np.empty((1, 3, bandwidth, bandwidth), np.uint8)
+    out = np.empty((1, 3, resolution, resolution), np.uint8)
     pool = native.Pool(1)
     try:
-        ticket = pool.submit(sample, side=bandwidth, filter=filters.build(bandwidth), out=out, fd=store.fd)
+        ticket = pool.submit(sample, side=resolution, filter=filters.build(resolution), out=out, fd=dataset.fd)
         ticket.wait()
         if ticket.status[0] != native.OK:
             raise native.JpegError(int(ticket.status[0]), ticket.message(0))

@@ -187,8 +187,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--per-class", type=int, default=60, help="training images of each class")
     parser.add_argument("--val-per-class", type=int, default=10, help="validation images of each class")
-    parser.add_argument("--size", type=int, nargs=2, default=(400, 500), metavar=("LEAST", "GREATEST"),
-                        help="range of the longer side, pixels")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(400, 500),
+        metavar=("LEAST", "GREATEST"),
+        help="range of the longer side, pixels",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
 
@@ -196,8 +202,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `python -m tools synth`."""
     out = write(
-        args.out, classes=args.classes, per_class=args.per_class, val_per_class=args.val_per_class,
-        size=(args.size[0], args.size[1]), seed=args.seed, workers=args.workers, progress=True,
+        args.out,
+        classes=args.classes,
+        per_class=args.per_class,
+        val_per_class=args.val_per_class,
+        size=(args.size[0], args.size[1]),
+        seed=args.seed,
+        workers=args.workers,
+        progress=True,
     )
     files = [path.stat().st_size for path in out.rglob("*.jpg")]
     print(f"{out}: {len(files)} images of {args.classes} classes, {sum(files) / len(files) / 1024:.0f} KiB on average")

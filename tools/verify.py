@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from loaders.store import verify
+from loaders.conversion import verify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -48,8 +48,8 @@ def corpus(key: int = 0) -> list[bytes]:
     return [make(kind, *size, key=key) for kind in KINDS for size in ((128, 96), (75, 53))]
 
 
-def ladder_records(key: int = 0) -> list[tuple[bytes, int, int, int]]:
-    """Records as a ladder holds them: (row table and JPEG, rows, width, height)."""
+def pyramid_records(key: int = 0) -> list[tuple[bytes, int, int, int]]:
+    """Records as a pyramid holds them: (row table and JPEG, rows, width, height)."""
     from loaders import native
 
     records = [

@@ -22,8 +22,8 @@ from loaders import convert
 from loaders.backends.decoder import Decoder
 from loaders.native import Work
 from loaders.native.kernel import library
+from loaders.sources import open_dataset
 from loaders.stage import Stage
-from loaders.store import open_store
 
 ALLOWED = 1.03
 PHOTOS, SIZE = 64, (500, 375)  # about the size of ImageNet's
@@ -41,27 +41,27 @@ inline bool operator!=(uint32_t, Unchecked) { return false; }
 
 
 def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
-    """Batches decoded on one thread by both kernels in turn, `tries` times at each bandwidth.
+    """Batches decoded on one thread by both kernels in turn, `tries` times at each resolution.
 
     Of a loader's work this is the part that the checks belong to: planning and finishing would only dilute them.
     """
     tally = Tally("row checks cost at most 3 %")
     with tempfile.TemporaryDirectory() as place:
-        path = _ladder(Path(place))
+        path = _pyramid(Path(place))
         yield {"alive": 0}
         try:
             without = _without_checks(Path(place))
         except subprocess.CalledProcessError as error:
             yield {"skipped": f"the kernel cannot be built here: {error.stderr[-200:]!r}"}
             return
-        with open_store(path) as store:
+        with open_dataset(path) as dataset:
             options: dict[str, Any] = {"train": True, "seed": seed, "filter": "fourier", "max_level": None}
-            decoder = Decoder(store, workers=1, on_error="raise", **options)
+            decoder = Decoder(dataset, workers=1, on_error="raise", **options)
             for side in (96, 160, 224):
-                stage = Stage(bandwidth=side, magnitude=None, batch_size=PHOTOS)
+                stage = Stage(resolution=side, magnitude=None, batch_size=PHOTOS)
                 samples = decoder.plan(stage, 0, np.arange(PHOTOS)).samples
                 out = np.zeros(PHOTOS * 3 * side * side, np.uint8)
-                work = Work(samples, side=side, filter=decoder.filter(stage), out=out, fd=store.fd)
+                work = Work(samples, side=side, filter=decoder.filter(stage), out=out, fd=dataset.fd)
                 q1, median, q3 = statistics.quantiles(_ratios(work, without, tries), n=4)
                 tally.add(SURVIVED if median <= ALLOWED else LOST, f"B = {side}: {median - 1:+.1%}")
                 tally.facts[f"percent_{side}"] = [round(100 * (q - 1), 2) for q in (median, q1, q3)]
@@ -107,7 +107,7 @@ def _without_checks(place: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(built))
 
 
-def _ladder(place: Path) -> Path:
+def _pyramid(place: Path) -> Path:
     (place / "photos" / "class").mkdir(parents=True)
     for key in range(PHOTOS):
         (place / "photos" / "class" / f"{key:04d}.jpg").write_bytes(corpus.make("4:2:0", *SIZE, key=key))

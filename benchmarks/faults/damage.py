@@ -30,7 +30,7 @@ def reply(tally: Tally, done: int) -> dict[str, Any]:
 
 
 def sound(seed: int, tries: int) -> Iterator[dict[str, Any]]:
-    """No fault at all: every kind, so large that only some rows are read, converted and loaded at all bandwidths."""
+    """No fault at all: every kind, so large that only some rows are read, converted and loaded at all resolutions."""
     from loaders import Loader, convert
 
     tally = Tally("nothing is wrong")
@@ -43,7 +43,7 @@ def sound(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         for data in (Path(place) / "x.beton", path.parents[1]):
             for epoch in range(4 * tries):
                 side = (64, 96, 160, 224)[epoch % 4]
-                with Loader(data, batch_size=4, bandwidth=side, on_error="skip", seed=seed) as it:
+                with Loader(data, batch_size=4, resolution=side, on_error="skip", seed=seed) as it:
                     it.set_epoch(epoch)
                     for _ in it:
                         pass
@@ -82,11 +82,11 @@ def pool(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
 
 
 def records(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
-    """A ladder's records with row tables, damaged anywhere, the table included. Nothing may crash.
+    """A pyramid's records with row tables, damaged anywhere, the table included. Nothing may crash.
 
     Pixels are not judged here, see `files.flips`.
     """
-    threads, sources = native.Pool(2), [(data, rows, w, h) for data, rows, w, h in corpus.ladder_records()]
+    threads, sources = native.Pool(2), [(data, rows, w, h) for data, rows, w, h in corpus.pyramid_records()]
     for numbers in blocks(first, count):
         tally, blob = Tally(""), bytearray()
         samples = np.zeros(len(numbers), native.SAMPLE)
@@ -115,7 +115,7 @@ def records(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
 
 def transcode(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
     """Through the converter: refused with a reason, or level 0 holds exactly libjpeg's pixels of the source."""
-    from loaders.store.source import Refused, records_of
+    from loaders.conversion.transcode import Refused, records_of
 
     sources = corpus.corpus()
     for numbers in blocks(first, count):
@@ -148,7 +148,7 @@ def loader(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
             for k in range(len(numbers)):  # sound ones, to replace with
                 (folder / f"sound{k:08d}.jpg").write_bytes(sources[k % 20])
             options: dict[str, Any] = {"train": False, "drop_last": False, "output": "uint8", "on_error": "skip"}
-            with Loader(folder.parent, batch_size=64, bandwidth=32, workers=2, **options) as made:
+            with Loader(folder.parent, batch_size=64, resolution=32, workers=2, **options) as made:
                 delivered = sum(len(images) for images, _ in made)
                 bad = {error.index: error for error in made.stats()["bad"]}
             if delivered != 2 * len(numbers) or any(index >= len(numbers) for index in bad):

@@ -16,10 +16,12 @@ from benchmarks.faults import corpus
 from benchmarks.faults.mutate import draw
 from benchmarks.faults.outcome import LOST, NAMED, OURS, SURVIVED, Tally
 from loaders import Loader, convert
+from loaders.beton import layout
+from loaders.conversion import verify
 from loaders.errors import LoaderError
 from loaders.plan.records import table_bytes
-from loaders.store import layout, open_store, verify
-from loaders.store.ladder import Ladder
+from loaders.sources import open_dataset
+from loaders.sources.pyramid import Pyramid
 
 SIDE = 64
 
@@ -35,18 +37,18 @@ def folder(place: Path, per_class: int = 12, size: tuple[int, int] = (160, 120))
     return place / "photos"
 
 
-def ladder(place: Path) -> Path:
+def pyramid(place: Path) -> Path:
     out = place / "sound.beton"
     convert(folder(place), out, workers=1)
     return out
 
 
 def regions(path: Path) -> dict[str, list[tuple[int, int]]]:
-    """Where each part of a ladder lies: [first byte, one past the last) of its pieces."""
-    with open_store(path) as store:
-        assert isinstance(store, Ladder)
-        head, private = store.head, store.private
-        entries = store.entries(np.arange(len(store)))
+    """Where each part of a pyramid lies: [first byte, one past the last) of its pieces."""
+    with open_dataset(path) as dataset:
+        assert isinstance(dataset, Pyramid)
+        head, private = dataset.head, dataset.private
+        entries = dataset.entries(np.arange(len(dataset)))
     fields = [layout.HEADER.itemsize + k * layout.FIELD.itemsize for k in range(2)]
     found = {
         "header": [(0, layout.HEADER.itemsize)],
@@ -71,7 +73,7 @@ def regions(path: Path) -> dict[str, list[tuple[int, int]]]:
 def flips(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """One to three bits of a region flipped: (a) a Loader reads everything, (b) `verify` must find it."""
     with tempfile.TemporaryDirectory() as place:
-        sound = ladder(Path(place))
+        sound = pyramid(Path(place))
         data, wanted = sound.read_bytes(), pixels(sound, backend)[0]
         broken = Path(place, "broken.beton")
         for kind, (region, pieces) in enumerate(regions(sound).items()):
@@ -98,7 +100,7 @@ def cuts(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """A beton cut at any byte, or with bytes behind its end, must be refused when it is opened."""
     tally = Tally("beton cut short or grown")
     with tempfile.TemporaryDirectory() as place:
-        data, broken = ladder(Path(place)).read_bytes(), Path(place, "broken.beton")
+        data, broken = pyramid(Path(place)).read_bytes(), Path(place, "broken.beton")
         for number in range(tries):
             rng = draw(seed, number)
             size = int(rng.integers(0, len(data))) if number % 4 else len(data) + int(rng.integers(1, 5000))
@@ -111,7 +113,7 @@ def cuts(seed: int, tries: int) -> Iterator[dict[str, Any]]:
 def swaps(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """Under a loader in the middle of an epoch the file is replaced, overwritten, cut, or only touched."""
     with tempfile.TemporaryDirectory() as place:
-        sound = ladder(Path(place))
+        sound = pyramid(Path(place))
         data, (wanted, labels) = sound.read_bytes(), pixels(sound, backend)
         other = Path(place, "other.beton")
         shutil.rmtree(Path(place, "photos", "class0"))
@@ -133,7 +135,7 @@ def _swapped(
     path: Path, backend: str, other: bytes, how: str, at: int, wanted: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> tuple[str, str]:
     options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "prefetch": 1}
-    with Loader(path, batch_size=2, backend=backend, bandwidth=SIDE, **options) as loader:
+    with Loader(path, batch_size=2, backend=backend, resolution=SIDE, **options) as loader:
         try:
             for k, (images, given) in enumerate(loader):
                 part = slice(2 * k, 2 * k + 2)
@@ -159,7 +161,7 @@ def _swapped(
 def pixels(path: Path, backend: str = "torch") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """What a loader delivers: images [n, 3, SIDE, SIDE] and labels [n]; 0 and -1 where it reports the sample."""
     options: dict[str, Any] = {"train": False, "output": "uint8", "on_error": "skip", "drop_last": False}
-    with Loader(path, batch_size=8, backend=backend, bandwidth=SIDE, workers=1, **options) as loader:
+    with Loader(path, batch_size=8, backend=backend, resolution=SIDE, workers=1, **options) as loader:
         batches = list(loader)
         bad = {error.index for error in loader.stats()["bad"]}
     images, labels = (np.concatenate([batch[part].numpy() for batch in batches]) for part in range(2))

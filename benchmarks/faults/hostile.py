@@ -16,9 +16,11 @@ from benchmarks.faults import files
 from benchmarks.faults.mutate import draw
 from benchmarks.faults.outcome import LOST, NAMED, SURVIVED, Tally
 from loaders import Loader
+from loaders.beton import layout
+from loaders.conversion import extract, verify
 from loaders.errors import LoaderError
-from loaders.store import extract, layout, open_store, verify
-from loaders.store.ladder import Ladder
+from loaders.sources import open_dataset
+from loaders.sources.pyramid import Pyramid
 
 FIELDS = list(layout.LEVEL.names or ())
 EVIL = (0, 1, 2, 255, 65535, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
@@ -35,15 +37,15 @@ META: tuple[object, ...] = (
 
 
 class Forge:
-    """A sound ladder whose parts can be replaced; CRCs are made good again."""
+    """A sound pyramid whose parts can be replaced; CRCs are made good again."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        sound = files.ladder(place)
+        sound = files.pyramid(place)
         self.data = sound.read_bytes()
-        with open_store(sound) as store:
-            assert isinstance(store, Ladder)
-            self.private, self.levels, self.head = store.private, len(store.ratios), store.head
+        with open_dataset(sound) as dataset:
+            assert isinstance(dataset, Pyramid)
+            self.private, self.levels, self.head = dataset.private, len(dataset.ratios), dataset.head
         self.row = layout.index_dtype(self.levels)
 
     def part(self, name: str) -> bytes:
@@ -138,7 +140,7 @@ def _used(path: Path, how: str) -> tuple[str, str]:
     """Opened, read with every sample in it, as training would."""
     try:
         with Loader(
-            path, batch_size=8, bandwidth=32, workers=2, train=False, drop_last=False, output="uint8", on_error="skip"
+            path, batch_size=8, resolution=32, workers=2, train=False, drop_last=False, output="uint8", on_error="skip"
         ) as loader:
             count = sum(len(images) for images, _ in loader)
             bad = loader.stats()["bad"]

@@ -22,9 +22,9 @@ from benchmarks.faults.mutate import draw
 from benchmarks.faults.outcome import LOST, NAMED, SURVIVED, Tally
 from benchmarks.faults.watchdog import ROOT
 from loaders import convert
-from loaders.store import verify
-from loaders.store.jobs import JOB_FILES
-from loaders.store.source import Converted, Job, convert_job
+from loaders.conversion import verify
+from loaders.conversion.jobs import JOB_FILES
+from loaders.conversion.transcode import Converted, Job, convert_job
 
 SMALL = 260  # images
 JOBS = -(-SMALL // JOB_FILES)
@@ -57,7 +57,7 @@ def worker(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         for number in range(tries):
             out, dies = Path(place, "killed.beton"), int(draw(seed, number).integers(JOBS))
             try:
-                with patch("loaders.store.workers.convert_job", _dying(dies)):
+                with patch("loaders.conversion.workers.convert_job", _dying(dies)):
                     convert(photos, out, workers=2)
                 told = ""
             except _Killed as error:

@@ -25,7 +25,7 @@ from loaders import Loader, convert
 from loaders.errors import LoaderError
 
 MANY = 8
-SMALL: dict[str, Any] = {"batch_size": 4, "bandwidth": 32, "output": "uint8", "workers": 2}
+SMALL: dict[str, Any] = {"batch_size": 4, "resolution": 32, "output": "uint8", "workers": 2}
 PLACES = {"ffcv": "loaders.backends.ffcv.epoch.Epoch.start_batch", "dali": "loaders.backends.dali.threads._loop"}
 """What a thread calls: FFCV's for each batch, each of ours beside DALI for its part of one."""
 CALLS = {"ffcv": 6, "dali": 12}  # of those in an epoch
@@ -34,7 +34,7 @@ ONE_EPOCH = (
     "total = hashlib.sha256()\n"
     "for _ in range(int(sys.argv[2])):\n"
     "    options = {'output': 'uint8', 'workers': 2, 'seed': int(sys.argv[3])}\n"
-    "    for images, _ in Loader(sys.argv[1], batch_size=8, bandwidth=64, **options):\n"
+    "    for images, _ in Loader(sys.argv[1], batch_size=8, resolution=64, **options):\n"
     "        total.update(images.numpy().tobytes())\n"
     "print(total.hexdigest())\n"
 )
@@ -44,7 +44,7 @@ def consumers(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[st
     """Loaders that are broken off, thrown at, dropped or stalled, at any batch; the next epoch must be whole."""
     tally = Tally("consumer stops early or stalls", OURS[backend])
     with tempfile.TemporaryDirectory() as place:
-        loader = Loader(files.ladder(Path(place)), backend=backend, **SMALL)
+        loader = Loader(files.pyramid(Path(place)), backend=backend, **SMALL)
         for number in range(tries):
             rng = draw(seed, number)
             how, at = ("break", "raise", "drop", "stall")[number % 4], int(rng.integers(0, 6))
@@ -86,7 +86,7 @@ def threads(seed: int, tries: int, backend: str) -> Iterator[dict[str, Any]]:
     The kernel's own threads run no Python, and so cannot.
     """
     tally = Tally("thread of the loader raises", OURS[backend])
-    with tempfile.TemporaryDirectory() as place, Loader(files.ladder(Path(place)), backend=backend, **SMALL) as loader:
+    with tempfile.TemporaryDirectory() as place, Loader(files.pyramid(Path(place)), backend=backend, **SMALL) as loader:
         list(loader)
         for number in range(tries):
             at = int(draw(seed, number).integers(CALLS[backend]))
@@ -120,10 +120,10 @@ def batch_sizes(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """1 to 4096 and odd ones between, larger than the data set too; nothing is lost or given twice."""
     tally = Tally("batch sizes 1 to 4096")
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         sizes = [1, 2, 3, 7, 23, 24, 25, 64, 1000, 1024, 1025, 4096][: max(4, tries)]
         for size in sizes:
-            with Loader(path, batch_size=size, bandwidth=32, drop_last=False, seed=seed, workers=2) as loader:
+            with Loader(path, batch_size=size, resolution=32, drop_last=False, seed=seed, workers=2) as loader:
                 for prefetch in range(2):
                     count = sum(len(images) for images, _ in loader)
                     tally.add(SURVIVED if count == 24 else LOST, f"batch {size}, epoch {prefetch}: {count} of 24")
@@ -135,7 +135,7 @@ def processes(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """Four processes on one beton: each gives the same batches."""
     tally = Tally("4 processes on one beton")
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         for _ in range(tries):
             command = [sys.executable, "-c", ONE_EPOCH, str(path), "20", str(seed)]
             running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(4)]
@@ -154,7 +154,7 @@ def many_loaders(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         path = Path(place, "many.beton")
         convert(files.folder(Path(place), 60, (320, 240)), path, workers=threads)
         loaders = [
-            Loader(path, batch_size=32, bandwidth=96, output="uint8", workers=threads, seed=seed) for _ in range(MANY)
+            Loader(path, batch_size=32, resolution=96, output="uint8", workers=threads, seed=seed) for _ in range(MANY)
         ]
         ratios, rates = [], []
         for number in range(-1, tries):

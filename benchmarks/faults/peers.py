@@ -1,4 +1,4 @@
-"""Stock FFCV and DALI on damaged JPEGs: the same mutants, one in a batch of eight. Each function runs in a child.
+"""FFCV and DALI on damaged JPEGs: the same mutants, one in a batch of eight. Each function runs in a child.
 
 named: an error or a report says which sample it was. lost: pixels of a JPEG that libjpeg refuses, without a word (FFCV
 leaves what was in the buffer); sound samples wrong; an error that names no sample; a crash or a hang.
@@ -61,7 +61,7 @@ def ours(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, An
             path = Path(place, "x.beton")
             _beton(batch, path)
             options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "on_error": "skip"}
-            with Loader(path, batch_size=BATCH, backend=backend, bandwidth=SIDE, **options) as loader:
+            with Loader(path, batch_size=BATCH, backend=backend, resolution=SIDE, **options) as loader:
                 (images, _), *_ = loader
                 return list(images.permute(0, 2, 3, 1).numpy()), [bad.index for bad in loader.stats()["bad"]]
 
@@ -151,9 +151,9 @@ def _libjpeg(jpeg: bytes) -> NDArray[np.uint8]:
 
 
 def _beton(jpegs: list[bytes], path: Path) -> None:
-    """A stock beton of these very bytes, all said to be SIDE x SIDE."""
-    from loaders.store import layout
-    from loaders.store.beton import Pages, write_tables
+    """A FFCV beton of these very bytes, all said to be SIDE x SIDE."""
+    from loaders.beton import layout
+    from loaders.beton.tables import Pages, write_tables
 
     levels, pages = np.zeros(len(jpegs), layout.LEVEL), Pages(len(jpegs), layout.MIN_PAGE)
     with open(path, "w+b") as file:

@@ -27,7 +27,7 @@ from loaders.errors import LoaderError
 
 MODES = {"errors": 1, "slow reads": 2, "short reads": 3, "interrupted reads": 4}  # as in shim.c
 SETTLES = {"dali": 100}  # loaders until memory is flat: with DALI it grows by some megabytes in the first hundred
-OPTIONS: dict[str, Any] = {"batch_size": 4, "bandwidth": files.SIDE, "train": False, "output": "uint8"}
+OPTIONS: dict[str, Any] = {"batch_size": 4, "resolution": files.SIDE, "train": False, "output": "uint8"}
 
 
 def build_shim(place: Path) -> Path | None:
@@ -45,7 +45,7 @@ def disk(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, An
     """Runs with shim.so preloaded: some reads fail, are slow, short or interrupted."""
     shim = ctypes.CDLL(None)
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         wanted = [files.pixels(path, way)[0] for way in {backend, "torch"}]  # the kernel takes over where DALI cannot
         for name, mode in MODES.items():
             tally, hits = Tally(f"disk with {name}", OURS[backend]), 0
@@ -98,7 +98,7 @@ def memory(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """Address space for so many MB more: batches, or an error that says so; a crash would end this process."""
     tally = Tally("little memory")
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         files.pixels(path)  # everything imported, threads' first stacks made
         for number in range(tries):
             rng = draw(seed, number)
@@ -115,7 +115,7 @@ def memory(seed: int, tries: int) -> Iterator[dict[str, Any]]:
 
 def _with_little(path: Path, batch: int, side: int, how: str) -> tuple[str, str]:
     try:
-        with Loader(path, batch_size=batch, bandwidth=side, train=False, workers=3, output="float32") as loader:
+        with Loader(path, batch_size=batch, resolution=side, train=False, workers=3, output="float32") as loader:
             return (SURVIVED if sum(len(images) for images, _ in loader) == 24 else LOST), how
     except (LoaderError, MemoryError) as error:
         return (NAMED if str(error) else LOST), f"{how}: {type(error).__name__}: {error}"
@@ -138,7 +138,7 @@ def forks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     """A fork in the middle of an epoch: the child is told, can make its own loader, and ends; the parent goes on."""
     tally = Tally("fork in the middle of an epoch")
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         for number in range(tries):
             at = int(draw(seed, number).integers(0, 6))
             with Loader(path, workers=2, **OPTIONS) as loader:
@@ -187,11 +187,11 @@ def _waited(child: int, seconds: float) -> int | str:
 def cycles(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, Any]]:
     """Loaders opened, half used and closed, over and over: files, threads and memory return to where they were.
 
-    Of FFCV's, stock or ours, each leaves some 4 MB of machine code behind: there memory is told and not judged.
+    Of FFCV's, ffcv_beton or ours, each leaves some 4 MB of machine code behind: there memory is told and not judged.
     """
     tally = Tally("opened and closed", OURS[backend])
     with tempfile.TemporaryDirectory() as place:
-        path = files.ladder(Path(place))
+        path = files.pyramid(Path(place))
         _cycle(path, backend, 0, SETTLES.get(backend, 20))
         before = _held()
         for start in range(0, tries, 20):
@@ -222,15 +222,15 @@ def _cycle(path: Path, backend: str, early: int, count: int) -> None:
 
 
 def epochs(seed: int, tries: int) -> Iterator[dict[str, Any]]:
-    """Memory over `tries` epochs at three bandwidths in turn: flat within 1 %."""
+    """Memory over `tries` epochs at three resolutions in turn: flat within 1 %."""
     tally = Tally("memory over epochs")
     with (
         tempfile.TemporaryDirectory() as place,
-        Loader(files.ladder(Path(place)), batch_size=8, bandwidth=96, seed=seed, workers=2) as loader,
+        Loader(files.pyramid(Path(place)), batch_size=8, resolution=96, seed=seed, workers=2) as loader,
     ):
         held: list[float] = []
         for epoch in range(tries):
-            loader.set_stage(bandwidth=(96, 160, 224)[epoch % 3])
+            loader.set_stage(resolution=(96, 160, 224)[epoch % 3])
             for _ in loader:
                 pass
             held.append(procfs.memory()["anonymous_mb"])

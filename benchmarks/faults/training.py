@@ -18,9 +18,9 @@ from benchmarks.faults.watchdog import ROOT
 
 CURRICULUM = """
 stages:
-  - {bandwidth: 112, magnitude: null, compute: 0.3}
-  - {bandwidth: 168, magnitude: 2, compute: 0.3, replay: 2, replay_buffer: 4}
-  - {bandwidth: 224, magnitude: 5, compute: 0.4}
+  - {resolution: 112, magnitude: null, compute: 0.3}
+  - {resolution: 168, magnitude: 2, compute: 0.3, replay: 2, replay_buffer: 4}
+  - {resolution: 224, magnitude: 5, compute: 0.4}
 """
 OPTIONS = (
     *("--size", "64", "--epochs", "8", "--batch", "8", "--device", "cpu", "--workers", "1", "--no-progress"),

@@ -26,19 +26,19 @@ _DALI = "pip install nvidia-dali-cuda130 (or -cuda120, as torch's CUDA)"
 _SIMD = "an interpreter with pillow-simd, see benchmarks/README.md"
 _FFCV = "pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg-config"
 _ALL = (
-    Peer("ours", "ours", "ours, ladder", prepare=True),
-    Peer("ours-float32", "ours", "ours, ladder, float32 out", {"output": "float32"}, prepare=True),
+    Peer("ours", "ours", "ours, pyramid", prepare=True),
+    Peer("ours-float32", "ours", "ours, pyramid, float32 out", {"output": "float32"}, prepare=True),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
     Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
     Peer("ours-dali", "ours", "ours, DALI decodes", {"backend": "dali"}, prepare=True, install=_DALI),
     Peer("ours-ffcv", "ours_ffcv", "ours, FFCV backend", prepare=True, install=_FFCV),
     Peer("ours-ffcv-part", "ours_ffcv", "FFCV, our decoder in it", {"part": True}, prepare=True, install=_FFCV),
-    Peer("ours-ffcv-stock", "ours_ffcv", "ours, FFCV backend, FFCV's beton", {"stock": True}, True, install=_FFCV),
+    Peer("ours-ffcv-beton", "ours_ffcv", "ours, FFCV backend, FFCV's beton", {"ffcv_beton": True}, True, install=_FFCV),
     Peer(
-        "ours-stock",
+        "ours-on-ffcv-beton",
         "ours_ffcv",
         "ours, FFCV's beton",
-        {"stock": True, "backend": "torch"},
+        {"ffcv_beton": True, "backend": "torch"},
         prepare=True,
         install=_FFCV,
     ),

@@ -34,7 +34,7 @@ def build(job: Job) -> Stream:
     pipeline = make(
         list(map(str, files)),
         [numbers[name] for name in names],
-        job.bandwidth,
+        job.resolution,
         augment,
         batch_size=job.batch_size,
         num_threads=job.threads,

@@ -52,7 +52,7 @@ def prepare(job: Job) -> None:
 def build(job: Job) -> Stream:
     pipelines = {
         "image": [
-            RandomResizedCropRGBImageDecoder((job.bandwidth, job.bandwidth)),
+            RandomResizedCropRGBImageDecoder((job.resolution, job.resolution)),
             RandomHorizontalFlip(),
             ToTensor(),
             *(_on_gpu() if job.device == "cuda" else ()),

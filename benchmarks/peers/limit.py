@@ -104,15 +104,15 @@ def make_jpegs(folder: str, side: int, count: int, seed: int) -> list[bytes]:
     return jpegs
 
 
-def _path(job: Job, bandwidth: int) -> Path:
-    return Path(job.work, f"limit-{bandwidth}.npz")
+def _path(job: Job, resolution: int) -> Path:
+    return Path(job.work, f"limit-{resolution}.npz")
 
 
 def prepare(job: Job) -> None:
-    for bandwidth in job.options["bandwidths"]:
-        path = _path(job, bandwidth)
+    for resolution in job.options["resolutions"]:
+        path = _path(job, resolution)
         if not path.exists():
-            jpegs = make_jpegs(job.folder, bandwidth, CROPS, job.seed)
+            jpegs = make_jpegs(job.folder, resolution, CROPS, job.seed)
             part = path.with_suffix(".part.npz")
             np.savez(
                 part,
@@ -123,8 +123,8 @@ def prepare(job: Job) -> None:
 
 
 def build(job: Job) -> Decoder:
-    with np.load(_path(job, job.bandwidth)) as stored:
+    with np.load(_path(job, job.resolution)) as stored:
         ends = np.cumsum(stored["sizes"])
         data = stored["data"].tobytes()
     jpegs = [data[end - size : end] for end, size in zip(ends, np.diff(ends, prepend=0), strict=True)]
-    return Decoder(jpegs, job.bandwidth, job.threads, job.batch_size)
+    return Decoder(jpegs, job.resolution, job.threads, job.batch_size)

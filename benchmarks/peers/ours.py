@@ -1,6 +1,6 @@
 """Ours: `loaders.Loader`, as a user has it: the random crop and flip of training, uint8 NCHW out (float16 on a GPU).
 
-Variants: the ladder; the ladder with float32 out (as torchvision's transforms deliver); the ladder's full-size level
+Variants: the pyramid; the pyramid with float32 out (as torchvision's transforms deliver); the pyramid's full-size level
 only; the plain image folder, without conversion; DALI as the decoder; RandAugment. Epochs end and begin inside the
 windows, as a user's do.
 """
@@ -14,28 +14,28 @@ import numpy as np
 import torch
 
 from benchmarks.contestant import Job, Stream
-from loaders import Loader, convert, open_store
+from loaders import Loader, convert, open_dataset
 from loaders.backends.dali import missing
 
 PREFETCH = 3  # the Loader's default
 
 
 def prepare(job: Job) -> None:
-    if not Path(job.ladder).exists():
-        convert(job.folder, job.ladder, workers=job.threads)
+    if not Path(job.pyramid).exists():
+        convert(job.folder, job.pyramid, workers=job.threads)
 
 
 class Ours(Stream):
     """The loader's batches, epoch after epoch; it knows the mean size of a full-size record, and bytes decoded."""
 
     def __init__(self, loader: Loader, stored_bytes: float, job: Job) -> None:
-        self._loader, self._stored_bytes = loader, stored_bytes
+        self._loader, self._datasetd_bytes = loader, stored_bytes
         super().__init__(_endless(loader), job, ahead=PREFETCH + 1)
 
     def facts(self) -> dict[str, float]:
         stats = self._loader.stats()
         return {
-            "stored_bytes": self._stored_bytes,
+            "stored_bytes": self._datasetd_bytes,
             "decoded_bytes": stats["bytes_decoded"] / max(1, stats["samples"]),
         }
 
@@ -50,11 +50,11 @@ def build(job: Job) -> Ours:
     backend = job.options.get("backend", "torch")
     if backend == "dali" and (why := missing()):
         raise ImportError(why)
-    data = job.folder if job.options.get("folder") else job.ladder
+    data = job.folder if job.options.get("folder") else job.pyramid
     loader = Loader(
         data,
         batch_size=job.batch_size,
-        bandwidth=job.bandwidth,
+        resolution=job.resolution,
         seed=job.seed,
         workers=job.threads,
         backend=backend,
@@ -64,6 +64,6 @@ def build(job: Job) -> Ours:
         max_level=job.options.get("max_level"),
         prefetch=PREFETCH,
     )
-    with open_store(job.ladder) as store:
-        sizes = store.entries(np.arange(len(store)))["size"][:, 0]
+    with open_dataset(job.pyramid) as dataset:
+        sizes = dataset.entries(np.arange(len(dataset)))["size"][:, 0]
     return Ours(loader, float(sizes.mean()), job)

@@ -1,6 +1,6 @@
-"""Ours on top of FFCV, uint8 out: the FFCV backend, and our decoder in a stock FFCV pipeline.
+"""Ours on top of FFCV, uint8 out: the FFCV backend, and our decoder in an FFCV pipeline.
 
-Variants by option: "stock" reads the very beton that the contestant `ffcv` reads (written by FFCV, quality 95, full
+Variants by option: "ffcv_beton" reads the beton that the contestant `ffcv` reads (written by FFCV, quality 95, full
 size); "backend" chooses who reads it; "part" is `SubJPEGRandomResizedCrop(flip=True)` in FFCV's own loader.
 """
 
@@ -15,23 +15,23 @@ from ffcv.transforms import ToTensor
 
 from benchmarks.contestant import Job, Stream
 from benchmarks.peers import ffcv_, ours
-from loaders import open_store
+from loaders import open_dataset
 from loaders.backends.ffcv import SubJPEGRandomResizedCrop
 
 
 def prepare(job: Job) -> None:
-    (ffcv_ if job.options.get("stock") else ours).prepare(job)
+    (ffcv_ if job.options.get("ffcv_beton") else ours).prepare(job)
 
 
 def build(job: Job) -> Stream:
-    if job.options.get("stock"):
-        job = replace(job, ladder=str(ffcv_.beton(job)))
+    if job.options.get("ffcv_beton"):
+        job = replace(job, pyramid=str(ffcv_.beton(job)))
     if not job.options.get("part"):
         return ours.build(replace(job, options={"backend": "ffcv", **job.options}))
-    with open_store(job.ladder) as store:
-        records = len(store)
+    with open_dataset(job.pyramid) as dataset:
+        records = len(dataset)
     loader = Loader(
-        job.ladder,
+        job.pyramid,
         batch_size=job.batch_size,
         num_workers=job.threads,
         os_cache=True,
@@ -39,7 +39,7 @@ def build(job: Job) -> Stream:
         order=OrderOption.RANDOM,
         batches_ahead=ffcv_.AHEAD,
         pipelines={
-            "image": [SubJPEGRandomResizedCrop(job.bandwidth, flip=True), ToTensor()],
+            "image": [SubJPEGRandomResizedCrop(job.resolution, flip=True), ToTensor()],
             "label": [IntDecoder(), ToTensor()],
         },
         indices=np.tile(np.arange(records), ffcv_.LONG // records + 1),

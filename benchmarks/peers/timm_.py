@@ -23,7 +23,7 @@ def build(job: Job) -> Stream:
     images = ImageDataset(job.folder)
     loader = create_loader(
         images,
-        (3, max(BASE, job.bandwidth), max(BASE, job.bandwidth)),
+        (3, max(BASE, job.resolution), max(BASE, job.resolution)),
         job.batch_size,
         is_training=True,
         auto_augment="rand-m8-mstd0.5-inc1" if job.options.get("randaugment") else None,
@@ -35,8 +35,8 @@ def build(job: Job) -> Stream:
         use_multi_epochs_loader=True,
     )
     steps = images.transform.transforms
-    if job.bandwidth < BASE:
-        steps.insert(len(steps) - 1, Resize(job.bandwidth, interpolation=InterpolationMode.LANCZOS))
+    if job.resolution < BASE:
+        steps.insert(len(steps) - 1, Resize(job.resolution, interpolation=InterpolationMode.LANCZOS))
     return Stream(_endless(loader), job, ahead=job.threads * 2 + 1)
 
 

@@ -19,7 +19,7 @@ from torchvision.transforms import InterpolationMode
 from benchmarks.contestant import Job, Stream
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BASE = 224  # side that the published transforms crop to, whatever the bandwidth
+BASE = 224  # side that the published transforms crop to, whatever the resolution
 PREFETCH = 2  # batches a worker, the DataLoader's default
 
 
@@ -34,10 +34,10 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._count, generator=self._generator).tolist()
 
 
-def official(bandwidth: int, randaugment: bool) -> transforms.Compose:
-    """The published training transforms at bandwidth B."""
+def official(resolution: int, randaugment: bool) -> transforms.Compose:
+    """The published training transforms at resolution B."""
     steps: list[object] = [
-        transforms.RandomResizedCrop(max(BASE, bandwidth), interpolation=InterpolationMode.BICUBIC),
+        transforms.RandomResizedCrop(max(BASE, resolution), interpolation=InterpolationMode.BICUBIC),
         transforms.RandomHorizontalFlip(),
     ]
     if randaugment:
@@ -50,8 +50,8 @@ def official(bandwidth: int, randaugment: bool) -> transforms.Compose:
             "interpolation": 3,
         }  # 3: PIL's bicubic
         steps.append(rand_augment_transform("rand-m8-mstd0.5-inc1", hints))
-    if bandwidth < BASE:
-        steps.append(transforms.Resize(bandwidth, interpolation=InterpolationMode.LANCZOS))
+    if resolution < BASE:
+        steps.append(transforms.Resize(resolution, interpolation=InterpolationMode.LANCZOS))
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 
 
@@ -70,6 +70,6 @@ def endless(data: Dataset[Any], job: Job, **options: Any) -> DataLoader[Any]:
 
 
 def build(job: Job) -> Stream:
-    images = ImageFolder(job.folder, official(job.bandwidth, job.options.get("randaugment", False)))
+    images = ImageFolder(job.folder, official(job.resolution, job.options.get("randaugment", False)))
     loader = endless(images, job, pin_memory=job.device == "cuda")
     return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
     add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
     add("--curriculum", help="auto, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
-    add("--size", type=int, metavar="PX", help="full size; the curriculum's bandwidths are scaled to it (224)")
+    add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--seed", type=int, help="of weights, order, crops and masks (0)")
 
     recipe = parser.add_argument_group("recipe", "in place of what the authors of MAE have")

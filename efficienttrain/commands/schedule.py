@@ -1,8 +1,8 @@
 """Print and draw what a training will do: stages, epochs, steps, learning rate.
 
-  efficienttrain schedule --model deit_small_patch16_224 --epochs 200
-  efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
-  efficienttrain schedule --model my_package:build --curriculum mine.yaml --json schedule.json
+efficienttrain schedule --model deit_small_patch16_224 --epochs 200
+efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
+efficienttrain schedule --model my_package:build --curriculum mine.yaml --json schedule.json
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         args.json.write_text(json.dumps(as_json(table), indent=1) + "\n", encoding="utf-8")
     if args.png is not None:
-        from efficienttrain.schedule_picture import draw
+        from efficienttrain.schedule_plot import draw
 
         draw(args.png, table)
     return 0
@@ -68,7 +68,7 @@ def notes(table: Timetable, nominal: float, known: bool) -> list[str]:
     if made.pace == "compute":
         unit = (
             f", each stage in a unit of its own. For stage 0 they print --epochs {first.official.whole}, the length of "
-            f"a run at {first.stage.bandwidth} px alone, and stop at epoch {first.official.end}: no error"
+            f"a run at {first.stage.resolution} px alone, and stop at epoch {first.official.end}: no error"
         )
     lines = [
         f"epochs: passes over the data. These {passes:.4g} cost as much as {cost:.4g} at 224 px, because a pass at B "

@@ -3,7 +3,7 @@
 examples:
   efficienttrain search --algorithm sequential --out runs/search --workers 4 -- \\
       --data train.beton --val val.beton --model deit_tiny_patch16_224 --epochs 100
-  efficienttrain search --algorithm greedy --bandwidths 96 128 160 192 224 --stages 5 --dry-run
+  efficienttrain search --algorithm greedy --resolutions 96 128 160 192 224 --stages 5 --dry-run
   efficienttrain search --algorithm sequential --magnitudes 0 3 6 9 --out runs/both -- ...     magnitudes, too
   efficienttrain search --algorithm sequential --rule my_package:score --out runs/mine         your own evaluation
   efficienttrain search ... --ray auto --ray-gpus 1 -- ...                                     on a Ray cluster
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from efficienttrain.recipe import recipe
-from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, conduct
-from efficienttrain.search.conduct import PACE
-from efficienttrain.search.found import write_curriculum
-from efficienttrain.search.journal import read
+from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
+from efficienttrain.search.curriculum_file import write_curriculum
+from efficienttrain.search.probe_log import read
+from efficienttrain.search.runner import PACE
 from efficienttrain.search.table import Table
 from efficienttrain.search.task import load_rule
 from efficienttrain.training import Config
 
-RULE = "efficienttrain.search.trial:top1"
+RULE = "efficienttrain.search.top1_rule:top1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sequential: best accuracy at a fixed compute (EfficientTrain++)")  # fmt: skip
     add("--out", type=Path, metavar="SEARCH", help="folder of the search: journal, probes, curriculum.yaml, tree.png")
     add("--stages", type=int, default=5, metavar="N", help="(%(default)s)")
-    add("--bandwidths", type=int, nargs="+", default=[96, 128, 160, 192, 224], metavar="B",
+    add("--resolutions", type=int, nargs="+", default=[96, 128, 160, 192, 224], metavar="B",
         help="candidates, of a full size of 224 whatever the trainer's --size (96 128 160 192 224)")  # fmt: skip
     add("--magnitudes", type=float, nargs="+", default=[], metavar="M",
-        help="candidates of RandAugment's; none: the released ladder, 1 3 5 7 9 for five stages")  # fmt: skip
+        help="candidates of RandAugment's; none: the released pyramid, 1 3 5 7 9 for five stages")  # fmt: skip
     add("--fine-tune", type=float, default=0.05, metavar="SHARE", help="at full size after each probe but the last "
         "stage's, as a share of a whole training's compute (%(default)s)")  # fmt: skip
     add("--tolerance", type=float, default=0.0, metavar="X", help="greedy: score that may be given up (%(default)s)")
@@ -56,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain search`."""
-    space = Space(args.stages, tuple(args.bandwidths), tuple(args.magnitudes), PACE[args.algorithm])
+    space = Space(args.stages, tuple(args.resolutions), tuple(args.magnitudes), PACE[args.algorithm])
     config = trainers(args.train) if args.train or (args.rule == RULE and not args.dry_run) else {}
     plan = Plan(args.algorithm, space, args.rule, args.fine_tune, args.tolerance, config)
     least, most = plan.cost(args.workers)
     epochs = config.get("epochs", Config.epochs)
     print(
-        f"{args.algorithm} search of {space.stages} stages over {' '.join(map(str, space.bandwidths))} px: "
+        f"{args.algorithm} search of {space.stages} stages over {' '.join(map(str, space.resolutions))} px: "
         f"{least.probes} to {most.probes} probes, the compute of {least.compute:.3g} to {most.compute:.3g} whole "
         f"trainings ({least.compute * epochs:.4g} to {most.compute * epochs:.4g} epochs at full size) and evaluations."
     )
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     executor = OnRay(args.ray, args.ray_gpus) if args.ray else Local(args.workers, args.devices or gpus(args.workers))
     table = Table(most)
     try:
-        found = conduct(plan, args.out, executor, args.workers, table.add)
+        found = run_search(plan, args.out, executor, args.workers, table.add)
     except ProbeFailed as error:
         print(f"error: {error}; the same command again goes on with it.", file=sys.stderr)
         return 1
@@ -116,7 +116,7 @@ def gpus(workers: int) -> list[str]:
 def picture(out: Path) -> None:
     """Draws what the journal holds, where matplotlib is installed and there is something to draw."""
     try:
-        from efficienttrain.search.picture import draw
+        from efficienttrain.search.search_plot import draw
 
         lines = read(out)
         if any(line["kind"] == "probe" for line in lines):
@@ -137,7 +137,7 @@ def report(plan: Plan, found: tuple[Choice, ...], out: Path, epochs: float) -> N
             settings |= {"drop_path": plain.drop_path, "warmup": plain.warmup}
     path = out / "curriculum.yaml"
     write_curriculum(path, stages, settings, f"found by efficienttrain search --algorithm {plan.algorithm}")
-    words = "  ".join(f"{bandwidth} px M {magnitude:.3g}" for bandwidth, magnitude in found)
+    words = "  ".join(f"{resolution} px M {magnitude:.3g}" for resolution, magnitude in found)
     print(f"found, at {cost:.1%} of the cost of full size throughout: {words}")
     print(f"  efficienttrain train --curriculum {path} --epochs {cost * epochs:.4g} ...")
     print(f"  {out / 'journal.jsonl'}  {out / 'tree.png'}")

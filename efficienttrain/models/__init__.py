@@ -2,6 +2,6 @@
 
 from efficienttrain.models.build import build, check_name
 from efficienttrain.models.decay import no_decay
-from efficienttrain.models.size import check_bandwidth, resize
+from efficienttrain.models.size import check_resolution, resize
 
-__all__ = ["build", "check_bandwidth", "check_name", "no_decay", "resize"]
+__all__ = ["build", "check_name", "check_resolution", "no_decay", "resize"]

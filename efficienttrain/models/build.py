@@ -14,23 +14,23 @@ from typing import Any
 from torch import nn
 
 from efficienttrain.models import cswin, pvt
-from efficienttrain.models.size import check_bandwidth
+from efficienttrain.models.size import check_resolution
 from efficienttrain.presets import ALIASES, canonical
 
 OURS: dict[str, Callable[..., nn.Module]] = {**cswin.FACTORIES, **pvt.FACTORIES}
 NEAREST = 3
 
 
-def build(name: str, *, num_classes: int, drop_path: float = 0.0, bandwidth: int = 224) -> nn.Module:
+def build(name: str, *, num_classes: int, drop_path: float = 0.0, resolution: int = 224) -> nn.Module:
     """A network with fresh weights, for inputs [n, 3, B, B] and logits [n, num_classes].
 
     Args:
         name: of timm, or of a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours ("cswin_tiny",
             "pvt_small"), or a factory of the user's: "package.module:factory" or "file.py:factory". A factory is called
-            as `factory(num_classes=...)`, and is also given `drop_path` and `bandwidth` where it has such arguments.
+            as `factory(num_classes=...)`, and is also given `drop_path` and `resolution` where it has such arguments.
         num_classes: outputs, at least 1.
         drop_path: stochastic depth of the last block, 0 to below 1; means nothing to a network that has none.
-        bandwidth: side B of the input it starts with, pixels; `resize` changes it.
+        resolution: side B of the input it starts with, pixels; `resize` changes it.
 
     Raises:
         ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take.
@@ -39,14 +39,14 @@ def build(name: str, *, num_classes: int, drop_path: float = 0.0, bandwidth: int
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1, got {num_classes}.")
     name = canonical(name)
-    wishes: dict[str, Any] = {"num_classes": num_classes, "drop_path": drop_path, "bandwidth": bandwidth}
+    wishes: dict[str, Any] = {"num_classes": num_classes, "drop_path": drop_path, "resolution": resolution}
     if ":" in name:
         model = _users(name, wishes)
     elif name in OURS:
         model = OURS[name](**_accepted(OURS[name], wishes))
     else:
         model = _timms(name, **wishes)
-    check_bandwidth(model, bandwidth)
+    check_resolution(model, resolution)
     return model
 
 
@@ -67,16 +67,16 @@ def check_name(name: str) -> None:
     )
 
 
-def _timms(name: str, *, num_classes: int, drop_path: float, bandwidth: int) -> nn.Module:
+def _timms(name: str, *, num_classes: int, drop_path: float, resolution: int) -> nn.Module:
     import timm
     from timm.models import get_pretrained_cfg_value
 
     check_name(name)
     size: dict[str, Any] = {}
     if get_pretrained_cfg_value(name, "fixed_input_size"):
-        size["img_size"] = bandwidth
+        size["img_size"] = resolution
         if name.startswith("swin_"):  # as models/size.py sets it
-            size["window_size"] = max(1, bandwidth // 32)
+            size["window_size"] = max(1, resolution // 32)
     try:
         model: nn.Module = timm.create_model(name, num_classes=num_classes, drop_path_rate=drop_path, **size)
     except TypeError as error:

@@ -99,21 +99,21 @@ class PVT(nn.Module):
         depths: blocks of the four stages.
         num_classes: outputs.
         drop_path: stochastic depth, rising from 0 to this in the last block.
-        bandwidth: side B of the input, pixels; `set_input_size` changes it.
+        resolution: side B of the input, pixels; `set_input_size` changes it.
         channels: of the four stages, multiples of 1, 2, 5 and 8.
     """
 
     size_multiple = 32
 
     def __init__(
-        self, depths: Four, num_classes: int, drop_path: float = 0.0, bandwidth: int = 224, channels: Four = CHANNELS
+        self, depths: Four, num_classes: int, drop_path: float = 0.0, resolution: int = 224, channels: Four = CHANNELS
     ) -> None:
         super().__init__()
         rates = [drop_path * block / max(1, sum(depths) - 1) for block in range(sum(depths))]
         stages, inputs = [], 3
         for number, (depth, outputs) in enumerate(zip(depths, channels, strict=True)):
             begin = sum(depths[:number])
-            stages.append(Stage(number, inputs, outputs, bandwidth // (4 << number), rates[begin : begin + depth]))
+            stages.append(Stage(number, inputs, outputs, resolution // (4 << number), rates[begin : begin + depth]))
             inputs = outputs
         self.stages = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(inputs, eps=1e-6)
@@ -149,4 +149,4 @@ FACTORIES = {
     "pvt_medium": partial(PVT, (3, 4, 18, 3)),
     "pvt_large": partial(PVT, (3, 8, 27, 3)),
 }
-"""The networks of the paper's table 1; called as `factory(num_classes=..., drop_path=..., bandwidth=...)`."""
+"""The networks of the paper's table 1; called as `factory(num_classes=..., drop_path=..., resolution=...)`."""

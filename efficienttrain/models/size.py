@@ -21,12 +21,12 @@ SMALLEST = 32
 @torch.no_grad()
 def resize(
     model: nn.Module,
-    bandwidth: int,
+    resolution: int,
     *,
     optimizer: torch.optim.Optimizer | None = None,
     ema: nn.Module | None = None,
 ) -> None:
-    """Makes `model` take inputs of `bandwidth` pixels a side, in place; at that size already, nothing changes.
+    """Makes `model` take inputs of `resolution` pixels a side, in place; at that size already, nothing changes.
 
     Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
     holds them stay valid. Their gradients are dropped where the shape changed. What holds *shapes* does not survive:
@@ -35,7 +35,7 @@ def resize(
 
     Args:
         model: the bare network, not its wrapper.
-        bandwidth: the new side B, pixels.
+        resolution: the new side B, pixels.
         optimizer: of `model`'s parameters; each state tensor of a resized parameter's shape (`exp_avg`, `exp_avg_sq`,
             momentum) is resized like it.
         ema: a moving average of the network, a module of the same class.
@@ -45,21 +45,21 @@ def resize(
 
     Source: the released `utils_buffer.py` (adapters for DeiT and Swin), by name here instead of by shape.
     """
-    check_bandwidth(model, bandwidth)
+    check_resolution(model, resolution)
     if hasattr(model, "set_input_size"):
         before = dict(model.named_parameters())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of timm's interpolation, whose values are not used
-            _set_input_size(model, bandwidth)
+            _set_input_size(model, resolution)
         for name, new in list(model.named_parameters()):
             old = before[name]
             if new is not old:
                 _put_back(model, name, old, new.shape, {} if optimizer is None else optimizer.state.get(old, {}))
     if ema is not None:
-        resize(ema, bandwidth)
+        resize(ema, resolution)
 
 
-def check_bandwidth(model: nn.Module, bandwidth: int) -> None:
+def check_resolution(model: nn.Module, resolution: int) -> None:
     """Whether the network can take inputs of this size.
 
     Raises:
@@ -69,16 +69,16 @@ def check_bandwidth(model: nn.Module, bandwidth: int) -> None:
     multiple = multiple_of(model)
     least = max(SMALLEST, getattr(model, "smallest_size", 2 * multiple if _is_swin(model) else multiple))
     kind = type(model).__name__
-    if bandwidth < least or bandwidth % multiple:
-        low = max(least, bandwidth // multiple * multiple)
-        near = f"nearest is {low}" if bandwidth < least else f"nearest are {low} and {low + multiple}"
+    if resolution < least or resolution % multiple:
+        low = max(least, resolution // multiple * multiple)
+        near = f"nearest is {low}" if resolution < least else f"nearest are {low} and {low + multiple}"
         raise ValueError(
-            f"`bandwidth` of {kind} must be a multiple of {multiple}, at least {least}, got {bandwidth}; {near}."
+            f"`resolution` of {kind} must be a multiple of {multiple}, at least {least}, got {resolution}; {near}."
         )
     fixed = None if hasattr(model, "set_input_size") else _fixed_size(model)
-    if fixed not in (None, bandwidth):
+    if fixed not in (None, resolution):
         raise ValueError(
-            f"`bandwidth` of {kind} can only be {fixed}, got {bandwidth}: it has no `set_input_size` to change it by."
+            f"`resolution` of {kind} can only be {fixed}, got {resolution}: it has no `set_input_size` to change it by."
         )
 
 
@@ -94,18 +94,16 @@ def multiple_of(model: nn.Module) -> int:
     return side * 8 if _is_swin(model) else side
 
 
-def _set_input_size(model: nn.Module, bandwidth: int) -> None:
-    size: Any = (bandwidth, bandwidth)
+def _set_input_size(model: nn.Module, resolution: int) -> None:
+    size: Any = (resolution, resolution)
     if _is_swin(model):  # windows of B / 32: always 8 x 8, 4 x 4, 2 x 2 and 1 of them
-        window = (bandwidth // 32, bandwidth // 32)
+        window = (resolution // 32, resolution // 32)
         model.set_input_size(img_size=size, window_size=window)  # type: ignore[operator]
     else:
         model.set_input_size(img_size=size)  # type: ignore[operator]
 
 
-def _put_back(
-    model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]
-) -> None:
+def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]) -> None:
     """Puts `parameter` back where the model has made a new one, with its values and its state in the new shape."""
     for key, value in state.items():
         if isinstance(value, Tensor) and value.shape == parameter.shape:

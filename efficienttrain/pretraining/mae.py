@@ -1,4 +1,4 @@
-"""A masked autoencoder out of timm's ViT and timm's blocks, at any bandwidth.
+"""A masked autoencoder out of timm's ViT and timm's blocks, at any resolution.
 
 Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377, section 3 and appendix A.1.
 """
@@ -109,7 +109,7 @@ def positions(grid: int, channels: int, full: float) -> Tensor:
     """The sin-cos table of a grid of `grid` x `grid` patches, [grid ** 2, channels].
 
     A patch keeps its place in the *image*: coordinates are stretched to those of a grid of `full` patches a side (as
-    bilinear interpolation without aligned corners does it), so the network meets the same functions at every bandwidth.
+    bilinear interpolation without aligned corners does it), so every resolution has the same functions.
     At full size this is `timm.layers.build_sincos2d_pos_embed`, MAE's table. That tables are stretched is our reading.
 
     Raises:

@@ -10,7 +10,7 @@ def pretrain(config: Config, masking: Masking | None = None) -> Result:
     """Trains a masked autoencoder through its curriculum, or goes on with the run that `config.out` holds.
 
     Args:
-        config: `model` is a ViT of timm's, or a factory of one; of the curriculum only the bandwidths matter. What only
+        config: `model` is a ViT of timm's, or a factory of one; only the curriculum's resolutions matter. What only
             training with labels has must be left open; what is left open besides is as the authors of MAE have it.
         masking: 75 % of the patches hidden, and their normalised pixels for target, unless it says otherwise.
 
@@ -20,7 +20,7 @@ def pretrain(config: Config, masking: Masking | None = None) -> Result:
     Raises:
         ValueError, OSError, LoaderError: as `train` does.
     """
-    from efficienttrain.pretraining.loop import Pretrainer
+    from efficienttrain.pretraining.pretrainer import Pretrainer
     from efficienttrain.training import distributed
 
     config = authors(config)

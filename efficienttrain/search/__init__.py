@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from efficienttrain.search.algorithms import drive, greedy, sequential
-from efficienttrain.search.conduct import Plan, ProbeFailed, conduct
 from efficienttrain.search.executors import Local, OnRay
+from efficienttrain.search.runner import Plan, ProbeFailed, run_search
 from efficienttrain.search.space import Choice, Probe, Space
 from efficienttrain.search.task import Task
 
 __all__ = [
-    "Choice", "Local", "OnRay", "Plan", "Probe", "ProbeFailed", "Space", "Task", "conduct", "drive", "greedy",
+    "Choice", "Local", "OnRay", "Plan", "Probe", "ProbeFailed", "Space", "Task", "drive", "greedy", "run_search",
     "sequential",
 ]  # fmt: skip

@@ -37,12 +37,12 @@ def greedy(space: Space, tolerance: float = 0.0, width: int = 1) -> Search:
     """The least cost at the baseline's score, last stage to first (EfficientTrain, ICCV 2023).
 
     Every probe is a whole training in which the stages before the one that is decided are tied to it. The smallest
-    bandwidth wins whose score is at least the baseline's less `tolerance`; of its magnitudes, the best.
+    resolution wins whose score is at least the baseline's less `tolerance`; of its magnitudes, the best.
 
     Args:
         space: to search.
         tolerance: how much of the score may be given up.
-        width: bandwidths to ask about at once. More than 1 keeps several workers busy, with probes that turn out to
+        width: resolutions to ask about at once. More than 1 keeps several workers busy, with probes that turn out to
             have been superfluous if a smaller one is good enough.
     """
     found = space.tied(space.stages - 1, space.choices(space.stages - 1)[-1])
@@ -53,7 +53,7 @@ def greedy(space: Space, tolerance: float = 0.0, width: int = 1) -> Search:
         after = found[number + 1 :]
         choices = space.choices(number, most=after[0] if after else None)
         probes = [Probe((*space.tied(number, choice), *after), number) for choice in choices]
-        sizes = _by_bandwidth(probes, number)
+        sizes = _by_resolution(probes, number)
         for begin in range(0, len(sizes), width):
             tried = sizes[begin : begin + width]
             yield from _ask([probe for alike in tried for probe in alike], known)
@@ -75,9 +75,9 @@ def drive(search: Search, evaluate: Callable[[list[Probe]], Iterable[float]]) ->
         return end.value
 
 
-def _by_bandwidth(probes: list[Probe], number: int) -> list[list[Probe]]:
-    """Neighbours of one bandwidth in stage `number` together."""
-    return [list(alike) for _, alike in groupby(probes, key=lambda probe: probe.choices[number].bandwidth)]
+def _by_resolution(probes: list[Probe], number: int) -> list[list[Probe]]:
+    """Neighbours of one resolution in stage `number` together."""
+    return [list(alike) for _, alike in groupby(probes, key=lambda probe: probe.choices[number].resolution)]
 
 
 def _ask(probes: list[Probe], known: dict[tuple[Choice, ...], float]) -> Generator[list[Probe], list[float], None]:

@@ -107,7 +107,7 @@ def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[byte
     paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # what is importable here
     with open(folder / OUTPUT, "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "efficienttrain.search.work", str(folder)],
+            [sys.executable, "-m", "efficienttrain.search.probe_process", str(folder)],
             env={**environment, **paths},
             stdin=subprocess.PIPE,
             stdout=output,

@@ -14,7 +14,7 @@ PACES = ("compute", "passes")
 class Choice(NamedTuple):
     """What one stage is trained with."""
 
-    bandwidth: int
+    resolution: int
     """Pixels, of a full size of 224."""
     magnitude: float
     """RandAugment strength, 0 to 10."""
@@ -22,7 +22,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Space:
-    """All curricula that a search may find: neither bandwidth nor magnitude falls from one stage to the next.
+    """All curricula that a search may find: neither resolution nor magnitude falls from one stage to the next.
 
     Raises:
         ValueError: a value out of its range.
@@ -30,10 +30,10 @@ class Space:
 
     stages: int
     """At least 1."""
-    bandwidths: tuple[int, ...]
+    resolutions: tuple[int, ...]
     """Candidates of every stage, rising; the last one is the full size, 224."""
     magnitudes: tuple[float, ...] = ()
-    """Candidates of every stage, rising; none: the released ladder, see `ladder`."""
+    """Candidates of every stage, rising; none: the released pyramid, see `pyramid`."""
     pace: str = "compute"
     """What the stages share out equally: "compute" (EfficientTrain++), or "passes" over the data (2023)."""
 
@@ -42,38 +42,40 @@ class Space:
             raise ValueError(f"`stages` must be at least 1, got {self.stages}.")
         if self.pace not in PACES:
             raise ValueError(f"`pace` must be one of {', '.join(PACES)}, got {self.pace!r}.")
-        for name in ("bandwidths", "magnitudes"):
+        for name in ("resolutions", "magnitudes"):
             if list(found := getattr(self, name)) != sorted(set(found)):
                 raise ValueError(f"`{name}` must rise, got {_listed(found)}; give {_listed(sorted(set(found)))}.")
-        if not self.bandwidths or self.bandwidths[-1] != BASE:
-            raise ValueError(f"the last of `bandwidths` must be the full size, {BASE}, got {_listed(self.bandwidths)}.")
+        if not self.resolutions or self.resolutions[-1] != BASE:
+            raise ValueError(
+                f"the last of `resolutions` must be the full size, {BASE}, got {_listed(self.resolutions)}."
+            )
         for choice in self.choices(self.stages - 1):
             self.stage(choice)
 
-    def ladder(self, number: int) -> float:
+    def pyramid(self, number: int) -> float:
         """Magnitude of stage `number` where it is not searched: 0 to 9 for ten stages, 1, 3, 5, 7, 9 for five."""
         return max(0.0, 10 * (number + 1) / self.stages - 1)
 
     def choices(self, number: int, least: Choice | None = None, most: Choice | None = None) -> list[Choice]:
         """What stage `number` may be, smallest first: in both respects no less than `least`, no more than `most`."""
         return [
-            Choice(bandwidth, magnitude)
-            for bandwidth in self.bandwidths
-            for magnitude in (self.magnitudes or (self.ladder(number),))
-            if least is None or (bandwidth >= least.bandwidth and magnitude >= least.magnitude)
-            if most is None or (bandwidth <= most.bandwidth and magnitude <= most.magnitude)
+            Choice(resolution, magnitude)
+            for resolution in self.resolutions
+            for magnitude in (self.magnitudes or (self.pyramid(number),))
+            if least is None or (resolution >= least.resolution and magnitude >= least.magnitude)
+            if most is None or (resolution <= most.resolution and magnitude <= most.magnitude)
         ]
 
     def tied(self, number: int, choice: Choice) -> tuple[Choice, ...]:
-        """Stages 0 to `number` all alike (each at its place on the ladder, where magnitudes are not searched)."""
+        """Stages 0 to `number` all alike (each at its place on the pyramid, where magnitudes are not searched)."""
         if self.magnitudes:
             return (choice,) * (number + 1)
-        return tuple(choice._replace(magnitude=self.ladder(n)) for n in range(number + 1))
+        return tuple(choice._replace(magnitude=self.pyramid(n)) for n in range(number + 1))
 
     def stage(self, choice: Choice) -> Stage:
         """The stage of this choice; its `compute` is a share of what a training at full size would cost."""
-        share = 1.0 if self.pace == "compute" else (choice.bandwidth / BASE) ** 2
-        return Stage(choice.bandwidth, choice.magnitude, share / self.stages)
+        share = 1.0 if self.pace == "compute" else (choice.resolution / BASE) ** 2
+        return Stage(choice.resolution, choice.magnitude, share / self.stages)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Probe:
 
 def name_of(choices: Sequence[Choice]) -> str:
     """Such as "96m1-160m3"."""
-    return "-".join(f"{bandwidth}m{magnitude:g}" for bandwidth, magnitude in choices)
+    return "-".join(f"{resolution}m{magnitude:g}" for resolution, magnitude in choices)
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from efficienttrain.search.cost import Cost
-from efficienttrain.search.journal import Line
+from efficienttrain.search.probe_log import Line
 
 HEAD = f"{'probe':>5}{'stage':>7}{'compute':>9}{'seconds':>9}{'score':>10}   curriculum (B, M)"
 FORMAT = "{desc} {elapsed}"
@@ -27,7 +27,7 @@ class Table:
         self._number += 1
         self._spent += probe["compute"]
         stage = "-" if probe["stage"] is None else probe["stage"] + 1
-        stages = "  ".join(f"{bandwidth} {magnitude:.3g}" for bandwidth, magnitude in probe["choices"])
+        stages = "  ".join(f"{resolution} {magnitude:.3g}" for resolution, magnitude in probe["choices"])
         self._bar.write(
             f"{self._number:5}{stage:>7}{probe['compute']:9.3f}{probe['seconds']:9.1f}{probe['score']:10.4f}   {stages}"
         )

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from efficienttrain.atomic_file import whole
 from efficienttrain.curriculum import Stage
-from efficienttrain.files import whole
 
 TASK, RESULT, OUTPUT = "task.json", "result.json", "output.txt"
 

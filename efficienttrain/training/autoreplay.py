@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.distributed import Ranks
-from efficienttrain.training.layout import Layout
 from loaders.replay import free_bytes, ring_bytes
 
 SETTLING, MEASURED = 10, 20
@@ -30,8 +30,8 @@ def hiding_factor(stall: float, micro: int) -> int:
     return next((factor for factor in possible if factor * (1 - stall) >= 1), possible[-1] if possible else 1)
 
 
-def ring_size(layout: Layout, bandwidth: int, samples: int, ranks: Ranks) -> int:
+def ring_size(layout: Layout, resolution: int, samples: int, ranks: Ranks) -> int:
     """Loader batches to hold: HELD, or one pass over the data, or half the free RAM, whichever is least."""
-    fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(ranks.world_size, layout.fresh, bandwidth)
+    fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(ranks.world_size, layout.fresh, resolution)
     wanted = max(1, min(HELD, samples // (layout.ranks * layout.fresh), fitting))
     return -int(ranks.largest(-wanted))

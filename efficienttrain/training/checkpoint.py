@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from efficienttrain.files import whole
+from efficienttrain.atomic_file import whole
 from efficienttrain.training.distributed import Ranks
 
 KEPT = 2

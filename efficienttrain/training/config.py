@@ -30,7 +30,7 @@ class Config:
     curriculum: str = "auto"
     """"auto": the model's; "none": the baseline at constant size; others, and files of your own: `recipe.recipe`."""
     size: int = 224
-    """Full size, pixels. Other bandwidths are scaled by size / 224, and rounded to what the model can take."""
+    """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to what the model can take."""
     classes: int | None = None
     """Outputs of the head; None: as many as the data have."""
     seed: int = 0

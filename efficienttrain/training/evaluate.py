@@ -1,4 +1,4 @@
-"""Accuracy on the evaluation images: at the stage's bandwidth and at full size, of the weights and of their average."""
+"""Accuracy on the evaluation images, at the stage's and at full resolution, of the weights and their average."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Score(NamedTuple):
 
 
 @torch.no_grad()
-def score(model: nn.Module, loader: Loader, bandwidth: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Score:
-    """Runs the loader's images through the network, centre crops of this bandwidth.
+def score(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Score:
+    """Runs the loader's images through the network, centre crops of this resolution.
 
     Each rank takes its part; every image counts once (the loader must have `drop_last=False`), so the result is exact
     for any world size. dtype: of autocast; None: full precision.
     """
-    loader.set_stage(bandwidth=bandwidth)
+    loader.set_stage(resolution=resolution)
     loader.set_epoch(0)
     model.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=ranks.device)
@@ -53,23 +53,23 @@ def score(model: nn.Module, loader: Loader, bandwidth: int, ranks: Ranks, dtype:
 def evaluate(
     models: list[nn.Module],
     loader: Loader,
-    bandwidth: int,
+    resolution: int,
     size: int,
     ranks: Ranks,
     dtype: torch.dtype | None = None,
 ) -> dict[str, float]:
-    """Scores at the stage's `bandwidth` and at full `size`, for which copies are resized.
+    """Scores at the stage's `resolution` and at full `size`, for which copies are resized.
 
     models: the network, and the average of its weights if there is one.
 
     Returns:
-        `top1`, `top5`, `loss` at full size; `top1_stage` at the bandwidth; `ema_top1` at full size, where there is an
+        `top1`, `top5`, `loss` at full size; `top1_stage` at the resolution; `ema_top1` at full size, where there is an
         average.
     """
     ranks.average_buffers(*models)
     model, *averages = models
-    staged = score(resized(model, bandwidth), loader, bandwidth, ranks, dtype)
-    full = staged if bandwidth == size else score(resized(model, size), loader, size, ranks, dtype)
+    staged = score(resized(model, resolution), loader, resolution, ranks, dtype)
+    full = staged if resolution == size else score(resized(model, size), loader, size, ranks, dtype)
     found = {"top1": full.top1, "top5": full.top5, "loss": full.loss, "top1_stage": staged.top1}
     for average in averages:
         found["ema_top1"] = score(resized(average, size), loader, size, ranks, dtype).top1

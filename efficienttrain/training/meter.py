@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from efficienttrain.training.clock import Clock
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.step_clock import Clock
 
 MicroBatch = tuple[int, Tensor, Tensor]
 

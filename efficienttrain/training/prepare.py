@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from efficienttrain.curriculum import BASE
-from efficienttrain.models import build, check_bandwidth
+from efficienttrain.models import build, check_resolution
 from efficienttrain.models.initial import begin_with
 from efficienttrain.models.size import multiple_of
 from efficienttrain.recipe import Recipe
-from efficienttrain.schedule import Schedule
+from efficienttrain.step_schedule import Schedule
+from efficienttrain.training.batch_layout import Layout, lay_out
 from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
-from efficienttrain.training.layout import Layout, lay_out
-from efficienttrain.training.learner import DTYPES, Learner
-from efficienttrain.training.noise import key_weights
+from efficienttrain.training.seeding import key_weights
+from efficienttrain.training.train_state import DTYPES, Learner
 from loaders import Loader
 from loaders.replay import check_memory, free_bytes, ring_bytes
 
@@ -31,10 +31,10 @@ MICRO = 128
 
 
 def multiple(config: Config) -> int:
-    """What bandwidths must be a multiple of, where they are scaled to another full size than the model's own."""
+    """What resolutions must be a multiple of, where they are scaled to another full size than the model's own."""
     if config.size == BASE:
         return 2
-    return math.lcm(2, multiple_of(build(config.model, num_classes=1, bandwidth=config.size)))
+    return math.lcm(2, multiple_of(build(config.model, num_classes=1, resolution=config.size)))
 
 
 def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
@@ -103,18 +103,18 @@ def head_size(config: Config, classes: int) -> int:
     return config.classes or classes
 
 
-def make_model(config: Config, recipe: Recipe, classes: int, bandwidth: int, ranks: Ranks) -> nn.Module:
-    """The network with its first weights, the same on every rank, for inputs of `bandwidth`.
+def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ranks: Ranks) -> nn.Module:
+    """The network with its first weights, the same on every rank, for inputs of `resolution`.
 
     Raises:
-        ValueError: unknown model, a stage's bandwidth that it cannot take, or weights of another network.
+        ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network.
     """
     key_weights(config.seed)
-    model = build(config.model, num_classes=classes, drop_path=recipe.drop_path, bandwidth=bandwidth)
+    model = build(config.model, num_classes=classes, drop_path=recipe.drop_path, resolution=resolution)
     if config.init is not None:
         begin_with(model, Path(config.init))
-    for size in sorted({stage.bandwidth for stage in recipe.stages} | {config.size}):
-        check_bandwidth(model, size)
+    for size in sorted({stage.resolution for stage in recipe.stages} | {config.size}):
+        check_resolution(model, size)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
     return model.to(ranks.device)
@@ -140,13 +140,13 @@ def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
     for number, stage in enumerate(recipe.stages):
         layout = layout_of(config, recipe, number, ranks)
         if layout.factor > 1:
-            place = ring_device(stage.replay_buffer, layout, stage.bandwidth, ranks)
-            check_memory(stage.replay_buffer, layout.fresh, stage.bandwidth, place)
+            place = ring_device(stage.replay_buffer, layout, stage.resolution, ranks)
+            check_memory(stage.replay_buffer, layout.fresh, stage.resolution, place)
 
 
-def ring_device(batches: int, layout: Layout, bandwidth: int, ranks: Ranks) -> torch.device:
+def ring_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> torch.device:
     """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM."""
-    if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, bandwidth) < free_bytes(ranks.device):
+    if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, resolution) < free_bytes(ranks.device):
         return ranks.device
     return torch.device("cpu")
 

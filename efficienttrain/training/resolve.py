@@ -9,14 +9,14 @@ from typing import Any, cast
 from efficienttrain.curriculum import BASE, Stage
 from efficienttrain.models.size import SMALLEST
 from efficienttrain.recipe import Recipe, recipe
-from efficienttrain.schedule import Schedule
+from efficienttrain.step_schedule import Schedule
 from efficienttrain.training.config import OF_RECIPE, Config
 
 
 def settle(config: Config, multiple: int = 2) -> Recipe:
     """The model's recipe with what `config` changes.
 
-    multiple: of bandwidths, where they have to be scaled to another full size than 224.
+    multiple: of resolutions, where they have to be scaled to another full size than 224.
 
     Raises:
         ValueError: unknown curriculum, or a value out of range.
@@ -49,16 +49,16 @@ def lay_steps(recipe: Recipe, size: int, samples: int) -> Schedule:
 
 
 def scaled(stages: tuple[Stage, ...], size: int, multiple: int) -> tuple[Stage, ...]:
-    """The curriculum for another full size: bandwidths in proportion, rounded to multiples; the last one is `size`."""
+    """The curriculum for another full size: resolutions in proportion, rounded to multiples; the last one is `size`."""
     if size == BASE:
         return stages
 
     least = -(-SMALLEST // multiple) * multiple
 
-    def at(bandwidth: int) -> int:
-        return size if bandwidth == BASE else max(least, round(bandwidth * size / BASE / multiple) * multiple)
+    def at(resolution: int) -> int:
+        return size if resolution == BASE else max(least, round(resolution * size / BASE / multiple) * multiple)
 
-    return tuple(replace(stage, bandwidth=at(stage.bandwidth)) for stage in stages)
+    return tuple(replace(stage, resolution=at(stage.resolution)) for stage in stages)
 
 
 def enlarged(stages: tuple[Stage, ...], batch: int, scale: float, size: int) -> tuple[Stage, ...]:
@@ -66,7 +66,7 @@ def enlarged(stages: tuple[Stage, ...], batch: int, scale: float, size: int) -> 
     if scale == 1:
         return stages
     return tuple(
-        replace(stage, batch=round((stage.batch or batch) * scale)) if stage.bandwidth < size else stage
+        replace(stage, batch=round((stage.batch or batch) * scale)) if stage.resolution < size else stage
         for stage in stages
     )
 
@@ -86,7 +86,7 @@ def rate_factor(config: Config, stage: Stage) -> float:
     Our reading: the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677), "sqrt" is what
     Adam's noise asks for (Malladi et al., arXiv 2205.10287).
     """
-    if config.early_batch_scale == 1 or stage.bandwidth >= config.size:
+    if config.early_batch_scale == 1 or stage.resolution >= config.size:
         return 1.0
     return config.early_batch_scale ** (1.0 if config.early_batch_rule == "linear" else 0.5)
 

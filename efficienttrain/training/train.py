@@ -18,7 +18,7 @@ def train(config: Config) -> Result:
     import torch
 
     from efficienttrain.training import distributed
-    from efficienttrain.training.loop import Trainer
+    from efficienttrain.training.trainer import Trainer
 
     try:
         with distributed.group(config.device) as ranks, Trainer(config, ranks) as trainer:

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders.backends.base import Backend
-from loaders.backends.torch import TorchBackend
-from loaders.errors import BadSample
-from loaders.stage import Stage
-from loaders.store import Store
+from ..errors import BadSample
+from ..sources import Dataset
+from ..stage import Stage
+from .base import Backend
+from .torch import TorchBackend
 
 if TYPE_CHECKING:
-    from loaders.backends.finish import Finish
+    from ..transforms.pipeline import Pipeline
 
 SECONDS = 0.5
 """How long each candidate is timed."""
@@ -39,11 +39,11 @@ class AutoBackend:
         chosen: what the latest stage runs on.
     """
 
-    def __init__(self, store: Store, finish: Finish, **options: Any) -> None:
+    def __init__(self, dataset: Dataset, pipeline: Pipeline, **options: Any) -> None:
         """options: those of any backend."""
-        self._candidates = candidates(store, finish, options)
-        self._place = (str(finish.device), finish.output, type(store), options["workers"])
-        self._device = finish.device
+        self._candidates = candidates(dataset, pipeline, options)
+        self._place = (str(pipeline.device), pipeline.output, type(dataset), options["workers"])
+        self._device = pipeline.device
         self._made: dict[str, Backend] = {"torch": self._candidates["torch"]()}
         self.chosen = "torch"
 
@@ -57,7 +57,7 @@ class AutoBackend:
     ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """See `Backend.run`."""
         if len(self._candidates) > 1 and batches:
-            kind = (*self._place, stage.bandwidth, stage.batch_size, stage.magnitude is None)
+            kind = (*self._place, stage.resolution, stage.batch_size, stage.magnitude is None)
             if kind not in _FASTEST:
                 _FASTEST[kind] = self._fastest(stage, epoch, batches[:PROBE])
             self.chosen = self._have(_FASTEST[kind])
@@ -115,17 +115,17 @@ class AutoBackend:
             torch.cuda.synchronize(self._device)
 
 
-def candidates(store: Store, finish: Finish, options: dict[str, Any]) -> dict[str, Callable[[], Backend]]:
+def candidates(dataset: Dataset, pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Callable[[], Backend]]:
     """What can be chosen from, torch first.
 
     On the CPU that is torch alone. FFCV does the same work there by the same kernel, after several seconds of importing
     and compiling; DALI's pixels differ in their last bits, and the same seed shall give the same batches on every
     machine. On a GPU, decoding there may be worth that difference: DALI takes part, where it is installed.
     """
-    found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, store, finish, **options)}
-    if finish.device.type == "cuda":
-        from loaders.backends.dali import DALIBackend, missing
+    found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
+    if pipeline.device.type == "cuda":
+        from .dali import DALIBackend, missing
 
         if missing() is None:
-            found["dali"] = partial(DALIBackend, store, finish, **options)
+            found["dali"] = partial(DALIBackend, dataset, pipeline, **options)
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from loaders.errors import BadSample
-from loaders.stage import Stage
+from ..errors import BadSample
+from ..stage import Stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Executes the plan. Made with a store and a `Finish`; owns its threads.
+    """Executes the plan. Made with a data set and a `Pipeline`; owns its threads.
 
     Attributes:
         bad: what could not be decoded, by sample index.

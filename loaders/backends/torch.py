@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders.backends.clock import Clock
-from loaders.backends.decoder import Decoder, Planned
-from loaders.slab import Slab
-from loaders.stage import Stage
-from loaders.store import Store
+from ..buffer_pool import BufferPool
+from ..sources import Dataset
+from ..stage import Stage
+from .clock import Clock
+from .decoder import BatchPlan, Decoder
 
 if TYPE_CHECKING:
-    from loaders.backends.finish import Finish
+    from ..transforms.pipeline import Pipeline
 
 
-class Started(Protocol):
+class PendingBatch(Protocol):
     """A batch under way: what `native.Ticket` is, whoever decodes it."""
 
     out: NDArray[Any]
@@ -39,22 +39,22 @@ class Started(Protocol):
     def close(self) -> None: ...
 
 
-Submit = Callable[[Planned, NDArray[np.uint8], NDArray[Any] | None], Started]
+Submit = Callable[[BatchPlan, NDArray[np.uint8], NDArray[Any] | None], PendingBatch]
 """Starts a batch: its plan, memory for its pixels, the look-up table."""
 
 
 class TorchBackend:
     """Executes plans on the kernel's thread pool, see `Backend`."""
 
-    def __init__(self, store: Store, finish: Finish, *, workers: int, prefetch: int, **options: Any) -> None:
+    def __init__(self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, **options: Any) -> None:
         """options: those of `Decoder`."""
-        self._decoder = Decoder(store, workers=workers, **options)
-        self._finish, self._prefetch, self._clock = finish, prefetch, Clock(finish.device)
+        self._decoder = Decoder(dataset, workers=workers, **options)
+        self._pipeline, self._prefetch, self._clock = pipeline, prefetch, Clock(pipeline.device)
         self.bad = self._decoder.bad
-        cuda = finish.device.type == "cuda"
-        self._slab = Slab(prefetch + 1, _pinned if cuda else None)
-        self._stream = torch.cuda.Stream(finish.device) if cuda else None
-        self._flying: deque[tuple[torch.cuda.Event, Started]] = deque()
+        cuda = pipeline.device.type == "cuda"
+        self._buffers = BufferPool(prefetch + 1, _pinned if cuda else None)
+        self._stream = torch.cuda.Stream(pipeline.device) if cuda else None
+        self._flying: deque[tuple[torch.cuda.Event, PendingBatch]] = deque()
 
     def run(
         self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
@@ -63,11 +63,11 @@ class TorchBackend:
         return self._deliver(stage, batches, self._decoder.plans(stage, epoch, batches))
 
     def _deliver(
-        self, stage: Stage, batches: Sequence[NDArray[np.int64]], plans: Iterator[Planned]
+        self, stage: Stage, batches: Sequence[NDArray[np.int64]], plans: Iterator[BatchPlan]
     ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         if not batches:
             return
-        jobs: deque[tuple[Planned, Started]] = deque()
+        jobs: deque[tuple[BatchPlan, PendingBatch]] = deque()
         with self._threads(batches) as submit:
             coming = self._submit(stage, plans, submit)
             try:
@@ -90,29 +90,31 @@ class TorchBackend:
         """What decodes these batches, for as long as they are iterated."""
         return nullcontext(lambda batch, out, lut: self._decoder.submit(batch.stage, batch.samples, out, lut))
 
-    def _submit(self, stage: Stage, plans: Iterator[Planned], submit: Submit) -> Iterator[tuple[Planned, Started]]:
+    def _submit(
+        self, stage: Stage, plans: Iterator[BatchPlan], submit: Submit
+    ) -> Iterator[tuple[BatchPlan, PendingBatch]]:
         """Starts each batch when asked."""
-        lut = self._finish.lut(stage)
-        size = 3 * stage.bandwidth**2 * (1 if lut is None else lut.itemsize)
+        lut = self._pipeline.lut(stage)
+        size = 3 * stage.resolution**2 * (1 if lut is None else lut.itemsize)
         for batch in plans:
-            yield batch, submit(batch, self._slab.take(len(batch.indices) * size), lut)
+            yield batch, submit(batch, self._buffers.take(len(batch.indices) * size), lut)
 
-    def _collect(self, batch: Planned, ticket: Started) -> tuple[torch.Tensor, torch.Tensor]:
+    def _collect(self, batch: BatchPlan, ticket: PendingBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Waits for a batch and finishes it."""
         ticket.wait()
-        self._decoder.mend(batch, ticket.status, ticket.message, ticket.out, self._finish.lut(batch.stage))
+        self._decoder.mend(batch, ticket.status, ticket.message, ticket.out, self._pipeline.lut(batch.stage))
         ticket.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
-        images = self._finish.tensor(ticket.out, batch.stage)
+        images = self._pipeline.tensor(ticket.out, batch.stage)
         labels = torch.from_numpy(batch.labels.copy())  # a part of what several batches share, and the caller's to keep
         if self._stream is None:
             with self._clock("ops"):
-                return self._finish(images, batch.indices, batch.stage, batch.epoch), labels
+                return self._pipeline(images, batch.indices, batch.stage, batch.epoch), labels
         return self._to_device(batch, ticket, images, labels, self._stream)
 
     def _to_device(
         self,
-        batch: Planned,
-        ticket: Started,
+        batch: BatchPlan,
+        ticket: PendingBatch,
         images: torch.Tensor,
         labels: torch.Tensor,
         stream: torch.cuda.Stream,
@@ -122,7 +124,7 @@ class TorchBackend:
         # allocator from handing the tensors' memory out while the user's stream may still read it.
         while self._flying and self._flying[0][0].query():
             self._flying.popleft()
-        device = self._finish.device
+        device = self._pipeline.device
         user = torch.cuda.current_stream(device)
         with torch.cuda.stream(stream):
             with self._clock("copy"):
@@ -132,7 +134,7 @@ class TorchBackend:
             copied.record(stream)
             self._flying.append((copied, ticket))
             with self._clock("ops"):
-                images = self._finish(images, batch.indices, batch.stage, batch.epoch)
+                images = self._pipeline(images, batch.indices, batch.stage, batch.epoch)
         user.wait_stream(stream)
         images.record_stream(user)
         labels.record_stream(user)

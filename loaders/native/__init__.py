@@ -1,8 +1,9 @@
 """The C++ kernel from Python: the pool that loading runs on, and the codec that conversion runs on."""
 
-from loaders.native.codec import JpegError, JpegInfo, Record, cut, decode, encode, peek, transcode
-from loaders.native.cutting import Cutting
-from loaders.native.pool import (
+from ..plan.records import ENTRY, SAMPLE
+from .codec import JpegError, JpegInfo, Record, cut, decode, encode, peek, transcode
+from .cutting import Cutting
+from .pool import (
     BAD_ARGUMENT,
     DAMAGED,
     IO_ERROR,
@@ -14,7 +15,6 @@ from loaders.native.pool import (
     peek_files,
     resample,
 )
-from loaders.plan.records import ENTRY, SAMPLE
 
 __all__ = [
     "BAD_ARGUMENT",

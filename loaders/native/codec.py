@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.errors import LoaderError
-from loaders.native.kernel import library
-from loaders.native.pool import BAD_ARGUMENT, OK, UNSUPPORTED, filter_struct
-from loaders.plan.filters import Filter
+from ..errors import LoaderError
+from ..plan.filters import Filter
+from .kernel import library
+from .pool import BAD_ARGUMENT, OK, UNSUPPORTED, filter_struct
 
 _SCALES = (1, 2, 4, 8)
 _SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
@@ -256,7 +256,7 @@ def cut(data: bytes, box: tuple[int, int, int, int]) -> tuple[bytes, int, int]:
     """A smaller JPEG that holds a box of a larger one, cut out of its bytes without decoding.
 
     Args:
-        data: baseline JPEG whose restart interval divides its MCU row, as every level in a ladder.
+        data: baseline JPEG whose restart interval divides its MCU row, as every level in a pyramid.
         box: x0, y0, x1, y1 in pixels.
 
     Returns:

@@ -9,10 +9,10 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.errors import LoaderError
-from loaders.native.kernel import library
-from loaders.native.pool import Outcome, Pool, Submitted
-from loaders.plan.records import SAMPLE
+from ..errors import LoaderError
+from ..plan.records import SAMPLE
+from .kernel import library
+from .pool import Outcome, Pool, Submitted
 
 _LARGEST = 1 << 30  # bytes of a file that the kernel reads
 
@@ -34,8 +34,8 @@ class _CutBatch(ctypes.Structure):
 class Cutting(Outcome, Submitted):
     """A batch being cut: of each sample the part that holds its crop, or all of it where it cannot be cut.
 
-    A ladder's bytes are compared with their checks, headers with the index, and what goes on whole must end where it
-    says: of a ladder a status is OK where every byte is sound that a decoder will see.
+    A pyramid's bytes are compared with their checks, headers with the index, and what goes on whole must end where it
+    says: of a pyramid a status is OK where every byte is sound that a decoder will see.
 
     Attributes:
         origins: int32 [n, 2], x and y in the stored level of each JPEG's first pixel; valid once `wait` returned.
@@ -47,7 +47,7 @@ class Cutting(Outcome, Submitted):
         Args:
             pool: whose threads cut.
             samples: SAMPLE [n].
-            fd: the store's file, for samples without a path of their own.
+            fd: the data set's file, for samples without a path of their own.
 
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed; or memory is out.

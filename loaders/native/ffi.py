@@ -17,8 +17,8 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from loaders.native.kernel import library
-from loaders.native.pool import STATS
+from .kernel import library
+from .pool import STATS
 
 FUNCTION, BATCH, COUNT, NEXT, FAILED, SUMS, THREADS = FIELDS = range(7)
 """What stands where in a work record, int64 [7]: addresses of `et_decode_one` and of the `EtBatch`; samples in the

@@ -9,7 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import count
 from pathlib import Path
 
-from loaders.errors import LoaderError
+from ..errors import LoaderError
 
 _POINTERS = ("et_pool_new", "et_submit", "et_submit_cut")
 _NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free")

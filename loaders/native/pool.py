@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.errors import LoaderError
-from loaders.native.kernel import library
-from loaders.plan.records import SAMPLE
+from ..errors import LoaderError
+from ..plan.records import SAMPLE
+from .kernel import library
 
 if TYPE_CHECKING:
-    from loaders.plan.filters import Filter
+    from ..plan.filters import Filter
 
 OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
 """What became of a sample: `EtStatus` of kernel.h."""
@@ -115,7 +115,7 @@ class Work(Outcome):
             side: B; each sample becomes 3 x B x B.
             filter: see loaders/plan/filters.py.
             out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
-            fd: the store's file, for samples without a path of their own.
+            fd: the data set's file, for samples without a path of their own.
             lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)

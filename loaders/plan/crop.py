@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.plan.draws import Purpose, below, uniform, words
+from .rng import Purpose, below, uniform, words
 
 SCALE = (0.08, 1.0)
 """Smallest and largest share of the image's area that a random crop aims at, as torchvision."""
@@ -41,9 +41,7 @@ def train_boxes(
     return boxes if found.all() else np.where(found[:, None], boxes, _central(size))
 
 
-def _first_fit(
-    size: NDArray[np.float64], drawn: NDArray[np.uint32]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _first_fit(size: NDArray[np.float64], drawn: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The first try that fits into each image, as a box [n, 4], and whether there is one, [n].
 
     size: [2, n]. drawn: [n, 4 * tries].
@@ -67,21 +65,21 @@ def flips(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.uint8
     return (words(seed, epoch, indices, Purpose.FLIP, 1)[:, 0] >> 31).astype(np.uint8)
 
 
-def eval_boxes(widths: NDArray[np.number], heights: NDArray[np.number], bandwidth: int) -> NDArray[np.float64]:
-    """The part of each image that `Resize(int(bandwidth / 0.875))` and `CenterCrop(bandwidth)` leave.
+def eval_boxes(widths: NDArray[np.number], heights: NDArray[np.number], resolution: int) -> NDArray[np.float64]:
+    """The part of each image that `Resize(int(resolution / 0.875))` and `CenterCrop(resolution)` leave.
 
     torchvision rounds the resized long side down and the crop's offset to the nearest (half to even); both
-    are followed. The short side is resized to at least `bandwidth`, be the image ever so small, so the crop
+    are followed. The short side is resized to at least `resolution`, be the image ever so small, so the crop
     never leaves the image and torchvision's zero padding never arises.
 
     Returns:
         [n, 4], x0, y0, x1, y1 in full-size pixels, fractional, inside the image.
     """
     size = np.stack((widths, heights)).astype(np.int64)
-    resized = int(bandwidth / CENTRE) * size // size.min(axis=0)
-    start = np.rint((resized - bandwidth) / 2)
+    resized = int(resolution / CENTRE) * size // size.min(axis=0)
+    start = np.rint((resized - resolution) / 2)
     # Multiplied before divided, so that a whole side comes out exactly.
-    return np.concatenate((start * size / resized, (start + bandwidth) * size / resized)).T
+    return np.concatenate((start * size / resized, (start + resolution) * size / resized)).T
 
 
 def _between(low: float, high: float, drawn: NDArray[np.uint32]) -> NDArray[np.float64]:

@@ -57,30 +57,30 @@ class Filter:
 
 
 @lru_cache(maxsize=64)
-def build(bandwidth: int, name: FilterName = "fourier", base: int = 224) -> Filter:
-    """The filter that takes a crop to `bandwidth` x `bandwidth` pixels, on the grid of Pillow's resizers.
+def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Filter:
+    """The filter that takes a crop to `resolution` x `resolution` pixels, on the grid of Pillow's resizers.
 
-    `name` says what it imitates. From `bandwidth` = `base` on, all three are "bicubic".
+    `name` says what it imitates. From `resolution` = `base` on, all three are "bicubic".
 
-    * "fourier": bicubic to `base`, then the central `bandwidth` x `bandwidth` block of the 2-D spectrum
+    * "fourier": bicubic to `base`, then the central `resolution` x `resolution` block of the 2-D spectrum
       (EfficientTrain, ICCV 2023, `freq_crop`); that ideal low-pass is endless, a Kaiser window ends it.
     * "lanczos": bicubic to `base`, then Lanczos-3 (EfficientTrain++, TPAMI 2024, `transforms.Resize`).
-    * "bicubic": straight to `bandwidth`, by cubic convolution (Keys 1981) with a = -0.5, as Pillow has it.
+    * "bicubic": straight to `resolution`, by cubic convolution (Keys 1981) with a = -0.5, as Pillow has it.
 
     Results are cached, their arrays read-only. Raises ValueError for any other name.
     """
     names = get_args(FilterName)
     if name not in names:
         raise ValueError(f"`filter` must be one of {', '.join(map(repr, names))}, got {name!r}.")
-    if name == "bicubic" or bandwidth >= base:
+    if name == "bicubic" or resolution >= base:
         # A stretched bicubic is the same one, widened: one row is exact at every p.
-        return _filter(bandwidth, _STEPS, np.array([2.0]), _bicubic(np.arange(2 * _STEPS + 2) / _STEPS)[None])
-    return _composed(bandwidth, name, base)
+        return _filter(resolution, _STEPS, np.array([2.0]), _bicubic(np.arange(2 * _STEPS + 2) / _STEPS)[None])
+    return _composed(resolution, name, base)
 
 
-def _composed(bandwidth: int, name: FilterName, base: int) -> Filter:
-    """Convolve bicubic, at every stretch, with a low-pass that crosses zero every base / bandwidth pixels."""
-    spacing = base / bandwidth
+def _composed(resolution: int, name: FilterName, base: int) -> Filter:
+    """Convolve bicubic, at every stretch, with a low-pass that crosses zero every base / resolution pixels."""
+    spacing = base / resolution
     lobes = 3 if name == "lanczos" else LOBES
     stretch = np.arange(1, _STRETCH_LAST + _STRETCH_STEP / 2, _STRETCH_STEP)
     reach = lobes * spacing + 2 * stretch

@@ -14,7 +14,7 @@ DCT_OVERSAMPLE = {2: 1.5, 4: 1.5, 8: 1.5}
 
 
 def choose(
-    entries: NDArray[np.void], boxes: NDArray[np.float64], bandwidth: int, oversample: float = OVERSAMPLE
+    entries: NDArray[np.void], boxes: NDArray[np.float64], resolution: int, oversample: float = OVERSAMPLE
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Level and DCT scale for each sample.
 
@@ -22,7 +22,7 @@ def choose(
         entries: `ENTRY` records, [n, levels], full size first, then ever smaller; a width of 0 marks a level
             that is not stored.
         boxes: crops x0, y0, x1, y1 in full-size pixels, [n, 4].
-        bandwidth: side of the output in pixels.
+        resolution: side of the output in pixels.
         oversample: see `OVERSAMPLE`. The full-size level serves where no level has as many pixels.
 
     Returns:
@@ -32,12 +32,12 @@ def choose(
     crop = (boxes[:, 2:] - boxes[:, :2])[:, None]
     # The shorter side decides. Multiplied before divided: a crop of exactly enough pixels counts as enough.
     pixels = (crop * size / size[:, :1]).min(axis=-1)
-    enough = pixels >= oversample * bandwidth
+    enough = pixels >= oversample * resolution
     enough[:, 0] = True
     level = enough.shape[1] - 1 - enough[:, ::-1].argmax(axis=1)
 
     pixels = pixels[np.arange(len(level)), level]
     scale = np.ones(len(level), np.uint8)
     for denominator, factor in sorted(DCT_OVERSAMPLE.items()):
-        scale[pixels >= factor * denominator * bandwidth] = denominator
+        scale[pixels >= factor * denominator * resolution] = denominator
     return level, scale

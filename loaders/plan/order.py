@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.plan.draws import Purpose, sequence
+from .rng import Purpose, sequence
 
 BLOCK = 64
 """Neighbouring samples that quasi-random order keeps near each other: some 6 MB of ImageNet in one go."""

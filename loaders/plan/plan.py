@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.plan.crop import eval_boxes, flips, train_boxes
-from loaders.plan.level import OVERSAMPLE, choose
-from loaders.plan.records import SAMPLE
+from .crop import eval_boxes, flips, train_boxes
+from .level import OVERSAMPLE, choose
+from .records import SAMPLE
 
 
 def plan_batch(
@@ -16,7 +16,7 @@ def plan_batch(
     *,
     seed: int,
     epoch: int,
-    bandwidth: int,
+    resolution: int,
     train: bool,
     max_level: int | None = None,
     oversample: float = OVERSAMPLE,
@@ -29,7 +29,7 @@ def plan_batch(
         entries: `ENTRY` records of the samples, [n, levels], full size first, then ever smaller.
         indices: their sample indices, [n].
         seed, epoch: what the crops and flips depend on in training, see `draws.words`.
-        bandwidth: side of the output in pixels.
+        resolution: side of the output in pixels.
         train: random resized crop and flip; else the centre crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all there are.
         oversample: pixels a crop must have at its level per pixel of output, see `level.choose`.
@@ -50,8 +50,8 @@ def plan_batch(
     if train:
         boxes = train_boxes(widths, heights, seed, epoch, indices)
     else:
-        boxes = eval_boxes(widths, heights, bandwidth)
-    level, scale = choose(entries, boxes, bandwidth, oversample)
+        boxes = eval_boxes(widths, heights, resolution)
+    level, scale = choose(entries, boxes, resolution, oversample)
 
     samples = np.zeros(len(indices), SAMPLE)
     samples["entry"] = entries[np.arange(len(indices)), level]

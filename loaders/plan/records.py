@@ -1,4 +1,4 @@
-"""The records that travel from store over plan to kernel: one stored level, and one sample of a batch.
+"""The records that travel from data set over plan to kernel: one stored level, and one sample of a batch.
 
 Both are read by the C++ kernel as plain structs (little-endian, no hidden padding), so a change here is a
 change of its ABI.
@@ -12,7 +12,7 @@ import numpy as np
 
 ENTRY = np.dtype(
     [
-        ("path", "<i8"),  # address of a NUL-terminated file name; 0: the store's own file descriptor
+        ("path", "<i8"),  # address of a NUL-terminated file name; 0: the data set's own file descriptor
         ("offset", "<i8"),  # file offset of the JPEG's first byte (SOI)
         ("size", "<u4"),  # bytes of the JPEG; 0: to the end of the file
         ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table
@@ -23,7 +23,7 @@ ENTRY = np.dtype(
         ("pad", "<u4"),
     ]
 )
-"""One stored level of one sample, 40 bytes. A store answers with an array of these, [samples, levels]."""
+"""One stored level of one sample, 40 bytes. A data set answers with an array of these, [samples, levels]."""
 
 SAMPLE = np.dtype(
     [

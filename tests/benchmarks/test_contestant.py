@@ -13,7 +13,7 @@ from benchmarks.contestant import LEAST_BATCHES, Job, Stream
 
 def job(**changes: int) -> Job:
     return Job(
-        **{"name": "x", "bandwidth": 16, "threads": 3, "batch_size": 4, "folder": "", "ladder": "", "work": ""}
+        **{"name": "x", "resolution": 16, "threads": 3, "batch_size": 4, "folder": "", "pyramid": "", "work": ""}
         | changes
     )
 

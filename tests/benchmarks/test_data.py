@@ -54,16 +54,16 @@ def test_a_folder_that_is_taken_whole_is_not_copied(jpeg_folder: Path, tmp_path:
 
 
 def test_a_beton_is_written_out_for_those_who_read_files(jpeg_folder: Path, tmp_path: Path) -> None:
-    from loaders import convert, open_store
+    from loaders import convert, open_dataset
 
     beton = tmp_path / "train.beton"
     convert(jpeg_folder / "train", beton, workers=1)
     data = gather(str(beton), tmp_path / "work", records=0)
-    with open_store(beton) as store:
-        assert [file.read_bytes() for file in find(data.folder)] == [store.read(i) for i in range(24)]
-    assert data.ladder == beton
+    with open_dataset(beton) as dataset:
+        assert [file.read_bytes() for file in find(data.folder)] == [dataset.read(i) for i in range(24)]
+    assert data.pyramid == beton
     assert "--folder" in data.note
     # More records than it holds: one of the repeated images has to be made.
-    assert gather(str(beton), tmp_path / "work", records=30).ladder != beton
+    assert gather(str(beton), tmp_path / "work", records=30).pyramid != beton
     given = gather(str(beton), tmp_path / "work", records=0, folder=str(jpeg_folder / "train"))
-    assert (given.folder, given.ladder, given.note) == ((jpeg_folder / "train").resolve(), beton, "")
+    assert (given.folder, given.pyramid, given.note) == ((jpeg_folder / "train").resolve(), beton, "")

@@ -13,8 +13,8 @@ from benchmarks import fidelity
 
 def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
     report = fidelity.run(str(jpeg_folder / "val"), [32, 224], threads=1, crops=12, work=str(tmp_path))
-    found = {(result["bandwidth"], result["path"]): result for result in report["results"]}
-    assert list(found) == [(bandwidth, path) for bandwidth in (32, 224) for path in ("ours", "ours-full", "official")]
+    found = {(result["resolution"], result["path"]): result for result in report["results"]}
+    assert list(found) == [(resolution, path) for resolution in (32, 224) for path in ("ours", "ours-full", "official")]
     # A crop, flip or grid that did not line up would leave far less than this.
     assert min(found[key]["psnr"]["q1"] for key in found if key[1] == "ours-full") > 30
     assert found[224, "official"]["psnr"]["median"] == 100.0
@@ -29,7 +29,7 @@ def test_command_line_takes_a_beton(jpeg_folder: Path, tmp_path: Path, capsys: p
 
     convert(jpeg_folder / "val", tmp_path / "val.beton", workers=1)
     data = ["--data", str(tmp_path / "val.beton"), "--png", str(tmp_path / "f.png"), "--json", str(tmp_path / "f.json")]
-    assert command.main(["fidelity", *data, "--bandwidths", "32", "--crops", "3", "--threads", "1"]) == 0
+    assert command.main(["fidelity", *data, "--resolutions", "32", "--crops", "3", "--threads", "1"]) == 0
     assert "minus official" in capsys.readouterr().out
     assert json.loads((tmp_path / "f.json").read_text())["settings"]["crops"] == 3
     assert (tmp_path / "f.png").exists()

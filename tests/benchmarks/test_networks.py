@@ -10,9 +10,9 @@ from efficienttrain.models import resize
 
 
 @pytest.mark.parametrize("build", [convnet, narrow_convnet, small_convnet])
-@pytest.mark.parametrize("bandwidth", [32, 64, 224])
-def test_a_convnet_takes_any_bandwidth(build: type, bandwidth: int) -> None:
-    assert build(7)(torch.zeros(2, 3, bandwidth, bandwidth)).shape == (2, 7)
+@pytest.mark.parametrize("resolution", [32, 64, 224])
+def test_a_convnet_takes_any_resolution(build: type, resolution: int) -> None:
+    assert build(7)(torch.zeros(2, 3, resolution, resolution)).shape == (2, 7)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,6 @@ def test_small_ones_are_parts_of_large_ones(build: Any, large: Any, share: float
 
 @pytest.mark.parametrize("build", [vit, narrow_vit])
 def test_a_vit_follows_the_curriculum(build: Any) -> None:
-    network = build(7, bandwidth=32)
+    network = build(7, resolution=32)
     resize(network, 64)
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)

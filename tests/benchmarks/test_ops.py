@@ -50,7 +50,7 @@ def test_they_do_what_ours_does(batch: ops_work.Batch, library: str) -> None:
 
 
 def test_a_round_times_every_operation() -> None:
-    chosen = {"bandwidths": [SIDE, 16], "ops": ["Invert", ops_work.FOURIER]}
+    chosen = {"resolutions": [SIDE, 16], "ops": ["Invert", ops_work.FOURIER]}
     work = ops_work.build(Job("ours", 0, torch.get_num_threads(), 4, "", "", "", 0, chosen))
     before = work.facts()
     images, seconds = work.round(0.01)
@@ -61,13 +61,13 @@ def test_a_round_times_every_operation() -> None:
 
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "LABELS", {"ours": "ours", "fft": "torch.fft", "kornia": "kornia"})
-    options = ["--bandwidths", "32", "224", "--ops", "randaugment", "fourier", "--device", "cpu", "--batch-size", "2"]
+    options = ["--resolutions", "32", "224", "--ops", "randaugment", "fourier", "--device", "cpu", "--batch-size", "2"]
     window = ["--rounds", "2", "--seconds", "0.001"]
     files = ["--json", str(tmp_path / "o.json"), "--png", str(tmp_path / "o.png")]
     assert command.main(["ops", *options, *window, *files]) == 0
     said = capsys.readouterr().out
     report = json.loads((tmp_path / "o.json").read_text())
-    found = {(r["op"], r["bandwidth"], r["contestant"]): r for r in report["results"]}
+    found = {(r["op"], r["resolution"], r["contestant"]): r for r in report["results"]}
     assert {("RandAugment", 224, "ours"), (ops_work.FOURIER, 32, "fft")} <= found.keys()
     assert (ops_work.FOURIER, 224, "ours") not in found
     ratio = next(r for r in report["ratios"] if r["over"] == "fft")
@@ -84,7 +84,7 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_the_aim_is_timms_large_pictures_over_our_small_ones() -> None:
     name = ops_work.RANDAUGMENT
     times = {("ours", name, 96): [1.0, 2.0, 1.0], ("timm", name, 96): [9.0] * 3, ("timm", name, 224): [5.0, 6.0, 7.0]}
-    assert ops._target(times, 96) == {"bandwidth": 96, "aim": 4.0, "median": 5.0, "q1": 4.0, "q3": 6.0}
+    assert ops._target(times, 96) == {"resolution": 96, "aim": 4.0, "median": 5.0, "q1": 4.0, "q3": 6.0}
 
 
 def test_operations_are_found_by_parts_of_their_names(capsys: pytest.CaptureFixture[str]) -> None:

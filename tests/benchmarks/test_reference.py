@@ -10,12 +10,12 @@ from PIL import Image
 from benchmarks import reference
 
 
-def iccv(image: NDArray[np.float64], bandwidth: int) -> NDArray[np.float64]:
+def iccv(image: NDArray[np.float64], resolution: int) -> NDArray[np.float64]:
     """The released ICCV code's way: full FFT, four corner blocks, scale, inverse, real part. [H, H, C] -> [B, B, C]."""
-    half, side = bandwidth // 2, len(image)
+    half, side = resolution // 2, len(image)
     spectrum = np.fft.fft2(image, axes=(0, 1))
     keep = np.r_[0:half, side - half : side]
-    small = spectrum[np.ix_(keep, keep)] * (bandwidth / side) ** 2
+    small = spectrum[np.ix_(keep, keep)] * (resolution / side) ** 2
     return np.fft.ifft2(small, axes=(0, 1)).real
 
 
@@ -23,11 +23,11 @@ def noise(side: int) -> NDArray[np.float64]:
     return np.random.Generator(np.random.Philox(1)).uniform(0, 255, (side, side, 3))
 
 
-@pytest.mark.parametrize("bandwidth", [16, 96, 160])
-def test_without_the_shift_it_is_the_iccv_crop(bandwidth: int) -> None:
+@pytest.mark.parametrize("resolution", [16, 96, 160])
+def test_without_the_shift_it_is_the_iccv_crop(resolution: int) -> None:
     image = noise(224)
     np.testing.assert_allclose(
-        reference.fourier_crop(image, bandwidth, centred=False), iccv(image, bandwidth), atol=1e-8
+        reference.fourier_crop(image, resolution, centred=False), iccv(image, resolution), atol=1e-8
     )
 
 
@@ -63,11 +63,11 @@ def test_the_official_path_comes_close_to_the_exact_one_only_on_the_right_grid()
 
 def test_at_the_base_size_the_exact_path_is_the_bicubic_crop() -> None:
     image = Image.fromarray(noise(64).astype(np.uint8))
-    for bandwidth in (224, 256):
-        base = reference.base_crop(image, (3, 4, 60, 50), False, bandwidth)
-        pixels = np.asarray(image.crop((3, 4, 60, 50)).resize((bandwidth, bandwidth), Image.Resampling.BICUBIC))
-        np.testing.assert_array_equal(reference.exact(base, bandwidth), pixels)
-        np.testing.assert_array_equal(reference.official(base, bandwidth), pixels)
+    for resolution in (224, 256):
+        base = reference.base_crop(image, (3, 4, 60, 50), False, resolution)
+        pixels = np.asarray(image.crop((3, 4, 60, 50)).resize((resolution, resolution), Image.Resampling.BICUBIC))
+        np.testing.assert_array_equal(reference.exact(base, resolution), pixels)
+        np.testing.assert_array_equal(reference.official(base, resolution), pixels)
 
 
 def test_psnr() -> None:

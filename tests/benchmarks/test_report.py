@@ -16,15 +16,15 @@ def fidelity() -> dict[str, Any]:
     medians = {(96, "ours"): 36.5, (96, "official"): 37.0, (224, "ours"): 41.0, (224, "official"): EQUAL}
     results = [
         {
-            "bandwidth": bandwidth,
+            "resolution": resolution,
             "path": path,
             "label": path,
             "psnr": {"median": median, "q1": median - 1, "q3": median + 1},
-            "minus_official": median - medians[bandwidth, "official"],
+            "minus_official": median - medians[resolution, "official"],
         }
-        for (bandwidth, path), median in medians.items()
+        for (resolution, path), median in medians.items()
     ]
-    settings = {"data": "val", "images": 2, "crops": 4, "seed": 1, "bandwidths": [96, 224]}
+    settings = {"data": "val", "images": 2, "crops": 4, "seed": 1, "resolutions": [96, 224]}
     parts = {"machine": machine.card(), "settings": settings, "fairness": ["a rule"], "notes": ["a note"]}
     return {"benchmark": "fidelity", "version": 1, **parts, "results": results}
 

@@ -27,7 +27,7 @@ def test_the_whole_on_a_handful_of_images(
 ) -> None:
     for name, value in (("batch", 10), ("progress", False)):
         monkeypatch.setitem(search.OPTIONS, name, value)
-    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     monkeypatch.setattr(search, "RULE", "tests.efficienttrain.search.toys:near_small")
     paths = [str(tmp_path / "S.json"), str(tmp_path / "S.png")]
     asked = ["--seeds", "1", "--epochs", "1", "--threads", "1", "--json", paths[0], "--png", paths[1]]
@@ -37,7 +37,7 @@ def test_the_whole_on_a_handful_of_images(
     assert [run["contestant"] for run in found["runs"]] == list(search.CONTESTANTS)
     assert found["search"]["probes"] == len(found["search"]["scores"]) >= 5
     assert sum(share for _, share in found["curriculum"]) == pytest.approx(1)
-    spent = [sum(s["images"] * s["bandwidth"] ** 2 for s in run["stages"]) for run in found["runs"]]
+    spent = [sum(s["images"] * s["resolution"] ** 2 for s in run["stages"]) for run in found["runs"]]
     assert spent[1] == pytest.approx(spent[0], rel=0.3)  # of a few steps; equal but for their rounding
     with Image.open(paths[1]) as picture:
         assert picture.width > 1000

@@ -50,7 +50,7 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
         "ratios",
         "time_ratios",
     ]
-    assert [(r["bandwidth"], r["contestant"]) for r in report["results"]] == [
+    assert [(r["resolution"], r["contestant"]) for r in report["results"]] == [
         (b, name) for b in (16, 32) for name in RATES
     ]
     result = report["results"][0]
@@ -59,7 +59,7 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
     assert result["bytes_an_image"]["stored"] == 100.0
     assert result["bytes_an_image"]["read"] >= 0
     assert set(result["memory_mb"]) == {"imports", "anonymous", "shared"}
-    over = {(r["bandwidth"], r["of"], *r["over"]): r["median"] for r in report["ratios"]}
+    over = {(r["resolution"], r["of"], *r["over"]): r["median"] for r in report["ratios"]}
     assert over[16, "ours", "ffcv", "dali"] == 7.5  # the faster of the two
     assert over[32, "ours", "ffcv"] == 10.0
     assert over[32, "ours", "limit"] == pytest.approx(2 / 3)
@@ -87,7 +87,7 @@ def test_ours_must_not_be_missing(jpeg_folder: Path, tmp_path: Path, monkeypatch
 
 def test_command_line(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_path, png_path = tmp_path / "r.json", tmp_path / "r.png"
-    options = ["--bandwidths", "16", "--threads", "1", "--rounds", "1", "--seconds", "0.01", "--repeat-to", "0"]
+    options = ["--resolutions", "16", "--threads", "1", "--rounds", "1", "--seconds", "0.01", "--repeat-to", "0"]
     files = ["--data", str(jpeg_folder / "train"), "--json", str(json_path), "--png", str(png_path)]
     status = command.main(["throughput", *options, *files])
     out = capsys.readouterr().out
@@ -116,8 +116,8 @@ def test_wrong_arguments_give_one_line(arguments: list[str], message: str, capsy
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("bandwidth", ["97", "8", "x"])
-def test_wrong_bandwidths(bandwidth: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("resolution", ["97", "8", "x"])
+def test_wrong_resolutions(resolution: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command.main(["throughput", "--data", ".", "--bandwidths", bandwidth])
-    assert f"even number from 16 to 1024, got {bandwidth}" in capsys.readouterr().err
+        command.main(["throughput", "--data", ".", "--resolutions", resolution])
+    assert f"even number from 16 to 1024, got {resolution}" in capsys.readouterr().err

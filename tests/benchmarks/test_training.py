@@ -43,7 +43,7 @@ def test_the_whole_on_a_handful_of_images(
 ) -> None:
     monkeypatch.setitem(training.SMALL["options"], "batch", 10)
     monkeypatch.setitem(training.SMALL["options"], "progress", False)
-    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     paths = [str(tmp_path / "T.json"), str(tmp_path / "T.png")]
     asked = ["--seeds", "1", "--epochs", "1.5", "--size", "32", "--threads", "1", "--json", paths[0], "--png", paths[1]]
     assert cli.main(["training", "--data", str(write_idx(tmp_path)), *asked]) == 0

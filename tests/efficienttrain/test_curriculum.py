@@ -9,7 +9,7 @@ from efficienttrain import GENERAL, Stage, epochs_of, merged, table
 
 
 def test_general_table_is_the_published_one() -> None:
-    assert [stage.bandwidth for stage in GENERAL] == [96] * 2 + [160] * 4 + [224] * 4
+    assert [stage.resolution for stage in GENERAL] == [96] * 2 + [160] * 4 + [224] * 4
     assert [stage.magnitude for stage in GENERAL] == list(range(10))
     assert sum(stage.compute for stage in GENERAL) == pytest.approx(1)
 
@@ -22,13 +22,13 @@ def test_epochs_of_200_are_those_of_the_released_scripts() -> None:
 
 def test_every_stage_costs_its_share_of_the_budget() -> None:
     for stage in GENERAL:
-        cost = epochs_of(stage, 30) * (stage.bandwidth / 224) ** 2
+        cost = epochs_of(stage, 30) * (stage.resolution / 224) ** 2
         assert cost == pytest.approx(30 * stage.compute)
 
 
 def test_merged_joins_neighbours_and_keeps_the_compute() -> None:
     stages = merged(GENERAL)
-    assert [(stage.bandwidth, stage.magnitude) for stage in stages] == [(96, None), (160, None), (224, None)]
+    assert [(stage.resolution, stage.magnitude) for stage in stages] == [(96, None), (160, None), (224, None)]
     assert [stage.compute for stage in stages] == pytest.approx([0.2, 0.4, 0.4])
     assert merged([Stage(96, 0, 0.5), Stage(224, 0, 0.25), Stage(96, 0, 0.25)]) == (
         Stage(96, None, 0.5), Stage(224, None, 0.25), Stage(96, None, 0.25),
@@ -50,9 +50,9 @@ def test_merged_keeps_apart_what_differs_in_batch_or_replay() -> None:
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"bandwidth": 97}, "`bandwidth` must be an even number from 16 to 1024, got 97"),
-        ({"bandwidth": 8}, "16 to 1024"),
-        ({"bandwidth": 96.0}, "got 96.0"),
+        ({"resolution": 97}, "`resolution` must be an even number from 16 to 1024, got 97"),
+        ({"resolution": 8}, "16 to 1024"),
+        ({"resolution": 96.0}, "got 96.0"),
         ({"magnitude": 11}, "`magnitude` must be from 0 to 10, .* got 11"),
         ({"compute": 0.0}, "got 0.0"),
         ({"compute": 1.5}, "got 1.5"),
@@ -63,7 +63,7 @@ def test_merged_keeps_apart_what_differs_in_batch_or_replay() -> None:
 )
 def test_a_stage_out_of_range_is_refused(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(ValueError, match=names):
-        Stage(**{"bandwidth": 96, "magnitude": 0, "compute": 0.1, **changes})
+        Stage(**{"resolution": 96, "magnitude": 0, "compute": 0.1, **changes})
 
 
 def test_a_budget_of_nothing_is_refused() -> None:

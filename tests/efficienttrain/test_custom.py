@@ -12,8 +12,8 @@ lr: 1e-3          # YAML 1.1 reads this as a word
 ema: null
 batch: 1024
 stages:
-  - {bandwidth: 96, magnitude: null, compute: 0.5, batch: 2048}
-  - {bandwidth: 224, magnitude: 7.5, compute: 0.5}
+  - {resolution: 96, magnitude: null, compute: 0.5, batch: 2048}
+  - {resolution: 224, magnitude: 7.5, compute: 0.5}
 """
 PYTHON = """
 from efficienttrain import Stage
@@ -35,7 +35,7 @@ def test_a_yaml_file_changes_what_it_names(tmp_path: Path) -> None:
 
 def test_a_python_file_does_too(tmp_path: Path) -> None:
     made = recipe("resnet50", 200, write(tmp_path / "mine.py", PYTHON))
-    assert [stage.bandwidth for stage in made.stages] == [64, 96, 160, 224]
+    assert [stage.resolution for stage in made.stages] == [64, 96, 160, 224]
     assert made.micro_batch == (8, 8, 4, 4)
 
 
@@ -59,10 +59,10 @@ def test_without_stages_the_models_own_are_kept(tmp_path: Path) -> None:
         ("a.yaml", "amp: 1", "`amp` must be true or false, got 1"),
         ("a.yaml", "stages: 3", "`stages` must be a list"),
         ("a.yaml", "stages: [3]", "stage 0: must be a mapping"),
-        ("a.yaml", "stages: [{bandwidth: 96, compute: 1}]", "stage 0: `magnitude` is missing"),
-        ("a.yaml", "stages: [{bandwidth: 97, magnitude: 1, compute: 1}]", "stage 0: `bandwidth` must be an even"),
-        ("a.yaml", "stages: [{bandwidth: 9.6, magnitude: 1, compute: 1}]", "`bandwidth` must be a whole number"),
-        ("a.yaml", "stages: [{bandwidth: 96, magnitude: 1, compute: 0.5}]", "must add up to 1, got 0.5"),
+        ("a.yaml", "stages: [{resolution: 96, compute: 1}]", "stage 0: `magnitude` is missing"),
+        ("a.yaml", "stages: [{resolution: 97, magnitude: 1, compute: 1}]", "stage 0: `resolution` must be an even"),
+        ("a.yaml", "stages: [{resolution: 9.6, magnitude: 1, compute: 1}]", "`resolution` must be a whole number"),
+        ("a.yaml", "stages: [{resolution: 96, magnitude: 1, compute: 0.5}]", "must add up to 1, got 0.5"),
         ("a.py", "x = 1", "must define `RECIPE`"),
         ("a.py", "1 / 0", "ZeroDivisionError"),
         ("a.py", "RECIPE = {'stages': [", "SyntaxError"),

@@ -8,7 +8,7 @@ from efficienttrain import Recipe, Stage, recipe
 from efficienttrain.presets import ALIASES, PRESETS, runs
 
 DEEP, WIDE = runs("512x2 256x4 128x4"), runs("512x6 256x4")
-# Script's model: bandwidths, micro-batches, drop path at 200, AMP, clipping, average, optimizer, rate, weight decay.
+# Script's model: resolutions, micro-batches, drop path at 200, AMP, clipping, average, optimizer, rate, weight decay.
 SCRIPTS: dict[str, tuple[Any, ...]] = {
     "resnet50": ("96x2 160x4 224x4", runs("512x10"), 0.0, False, None, None, "adamw", 4e-3, 0.05),
     "deit_small_patch16_224": ("96x2 160x4 192x2 224x2", WIDE, 0.1, True, 5.0, None, "adamw", 4e-3, 0.05),
@@ -27,9 +27,9 @@ SCRIPTS: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_released_scripts(name: str) -> None:
     made = recipe(name, 200)
-    bandwidths, micro_batch, drop_path, *rest = SCRIPTS[name]
-    assert [(stage.bandwidth, stage.magnitude) for stage in made.stages] == list(
-        zip(runs(bandwidths), range(10), strict=True)
+    resolutions, micro_batch, drop_path, *rest = SCRIPTS[name]
+    assert [(stage.resolution, stage.magnitude) for stage in made.stages] == list(
+        zip(runs(resolutions), range(10), strict=True)
     )
     assert [stage.compute for stage in made.stages] == pytest.approx([0.1] * 10)
     assert (made.micro_batch, made.drop_path) == (micro_batch, pytest.approx(drop_path))
@@ -53,7 +53,7 @@ def test_warm_up_is_twenty_epochs_of_the_first_stage_or_a_fifth() -> None:
 
 def test_every_preset_has_ten_tenths_and_every_alias_a_model() -> None:
     for name, preset in PRESETS.items():
-        assert len(runs(preset.bandwidths)) == len(runs(preset.micro_batch)) == 10, name
+        assert len(runs(preset.resolutions)) == len(runs(preset.micro_batch)) == 10, name
         for text in preset.replay or ():
             assert len(runs(text)) == 10, name
     assert set(ALIASES.values()) <= set(PRESETS)
@@ -70,7 +70,7 @@ def test_replay_as_released() -> None:
 
 def test_the_curriculum_of_2023_counts_passes() -> None:
     made = recipe("cswin_base", 300, "iccv")
-    assert [(stage.bandwidth, stage.magnitude) for stage in made.stages] == [
+    assert [(stage.resolution, stage.magnitude) for stage in made.stages] == [
         (160, 1), (160, 3), (160, 5), (192, 7), (224, 9)
     ]  # fmt: skip
     assert made.schedule(10_000).passes == pytest.approx([60] * 5)
@@ -87,17 +87,17 @@ def test_the_baseline_is_one_stage_and_scales_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("curriculum", "bandwidths"), [("linear", "96x2 128x2 160x2 192x2 224x2"), ("step", "128x5 224x5")]
+    ("curriculum", "resolutions"), [("linear", "96x2 128x2 160x2 192x2 224x2"), ("step", "128x5 224x5")]
 )
-def test_plain_curricula(curriculum: str, bandwidths: str) -> None:
+def test_plain_curricula(curriculum: str, resolutions: str) -> None:
     stages = recipe("resnet50", 200, curriculum).stages
-    assert tuple(stage.bandwidth for stage in stages) == runs(bandwidths)
+    assert tuple(stage.resolution for stage in stages) == runs(resolutions)
     assert [stage.magnitude for stage in stages] == list(range(10))
 
 
 def test_a_model_without_a_preset_gets_the_general_one() -> None:
     made = recipe("my_package:build", 200)
-    assert tuple(stage.bandwidth for stage in made.stages) == runs("96x2 160x4 224x4")
+    assert tuple(stage.resolution for stage in made.stages) == runs("96x2 160x4 224x4")
     assert (made.drop_path, made.optimizer, made.lr) == (0.1, "adamw", 4e-3)
     assert recipe("caformer_m36", 200).drop_path == 0.4
 

@@ -12,8 +12,8 @@ import pytest
 from benchmarks.faults import files, load, peers, reading
 from benchmarks.faults.watchdog import watch
 from loaders import Loader
+from loaders.beton import layout
 from loaders.errors import BadDataset
-from loaders.store import layout
 
 BACKENDS = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("ffcv", "dali")]
 
@@ -55,8 +55,8 @@ def test_a_failing_disk(backend: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def forged(tmp_path: Path) -> Iterator[tuple[Path, bytearray]]:
-    """A ladder's path, and its bytes to be changed and written there."""
-    path = files.ladder(tmp_path)
+    """A pyramid's path, and its bytes to be changed and written there."""
+    path = files.pyramid(tmp_path)
     yield path, bytearray(path.read_bytes())
 
 
@@ -69,7 +69,7 @@ def test_labels_of_ffcv_that_the_index_contradicts(forged: tuple[Path, bytearray
     data[offset : offset + 8] = np.int64(1).tobytes()
     path.write_bytes(data)
     with (
-        Loader(path, backend="ffcv", batch_size=4, bandwidth=32, train=False) as loader,
+        Loader(path, backend="ffcv", batch_size=4, resolution=32, train=False) as loader,
         pytest.raises(BadDataset, match=r"beton: damaged, FFCV's tables give sample 5 the label 1, its index 0"),
     ):
         list(loader)

@@ -13,8 +13,8 @@ from benchmarks.faults import corpus
 from benchmarks.faults.watchdog import watch
 from loaders import Loader, convert
 from loaders.errors import BadDataset
-from loaders.store import open_store
-from loaders.store.scan import scan
+from loaders.sources import open_dataset
+from loaders.sources.scan import scan
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_other_links_are_followed(photos: Path, tmp_path: Path) -> None:
 
 def read(photos: str) -> Iterator[dict[str, Any]]:
     """Both ways through a folder: loaded, and converted."""
-    with Loader(photos, batch_size=2, bandwidth=32, on_error="skip", drop_last=False, workers=1) as loader:
+    with Loader(photos, batch_size=2, resolution=32, on_error="skip", drop_last=False, workers=1) as loader:
         count = sum(len(images) for images, _ in loader)
         yield {"count": count, "bad": sorted((bad.name, bad.why) for bad in loader.stats()["bad"])}
     yield {"refused": convert(photos, f"{photos}.beton", on_error="skip", workers=2).refused}
@@ -61,7 +61,7 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(photos: Path) -> None:
 def test_a_pipe_is_no_beton(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.beton")
     with pytest.raises(BadDataset, match="no beton"):
-        open_store(tmp_path / "x.beton")
+        open_dataset(tmp_path / "x.beton")
 
 
 def test_names_of_any_bytes(photos: Path, tmp_path: Path) -> None:
@@ -69,5 +69,5 @@ def test_names_of_any_bytes(photos: Path, tmp_path: Path) -> None:
     os.rename(photos / "a" / "0.jpg", strange)
     out = tmp_path / "x.beton"
     convert(photos, out, workers=1)
-    with open_store(out) as store:
-        assert [os.fsencode(store.name(k)) for k in range(8)].count(b"a/caf\xe9\n\x1b[31m.jpg") == 1
+    with open_dataset(out) as dataset:
+        assert [os.fsencode(dataset.name(k)) for k in range(8)].count(b"a/caf\xe9\n\x1b[31m.jpg") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.faults import mutate
 from loaders.errors import BadDataset
-from loaders.store import open_store
+from loaders.sources import open_dataset
 from tests.fuzz import betons
 
 KEPT = sorted(betons.CORPUS.iterdir())
@@ -39,12 +39,12 @@ def test_mutated_betons_are_refused_or_answer(seeds: list[bytes]) -> None:
 def test_a_forged_index_comes_past_the_crc(seeds: list[bytes], tmp_path: Path) -> None:
     data = bytearray(seeds[0])
     (tmp_path / "sound.beton").write_bytes(data)
-    with open_store(tmp_path / "sound.beton") as store:
-        at = int(store.private["index"]["offset"])  # type: ignore[attr-defined]
+    with open_dataset(tmp_path / "sound.beton") as dataset:
+        at = int(dataset.private["index"]["offset"])  # type: ignore[attr-defined]
     data[at] ^= 1
     (tmp_path / "forged.beton").write_bytes(data)
     with pytest.raises(BadDataset, match="CRC of its index"):
-        open_store(tmp_path / "forged.beton")
+        open_dataset(tmp_path / "forged.beton")
     assert betons.mended(bytes(seeds[0])) == seeds[0]
     assert betons.use(bytes(data))
 
@@ -53,7 +53,7 @@ def test_an_unforeseen_error_is_a_finding(seeds: list[bytes], monkeypatch: pytes
     def broken(*_: object) -> None:
         raise KeyError("unforeseen")
 
-    monkeypatch.setattr("loaders.store.ladder.Ladder.entries", broken)
+    monkeypatch.setattr("loaders.sources.pyramid.Pyramid.entries", broken)
     with pytest.raises(KeyError):
         betons.use(seeds[0])
 

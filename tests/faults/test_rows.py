@@ -61,7 +61,7 @@ def test_rows_that_overlap_are_damage(step: int) -> None:
 
 
 def test_the_check_is_the_kernels() -> None:
-    for record, rows, _, _ in corpus.ladder_records():
+    for record, rows, _, _ in corpus.pyramid_records():
         table = table_bytes(rows)
         offsets = np.frombuffer(record, "<u4", rows, table - 4 * rows)
         assert corpus.forged(offsets, record[table:]) == record

@@ -26,18 +26,18 @@ ASKED = 64  # samples that a beton is asked for at most
 def use(data: bytes) -> bool:
     """Opens a beton and asks it everything; whether it could be opened."""
     from loaders.errors import LoaderError
-    from loaders.store import open_store
+    from loaders.sources import open_dataset
 
     handle = os.memfd_create("beton")
     try:
         os.write(handle, mended(data))
-        with open_store(f"/proc/self/fd/{handle}") as store:
-            indices = np.arange(min(len(store), ASKED))
-            for question in (store.entries, store.labels):
+        with open_dataset(f"/proc/self/fd/{handle}") as dataset:
+            indices = np.arange(min(len(dataset), ASKED))
+            for question in (dataset.entries, dataset.labels):
                 with suppress(LoaderError):
                     question(indices)
             for index in indices[:4].tolist():
-                for ask in (store.name, store.read):
+                for ask in (dataset.name, dataset.read):
                     with suppress(LoaderError):
                         ask(index)
         return True
@@ -48,8 +48,8 @@ def use(data: bytes) -> bool:
 
 
 def mended(data: bytes) -> bytes:
-    """The same with the CRCs of a ladder's private header and of its sections made good."""
-    from loaders.store import layout
+    """The same with the CRCs of a pyramid's private header and of its sections made good."""
+    from loaders.beton import layout
 
     at, size = layout.HEADER.itemsize + 17, layout.PRIVATE.itemsize
     head = data[at : at + size].ljust(size, b"\0")
@@ -63,18 +63,22 @@ def mended(data: bytes) -> bytes:
 
 
 def seeds() -> list[bytes]:
-    """The smallest ladder, and the stock beton that can be extracted from it."""
+    """The smallest pyramid, and the FFCV beton that can be extracted from it."""
     from loaders import convert, native
-    from loaders.store import extract
+    from loaders.conversion import extract
 
     with tempfile.TemporaryDirectory() as place:
-        folder, ladder, stock = Path(place, "photos"), Path(place, "ladder.beton"), Path(place, "stock.beton")
+        folder, pyramid, ffcv_beton = (
+            Path(place, "photos"),
+            Path(place, "pyramid.beton"),
+            Path(place, "ffcv_beton.beton"),
+        )
         for label in "ab":
             (folder / label).mkdir(parents=True)
             (folder / label / "x.jpg").write_bytes(native.encode(np.full((8, 8, 3), 99, np.uint8), 50))
-        convert(folder, ladder, workers=1)
-        extract(ladder, stock, 0)
-        return [ladder.read_bytes(), stock.read_bytes()]
+        convert(folder, pyramid, workers=1)
+        extract(pyramid, ffcv_beton, 0)
+        return [pyramid.read_bytes(), ffcv_beton.read_bytes()]
 
 
 def _use(data: bytes) -> None:
@@ -85,8 +89,8 @@ def main() -> None:
     """Fuzzes, with whatever libFuzzer's options on the command line say."""
     import atheris
 
-    with atheris.instrument_imports(include=["loaders.store", "loaders.plan.records", "json"]):
-        import loaders.store  # noqa: F401
+    with atheris.instrument_imports(include=["loaders.sources", "loaders.plan.records", "json"]):
+        import loaders.sources  # noqa: F401
     out = ROOT / "build" / "fuzz" / "betons"
     out.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds()):

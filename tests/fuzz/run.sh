@@ -29,7 +29,7 @@ place.mkdir(exist_ok=True)
 for k, data in enumerate(corpus.corpus()):
     for door in (0, 1, 2):
         (place / f"file{k}-{door}").write_bytes(bytes([door, 0, 0, 3, 0, 5, 0, 40, 0, 30, 200, k % 4, 0, 0, 0, 0]) + data)
-for k, (data, rows, _, _) in enumerate(corpus.ladder_records()):
+for k, (data, rows, _, _) in enumerate(corpus.pyramid_records()):
     start = bytes([2, rows, 0, 0, 0, 0, 0, 20, 60, 90, 120, k % 4, 0, 0, 0, 0])
     (place / f"record{k}").write_bytes(start + data[table_bytes(rows) - 4 * rows :])
 (place / "plain.jpg").write_bytes(corpus.make("restarts", 320, 240))

@@ -31,7 +31,7 @@ struct Triangle {
 
 int side_of(const uint8_t* at) { return at[0] << 8 | at[1]; }
 
-// A record of a ladder: row offsets, then the JPEG. Number of rows and sides are the input's claims; the checks are made
+// A record of a pyramid: row offsets, then the JPEG. Number of rows and sides are the input's claims; the checks are made
 // good, since whoever means harm can do that too.
 void decode(const uint8_t* arguments, const uint8_t* data, size_t size, const EtFilter& filter) {
   static const int fd = memfd_create("fuzz", 0);

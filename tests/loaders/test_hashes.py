@@ -31,7 +31,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def batch(records: list[native.Record], place: Path, bandwidth: int, epoch: int) -> bytes:
+def batch(records: list[native.Record], place: Path, resolution: int, epoch: int) -> bytes:
     """32 crops out of one sample's levels, as the kernel delivers them."""
     entries, blob = np.zeros((32, len(records)), native.ENTRY), b""
     for level, record in enumerate(records):
@@ -41,11 +41,11 @@ def batch(records: list[native.Record], place: Path, bandwidth: int, epoch: int)
         entry["head"], entry["width"], entry["height"] = record.head, record.width, record.height
         blob += record.jpeg
     (place / "records").write_bytes(blob)
-    plan = plan_batch(entries, np.arange(32), seed=7, epoch=epoch, bandwidth=bandwidth, train=True)
-    out = np.zeros(32 * 3 * bandwidth**2, np.uint8)
+    plan = plan_batch(entries, np.arange(32), seed=7, epoch=epoch, resolution=resolution, train=True)
+    out = np.zeros(32 * 3 * resolution**2, np.uint8)
     with open(place / "records", "rb") as file:
         pool = native.Pool(2)
-        ticket = pool.submit(plan, side=bandwidth, filter=build(bandwidth), out=out, fd=file.fileno())
+        ticket = pool.submit(plan, side=resolution, filter=build(resolution), out=out, fd=file.fileno())
         assert ticket.wait(30) and not ticket.status.any()
     return out.tobytes()
 
@@ -55,15 +55,15 @@ def records() -> list[native.Record]:
     return [native.transcode(plain_jpeg(*sides, key), (1.0,), 90)[0] for key, sides in enumerate(SIDES)]
 
 
-@pytest.mark.parametrize(("bandwidth", "epoch"), PINNED)
+@pytest.mark.parametrize(("resolution", "epoch"), PINNED)
 def test_batches_are_what_they_were(
     isa: str,  # noqa: ARG001
     records: list[native.Record],
     tmp_path: Path,
-    bandwidth: int,
+    resolution: int,
     epoch: int,
 ) -> None:
-    assert digest(batch(records, tmp_path, bandwidth, epoch)) == PINNED[bandwidth, epoch]
+    assert digest(batch(records, tmp_path, resolution, epoch)) == PINNED[resolution, epoch]
 
 
 def picture() -> bytes:

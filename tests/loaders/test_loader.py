@@ -1,4 +1,4 @@
-"""The public surface of Loader on a ladder and on an image folder."""
+"""The public surface of Loader on a pyramid and on an image folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.contract import check_resume, digest, make
 
 
 def test_batches_are_what_was_asked_for(beton: Path) -> None:
-    with Loader(beton, batch_size=7, bandwidth=48, workers=2) as loader:
+    with Loader(beton, batch_size=7, resolution=48, workers=2) as loader:
         batches = list(loader)
         assert len(batches) == len(loader) == 3
         for images, labels in batches:
@@ -87,7 +87,7 @@ def test_what_was_prepared_is_used_only_where_it_is_what_is_asked_for(
     def asked(loader: Loader) -> str:
         monkeypatch.setattr("loaders.loader._ranks", lambda: ranks)
         if change == "stage":
-            loader.set_stage(bandwidth=48)
+            loader.set_stage(resolution=48)
         if change == "position":
             loader.load_state_dict({**loader.state_dict(), "epoch": 1, "position": 10})
         loader.set_epoch(2 if change == "epoch" else 1)
@@ -122,14 +122,14 @@ def test_what_is_wrong_with_the_next_epoch_is_told_in_it(beton: Path, monkeypatc
 
 
 def test_stages_change_without_a_new_loader(beton: Path) -> None:
-    with make(beton) as loader, make(beton, bandwidth=64, batch_size=8) as other:
+    with make(beton) as loader, make(beton, resolution=64, batch_size=8) as other:
         list(loader)
-        loader.set_stage(bandwidth=64, batch_size=8)
+        loader.set_stage(resolution=64, batch_size=8)
         loader.set_epoch(0)
         assert digest(list(loader)) == digest(list(other))
         with pytest.raises(ValueError, match="nearest are 96 and 98"):
-            loader.set_stage(bandwidth=97)
-        assert loader.stage.bandwidth == 64
+            loader.set_stage(resolution=97)
+        assert loader.stage.resolution == 64
 
 
 def test_magnitude_changes_pixels_and_none_switches_it_off(beton: Path) -> None:
@@ -177,8 +177,8 @@ def test_a_batch_is_never_written_again(beton: Path) -> None:
 
 
 def test_a_folder_gives_the_same_crops(beton: Path, jpeg_folder: Path) -> None:
-    with make(beton, max_level=0) as ladder, make(jpeg_folder / "train") as folder:
-        for (ours, labels), (theirs, same) in zip(ladder, folder, strict=True):
+    with make(beton, max_level=0) as pyramid, make(jpeg_folder / "train") as folder:
+        for (ours, labels), (theirs, same) in zip(pyramid, folder, strict=True):
             assert torch.equal(labels, same) and torch.equal(ours, theirs)
 
 
@@ -190,7 +190,7 @@ def test_evaluation_is_resize_and_centre_crop(jpeg_folder: Path) -> None:
     how = [Resize(int(96 / 0.875), InterpolationMode.BICUBIC), CenterCrop(96), PILToTensor()]
     theirs = torch.stack([image for image, _ in ImageFolder(str(jpeg_folder / "val"), Compose(how))])
     options = {"train": False, "drop_last": False, "output": "uint8", "filter": "bicubic"}
-    with Loader(jpeg_folder / "val", 4, bandwidth=96, **options) as loader:
+    with Loader(jpeg_folder / "val", 4, resolution=96, **options) as loader:
         assert len(loader) == 2
         ours = torch.cat([images for images, _ in loader])
     off = (ours.float() - theirs.float()).square().mean(dim=(1, 2, 3))
@@ -233,7 +233,7 @@ def test_nothing_but_damage_ends_in_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"bandwidth": 97}, "`bandwidth` must be an even number from 16 to 1024, got 97; nearest are 96 and 98."),
+        ({"resolution": 97}, "`resolution` must be an even number from 16 to 1024, got 97; nearest are 96 and 98."),
         ({"batch_size": 0}, "`batch_size` must be a whole number from 1"),
         ({"backend": "tensorflow"}, "`backend` must be one of 'auto', 'torch', 'ffcv', 'dali', got 'tensorflow'."),
         ({"output": "int8"}, "`output` must be one of 'float32'"),

@@ -69,7 +69,7 @@ def test_a_ring_without_room_is_refused_before_it_is_made(monkeypatch: pytest.Mo
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(
         ValueError,
-        match=r"1920 batches of 128 samples at 96 px takes 25\.\d GiB for the 2 ranks.* 2\.0 GiB .*; 136 batches",
+        match=r"1920 batches of 128 at 96 px takes 25\.\d GiB for the 2 ranks.* 2\.0 GiB .*; 136 batches",
     ):
         Replay(1920, 128, 96, factor=4)
     check_memory(136, 128, 96, torch.device("cpu"))

@@ -6,8 +6,8 @@ from loaders.stage import Stage
 
 
 def test_sound_values_are_kept() -> None:
-    stage = Stage(bandwidth=96, magnitude=0, batch_size=512)
-    assert (stage.bandwidth, stage.magnitude, stage.batch_size) == (96, 0, 512)
+    stage = Stage(resolution=96, magnitude=0, batch_size=512)
+    assert (stage.resolution, stage.magnitude, stage.batch_size) == (96, 0, 512)
 
 
 @pytest.mark.parametrize(
@@ -22,19 +22,19 @@ def test_sound_values_are_kept() -> None:
         (float("nan"), "got nan."),
     ],
 )
-def test_bandwidth_errors_give_the_remedy(value: object, remedy: str) -> None:
-    with pytest.raises(ValueError, match="`bandwidth` must be") as caught:
-        Stage(bandwidth=value, magnitude=None, batch_size=1)  # type: ignore[arg-type]
+def test_resolution_errors_give_the_remedy(value: object, remedy: str) -> None:
+    with pytest.raises(ValueError, match="`resolution` must be") as caught:
+        Stage(resolution=value, magnitude=None, batch_size=1)  # type: ignore[arg-type]
     assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [-1, 10.5, "9", True])
 def test_magnitude_is_checked(value: object) -> None:
     with pytest.raises(ValueError, match="`magnitude` must be a number from 0 to 10, or None"):
-        Stage(bandwidth=96, magnitude=value, batch_size=1)  # type: ignore[arg-type]
+        Stage(resolution=96, magnitude=value, batch_size=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [0, -4, 2.0, 2**20, True])
 def test_batch_size_is_checked(value: object) -> None:
     with pytest.raises(ValueError, match="`batch_size` must be a whole number from 1"):
-        Stage(bandwidth=96, magnitude=None, batch_size=value)  # type: ignore[arg-type]
+        Stage(resolution=96, magnitude=None, batch_size=value)  # type: ignore[arg-type]

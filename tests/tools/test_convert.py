@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loaders.store import Summary, open_store
+from loaders.conversion import Summary
+from loaders.sources import open_dataset
 from tools.__main__ import main
 from tools.convert import ratio, report
 
@@ -17,8 +18,8 @@ def test_a_folder_becomes_a_beton(jpeg_folder: Path, tmp_path: Path, capsys: pyt
     told = capsys.readouterr()
     assert told.out.startswith(f"{out}: 6 images of 3 classes")
     assert "6/6" in told.err and "img/s" in told.err
-    with open_store(out) as store:
-        assert len(store) == 6 and store.ratios == (1.0, 0.75, 0.5)
+    with open_dataset(out) as dataset:
+        assert len(dataset) == 6 and dataset.ratios == (1.0, 0.75, 0.5)
 
 
 def test_quiet_shows_no_bar(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from efficienttrain import Stage
 from loaders import convert
-from tools import demo, demo_picture
+from tools import demo
+from tools import demo_plot as demo_picture
 from tools.demo_train import Leg, walk
 
 STAGES = (Stage(32, None, 0.5), Stage(48, None, 0.5))
@@ -32,23 +33,23 @@ def legs(beton: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Leg]:
 @pytest.fixture
 def report() -> dict[str, Any]:
     results = [
-        {"contestant": name, "label": name, "bandwidth": bandwidth, "rate": {"median": 100.0 * bandwidth}}
-        for bandwidth in demo.BANDWIDTHS
+        {"contestant": name, "label": name, "resolution": resolution, "rate": {"median": 100.0 * resolution}}
+        for resolution in demo.RESOLUTIONS
         for name in ("ours", "torchvision", "limit")
     ]
     ratios = [
-        {"of": "ours", "over": [name], "bandwidth": bandwidth, "median": 2.0}
-        for bandwidth in demo.BANDWIDTHS
+        {"of": "ours", "over": [name], "resolution": resolution, "median": 2.0}
+        for resolution in demo.RESOLUTIONS
         for name in ("torchvision", "limit")
     ]
     card = {"cores": 2, "cpu": "a CPU", "simd": [], "virtual": False, "memory_gb": 1.0, "gpu": None,
             "system": "a system", "python": "3", "load_before": 0.0}  # fmt: skip
-    settings = {"bandwidths": list(demo.BANDWIDTHS)}
+    settings = {"resolutions": list(demo.RESOLUTIONS)}
     return {"results": results, "ratios": ratios, "machine": card, "settings": settings}
 
 
 def test_the_walk_spends_its_budget_stage_by_stage(legs: list[Leg]) -> None:
-    assert [leg.bandwidth for leg in legs] == [32, 48]
+    assert [leg.resolution for leg in legs] == [32, 48]
     # 24 images are 3 batches: 0.5 * 0.5 * 49 * 3 = 36.75 steps at 32 pixels, 16.3 at 48.
     assert [leg.images for leg in legs] == [37 * 8, 16 * 8]
     compute = [point.compute for leg in legs for point in leg.points]
@@ -70,8 +71,8 @@ def test_the_summary_is_short_and_says_what_happened(
 
 def test_crops_and_picture(beton: Path, report: dict[str, Any], legs: list[Leg], tmp_path: Path) -> None:
     samples = demo.crops(beton)
-    assert {bandwidth: images.shape for bandwidth, images in samples.items()} == {
-        bandwidth: (demo.SHOWN, 3, bandwidth, bandwidth) for bandwidth in demo.BANDWIDTHS
+    assert {resolution: images.shape for resolution, images in samples.items()} == {
+        resolution: (demo.SHOWN, 3, resolution, resolution) for resolution in demo.RESOLUTIONS
     }
     means = [images.mean(axis=(1, 2, 3)) for images in samples.values()]
     assert all(abs(mean - means[0]).max() < 4 for mean in means)  # the same crops

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loaders.store import convert, open_store
+from loaders.conversion import convert
+from loaders.sources import open_dataset
 from tools.__main__ import main
 
 
@@ -13,7 +14,7 @@ def test_a_level_is_written(jpeg_folder: Path, tmp_path: Path, capsys: pytest.Ca
     convert(jpeg_folder / "val", whole, workers=1)
     assert main(["extract", str(whole), "--level", "1", str(part)]) == 0
     assert capsys.readouterr().out.startswith(f"{part}: level 1 of {whole}, ")
-    with open_store(whole) as ladder, open_store(part) as store:
-        assert [store.read(k) for k in range(6)] == [ladder.read(k, 1) for k in range(6)]
+    with open_dataset(whole) as pyramid, open_dataset(part) as dataset:
+        assert [dataset.read(k) for k in range(6)] == [pyramid.read(k, 1) for k in range(6)]
     assert main(["extract", str(whole), "--level", "3", str(part)]) == 2
     assert "`level` must be from 0 to 2" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loaders import convert, open_store
+from loaders import convert, open_dataset
 from tools import inspect
 from tools.__main__ import main
 
@@ -18,16 +18,16 @@ def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_facts_of_a_ladder(beton: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_facts_of_a_pyramid(beton: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(beton)]) == 0
     text = capsys.readouterr().out
-    assert "ladder" in text and "24 of 3 classes" in text
+    assert "pyramid" in text and "24 of 3 classes" in text
     levels = [line.split() for line in text.splitlines()[-3:]]
     assert [level[:4] for level in levels] == [
         ["0", "1.000", "24", "100%"], ["1", "0.500", "24", "100%"], ["2", "0.250", "24", "100%"],
     ]  # fmt: skip
-    with open_store(beton) as store:
-        stored = sum(len(store.read(index)) for index in range(len(store)))
+    with open_dataset(beton) as dataset:
+        stored = sum(len(dataset.read(index)) for index in range(len(dataset)))
     assert float(levels[0][-1]) == pytest.approx(stored / 1e6, abs=0.06)
 
 
@@ -37,12 +37,12 @@ def test_facts_of_a_folder(jpeg_folder: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_each_station_shows_less_of_the_same_picture(beton: Path) -> None:
-    with open_store(beton) as store:
-        way = inspect.stations(store, 5, 32)
+    with open_dataset(beton) as dataset:
+        way = inspect.stations(dataset, 5, 32)
         names = [station.title for station in way]
         assert names == ["original", names[1], "sub-JPEG", "32 x 32"] and names[1].startswith("level ")
         sizes = [int(station.facts[1].split()[0].replace(",", "")) for station in way[:3]]
-        assert len(store.read(5)) == sizes[0] >= sizes[1] >= sizes[2]
+        assert len(dataset.read(5)) == sizes[0] >= sizes[1] >= sizes[2]
     original, _, cut, result = way
     assert original.pixels.size > cut.pixels.size and result.pixels.shape == (32, 32, 3)
     assert original.box is not None and cut.box is not None
@@ -56,17 +56,17 @@ def test_each_station_shows_less_of_the_same_picture(beton: Path) -> None:
 
 
 def test_a_file_without_markers_is_not_cut(jpeg_folder: Path) -> None:
-    with open_store(jpeg_folder / "train") as store:
-        way = inspect.stations(store, 0, 64, train=False)
+    with open_dataset(jpeg_folder / "train") as dataset:
+        way = inspect.stations(dataset, 0, 64, train=False)
     assert "not cut: no restart markers" in way[2].facts
 
 
 def test_the_picture_holds_all_stations(beton: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     png = tmp_path / "way.png"
-    assert main(["inspect", str(beton), "--index", "5", "--bandwidth", "32", "--png", str(png)]) == 0
+    assert main(["inspect", str(beton), "--index", "5", "--resolution", "32", "--png", str(png)]) == 0
     assert "sample 5: class000/000005.jpg" in capsys.readouterr().out
-    with open_store(beton) as store:
-        way = inspect.stations(store, 5, 32)
+    with open_dataset(beton) as dataset:
+        way = inspect.stations(dataset, 5, 32)
     with Image.open(png) as sheet:
         assert sheet.width > sum(station.pixels.shape[1] for station in way)
         assert np.asarray(sheet).std() > 10
@@ -76,7 +76,7 @@ def test_the_picture_holds_all_stations(beton: Path, tmp_path: Path, capsys: pyt
     ("arguments", "rule"),
     [
         (["--index", "24"], "from 0 to 23, got 24"),
-        (["--index", "0", "--bandwidth", "97"], "even number from 16 to 1024, got 97"),
+        (["--index", "0", "--resolution", "97"], "even number from 16 to 1024, got 97"),
         (["--png", "x.png"], "--index"),
     ],
 )

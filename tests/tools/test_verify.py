@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from loaders.store import convert, open_store
+from loaders.conversion import convert
+from loaders.sources import open_dataset
 from tools.__main__ import main
 
 
@@ -15,8 +16,8 @@ def test_damage_is_named_and_told_by_the_exit_status(
     convert(jpeg_folder / "val", out, workers=1)
     assert main(["verify", str(out), "--quiet"]) == 0
     assert capsys.readouterr().out == f"{out}: sound\n"
-    with open_store(out) as store:
-        entry, name = store.entries([2])[0, 1], store.name(2)
+    with open_dataset(out) as dataset:
+        entry, name = dataset.entries([2])[0, 1], dataset.name(2)
     data = bytearray(out.read_bytes())
     data[int(entry["offset"]) + 700] ^= 1
     out.write_bytes(data)

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders.backends.clock import Clock
-from loaders.backends.dali.cut import Cut
-from loaders.backends.dali.threads import Threads
-from loaders.backends.decoder import Decoder
-from loaders.errors import LoaderError
-from loaders.need_dali import missing
-from loaders.stage import Stage
-from loaders.store import Store
+from ...errors import LoaderError
+from ...requirements import missing
+from ...sources import Dataset
+from ...stage import Stage
+from ..clock import Clock
+from ..decoder import Decoder
+from .cut import Cut
+from .threads import Threads
 
 if TYPE_CHECKING:
-    from loaders.backends.dali.graph import Feed, Graph
-    from loaders.backends.dali.routes import Pending, Route
-    from loaders.backends.finish import Finish
+    from ...transforms.pipeline import Pipeline
+    from .graph import Feed, Graph
+    from .routes import Pending, Route
 
 CUTS = 2
 """Batches that are cut ahead of DALI's asking for them."""
@@ -34,7 +34,7 @@ class DALIBackend:
     """Executes plans with DALI, see `Backend`. Crops, flips and order are the torch backend's; pixels are DALI's."""
 
     def __init__(
-        self, store: Store, finish: Finish, *, workers: int, prefetch: int, filter: str, **options: Any
+        self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, filter: str, **options: Any
     ) -> None:
         """filter, options: those of `Decoder`.
 
@@ -44,18 +44,18 @@ class DALIBackend:
         why = missing()
         if why is not None:
             raise LoaderError(why)
-        from loaders.backends.dali.routes import Host, InGraph
+        from .routes import Host, InGraph
 
-        self._decoder = Decoder(store, workers=workers, filter=filter, **options)
+        self._decoder = Decoder(dataset, workers=workers, filter=filter, **options)
         self._threads = Threads(workers)
-        self._clock = Clock(finish.device)
+        self._clock = Clock(pipeline.device)
         self._route: Route = (
-            InGraph(self._decoder, finish, self._clock, bicubic=filter == "bicubic")
-            if finish.device.type == "cuda"
-            else Host(self._decoder, finish, self._clock, threads=self._threads, prefetch=prefetch)
+            InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic")
+            if pipeline.device.type == "cuda"
+            else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch)
         )
-        self._fd = store.fd
-        self._device, self._workers, self._depth = finish.device, workers, prefetch + 1
+        self._fd = dataset.fd
+        self._device, self._workers, self._depth = pipeline.device, workers, prefetch + 1
         self._idle: list[Graph] = []
         self._awaited = 0
         self.bad = self._decoder.bad
@@ -75,7 +75,7 @@ class DALIBackend:
             for left in range(len(batches), 0, -1):
                 while len(taken) < min(left, self._route.ahead):
                     taken.append(self._take(graph, feeds, fed))
-                yield self._route.finish(taken.popleft())
+                yield self._route.pipeline(taken.popleft())
         finally:
             feeds.close()
             for pending in taken:
@@ -104,7 +104,7 @@ class DALIBackend:
         if self._idle and self._idle[-1].batch_size >= batch_size:
             return self._idle.pop()
         self._idle.clear()
-        from loaders.backends.dali.graph import Graph
+        from .graph import Graph
 
         return Graph(
             self._route.body,
@@ -137,7 +137,7 @@ class DALIBackend:
 
     def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> Pending:
         """The next batch from DALI; where DALI fails, it goes back to the kernel, and DALI begins with the next one."""
-        from loaders.backends.dali.graph import reason
+        from .graph import reason
 
         began = time.perf_counter_ns()
         images, why = None, ""

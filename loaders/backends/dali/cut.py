@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders import native
-from loaders.backends.decoder import Planned
+from ... import native
+from ..decoder import BatchPlan
 
 STAND_IN = np.frombuffer(native.encode(np.zeros((8, 8, 3), np.uint8), 50), np.uint8)
 """What DALI decodes in place of a sample that it must not see: a batch keeps its shape."""
@@ -29,8 +29,8 @@ class Cut:
     status: NDArray[np.int32]
     box: NDArray[np.float32]
 
-    def __init__(self, batch: Planned, pool: native.Pool, fd: int) -> None:
-        """Starts at once. fd: the store's file."""
+    def __init__(self, batch: BatchPlan, pool: native.Pool, fd: int) -> None:
+        """Starts at once. fd: the data set's file."""
         self.batch = batch
         self._cutting = native.Cutting(pool, batch.samples, fd)
 

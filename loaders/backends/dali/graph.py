@@ -12,7 +12,7 @@ import torch
 from nvidia.dali import fn, types
 from nvidia.dali.pipeline import Pipeline
 
-from loaders.errors import LoaderError
+from ...errors import LoaderError
 
 Feed = tuple[Any, ...]
 """One batch: an array [n, ...], or a list of n arrays, for each input of a graph."""

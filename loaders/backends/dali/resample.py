@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders import native
-from loaders.backends.dali.cut import Cut
-from loaders.backends.dali.graph import pixels
-from loaders.backends.dali.threads import Threads
-from loaders.backends.decoder import Decoder
-from loaders.native.kernel import library
-from loaders.native.pool import filter_struct
+from ... import native
+from ...native.kernel import library
+from ...native.pool import filter_struct
+from ..decoder import Decoder
+from .cut import Cut
+from .graph import pixels
+from .threads import Threads
 
 
 class Resampling:
@@ -53,7 +53,7 @@ class Resampling:
 
         samples, filter_ = batch.samples.copy(), decoder.filter(batch.stage)
         samples["box"] = cut.box - np.tile(np.floor(cut.box[:, :2]), 2)
-        table, resample, side = filter_struct(filter_), library().et_resample, batch.stage.bandwidth
+        table, resample, side = filter_struct(filter_), library().et_resample, batch.stage.resolution
         rows = out.reshape(n, -1)
         addresses, shapes = ([], []) if images is None else pixels(images)
         rest_rows = frozenset(self._rows.tolist())

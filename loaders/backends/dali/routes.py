@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders import native
-from loaders.backends.clock import Clock
-from loaders.backends.dali.cut import Cut
-from loaders.backends.dali.graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
-from loaders.backends.dali.resample import Resampling
-from loaders.backends.dali.threads import Threads
-from loaders.backends.decoder import Decoder, Planned
-from loaders.slab import Slab
+from ... import native
+from ...buffer_pool import BufferPool
+from ..clock import Clock
+from ..decoder import BatchPlan, Decoder
+from .cut import Cut
+from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
+from .resample import Resampling
+from .threads import Threads
 
 if TYPE_CHECKING:
-    from loaders.backends.finish import Finish
+    from ...transforms.pipeline import Pipeline
 
 CUBIC_FROM = 200
-"""Bandwidth from which DALI's bicubic comes closer to the torch backend's default filter than its Lanczos does."""
+"""Resolution from which DALI's bicubic comes closer to the torch backend's default filter than its Lanczos does."""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -37,7 +37,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Pending:
     """A batch that DALI is done with, and what our kernel still does about it."""
 
-    batch: Planned
+    batch: BatchPlan
     images: Any  # DALI's; None where it gave the batch back,
     why: str  # for this reason
     rows: NDArray[np.int64]  # the samples that the kernel works on
@@ -51,7 +51,7 @@ class Pending:
                 f"DALI refused a batch that our kernel then decoded: {self.why}", RuntimeWarning, stacklevel=2
             )
         batch, rows = self.batch, self.rows
-        part = Planned(batch.stage, batch.epoch, batch.indices[rows], batch.labels[rows], batch.samples[rows])
+        part = BatchPlan(batch.stage, batch.epoch, batch.indices[rows], batch.labels[rows], batch.samples[rows])
         decoder.mend(part, self.ticket.status, self.ticket.message, self.ticket.out, lut)
         self.ticket.close()
         batch.indices[rows], batch.labels[rows] = part.indices, part.labels
@@ -82,7 +82,7 @@ class Route(Protocol):
         """Goes on with what DALI gave. What it was not given, or gave back (None, and `why`), the kernel decodes."""
         ...
 
-    def finish(self, pending: Pending) -> Batch:
+    def pipeline(self, pending: Pending) -> Batch:
         """Images and labels, mended, augmented and normalised, on the device."""
         ...
 
@@ -93,11 +93,11 @@ class Host:
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR)
     ahead = 2  # so that the kernel has one to work on while another is waited for
 
-    def __init__(self, decoder: Decoder, finish: Finish, clock: Clock, *, threads: Threads, prefetch: int) -> None:
+    def __init__(self, decoder: Decoder, pipeline: Pipeline, clock: Clock, *, threads: Threads, prefetch: int) -> None:
         self.body: Body = decode
         self.stream: torch.cuda.Stream | None = None
-        self._decoder, self._finish, self._clock = decoder, finish, clock
-        self._threads, self._slab = threads, Slab(prefetch + self.ahead)
+        self._decoder, self._pipeline, self._clock = decoder, pipeline, clock
+        self._threads, self._buffers = threads, BufferPool(prefetch + self.ahead)
         self.sums: Counter[str] = Counter()
 
     def feed(self, cut: Cut) -> Feed:
@@ -108,19 +108,19 @@ class Host:
     def take(self, cut: Cut, images: Any, why: str) -> Pending:
         """See `Route`."""
         n = len(cut.status)
-        lut = self._finish.lut(cut.batch.stage)
-        out = self._slab.take(n * 3 * cut.batch.stage.bandwidth**2 * (1 if lut is None else lut.itemsize))
+        lut = self._pipeline.lut(cut.batch.stage)
+        out = self._buffers.take(n * 3 * cut.batch.stage.resolution**2 * (1 if lut is None else lut.itemsize))
         ticket = Resampling(cut, images, out, lut, decoder=self._decoder, threads=self._threads)
         return Pending(cut.batch, images, why, np.arange(n), ticket)
 
-    def finish(self, pending: Pending) -> Batch:
+    def pipeline(self, pending: Pending) -> Batch:
         """See `Route`."""
         batch = pending.batch
-        images = self._finish.tensor(pending.mended(self._decoder, self._finish.lut(batch.stage)), batch.stage)
+        images = self._pipeline.tensor(pending.mended(self._decoder, self._pipeline.lut(batch.stage)), batch.stage)
         assert isinstance(pending.ticket, Resampling)
         self.sums["resample_ns"] += pending.ticket.spent
         with self._clock("ops"):
-            images = self._finish(images, batch.indices, batch.stage, batch.epoch)
+            images = self._pipeline(images, batch.indices, batch.stage, batch.epoch)
         return images, torch.from_numpy(batch.labels)
 
 
@@ -130,31 +130,31 @@ class InGraph:
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR, PAIR, WHOLE, WHOLE)
     ahead = 1
 
-    def __init__(self, decoder: Decoder, finish: Finish, clock: Clock, *, bicubic: bool) -> None:
-        cuda = finish.device.type == "cuda"
+    def __init__(self, decoder: Decoder, pipeline: Pipeline, clock: Clock, *, bicubic: bool) -> None:
+        cuda = pipeline.device.type == "cuda"
         self.body: Body = decode_and_resize("mixed" if cuda else "cpu")
-        self.stream: torch.cuda.Stream | None = torch.cuda.Stream(finish.device) if cuda else None
-        self._decoder, self._finish, self._clock, self._bicubic = decoder, finish, clock, bicubic
+        self.stream: torch.cuda.Stream | None = torch.cuda.Stream(pipeline.device) if cuda else None
+        self._decoder, self._pipeline, self._clock, self._bicubic = decoder, pipeline, clock, bicubic
         self.sums: Counter[str] = Counter()
 
     def feed(self, cut: Cut) -> Feed:
         """See `Route`."""
-        side, flip = cut.batch.stage.bandwidth, cut.batch.samples["flip"].astype(np.int32)
+        side, flip = cut.batch.stage.resolution, cut.batch.samples["flip"].astype(np.int32)
         n = len(flip)
         cubic = np.full(n, self._bicubic or side >= CUBIC_FROM, np.int32)
         return cut.jpegs, _yx(cut.box[:, :2]), _yx(cut.box[:, 2:]), np.full((n, 2), side, np.float32), flip, cubic
 
     def take(self, cut: Cut, images: Any, why: str) -> Pending:
         """See `Route`."""
-        batch, side = cut.batch, cut.batch.stage.bandwidth
+        batch, side = cut.batch, cut.batch.stage.resolution
         rows = np.arange(len(cut.status)) if images is None else np.flatnonzero(cut.status)
         out = np.empty(len(rows) * 3 * side**2, np.uint8)
         return Pending(batch, images, why, rows, self._decoder.submit(batch.stage, batch.samples[rows], out, None))
 
-    def finish(self, pending: Pending) -> Batch:
+    def pipeline(self, pending: Pending) -> Batch:
         """See `Route`."""
-        batch, device = pending.batch, self._finish.device
-        side = batch.stage.bandwidth
+        batch, device = pending.batch, self._pipeline.device
+        side = batch.stage.resolution
         mended = torch.from_numpy(pending.mended(self._decoder, None)).view(-1, 3, side, side)
         with torch.cuda.stream(self.stream):  # None: the present one
             if pending.images is None:
@@ -165,7 +165,7 @@ class InGraph:
                     images[torch.from_numpy(pending.rows).to(device)] = mended.to(device)
             given = images
             with self._clock("ops"):
-                images = self._finish(given, batch.indices, batch.stage, batch.epoch)
+                images = self._pipeline(given, batch.indices, batch.stage, batch.epoch)
             labels = torch.from_numpy(batch.labels)
             if self.stream is None:
                 return images, labels

@@ -1,6 +1,6 @@
 """FFCV: a backend that drives its real loader, and parts for FFCV pipelines of your own."""
 
-from loaders.backends.ffcv.backend import FFCVBackend
-from loaders.backends.ffcv.crop import SubJPEGRandomResizedCrop
+from ...integrations.ffcv import SubJPEGRandomResizedCrop
+from .backend import FFCVBackend
 
 __all__ = ["FFCVBackend", "SubJPEGRandomResizedCrop"]

@@ -10,38 +10,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loaders.backends.decoder import Planned
-from loaders.backends.ffcv.epoch import Epoch, Turn, make_loader
-from loaders.backends.torch import Submit, TorchBackend
-from loaders.store import Store
-from loaders.store.beton import read_head
+from ...beton.tables import read_head
+from ...sources import Dataset
+from ..decoder import BatchPlan
+from ..torch import Submit, TorchBackend
+from .epoch import Epoch, Turn, make_loader
 
 if TYPE_CHECKING:
-    from loaders.backends.finish import Finish
+    from ...transforms.pipeline import Pipeline
 
 
 class FFCVBackend(TorchBackend):
     """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
 
     Labels that FFCV reads are compared with the plan's; pixels lie in memory of our own, since FFCV uses its again. A
-    change of stage compiles nothing: the compiled code knows neither bandwidth nor batch size.
+    change of stage compiles nothing: the compiled code knows neither resolution nor batch size.
     """
 
-    def __init__(self, store: Store, finish: Finish, *, workers: int, prefetch: int, **options: Any) -> None:
+    def __init__(self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, **options: Any) -> None:
         """options: those of `Decoder`.
 
         Raises:
             ValueError: an image folder, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
         """
-        if store.fd < 0:
+        if dataset.fd < 0:
             raise ValueError(
-                f'backend="ffcv" reads betons only, {store.path} is an image folder; pass backend="torch", '
+                f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
                 "or convert it with `python -m tools convert`."
             )
-        super().__init__(store, finish, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
-        self._store = store
-        self._loader = make_loader(read_head(store.fd, store.path), threads=workers, ahead=max(1, prefetch - 1))
+        super().__init__(dataset, pipeline, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
+        self._dataset = dataset
+        self._loader = make_loader(read_head(dataset.fd, dataset.path), threads=workers, ahead=max(1, prefetch - 1))
         self._epochs: set[Epoch] = set()
         self._ended: Counter[str] = Counter()
 
@@ -64,14 +64,14 @@ class FFCVBackend(TorchBackend):
         epoch = Epoch(self._loader, batches)
         self._epochs.add(epoch)
 
-        def submit(batch: Planned, out: NDArray[np.uint8], lut: NDArray[Any] | None) -> Turn:
+        def submit(batch: BatchPlan, out: NDArray[np.uint8], lut: NDArray[Any] | None) -> Turn:
             table = self._decoder.filter(batch.stage)
             return epoch.submit(
                 batch,
-                side=batch.stage.bandwidth,
+                side=batch.stage.resolution,
                 filter=table,
                 out=out,
-                fd=self._store.fd,
+                fd=self._dataset.fd,
                 lut=lut,
             )
 

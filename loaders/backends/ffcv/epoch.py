@@ -15,8 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from loaders.backends.decoder import Planned
-from loaders.backends.ffcv.gate import (
+from ...beton import layout
+from ...beton.tables import Head
+from ...errors import BadDataset, LoaderError
+from ...native import Work, ffi
+from ..decoder import BatchPlan
+from .imports import (
     EpochIterator,
     IntDecoder,
     Loader,
@@ -26,10 +30,6 @@ from loaders.backends.ffcv.gate import (
     TraversalOrder,
     threads_kept,
 )
-from loaders.errors import BadDataset, LoaderError
-from loaders.native import Work, ffi
-from loaders.store import layout
-from loaders.store.beton import Head
 
 _POLL = 0.1  # seconds between two looks at whether FFCV's thread is alive
 
@@ -63,7 +63,7 @@ class PlannedDecoder(SimpleRGBImageDecoder):
 class Turn(Work):
     """A batch's turn: a `Work` that is done when FFCV delivers it."""
 
-    def __init__(self, epoch: Epoch, batch: Planned, **options: Any) -> None:
+    def __init__(self, epoch: Epoch, batch: BatchPlan, **options: Any) -> None:
         """options: those of `Work`."""
         super().__init__(batch.samples, **options)
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
@@ -72,7 +72,7 @@ class Turn(Work):
         """Waits for FFCV; turns come in the order in which they were given to `Epoch.submit`.
 
         Raises:
-            BadDataset: FFCV reads other labels than the plan has, which come from a ladder's checked index.
+            BadDataset: FFCV reads other labels than the plan has, which come from a pyramid's checked index.
         """
         found, planned = self._epoch.next_labels(), self._planned.labels
         if (wrong := np.flatnonzero(found != planned)).size:
@@ -116,7 +116,7 @@ class Epoch(MemoryContext):
             self._iterator: EpochIterator = iter(loader)
         _running.add(self)
 
-    def submit(self, batch: Planned, **options: Any) -> Turn:
+    def submit(self, batch: BatchPlan, **options: Any) -> Turn:
         """Gives FFCV's thread the next batch; see `Turn`."""
         turn = Turn(self, batch, **options)
         self._turns.put(turn)
@@ -126,7 +126,7 @@ class Epoch(MemoryContext):
         """Labels [n] of the oldest batch not asked for yet, as soon as it is decoded; gone with the next one.
 
         Raises:
-            LoaderError: FFCV's thread has ended before. Stock FFCV waits for ever then.
+            LoaderError: FFCV's thread has ended before. FFCV waits for ever then.
         """
         queue = self._iterator.output_queue
         with queue.not_empty:
@@ -199,7 +199,7 @@ def make_loader(head: Head, *, threads: int, ahead: int) -> Loader:
         ahead: finished batches that FFCV keeps.
 
     Raises:
-        BadDataset: the fields are not what FFCV can read; a ladder's own checks do not cover them.
+        BadDataset: the fields are not what FFCV can read; a pyramid's own checks do not cover them.
     """
     fields = [head.field(kind) for kind in (layout.IMAGE_FIELD, layout.INT_FIELD)]
     image, label = ("" if field is None else head.names[field] for field in fields)

@@ -17,7 +17,7 @@ OUTPUTS = {  # one a module at least; starting them takes seconds each
     "ours-dali": "uint8 8x3x32x32",
     "ours-ffcv": "uint8 8x3x32x32",
     "ours-ffcv-part": "uint8 8x32x32x3",
-    "ours-stock": "uint8 8x3x32x32",
+    "ours-on-ffcv-beton": "uint8 8x3x32x32",
     "torchvision-randaugment": "float32 8x3x32x32",
     "timm": "float32 8x3x32x32",
     "ffcv": "uint8 8x32x32x3",
@@ -53,8 +53,8 @@ def test_ours_and_the_limit_always_run() -> None:
 )
 def test_contestant(name: str, jpeg_folder: Path, tmp_path: Path) -> None:
     peer, data = PEERS[name], gather(str(jpeg_folder / "train"), tmp_path, records=0)
-    place = (str(data.folder), str(data.ladder), str(data.work))
-    job = Job(name, 32, 1, 8, *place, options={**peer.options, "bandwidths": [32]})
+    place = (str(data.folder), str(data.pyramid), str(data.work))
+    job = Job(name, 32, 1, 8, *place, options={**peer.options, "resolutions": [32]})
     try:
         if peer.prepare:
             Child(peer.target("prepare"), job, log=tmp_path / "prepare.log").close()

@@ -10,8 +10,8 @@ transforms = pytest.importorskip("torchvision.transforms")
 official = pytest.importorskip("benchmarks.peers.torchvision_").official
 
 
-def names(bandwidth: int, randaugment: bool) -> list[str]:
-    return [type(step).__name__ for step in official(bandwidth, randaugment).transforms]
+def names(resolution: int, randaugment: bool) -> list[str]:
+    return [type(step).__name__ for step in official(resolution, randaugment).transforms]
 
 
 def test_order() -> None:

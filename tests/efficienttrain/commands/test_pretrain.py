@@ -56,7 +56,7 @@ def test_a_wrong_wish_is_one_line(
 def test_images_of_one_class_suffice(
     jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     single = tmp_path / "photos" / "only"
     single.mkdir(parents=True)
     for path in (jpeg_folder / "train").glob("*/*.jpg"):

@@ -24,7 +24,7 @@ def test_json_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     made = json.loads(files["--json"].read_text())
     assert made["total_steps"] == sum(stage["steps"] for stage in made["stages"])
     assert made["stages"][0] == {
-        "bandwidth": 96, "magnitude": 0, "compute": pytest.approx(0.1), "batch": 500, "replay": 1, "replay_buffer": 0,
+        "resolution": 96, "magnitude": 0, "compute": pytest.approx(0.1), "batch": 500, "replay": 1, "replay_buffer": 0,
         "epochs": pytest.approx(54.44, abs=0.01), "steps": 5444, "equivalent_epochs": pytest.approx(10),
         "lr_start": 0.0, "lr_end": pytest.approx(3.957e-3, rel=1e-3), "official": {"whole": 544, "begin": 0, "end": 54},
     }  # fmt: skip

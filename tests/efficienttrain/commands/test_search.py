@@ -9,7 +9,7 @@ from efficienttrain.commands import search
 from efficienttrain.recipe import recipe
 
 TOYS = "tests.efficienttrain.search.toys"
-SMALL = ["--stages", "2", "--bandwidths", "96", "224"]
+SMALL = ["--stages", "2", "--resolutions", "96", "224"]
 
 
 def test_a_dry_run_says_what_it_would_cost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,13 +24,13 @@ def test_it_finds_a_curriculum_to_train_with(
     algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    monkeypatch.setattr("efficienttrain.search.picture.draw", lambda path, lines: drawn.append(len(lines)))  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.search.search_plot.draw", lambda path, lines: drawn.append(len(lines)))  # noqa: ARG005
     command = ["search", "--algorithm", algorithm, *SMALL, "--rule", f"{TOYS}:near_small", "--out", str(tmp_path)]
     trains = ["--", "--data", "a", "--model", "swin_tiny", "--epochs", "300"] if algorithm == "greedy" else []
     assert main([*command, *trains]) == 0
     said = capsys.readouterr().out
     made = recipe("swin_tiny", 100, str(tmp_path / "curriculum.yaml"))
-    assert [stage.bandwidth for stage in made.stages] == [96, 224]
+    assert [stage.resolution for stage in made.stages] == [96, 224]
     cost = ((96 / 224) ** 2 + 1) / 2 if algorithm == "greedy" else 1
     epochs = (300 if algorithm == "greedy" else 200) * cost
     assert f"found, at {cost:.1%} of the cost of full size throughout: 96 px M 4  224 px M 9" in said

@@ -10,7 +10,7 @@ import torch
 from efficienttrain.__main__ import main
 from efficienttrain.commands import train as command
 from efficienttrain.training import Config
-from efficienttrain.training.loop import Trainer
+from efficienttrain.training.trainer import Trainer
 from tests.efficienttrain.training.runs import NETWORKS
 
 TINY = f"{NETWORKS}:tiny"
@@ -30,7 +30,7 @@ def asked(photos: Path, folder: Path, **changes: Any) -> list[str]:
 def test_a_run_from_the_command_line(
     jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     assert main(asked(jpeg_folder, tmp_path, curriculum="none")) == 0
     assert (tmp_path / "run" / "report.json").exists()
     assert "3 steps in 1 stages, batch 8, peak lr 7.81e-06" in capsys.readouterr().err  # 4e-3 * 8 / 4096
@@ -75,7 +75,7 @@ def test_a_wrong_wish_is_one_line(
 def test_the_weights_of_a_pretraining_arrive(
     jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("efficienttrain.training.report._draw", lambda made, path: False)  # noqa: ARG005
+    monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     before = asked(jpeg_folder, tmp_path, model=VIT, out=tmp_path / "mae", val=None, reprob=None, size=64)
     assert main(["pretrain", *before[1:]]) == 0
     seen: dict[str, torch.Tensor] = {}
@@ -138,6 +138,6 @@ def test_a_replay_buffer_larger_than_memory_is_one_line(
 ) -> None:
     monkeypatch.setattr("loaders.replay.free_bytes", lambda _: 2**20)
     stages = tmp_path / "stages.yaml"
-    stages.write_text("stages: [{bandwidth: 224, magnitude: null, compute: 1.0, replay: 2, replay_buffer: 900}]")
+    stages.write_text("stages: [{resolution: 224, magnitude: null, compute: 1.0, replay: 2, replay_buffer: 900}]")
     assert main(asked(jpeg_folder, tmp_path, curriculum=stages)) == 2
-    assert "a replay buffer of 900 batches of 4 samples at 32 px takes 0.0 GiB" in capsys.readouterr().err
+    assert "a replay buffer of 900 batches of 4 at 32 px takes 0.0 GiB" in capsys.readouterr().err

@@ -19,9 +19,9 @@ from helper_of_a_factory import SIDE
 class Net(torch.nn.Module):
     size_multiple = 8
 
-    def __init__(self, num_classes, bandwidth=SIDE):
+    def __init__(self, num_classes, resolution=SIDE):
         super().__init__()
-        self.pos_embed = torch.nn.Parameter(torch.zeros(1, (bandwidth // 8) ** 2, 4))
+        self.pos_embed = torch.nn.Parameter(torch.zeros(1, (resolution // 8) ** 2, 4))
         self.head = torch.nn.Linear(4, num_classes)
 
     def forward(self, x):
@@ -55,9 +55,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["factory_of_a_test:{}", "factory_of_a_test.py:{}"])
 def test_a_factory_of_the_users(package: Path, name: str) -> None:
-    made = build(name.format("build"), num_classes=3, drop_path=0.2, bandwidth=96)
-    assert made.wishes == {"drop_path": 0.2, "bandwidth": 96}
-    model = build(name.format("Net"), num_classes=3, bandwidth=96)
+    made = build(name.format("build"), num_classes=3, drop_path=0.2, resolution=96)
+    assert made.wishes == {"drop_path": 0.2, "resolution": 96}
+    model = build(name.format("Net"), num_classes=3, resolution=96)
     assert model(torch.zeros(1, 3, 96, 96)).shape == (1, 3)
     resize(model, 160)
     assert model(torch.zeros(1, 3, 160, 160)).shape == (1, 3)
@@ -77,7 +77,7 @@ def test_a_factory_of_the_users(package: Path, name: str) -> None:
 @pytest.mark.usefixtures("package")
 def test_a_factory_that_is_none_is_refused(name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as refusal:
-        build(name, num_classes=3, bandwidth=100 if name.endswith("Net") else 96)
+        build(name, num_classes=3, resolution=100 if name.endswith("Net") else 96)
     assert message in str(refusal.value) and name in str(refusal.value) + name * name.endswith("Net")
 
 
@@ -105,11 +105,11 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -
     ],
 )
 def test_every_family_by_name_at_any_stage(name: str, millions: float) -> None:
-    model = build(name, num_classes=10, drop_path=0.1, bandwidth=96).eval()
+    model = build(name, num_classes=10, drop_path=0.1, resolution=96).eval()
     with torch.no_grad():
-        for bandwidth in (96, 160, 224):
-            resize(model, bandwidth)
-            assert model(torch.zeros(1, 3, bandwidth, bandwidth)).shape == (1, 10)
+        for resolution in (96, 160, 224):
+            resize(model, resolution)
+            assert model(torch.zeros(1, 3, resolution, resolution)).shape == (1, 10)
     assert parameters(model) == pytest.approx(millions, abs=0.05)
 
 
@@ -129,9 +129,9 @@ def test_drop_path_rises_to_what_is_asked_for(name: str, monkeypatch: pytest.Mon
     ("wishes", "message"),
     [
         ({"name": "deit_tiny", "num_classes": 0}, "`num_classes` must be at least 1, got 0."),
-        ({"name": "swin_tiny", "bandwidth": 100}, "must be a multiple of 32"),
-        ({"name": "deit_tiny", "bandwidth": 100}, "must be a multiple of 16"),
-        ({"name": "cswin_tiny", "bandwidth": 80}, "must be a multiple of 32"),
+        ({"name": "swin_tiny", "resolution": 100}, "must be a multiple of 32"),
+        ({"name": "deit_tiny", "resolution": 100}, "must be a multiple of 16"),
+        ({"name": "cswin_tiny", "resolution": 80}, "must be a multiple of 32"),
     ],
 )
 def test_what_cannot_be_built_is_refused(wishes: dict[str, Any], message: str) -> None:

@@ -19,10 +19,10 @@ def test_sizes_are_those_of_the_paper(name: str, millions: int, billions: float)
     assert gflops(model) == pytest.approx(billions, rel=0.015)
 
 
-@pytest.mark.parametrize("bandwidth", [32, 96, 160, 224])
-def test_any_multiple_of_32_goes_through(bandwidth: int) -> None:
+@pytest.mark.parametrize("resolution", [32, 96, 160, 224])
+def test_any_multiple_of_32_goes_through(resolution: int) -> None:
     model = CSWin(16, (1, 1, 1, 1), (2, 2, 2, 2), num_classes=7, drop_path=0.5)
-    logits = model(torch.randn(2, 3, bandwidth, bandwidth))
+    logits = model(torch.randn(2, 3, resolution, resolution))
     assert logits.shape == (2, 7)
     logits.sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

@@ -12,7 +12,7 @@ from tests.efficienttrain.pretraining.networks import vit
 
 
 def test_weights_of_another_size_and_number_of_classes(tmp_path: Path) -> None:
-    old, new = vit(num_classes=5, bandwidth=64), vit(num_classes=3, bandwidth=32)
+    old, new = vit(num_classes=5, resolution=64), vit(num_classes=3, resolution=32)
     torch.save(old.state_dict(), tmp_path / "old.pt")
     kept = new.head.weight.clone()
     assert begin_with(new, tmp_path / "old.pt") == ["head.weight", "head.bias"]

@@ -18,10 +18,10 @@ def test_sizes_are_those_of_the_paper(name: str, millions: float, billions: floa
     assert round(gflops(model), 1) == billions
 
 
-@pytest.mark.parametrize("bandwidth", [32, 96, 160, 224])
-def test_any_multiple_of_32_goes_through(bandwidth: int) -> None:
-    model = pvt.PVT((1, 1, 1, 1), num_classes=7, drop_path=0.5, bandwidth=bandwidth, channels=(4, 8, 10, 16))
-    logits = model(torch.randn(2, 3, bandwidth, bandwidth))
+@pytest.mark.parametrize("resolution", [32, 96, 160, 224])
+def test_any_multiple_of_32_goes_through(resolution: int) -> None:
+    model = pvt.PVT((1, 1, 1, 1), num_classes=7, drop_path=0.5, resolution=resolution, channels=(4, 8, 10, 16))
+    logits = model(torch.randn(2, 3, resolution, resolution))
     assert logits.shape == (2, 7)
     logits.sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

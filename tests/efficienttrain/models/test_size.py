@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from efficienttrain.models import check_bandwidth, no_decay, resize
+from efficienttrain.models import check_resolution, no_decay, resize
 from efficienttrain.models.fit import fit
 from tests.efficienttrain.models import tiny
 
@@ -24,13 +24,13 @@ OPTIMIZERS = {
 }
 
 
-def images(bandwidth: int, count: int = 2) -> Tensor:
-    return torch.randn(count, 3, bandwidth, bandwidth, generator=torch.Generator().manual_seed(bandwidth))
+def images(resolution: int, count: int = 2) -> Tensor:
+    return torch.randn(count, 3, resolution, resolution, generator=torch.Generator().manual_seed(resolution))
 
 
-def learn(model: nn.Module, optimizer: torch.optim.Optimizer, bandwidth: int) -> Tensor:
+def learn(model: nn.Module, optimizer: torch.optim.Optimizer, resolution: int) -> Tensor:
     """One step; the loss that comes back still holds its graph."""
-    loss = F.cross_entropy(model(images(bandwidth)), torch.tensor([0, 1]))
+    loss = F.cross_entropy(model(images(resolution)), torch.tensor([0, 1]))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -48,8 +48,8 @@ def in_groups(model: nn.Module, make: Any = OPTIMIZERS["adamw"]) -> torch.optim.
 @pytest.mark.parametrize("path", [(96, 160, 224), (160, 192, 224), (224, 96)])
 def test_logits_are_those_of_a_fresh_model_with_its_weights(family: str, path: tuple[int, ...]) -> None:
     model = tiny.FAMILIES[family](path[0])
-    for bandwidth in path[1:]:
-        resize(model, bandwidth)
+    for resolution in path[1:]:
+        resize(model, resolution)
     fresh = tiny.FAMILIES[family](path[-1])
     fresh.load_state_dict(model.state_dict(), strict=True)
     with torch.no_grad():
@@ -64,14 +64,14 @@ def test_logits_are_those_of_a_fresh_model_with_its_weights(family: str, path: t
 def test_values_follow_the_released_rule_from_stage_to_stage(family: str, name: str) -> None:
     model = tiny.FAMILIES[family](96)
     values = model.get_parameter(name).detach().clone()
-    for bandwidth in (160, 224):
-        resize(model, bandwidth)
+    for resolution in (160, 224):
+        resize(model, resolution)
         if family == "swin":
-            side, wanted, extra = 2 * values_side(values) - 1, 2 * (bandwidth // 32) - 1, 0
+            side, wanted, extra = 2 * values_side(values) - 1, 2 * (resolution // 32) - 1, 0
             grid = values.T.reshape(1, -1, side, side)
         else:
             extra, cell = 1, {"deit": 16, "pvt": 32}[family]
-            side, wanted = int((values.shape[1] - 1) ** 0.5), bandwidth // cell
+            side, wanted = int((values.shape[1] - 1) ** 0.5), resolution // cell
             grid = values[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
         grid = F.interpolate(grid, (wanted, wanted), mode="bilinear", align_corners=False).flatten(2)
         values = grid[0].T if family == "swin" else torch.cat((values[:, :extra], grid.transpose(1, 2)), dim=1)
@@ -112,8 +112,8 @@ def test_moments_follow_by_name(family: str, kind: str) -> None:
 
 def test_swin_windows_are_a_32nd_of_the_side_and_shift_by_half() -> None:
     model = tiny.swin(96)
-    for bandwidth, window, shift in ((160, 5, 2), (192, 6, 3), (224, 7, 3), (96, 3, 1), (64, 2, 1)):
-        resize(model, bandwidth)
+    for resolution, window, shift in ((160, 5, 2), (192, 6, 3), (224, 7, 3), (96, 3, 1), (64, 2, 1)):
+        resize(model, resolution)
         attentions = [block for block in model.modules() if hasattr(block, "shift_size")]
         assert {block.window_size for block in attentions} == {(window, window)}
         assert [block.shift_size for block in attentions] == [(0, 0), (shift, shift)] * 3 + [(0, 0)] * 2
@@ -138,9 +138,9 @@ def test_a_loss_that_is_still_held_does_no_harm() -> None:
     model = tiny.deit(96)
     optimizer = in_groups(model)
     held = [learn(model, optimizer, 96)]
-    for bandwidth in (160, 224):
-        resize(model, bandwidth, optimizer=optimizer)
-        held.append(learn(model, optimizer, bandwidth))
+    for resolution in (160, 224):
+        resize(model, resolution, optimizer=optimizer)
+        held.append(learn(model, optimizer, resolution))
     assert model.get_parameter("pos_embed").shape == (1, 197, 24)
 
 
@@ -167,16 +167,16 @@ def test_a_new_distributed_wrapper_around_the_same_network_learns_on(tmp_path: P
     try:
         model = tiny.deit(96)
         optimizer = in_groups(model)
-        for bandwidth in (96, 160):
-            resize(model, bandwidth, optimizer=optimizer)
-            learn(DistributedDataParallel(model), optimizer, bandwidth)
+        for resolution in (96, 160):
+            resize(model, resolution, optimizer=optimizer)
+            learn(DistributedDataParallel(model), optimizer, resolution)
         assert model.get_parameter("pos_embed").grad is not None
     finally:
         torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(
-    ("model", "bandwidth", "message"),
+    ("model", "resolution", "message"),
     [
         (lambda: tiny.swin(96), 112, "must be a multiple of 32, at least 64, got 112; nearest are 96 and 128."),
         (lambda: tiny.swin(96), 32, "must be a multiple of 32, at least 64, got 32; nearest is 64."),
@@ -186,17 +186,17 @@ def test_a_new_distributed_wrapper_around_the_same_network_learns_on(tmp_path: P
         (lambda: timm.create_model("mixer_s32_224"), 96, "can only be 224, got 96: it has no `set_input_size`"),
     ],
 )
-def test_a_size_that_the_network_cannot_take_is_refused(model: Any, bandwidth: int, message: str) -> None:
-    for refuse in (check_bandwidth, resize):
+def test_a_size_that_the_network_cannot_take_is_refused(model: Any, resolution: int, message: str) -> None:
+    for refuse in (check_resolution, resize):
         with pytest.raises(ValueError) as refusal:
-            refuse(model(), bandwidth)
+            refuse(model(), resolution)
         assert message in str(refusal.value)
 
 
 def test_sizes_that_fit_are_not_refused() -> None:
-    check_bandwidth(tiny.swin(96), 64)
-    check_bandwidth(tiny.deit(96), 112)
-    check_bandwidth(nn.Linear(1, 1), 98)
+    check_resolution(tiny.swin(96), 64)
+    check_resolution(tiny.deit(96), 112)
+    check_resolution(nn.Linear(1, 1), 98)
 
 
 @pytest.mark.slow
@@ -205,8 +205,8 @@ def test_a_compiled_network_notices(family: str) -> None:
     model = tiny.FAMILIES[family](96)
     optimizer = in_groups(model)
     compiled: Any = torch.compile(model, backend="eager")
-    for bandwidth in (96, 160, 224):
-        resize(model, bandwidth, optimizer=optimizer)
-        learn(compiled, optimizer, bandwidth)
+    for resolution in (96, 160, 224):
+        resize(model, resolution, optimizer=optimizer)
+        learn(compiled, optimizer, resolution)
         with torch.no_grad():
-            torch.testing.assert_close(compiled(images(bandwidth)), model(images(bandwidth)))
+            torch.testing.assert_close(compiled(images(resolution)), model(images(resolution)))

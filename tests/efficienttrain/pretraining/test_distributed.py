@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from efficienttrain.pretraining import pretrain
-from tests.efficienttrain.pretraining.test_loop import config
+from tests.efficienttrain.pretraining.test_pretrainer import config
 from tests.efficienttrain.training.runs import curve
 
 ROOT = Path(__file__).resolve().parents[3]

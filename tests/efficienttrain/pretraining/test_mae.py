@@ -13,8 +13,8 @@ from efficienttrain.pretraining.masks import draw
 from tests.efficienttrain.pretraining.networks import vit
 
 
-def autoencoder(bandwidth: int, size: int = 64) -> MaskedAutoencoder:
-    return MaskedAutoencoder(vit(num_classes=1, bandwidth=bandwidth), outputs=192, size=size)
+def autoencoder(resolution: int, size: int = 64) -> MaskedAutoencoder:
+    return MaskedAutoencoder(vit(num_classes=1, resolution=resolution), outputs=192, size=size)
 
 
 def test_positions_at_full_size_are_timms() -> None:
@@ -27,7 +27,7 @@ def test_a_patch_keeps_its_place_in_the_image() -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [(32, 64), (64, 48)])
-def test_at_another_bandwidth_it_is_a_fresh_one_with_its_weights(first: int, then: int) -> None:
+def test_at_another_resolution_it_is_a_fresh_one_with_its_weights(first: int, then: int) -> None:
     model = autoencoder(first)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     resize(model, then, optimizer=optimizer)
@@ -69,12 +69,12 @@ def test_the_curriculum_of_2023_saves_what_the_paper_says(name: str, published: 
         model = MaskedAutoencoder(build(f"vit_{name}_patch16_224", num_classes=1), 768, 224)
     cost = {}
     for stage in merged(ICCV):
-        resize(model, stage.bandwidth)
+        resize(model, stage.resolution)
         mask = draw(0, 0, 0, 1, model.patches, Masking().visible(model.patches))
-        images = torch.empty(1, 3, stage.bandwidth, stage.bandwidth, device="meta")
+        images = torch.empty(1, 3, stage.resolution, stage.resolution, device="meta")
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(images, *(places.to("meta") for places in mask))
-        cost[stage.bandwidth] = counter.get_total_flops()
+        cost[stage.resolution] = counter.get_total_flops()
     assert cost[224] / (0.6 * cost[160] + 0.2 * cost[192] + 0.2 * cost[224]) == pytest.approx(published, abs=0.005)
 
 

@@ -14,7 +14,7 @@ def test_greedy_finds_the_cheapest_that_is_good_enough() -> None:
         return [enough(sizes(probe)) for probe in probes]
 
     found = drive(greedy(Space(5, FULL, pace="passes")), evaluate)
-    assert tuple(choice.bandwidth for choice in found) == NEEDED
+    assert tuple(choice.resolution for choice in found) == NEEDED
     assert [choice.magnitude for choice in found] == pytest.approx([1, 3, 5, 7, 9])  # ICCV's, as released
     # baseline; 4 smaller ones fail in the last stage; 192 is the 4th; 160 the 3rd; then 2 fail and 160 is known, twice
     assert [probe.stage for probes in asked for probe in probes] == [None, *[4] * 4, *[3] * 4, *[2] * 3, 1, 1, 0, 0]
@@ -33,14 +33,14 @@ def test_greedy_side_by_side_finds_the_same(width: int) -> None:
         return [enough(sizes(probe)) for probe in probes]
 
     found = drive(greedy(Space(5, FULL, pace="passes"), width=width), evaluate)
-    assert tuple(choice.bandwidth for choice in found) == NEEDED
+    assert tuple(choice.resolution for choice in found) == NEEDED
     assert max(most) == min(width, 4)
 
 
 def test_greedy_may_give_up_some_of_the_score() -> None:
     space = Space(5, FULL, pace="passes")
     found = drive(greedy(space, tolerance=32 / 224), lambda probes: [enough(sizes(probe)) for probe in probes])
-    assert [choice.bandwidth for choice in found] == [128, 128, 128, 160, 192]
+    assert [choice.resolution for choice in found] == [128, 128, 128, 160, 192]
 
 
 def test_sequential_finds_the_best() -> None:
@@ -51,7 +51,7 @@ def test_sequential_finds_the_best() -> None:
         return [near(sizes(probe)) for probe in probes]
 
     found = drive(sequential(Space(5, FULL)), evaluate)
-    assert tuple(choice.bandwidth for choice in found) == BEST
+    assert tuple(choice.resolution for choice in found) == BEST
     assert [len(probes) for probes in asked] == [5, 5, 3, 3]  # after 224 there is nothing to choose
     done = {probe.key for probes in asked for probe in probes}
     for probe in (probe for probes in asked for probe in probes):
@@ -61,7 +61,7 @@ def test_sequential_finds_the_best() -> None:
 
 def test_of_equals_the_smallest_wins() -> None:
     found = drive(sequential(Space(3, FULL)), lambda probes: [0.0] * len(probes))
-    assert [choice.bandwidth for choice in found] == [96, 96, 96]
+    assert [choice.resolution for choice in found] == [96, 96, 96]
 
 
 def test_magnitudes_are_searched_too() -> None:
@@ -70,7 +70,9 @@ def test_magnitudes_are_searched_too() -> None:
 
     def score(probe: Probe) -> float:
         pairs = zip(probe.choices, best, strict=False)
-        return -sum(((a.bandwidth - b.bandwidth) / 64) ** 2 + ((a.magnitude - b.magnitude) / 3) ** 2 for a, b in pairs)
+        return -sum(
+            ((a.resolution - b.resolution) / 64) ** 2 + ((a.magnitude - b.magnitude) / 3) ** 2 for a, b in pairs
+        )
 
     asked: list[int] = []
 
@@ -82,7 +84,7 @@ def test_magnitudes_are_searched_too() -> None:
     assert asked == [9, 9, 4]  # neither falls
 
 
-def test_greedy_takes_the_best_magnitude_of_the_smallest_bandwidth() -> None:
+def test_greedy_takes_the_best_magnitude_of_the_smallest_resolution() -> None:
     space = Space(2, (96, 160, 224), (3, 9), pace="passes")
 
     def score(probe: Probe) -> float:

@@ -18,7 +18,7 @@ TOYS = f"{__name__.rpartition('.')[0]}.toys"
 def folders(tmp_path: Path, function: str, count: int = 1) -> list[Path]:
     """Probes that wait to be run."""
     plan = Plan("sequential", small(), f"{TOYS}:{function}", tune=0.1)
-    probes = [Probe((Choice(bandwidth, 1),), 0) for bandwidth in (96, 160, 224)[:count]]
+    probes = [Probe((Choice(resolution, 1),), 0) for resolution in (96, 160, 224)[:count]]
     tasks = [plan.task(probe, tmp_path) for probe in probes]
     for task in tasks:
         write(task)

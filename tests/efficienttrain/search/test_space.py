@@ -7,10 +7,10 @@ import pytest
 from efficienttrain.search import Choice, Probe, Space
 
 
-@pytest.mark.parametrize(("stages", "ladder"), [(10, [*range(10)]), (5, [1, 3, 5, 7, 9]), (2, [4, 9]), (1, [9])])
-def test_the_ladder_is_the_released_one(stages: int, ladder: list[float]) -> None:
+@pytest.mark.parametrize(("stages", "pyramid"), [(10, [*range(10)]), (5, [1, 3, 5, 7, 9]), (2, [4, 9]), (1, [9])])
+def test_the_pyramid_is_the_released_one(stages: int, pyramid: list[float]) -> None:
     space = Space(stages, (224,))
-    assert [space.ladder(number) for number in range(stages)] == ladder
+    assert [space.pyramid(number) for number in range(stages)] == pyramid
 
 
 def test_shares_are_of_compute_or_of_passes() -> None:
@@ -27,14 +27,14 @@ def test_names() -> None:
     ("changes", "message"),
     [
         ({"stages": 0}, "`stages` must be at least 1, got 0."),
-        ({"bandwidths": (224, 96)}, "`bandwidths` must rise, got 224 96; give 96 224."),
-        ({"bandwidths": (96, 160)}, "must be the full size, 224, got 96 160."),
-        ({"bandwidths": ()}, "must be the full size, 224, got none."),
-        ({"bandwidths": (97, 224)}, "`bandwidth` must be an even number"),
+        ({"resolutions": (224, 96)}, "`resolutions` must rise, got 224 96; give 96 224."),
+        ({"resolutions": (96, 160)}, "must be the full size, 224, got 96 160."),
+        ({"resolutions": ()}, "must be the full size, 224, got none."),
+        ({"resolutions": (97, 224)}, "`resolution` must be an even number"),
         ({"magnitudes": (9, 11)}, "`magnitude` must be from 0 to 10"),
         ({"pace": "time"}, "`pace` must be one of compute, passes, got 'time'."),
     ],
 )
 def test_a_wrong_space(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Space(**{"stages": 5, "bandwidths": (96, 224), **changes})
+        Space(**{"stages": 5, "resolutions": (96, 224), **changes})

@@ -30,4 +30,4 @@ def test_only_what_the_same_task_left_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_process_for_a_probe_begins_light() -> None:
-    assert loaded_after("import efficienttrain.search.work") == set()
+    assert loaded_after("import efficienttrain.search.probe_process") == set()

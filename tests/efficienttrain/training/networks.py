@@ -24,10 +24,10 @@ class Tiny(nn.Module):
 class Positioned(Tiny):
     """With a parameter that depends on the size of the input, as a ViT's position embedding does (and an idle norm)."""
 
-    def __init__(self, num_classes: int, bandwidth: int) -> None:
+    def __init__(self, num_classes: int, resolution: int) -> None:
         super().__init__(num_classes)
         self.size_multiple = 8
-        self.set_input_size((bandwidth, bandwidth))
+        self.set_input_size((resolution, resolution))
 
     def set_input_size(self, img_size: tuple[int, int]) -> None:
         cells = img_size[0] // 8
@@ -43,9 +43,9 @@ def tiny(num_classes: int) -> nn.Module:
     return Tiny(num_classes)
 
 
-def positioned(num_classes: int, bandwidth: int) -> nn.Module:
+def positioned(num_classes: int, resolution: int) -> nn.Module:
     """See Positioned."""
-    return Positioned(num_classes, bandwidth)
+    return Positioned(num_classes, resolution)
 
 
 def still(num_classes: int) -> nn.Module:

@@ -12,9 +12,9 @@ from efficienttrain.training.logbook import read
 NETWORKS = Path(__file__).with_name("networks.py")
 CURRICULUM = """
 stages:  # 32, 48 and 64 pixels at a full size of 64
-  - {bandwidth: 112, magnitude: null, compute: 0.3}
-  - {bandwidth: 168, magnitude: 2, compute: 0.3%s}
-  - {bandwidth: 224, magnitude: 5, compute: 0.4}
+  - {resolution: 112, magnitude: null, compute: 0.3}
+  - {resolution: 168, magnitude: 2, compute: 0.3%s}
+  - {resolution: 224, magnitude: 5, compute: 0.4}
 """
 
 

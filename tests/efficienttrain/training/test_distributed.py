@@ -19,7 +19,8 @@ from tests.efficienttrain.training.runs import NETWORKS, config, curve
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
 import json, sys, torch
-from efficienttrain.training import Config, loop, train
+from efficienttrain.training import Config, train
+from efficienttrain.training import trainer as loop
 torch.set_num_threads(1)
 stop = int(sys.argv[2])
 if stop:  # dies before this step, as if killed

@@ -49,6 +49,6 @@ def test_both_sizes_and_the_average(jpeg_folder: Path) -> None:
 
 
 def test_a_compiled_network_is_evaluated_uncompiled() -> None:
-    model = build("vit_tiny_patch16_224", num_classes=3, bandwidth=32)
+    model = build("vit_tiny_patch16_224", num_classes=3, resolution=32)
     model.compile()
     assert resized(model, 64)._compiled_call_impl is None

@@ -26,12 +26,12 @@ def test_the_rate_follows_the_batch_unless_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "multiple", "bandwidths"),
+    ("size", "multiple", "resolutions"),
     [(224, 2, [96, 160, 224]), (256, 32, [96, 192, 256]), (64, 2, [32, 46, 64]), (64, 8, [32, 48, 64])],
 )
-def test_the_curriculum_fits_another_size(size: int, multiple: int, bandwidths: list[int]) -> None:
+def test_the_curriculum_fits_another_size(size: int, multiple: int, resolutions: list[int]) -> None:
     stages = scaled(GENERAL, size, multiple)
-    assert sorted({stage.bandwidth for stage in stages}) == bandwidths
+    assert sorted({stage.resolution for stage in stages}) == resolutions
     assert [stage.magnitude for stage in stages] == list(range(10))
 
 

@@ -17,7 +17,7 @@ from loaders.errors import BadSample, LoaderError
 from loaders.stage import Stage
 from tests.contract import digest, make
 
-STAGE = Stage(bandwidth=16, magnitude=None, batch_size=2)
+STAGE = Stage(resolution=16, magnitude=None, batch_size=2)
 BATCHES = [np.arange(k, k + 2) for k in (0, 2, 4)]
 
 
@@ -50,11 +50,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def choosing(monkeypatch: pytest.MonkeyPatch, **made: Callable[[], Fake]) -> AutoBackend:
-    from loaders.backends.finish import Finish
+    from loaders.transforms.pipeline import Pipeline
 
     monkeypatch.setattr(auto, "candidates", lambda *_: made)
-    finish = Finish(output="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
-    return AutoBackend(None, finish, workers=1)  # type: ignore[arg-type]
+    pipeline = Pipeline(output="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
+    return AutoBackend(None, pipeline, workers=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("torchs", "dalis", "chosen"), [(0.002, 0.01, "torch"), (0.01, 0.002, "dali")])
@@ -73,7 +73,7 @@ def test_a_kind_of_stage_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> No
     list(backend.run(STAGE, 1, BATCHES))
     list(choosing(monkeypatch, torch=lambda: made[0], dali=lambda: made[1]).run(STAGE, 0, BATCHES))
     assert made[1].batches == before > 0
-    list(backend.run(Stage(bandwidth=32, magnitude=None, batch_size=2), 1, BATCHES))
+    list(backend.run(Stage(resolution=32, magnitude=None, batch_size=2), 1, BATCHES))
     assert made[1].batches > before
     assert backend.stats() == {"samples": made[0].batches + made[1].batches}
 

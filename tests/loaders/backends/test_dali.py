@@ -30,7 +30,7 @@ def dali(request: pytest.FixtureRequest) -> Make:
 
             backend: Any = loader._backend
             bicubic = options.get("filter") == "bicubic"
-            backend._route = InGraph(backend._decoder, backend._route._finish, backend._clock, bicubic=bicubic)
+            backend._route = InGraph(backend._decoder, backend._route._pipeline, backend._clock, bicubic=bicubic)
         return loader
 
     return make_on
@@ -49,9 +49,9 @@ def near(ours: list[Any], wanted: list[Any], least: float = 40) -> bool:
 
 
 @pytest.mark.parametrize("options", [{"train": True}, {"train": False}, {"max_level": 0}, {"filter": "bicubic"}])
-@pytest.mark.parametrize("bandwidth", [32, 96])
-def test_pixels_are_the_torch_backends(beton: Path, dali: Make, bandwidth: int, options: dict[str, Any]) -> None:
-    with dali(beton, bandwidth=bandwidth, **options) as ours, make(beton, bandwidth=bandwidth, **options) as torchs:
+@pytest.mark.parametrize("resolution", [32, 96])
+def test_pixels_are_the_torch_backends(beton: Path, dali: Make, resolution: int, options: dict[str, Any]) -> None:
+    with dali(beton, resolution=resolution, **options) as ours, make(beton, resolution=resolution, **options) as torchs:
         wanted = list(torchs)
         assert near(list(ours), wanted)
         assert not near([(images.flip(3), labels) for images, labels in wanted], wanted)  # it can fail
@@ -67,11 +67,11 @@ def test_float_output_is_the_normalised_uint8(beton: Path, output: str) -> None:
 
 
 def test_a_stage_rebuilds_nothing_unless_batches_grow(beton: Path, dali: Make) -> None:
-    with dali(beton) as loader, make(beton, bandwidth=64, batch_size=4) as torchs:
+    with dali(beton) as loader, make(beton, resolution=64, batch_size=4) as torchs:
         list(loader)
         (graph,) = loader._backend._idle  # type: ignore[attr-defined]
         pipeline = graph._pipeline
-        loader.set_stage(bandwidth=64, batch_size=4)
+        loader.set_stage(resolution=64, batch_size=4)
         loader.set_epoch(0)
         assert near(list(loader), list(torchs))
         loader.set_stage(magnitude=5)
@@ -164,12 +164,12 @@ def test_flipped_bits_are_judged_by_the_kernel_and_not_by_dali(
     broken = tmp_path / "broken.beton"
     shutil.copyfile(beton, broken)
     with make(beton) as loader:
-        entries = loader._store.entries(np.arange(24))[:, 0]
+        entries = loader._dataset.entries(np.arange(24))[:, 0]
     with open(broken, "r+b") as file:
         for entry in entries[3:20:4]:
             file.seek(int(entry["offset"]) + int(entry["size"]) // 2)
             file.write(junk)
-    options: dict[str, Any] = {"max_level": 0, "on_error": "skip", "drop_last": False, "bandwidth": 64}
+    options: dict[str, Any] = {"max_level": 0, "on_error": "skip", "drop_last": False, "resolution": 64}
     with dali(broken, **options) as ours, make(broken, **options) as torchs:
         got, wanted = (torch.cat([images for images, _ in loader]) for loader in (ours, torchs))
         assert psnr(got, wanted).min() > 30

@@ -40,9 +40,9 @@ def check_equal(ours: Loader, reference: Loader, epochs: int = 1) -> None:
 
 
 STAGES: tuple[dict[str, Any], ...] = (
-    {"bandwidth": 16, "batch_size": 7, "magnitude": None},
-    {"bandwidth": 96, "batch_size": 4, "magnitude": 5},
-    {"bandwidth": 224, "batch_size": 24, "magnitude": None},
+    {"resolution": 16, "batch_size": 7, "magnitude": None},
+    {"resolution": 96, "batch_size": 4, "magnitude": 5},
+    {"resolution": 224, "batch_size": 24, "magnitude": None},
 )
 
 
@@ -90,15 +90,15 @@ def test_ranks_share_the_order(beton: Path, monkeypatch: pytest.MonkeyPatch, wor
             check_equal(ours, reference)
 
 
-def test_betons_that_ffcv_wrote(stock: Path) -> None:
+def test_betons_that_ffcv_wrote(ffcv_beton: Path) -> None:
     for options in ({"train": True}, {"train": False, "drop_last": False}):
-        reference, ours = both(stock, bandwidth=64, **options)
+        reference, ours = both(ffcv_beton, resolution=64, **options)
         with reference, ours:
             check_equal(ours, reference, epochs=2)
 
 
-def test_further_fields_are_left_out(mixed: Path, stock: Path) -> None:
-    with make(mixed, backend="ffcv") as ours, make(stock, backend="torch") as reference:
+def test_further_fields_are_left_out(mixed: Path, ffcv_beton: Path) -> None:
+    with make(mixed, backend="ffcv") as ours, make(ffcv_beton, backend="torch") as reference:
         check_equal(ours, reference)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong in stock FFCV, shown, and what becomes of it here."""
+"""What goes wrong in FFCV, shown, and what becomes of it here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import pytest
 
 from loaders import Loader
 from loaders.errors import BadSample, LoaderError
-from loaders.store import open_store
+from loaders.sources import open_dataset
 from tests.contract import digest, make
 
 pytestmark = pytest.mark.ffcv
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-# Stock FFCV as the scripts below use it; interpreted, because compiling takes its time and changes nothing here.
-STOCK = """
+# FFCV as the scripts below use it; interpreted, because compiling takes its time and changes nothing here.
+FFCV_SCRIPT = """
 import sys, threading, os
-import loaders.backends.ffcv.gate  # imports FFCV quickly
+import loaders.backends.ffcv.imports  # imports FFCV quickly
 from ffcv.pipeline.compiler import Compiler
 Compiler.set_enabled(False)
 import torch
@@ -33,7 +33,7 @@ from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
 from ffcv.loader import Loader, OrderOption
 from ffcv.transforms import ToTensor
 
-def stock(*more):
+def ffcv_beton(*more):
     pipelines = {"image": [RandomResizedCropRGBImageDecoder((32, 32), scale=(1, 1)), ToTensor(), *more],
                  "label": [IntDecoder(), ToTensor()]}
     return Loader(sys.argv[1], batch_size=4, num_workers=1, order=OrderOption.SEQUENTIAL, pipelines=pipelines)
@@ -41,19 +41,19 @@ def stock(*more):
 
 
 @pytest.fixture
-def damaged(stock: Path, tmp_path: Path) -> Path:
+def damaged(ffcv_beton: Path, tmp_path: Path) -> Path:
     """The beton that FFCV wrote, nothing left of its samples 3 and 17 but the size in the metadata."""
-    data = bytearray(stock.read_bytes())
-    with open_store(stock) as store:
-        for entry in store.entries([3, 17])[:, 0]:
+    data = bytearray(ffcv_beton.read_bytes())
+    with open_dataset(ffcv_beton) as dataset:
+        for entry in dataset.entries([3, 17])[:, 0]:
             start, size = int(entry["offset"]), int(entry["size"])
             data[start : start + size] = bytes(size)
     (tmp_path / "damaged.beton").write_bytes(data)
     return tmp_path / "damaged.beton"
 
 
-def test_stock_ffcv_delivers_damaged_samples_as_if_nothing_were(damaged: Path, python: Run) -> None:
-    script = STOCK + "print(sum(len(images) for images, _ in stock()))"
+def test_ffcv_delivers_damaged_samples_as_if_nothing_were(damaged: Path, python: Run) -> None:
+    script = FFCV_SCRIPT + "print(sum(len(images) for images, _ in ffcv_beton()))"
     assert python(script, damaged).stdout.split()[-1] == "24"
 
 
@@ -74,17 +74,17 @@ def test_damaged_samples_are_replaced(damaged: Path) -> None:
         assert {bad.index for bad in ours.stats()["bad"]} == {3, 17}
 
 
-def test_stock_ffcv_waits_for_ever_when_its_thread_dies(stock: Path, python: Run) -> None:
-    script = STOCK + (
+def test_ffcv_waits_for_ever_when_its_thread_dies(ffcv_beton: Path, python: Run) -> None:
+    script = FFCV_SCRIPT + (
         "class Broken(torch.nn.Module):\n"
         "    def forward(self, images): raise RuntimeError('broken')\n"
-        "consumer = threading.Thread(target=lambda: next(iter(stock(Broken()))), daemon=True)\n"
+        "consumer = threading.Thread(target=lambda: next(iter(ffcv_beton(Broken()))), daemon=True)\n"
         "consumer.start()\n"
         "consumer.join(3)\n"
         "print('waits' if consumer.is_alive() else 'ends', flush=True)\n"
         "os._exit(0)\n"
     )
-    assert python(script, stock).stdout.split()[-1] == "waits"
+    assert python(script, ffcv_beton).stdout.split()[-1] == "waits"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -110,11 +110,12 @@ def test_a_dead_thread_is_told_at_once(beton: Path, monkeypatch: pytest.MonkeyPa
         assert len(list(loader)) == 4  # and the loader is as good as before
 
 
-def test_stock_ffcv_overwrites_batches(stock: Path, python: Run) -> None:
+def test_ffcv_overwrites_batches(ffcv_beton: Path, python: Run) -> None:
     script = (
-        STOCK + "images = [images for images, _ in stock()]\nprint(len(images), len({i.data_ptr() for i in images}))"
+        FFCV_SCRIPT
+        + "images = [images for images, _ in ffcv_beton()]\nprint(len(images), len({i.data_ptr() for i in images}))"
     )
-    assert python(script, stock).stdout.split()[-2:] == ["6", "5"]
+    assert python(script, ffcv_beton).stdout.split()[-2:] == ["6", "5"]
 
 
 @pytest.mark.parametrize("output", ["uint8", "float32"])
@@ -129,13 +130,13 @@ def test_batches_stay_as_they_are(beton: Path, output: str) -> None:
         assert len({images.data_ptr() for images, _ in kept}) == len({labels.data_ptr() for _, labels in kept}) == 12
 
 
-def test_stock_ffcv_changes_torchs_threads(stock: Path, python: Run) -> None:
-    script = "import torch\ntorch.set_num_threads(3)\n" + STOCK + "stock()\nprint(torch.get_num_threads())"
-    assert python(script, stock).stdout.split()[-1] == "1"
+def test_ffcv_changes_torchs_threads(ffcv_beton: Path, python: Run) -> None:
+    script = "import torch\ntorch.set_num_threads(3)\n" + FFCV_SCRIPT + "ffcv_beton()\nprint(torch.get_num_threads())"
+    assert python(script, ffcv_beton).stdout.split()[-1] == "1"
 
 
-def test_several_loaders_at_once(beton: Path, stock: Path) -> None:
-    options = ({"data": beton}, {"data": stock}, {"data": beton, "seed": 5, "bandwidth": 64, "workers": 1})
+def test_several_loaders_at_once(beton: Path, ffcv_beton: Path) -> None:
+    options = ({"data": beton}, {"data": ffcv_beton}, {"data": beton, "seed": 5, "resolution": 64, "workers": 1})
     wanted = []
     for option in options:
         with make(backend="torch", **option) as reference:
@@ -202,7 +203,7 @@ def test_ctrl_c_ends_a_wait(beton: Path) -> None:
     script = (
         "import sys\n"
         "from loaders import Loader\n"
-        "loader = Loader(sys.argv[1], batch_size=2, bandwidth=32, workers=1, backend='ffcv')\n"
+        "loader = Loader(sys.argv[1], batch_size=2, resolution=32, workers=1, backend='ffcv')\n"
         "list(loader)\n"
         "print('ready', flush=True)\n"
         "try:\n"
@@ -236,7 +237,7 @@ def test_a_program_may_end_in_the_middle(beton: Path, python: Run) -> None:
     script = (
         "import sys\n"
         "from loaders import Loader\n"
-        "loader = Loader(sys.argv[1], batch_size=2, bandwidth=224, backend='ffcv')\n"
+        "loader = Loader(sys.argv[1], batch_size=2, resolution=224, backend='ffcv')\n"
         "epoch = iter(loader)\n"
         "print(len(next(epoch)[0]))\n"
     )
@@ -244,8 +245,8 @@ def test_a_program_may_end_in_the_middle(beton: Path, python: Run) -> None:
     assert done.stdout == "2\n" and done.stderr == ""
 
 
-def test_memory_follows_the_bandwidth(beton: Path) -> None:
-    """No memory of FFCV's but the labels': stock FFCV takes the data set's largest image times batch times five."""
+def test_memory_follows_the_resolution(beton: Path) -> None:
+    """No memory of FFCV's but the labels': FFCV takes the data set's largest image times batch times five."""
     with make(beton, backend="ffcv") as loader:
         epoch = iter(loader)
         next(epoch)

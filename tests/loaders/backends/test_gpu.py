@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.parametrize("backend", BACKENDS)]
 
 @pytest.mark.parametrize("options", [{}, {"output": "float32"}, {"train": False}])
 def test_batches_are_those_of_the_cpu(beton: Path, backend: str, options: dict[str, Any]) -> None:
-    kind: dict[str, Any] = {"bandwidth": 64, "drop_last": False, **options}
+    kind: dict[str, Any] = {"resolution": 64, "drop_last": False, **options}
     with make(beton, backend=backend, device="cuda", **kind) as ours, make(beton, **kind) as cpu:
         for _ in range(2):
             got, wanted = list(ours), list(cpu)
@@ -31,7 +31,7 @@ def test_batches_are_the_users(beton: Path, backend: str) -> None:
     with make(beton, backend=backend, device="cuda") as loader:
         kept = [images for _ in range(3) for images, _ in loader]
         before = [images.clone() for images in kept]
-        loader.set_stage(bandwidth=48, batch_size=4)
+        loader.set_stage(resolution=48, batch_size=4)
         for _ in range(3):
             list(loader)
         assert all(torch.equal(a, b) for a, b in zip(kept, before, strict=True))

@@ -17,7 +17,7 @@ Box = tuple[int, int, int, int]
 
 
 def stored(kind: str, width: int, height: int) -> bytes:
-    """Level 0 of a ladder, with markers as close together as they come."""
+    """Level 0 of a pyramid, with markers as close together as they come."""
     return codec.transcode(make(kind, width, height), (1.0,), 90, segment=1)[0].jpeg
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from loaders import native
 from loaders.plan import plan_batch
 from loaders.plan.records import table_bytes
-from loaders.store import Store, open_store
+from loaders.sources import Dataset, open_dataset
 from tests.images import jpeg, picture
 
 
-def planned(store: Store) -> NDArray[np.void]:
-    indices = np.arange(len(store))
-    return plan_batch(store.entries(indices), indices, seed=3, epoch=0, bandwidth=96, train=True)
+def planned(dataset: Dataset) -> NDArray[np.void]:
+    indices = np.arange(len(dataset))
+    return plan_batch(dataset.entries(indices), indices, seed=3, epoch=0, resolution=96, train=True)
 
 
 def cut(samples: NDArray[np.void], fd: int = -1) -> native.Cutting:
@@ -42,15 +42,15 @@ def files(tmp_path: Path, **contents: bytes) -> tuple[NDArray[np.void], list[byt
     return samples, names
 
 
-def test_a_ladder_is_cut_as_its_whole_records_would_be(beton: Path) -> None:
-    with open_store(beton) as store:
-        samples = planned(store)
+def test_a_pyramid_is_cut_as_its_whole_records_would_be(beton: Path) -> None:
+    with open_dataset(beton) as dataset:
+        samples = planned(dataset)
         assert len(np.unique(samples["entry"]["width"])) > 1
-        cutting = cut(samples, store.fd)
+        cutting = cut(samples, dataset.fd)
         assert not cutting.status.any(), [cutting.message(i) for i in range(len(samples))]
         for i, sample in enumerate(samples):
             entry = sample["entry"]
-            record = os.pread(store.fd, int(entry["size"]), int(entry["offset"]))
+            record = os.pread(dataset.fd, int(entry["size"]), int(entry["offset"]))
             x0, y0, x1, y1 = sample["box"].tolist()
             inside = (
                 int(x0),
@@ -63,8 +63,8 @@ def test_a_ladder_is_cut_as_its_whole_records_would_be(beton: Path) -> None:
 
 
 def test_damage_counts_where_it_is_read(beton: Path, tmp_path: Path) -> None:
-    with open_store(beton) as store:
-        samples = planned(store)[:1]
+    with open_dataset(beton) as dataset:
+        samples = planned(dataset)[:1]
     entry, mcu_rows = samples[0]["entry"], int(samples[0]["entry"]["rows"])
     samples["box"] = (0, 0, int(entry["width"]), 8)
     start, size, table = int(entry["offset"]), int(entry["size"]), table_bytes(mcu_rows)

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, InterpolationMode, RandomResizedCrop, Resize
 
 from loaders.plan.crop import ATTEMPTS, eval_boxes, flips, train_boxes
-from loaders.plan.draws import Purpose, words
+from loaders.plan.rng import Purpose, words
 
 # Usual photos, a square, and shapes for which all ten tries often fail.
 SIZES = [(500, 375), (375, 500), (333, 333), (1600, 1200), (900, 300), (40, 2400), (17, 9), (2, 1), (1, 1)]
@@ -129,25 +129,25 @@ def test_half_the_samples_are_flipped_whatever_their_box() -> None:
     assert abs(np.corrcoef(flipped, left)[0, 1]) < 3.3 / np.sqrt(4000)
 
 
-@pytest.mark.parametrize("bandwidth", [96, 128, 160, 192, 224])
+@pytest.mark.parametrize("resolution", [96, 128, 160, 192, 224])
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (333, 500), (1000, 997), (2400, 40)])
-def test_the_evaluation_box_is_torchvisions_resize_and_centre_crop(width: int, height: int, bandwidth: int) -> None:
+def test_the_evaluation_box_is_torchvisions_resize_and_centre_crop(width: int, height: int, resolution: int) -> None:
     """On an image of pixel coordinates, whatever torchvision leaves says where it was taken from."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    resize = Resize(int(bandwidth / 0.875), InterpolationMode.BILINEAR, antialias=True)
-    left = CenterCrop(bandwidth)(resize(torch.stack((x, y)))).numpy()
+    resize = Resize(int(resolution / 0.875), InterpolationMode.BILINEAR, antialias=True)
+    left = CenterCrop(resolution)(resize(torch.stack((x, y)))).numpy()
 
-    x0, y0, x1, y1 = eval_boxes(np.array([width]), np.array([height]), bandwidth)[0]
-    grid = (np.arange(bandwidth) + 0.5) / bandwidth
+    x0, y0, x1, y1 = eval_boxes(np.array([width]), np.array([height]), resolution)[0]
+    grid = (np.arange(resolution) + 0.5) / resolution
     for axis, (start, stop) in enumerate(((x0, x1), (y0, y1))):
         sampled = left[axis].mean(axis=axis)
-        assert np.abs(start + grid * (stop - start) - sampled).max() < 0.08 * max(1, (stop - start) / bandwidth)
+        assert np.abs(start + grid * (stop - start) - sampled).max() < 0.08 * max(1, (stop - start) / resolution)
 
 
 def test_the_evaluation_box_of_any_size_lies_inside() -> None:
     width, height = np.random.default_rng(0).integers(1, 300, (2, 3000))
-    for bandwidth in (16, 96, 97, 224, 1024):
-        box = eval_boxes(width, height, bandwidth)
+    for resolution in (16, 96, 97, 224, 1024):
+        box = eval_boxes(width, height, resolution)
         assert (box[:, :2] >= 0).all()
         assert (box[:, 2:] <= np.stack((width, height), axis=1)).all()
         assert (box[:, 2:] > box[:, :2]).all()

@@ -8,7 +8,7 @@ from loaders.plan.level import choose
 from loaders.plan.records import ENTRY
 
 
-def ladder(*sizes: tuple[int, int]) -> np.ndarray:
+def pyramid(*sizes: tuple[int, int]) -> np.ndarray:
     """[1, levels] entries of these sizes."""
     entries = np.zeros((1, len(sizes)), ENTRY)
     entries["width"], entries["height"] = np.array(sizes).T
@@ -16,10 +16,10 @@ def ladder(*sizes: tuple[int, int]) -> np.ndarray:
 
 
 SHIPPED = level.DCT_OVERSAMPLE
-THREE = ladder((800, 600), (400, 300), (200, 150))
-FULL = ladder((800, 600))
-HOLE = ladder((800, 600), (0, 0), (200, 150))
-FINE = ladder((800, 600), (566, 424), (400, 300), (283, 212), (200, 150))
+THREE = pyramid((800, 600), (400, 300), (200, 150))
+FULL = pyramid((800, 600))
+HOLE = pyramid((800, 600), (0, 0), (200, 150))
+FINE = pyramid((800, 600), (566, 424), (400, 300), (283, 212), (200, 150))
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "crop", "bandwidth", "expected"),
+    ("entries", "crop", "resolution", "expected"),
     [
         (THREE, (400, 400), 96, (2, 1)),  # 100x100 at the coarsest
         (THREE, (384, 384), 96, (2, 1)),  # just enough
@@ -41,7 +41,7 @@ def plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
         (THREE, (50, 50), 96, (0, 1)),  # not enough anywhere: full size, up-sampled
         (THREE, (800, 600), 32, (2, 4)),  # 200x150 at the coarsest, and scaled
         (THREE, (800, 600), 16, (2, 8)),
-        (FULL, (191, 600), 96, (0, 1)),  # no ladder: only DCT scales
+        (FULL, (191, 600), 96, (0, 1)),  # no pyramid: only DCT scales
         (FULL, (192, 600), 96, (0, 2)),
         (FULL, (384, 383), 96, (0, 2)),
         (FULL, (384, 384), 96, (0, 4)),
@@ -55,9 +55,9 @@ def plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_coarsest_level_then_the_largest_scale(
-    entries: np.ndarray, crop: tuple[int, int], bandwidth: int, expected: tuple[int, int]
+    entries: np.ndarray, crop: tuple[int, int], resolution: int, expected: tuple[int, int]
 ) -> None:
-    chosen, scale = choose(entries, np.array([[0.0, 0.0, *crop]]), bandwidth, oversample=1.0)
+    chosen, scale = choose(entries, np.array([[0.0, 0.0, *crop]]), resolution, oversample=1.0)
     assert (chosen[0], scale[0]) == expected
     assert scale.dtype == np.uint8
 

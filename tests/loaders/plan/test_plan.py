@@ -19,7 +19,7 @@ def entries_of(n: int, levels: int = 3) -> np.ndarray:
 
 
 def train_plan(entries: np.ndarray, indices: np.ndarray, **changed: object) -> np.ndarray:
-    options: dict = {"seed": 1, "epoch": 2, "bandwidth": 96, "train": True} | changed
+    options: dict = {"seed": 1, "epoch": 2, "resolution": 96, "train": True} | changed
     return plan_batch(entries, indices, **options)
 
 
@@ -52,8 +52,8 @@ def test_an_evaluation_plan_is_central_and_never_flipped() -> None:
 @pytest.mark.parametrize("train", [True, False])
 def test_boxes_stay_inside_their_level(train: bool) -> None:
     entries = entries_of(2000)
-    for bandwidth in (32, 96, 224):
-        samples = train_plan(entries, np.arange(2000), bandwidth=bandwidth, train=train)
+    for resolution in (32, 96, 224):
+        samples = train_plan(entries, np.arange(2000), resolution=resolution, train=train)
         assert (samples["box"] >= 0).all()
         assert (samples["box"][:, 2] <= samples["entry"]["width"]).all()
         assert (samples["box"][:, 3] <= samples["entry"]["height"]).all()
@@ -66,13 +66,13 @@ def test_a_crop_of_the_whole_image_is_the_whole_level() -> None:
     assert sample["box"].tolist() == [0, 0, 1, 1]
 
 
-def test_a_sample_is_planned_the_same_in_any_batch_and_at_any_bandwidth() -> None:
+def test_a_sample_is_planned_the_same_in_any_batch_and_at_any_resolution() -> None:
     entries, indices = entries_of(100), np.arange(100)
     together = train_plan(entries, indices)
     for row in (0, 17, 99):
         one = slice(row, row + 1)
         assert train_plan(entries[one], indices[one]).tobytes() == together[one].tobytes()
-    larger = train_plan(entries, indices, bandwidth=224)
+    larger = train_plan(entries, indices, resolution=224)
     assert (larger["full"] == together["full"]).all()
     assert (larger["flip"] == together["flip"]).all()
     assert (larger["entry"]["width"] >= together["entry"]["width"]).all()

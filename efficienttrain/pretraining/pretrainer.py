@@ -1,0 +1,93 @@
+"""The trainer's loop with a masked autoencoder in it: another network and loss; pictures; in the end, the encoder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from efficienttrain.atomic_file import whole
+from efficienttrain.curriculum import merged
+from efficienttrain.models import build, check_resolution
+from efficienttrain.pretraining.mae import MaskedAutoencoder
+from efficienttrain.pretraining.masked_train_state import MaskedLearner
+from efficienttrain.pretraining.masking import Masking
+from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
+from efficienttrain.pretraining.targets import make_target
+from efficienttrain.recipe import Recipe
+from efficienttrain.training import prepare
+from efficienttrain.training.config import Config, Result
+from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.seeding import key_weights
+from efficienttrain.training.trainer import Trainer
+from loaders import Loader
+
+ENCODER = "encoder.pt"
+
+
+class Pretrainer(Trainer):
+    """One pre-training, on one rank."""
+
+    learner: MaskedLearner
+
+    def __init__(self, config: Config, ranks: Ranks, masking: Masking) -> None:
+        """config: complete, see `masking.authors`. Raises as `pretrain` does."""
+        self.masking = masking
+        super().__init__(config, ranks)
+
+    def settle(self) -> Recipe:
+        """Of the curriculum only the resolutions: pre-training has no RandAugment."""
+        made = super().settle()
+        return replace(made, stages=merged(made.stages), micro_batch=())
+
+    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
+        """Random crops and flips; labels are not looked at."""
+        return Loader(self.config.data, **prepare.loader_options(self.config, self.ranks, dtype)), None
+
+    def identify(self) -> dict[str, Any]:
+        """With what is hidden and told."""
+        return {**super().identify(), "method": "mae", **asdict(self.masking)}
+
+    def make_learner(self, resolution: int, precision: str) -> MaskedLearner:
+        """The autoencoder with its first weights, the same on every rank."""
+        config = self.config
+        key_weights(config.seed)
+        encoder = build(config.model, num_classes=1, resolution=resolution)
+        for size in sorted({stage.resolution for stage in self.recipe.stages} | {config.size}):
+            check_resolution(encoder, size)
+        target = make_target(self.masking.target, prepare.multiple_of(encoder))
+        model = MaskedAutoencoder(encoder, target.width, config.size)
+        if config.channels_last:
+            model.to(memory_format=torch.channels_last)
+        return MaskedLearner(
+            model.to(self.ranks.device),
+            self.recipe,
+            self.ranks,
+            masking=self.masking,
+            target=target,
+            seed=config.seed,
+            precision=precision,
+            channels_last=config.channels_last,
+        )
+
+    def save(self, best: bool = False) -> None:
+        """A checkpoint, and at the end of a stage a picture."""
+        if self.ranks.main and self.schedule.progress(self.step) >= self.schedule.bounds[self.stage + 1]:
+            resolution = self.recipe.stages[self.stage].resolution
+            draw(self.learner, self.shown(resolution), self.out / f"stage_{self.stage + 1}_{resolution}px.png")
+        super().save(best)
+
+    def shown(self, resolution: int) -> torch.Tensor:
+        """Centre crops of some images, always the same ones."""
+        options: dict[str, Any] = {"train": False, "order": "random", "drop_last": False, "workers": 1}
+        with Loader(self.config.data, SHOWN, "torch", resolution=resolution, **options) as loader:
+            images, _ = next(iter(loader))
+        return images.to(self.ranks.device)
+
+    def finish(self) -> Result:
+        """Leaves the encoder as a state dict of timm's network, for `Config.init` or for timm."""
+        if self.ranks.main:
+            with whole(self.out / ENCODER) as file:
+                torch.save({name: part.cpu() for name, part in self.learner.model.encoder.state_dict().items()}, file)
+        return super().finish()

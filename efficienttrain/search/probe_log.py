@@ -1,0 +1,115 @@
+"""The journal of a search: one JSON object a line, on disk before the search goes on.
+
+Its first line says what is searched, each further one is a finished probe, the last one is what was found. It is all
+that resuming and drawing need.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from efficienttrain.atomic_file import sync
+
+JOURNAL = "journal.jsonl"
+Line = dict[str, Any]
+
+
+class Journal:
+    """Open for adding to. A last line that a crash cut short is removed."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        """Begins the journal, or goes on with one of the same search.
+
+        Args:
+            folder: of the search; made if need be.
+            settings: all that decides its result, as JSON has it.
+
+        Raises:
+            ValueError: the folder holds another search, or something else, or is being searched in.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / JOURNAL
+        self._file = open(self.path, "ab+")  # noqa: SIM115
+        try:
+            self._lock()
+            self._file.seek(0)
+            content = self._file.read()
+            self.lines = parse(content, self.path)
+            self._file.truncate(content.rfind(b"\n") + 1)
+            if not self.lines:
+                self._append({"kind": "begin", **settings})
+                sync(folder)
+            self._check(settings)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def probe(self, key: str, **facts: Any) -> None:
+        """Adds a finished probe."""
+        self._append({"kind": "probe", "key": key, **facts})
+
+    def found(self, choices: Any) -> None:
+        """Adds what the search found, unless it is there."""
+        if self.lines[-1]["kind"] != "found":
+            self._append({"kind": "found", "choices": choices})
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Scores of the finished probes."""
+        return {line["key"]: line["score"] for line in self.lines if line["kind"] == "probe"}
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{self.path} is in use by a search that runs; wait for it, or stop it.") from None
+
+    def _append(self, line: Line) -> None:
+        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.lines.append(json.loads(json.dumps(line)))
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        begun = self.lines[0]
+        for name, value in json.loads(json.dumps(settings)).items():
+            if begun.get(name) != value:
+                raise ValueError(
+                    f"{self.path} is of a search with {name} = {begun.get(name)!r}, now it is {value!r}; "
+                    "name another folder with --out, or ask for the same again."
+                )
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read(folder: Path) -> list[Line]:
+    """The lines of a search's journal, without one that was cut short.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no journal.
+    """
+    return parse((folder / JOURNAL).read_bytes(), folder / JOURNAL)
+
+
+def parse(content: bytes, path: Path) -> list[Line]:
+    """The whole lines of a journal."""
+    try:
+        lines: list[Line] = [json.loads(line) for line in content.split(b"\n")[:-1]]
+        kinds = [line["kind"] for line in lines]
+    except (ValueError, TypeError, KeyError):
+        kinds = ["damaged"]
+    if kinds and kinds[0] != "begin":
+        raise ValueError(f"{path} is not the journal of a search; name another folder with --out.")
+    return lines

@@ -1,0 +1,120 @@
+"""A search from its first probe to the curriculum it finds, in a folder: journal, probes, curriculum, picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from efficienttrain.search.algorithms import Search, drive, greedy, sequential
+from efficienttrain.search.cost import Cost, bounds, compute_of, tune_of
+from efficienttrain.search.executors import Executor
+from efficienttrain.search.probe_log import Journal, Line
+from efficienttrain.search.space import Choice, Probe, Space
+from efficienttrain.search.task import Task, write
+
+PACE = {"greedy": "passes", "sequential": "compute"}
+"""What the stages of each algorithm share out equally."""
+
+
+class ProbeFailed(RuntimeError):
+    """A probe ended without a score; the same search again goes on with it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, and how a probe is judged: all that decides the result.
+
+    Raises:
+        ValueError: an unknown algorithm, or a value out of its range.
+    """
+
+    algorithm: str
+    """"greedy" or "sequential"."""
+    space: Space
+    rule: str
+    """Evaluation rule, "package.module:function", see `Task`."""
+    tune: float = 0.0
+    """Fine-tune at full size after a probe of the first stages, as a share of a whole training's compute."""
+    tolerance: float = 0.0
+    """Greedy: how much of the baseline's score may be given up."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Options of the trainer."""
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in PACE:
+            raise ValueError(f"`algorithm` must be one of {', '.join(PACE)}, got {self.algorithm!r}.")
+        if not 0 <= self.tune <= 1:
+            raise ValueError(f"`fine_tune` must be a share of the compute, 0 to 1, got {self.tune}.")
+        if self.tolerance < 0:
+            raise ValueError(f"`tolerance` must be at least 0, got {self.tolerance}.")
+
+    def search(self, width: int = 1) -> Search:
+        """The search, not begun; width: of greedy."""
+        if self.algorithm == "greedy":
+            return greedy(self.space, self.tolerance, width)
+        return sequential(self.space)
+
+    def cost(self, width: int = 1) -> tuple[Cost, Cost]:
+        """The least and the most that it may cost."""
+        return bounds(lambda: self.search(width), self.space, self.tune)
+
+    def task(self, probe: Probe, folder: Path) -> Task:
+        """A probe as its process is told of it; folder: of all probes."""
+        return Task(
+            folder=folder / probe.key,
+            stages=tuple(self.space.stage(choice) for choice in probe.choices),
+            begins=probe.begins,
+            parent=folder / probe.parent if probe.parent else None,
+            tune=tune_of(probe, self.space, self.tune),
+            pace=self.space.pace,
+            rule=self.rule,
+            config=self.config,
+        )
+
+
+def run_search(
+    plan: Plan, out: Path, executor: Executor, width: int = 1, show: Callable[[Line], None] = lambda _: None
+) -> tuple[Choice, ...]:
+    """Searches, or goes on with the search that `out` holds; no probe whose score is in the journal runs again.
+
+    Args:
+        plan: what to search.
+        out: folder of the search.
+        executor: runs the probes.
+        width: see `greedy`.
+        show: is given the journal's line of every finished probe, those of earlier runs too.
+
+    Raises:
+        ProbeFailed: one did.
+        ValueError: `out` holds another search.
+    """
+    with Journal(out, asdict(plan)) as journal:
+        for line in journal.lines:
+            if line["kind"] == "probe":
+                show(line)
+
+        def evaluate(probes: list[Probe]) -> Iterable[float]:
+            known = journal.scores
+            missing = {probe.key: probe for probe in probes if probe.key not in known}
+            folders = []
+            for probe in missing.values():
+                task = plan.task(probe, out.resolve() / "probes")
+                write(task)
+                folders.append(task.folder)
+            with closing(executor.run(folders)) as results:
+                for folder, result in results:
+                    if "error" in result:
+                        raise ProbeFailed(f"probe {folder.name}: {result['error']}")
+                    probe = missing[folder.name]
+                    facts = {"choices": probe.choices, "stage": probe.stage, "begins": probe.begins}
+                    journal.probe(probe.key, **facts, compute=compute_of(probe, plan.space, plan.tune), **result)
+                    show(journal.lines[-1])
+            scores = journal.scores
+            return [scores[probe.key] for probe in probes]
+
+        found = drive(plan.search(width), evaluate)
+        journal.found(found)
+        return found

@@ -1,0 +1,119 @@
+"""The closing report: what the log says, as numbers, a table and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from efficienttrain.atomic_file import whole
+from efficienttrain.training.logbook import read
+
+Line = dict[str, Any]
+
+
+def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
+    """Writes `report.json`, and `report.png` where matplotlib is installed; prints the table; returns the numbers."""
+    made = summarise(read(folder))
+    with whole(folder / "report.json") as file:
+        file.write(json.dumps(made, indent=1).encode() + b"\n")
+    drawn = _draw(made, folder / "report.png")
+    if show:
+        print(table(made))
+        print("report:", folder / "report.json", folder / "report.png" if drawn else "(no picture without matplotlib)")
+    return made
+
+
+def summarise(lines: Sequence[Line]) -> dict[str, Any]:
+    """The report of a log.
+
+    Returns:
+        `identity`: what was trained; `seconds`: wall time of the steps, loading included, evaluation and checkpoints
+        not; `images`: seen by the network; `loaded`: brought by the loader (fewer by the replay buffer); `stall`: share
+        of the time that was spent waiting; `last`: the last evaluation; `best_top1`; `stages`: the same of each stage,
+        with its resolution, magnitude and images a second; `curve`: loss and learning rate, `evaluations`: accuracies,
+        both with `progress` (share of the compute) and `seconds`.
+    """
+    layouts = {line["stage"]: line for line in lines if line["kind"] == "layout"}
+    seconds, curve, evaluations = 0.0, [], []
+    zeros = {"waited": 0.0, "seconds": 0.0, "images": 0, "loaded": 0, "steps": 0}
+    stages: dict[int, dict[str, Any]] = {number: dict(zeros) for number in sorted(layouts)}
+    done = 0
+    for line in lines:
+        if line["kind"] == "train":
+            seconds += line["seconds"]
+            stage = stages[line["stage"]]
+            for key in ("seconds", "images", "loaded"):
+                stage[key] += line[key]
+            stage["waited"] += line["stall"] * line["seconds"]
+            stage["steps"] += line["step"] - done
+            stage["loss"] = line["loss"]
+            done = line["step"]
+            curve.append({key: line[key] for key in ("step", "stage", "progress", "loss", "lr")} | {"seconds": seconds})
+        elif line["kind"] == "evaluate":
+            found = {key: value for key, value in line.items() if key not in ("kind", "stage")}
+            evaluations.append(found | {"seconds": seconds})
+            stages[line["stage"]] |= {key: line[key] for key in ("top1", "top1_stage")}
+    rows = [_row(number, layouts[number], stage) for number, stage in stages.items()]
+    return {
+        "identity": next((line["identity"] for line in lines if line["kind"] == "begin"), {}),
+        "seconds": seconds,
+        "images": sum(row["images"] for row in rows),
+        "loaded": sum(row["loaded"] for row in rows),
+        "stall": sum(stage["waited"] for stage in stages.values()) / seconds if seconds else 0.0,
+        "last": evaluations[-1] if evaluations else {},
+        "best_top1": max((max(e["top1"], e.get("ema_top1", 0.0)) for e in evaluations), default=None),
+        "stages": rows,
+        "curve": curve,
+        "evaluations": evaluations,
+    }
+
+
+def table(made: dict[str, Any]) -> str:
+    """One line a stage, and the sums."""
+    lines = [
+        f"{'stage':>5}{'B':>5}{'M':>5}{'batch':>7}{'micro':>6}{'replay':>7}{'steps':>8}{'images':>13}"
+        f"{'seconds':>9}{'images/s':>10}{'stall':>7}{'loss':>7}{'top-1 at B':>11}{'full size':>10}"
+    ]
+    for row in made["stages"]:
+        magnitude = "-" if row["magnitude"] is None else f"{row['magnitude']:g}"
+        lines.append(
+            f"{row['stage'] + 1:5}{row['resolution']:5}{magnitude:>5}{row['batch']:7}{row['micro']:6}{row['factor']:7}"
+            f"{row['steps']:8,}{row['images']:13,}{row['seconds']:9.1f}{row['rate']:10,.0f}{row['stall']:7.1%}"
+            f"{_number(row.get('loss'), '7.3f')}{_number(row.get('top1_stage'), '11.2%')}"
+            f"{_number(row.get('top1'), '10.2%')}"
+        )
+    last = made["last"]
+    average = f", average of the weights {last['ema_top1']:.2%}" if "ema_top1" in last else ""
+    lines.append(
+        f"in all {made['images']:,} images ({made['loaded']:,} loaded) in {made['seconds']:.1f} s, "
+        f"waiting {made['stall']:.1%}"
+        + (f"; top-1 {last['top1']:.2%}{average}, best {made['best_top1']:.2%}" if last else "")
+    )
+    return "\n".join(lines)
+
+
+def _draw(made: dict[str, Any], path: Path) -> bool:
+    try:
+        from efficienttrain.training.curves_plot import draw
+    except ImportError:
+        return False
+    draw(made, path)
+    return True
+
+
+def _row(number: int, layout: Line, stage: dict[str, Any]) -> dict[str, Any]:
+    seconds = stage["seconds"]
+    return {
+        "stage": number,
+        **{key: layout[key] for key in ("resolution", "magnitude", "micro", "accumulation", "ranks", "factor")},
+        "batch": layout["ranks"] * layout["accumulation"] * layout["micro"],
+        **stage,
+        "rate": stage["images"] / seconds if seconds else 0.0,
+        "stall": stage["waited"] / seconds if seconds else 0.0,
+    }
+
+
+def _number(value: float | None, form: str) -> str:
+    return " " * int(form.split(".")[0]) if value is None else format(value, form)

@@ -1,0 +1,120 @@
+"""The loader as an endless row of optimizer steps, whatever stage, layout and world size they have."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import torch
+
+from efficienttrain.curriculum import Stage
+from efficienttrain.training.batch_layout import Layout
+from loaders import Loader
+from loaders.replay import Replay
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+Cursor = tuple[int, int]  # epoch, and samples of it that all ranks together have been given
+
+
+class Feed:
+    """Brings the micro-batches of one step after the other.
+
+    Note [whole steps]: an epoch is a permutation of the data set, and a step takes the next `fresh_step` samples of it,
+    whichever ranks and micro-batches they fall to; where too few are left, the next epoch begins. So steps see the
+    same samples for every world size and accumulation, a new layout or stage goes on in the middle of an epoch, and
+    the place is two numbers.
+    """
+
+    def __init__(self, loader: Loader, rank: int, seed: int) -> None:
+        self._loader, self._rank, self._seed = loader, rank, seed
+        self.samples: int = loader.state_dict()["samples"]
+        self._batches: Generator[Batch] | None = None
+        self._replay: Replay | None = None
+        self._held: deque[Cursor] = deque()
+
+    def begin(self, stage: Stage, layout: Layout, buffer: int = 0, device: str | torch.device = "cpu") -> None:
+        """From here on, steps of this stage in this layout. A replay buffer of `buffer` batches begins empty.
+
+        Raises:
+            ValueError: the replay buffer is larger than the memory that is free.
+        """
+        self._pause()
+        self._layout = layout
+        self._loader.set_stage(resolution=stage.resolution, magnitude=stage.magnitude, batch_size=layout.fresh)
+        self._replay, self._held = None, deque(maxlen=max(1, buffer))
+        if layout.factor > 1:
+            self._replay = Replay(buffer, layout.fresh, stage.resolution, layout.factor, device)
+
+    def step(self, number: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """The micro-batches of step `number`: their number within the step over all ranks, images, labels."""
+        epoch, position = self.cursor
+        if self.samples - position < self._layout.fresh_step:
+            self._jump((epoch + 1, 0))
+        for turn in range(self._layout.accumulation):
+            group = turn * self._layout.ranks + self._rank
+            self._held.append(self.cursor)
+            images, labels = self._next()
+            if self._replay is not None:
+                images, labels = self._replay(images, labels, seed=self._seed, step=number, group=group)
+            yield group, images, labels
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where the next loader batch begins."""
+        state = self._loader.state_dict()
+        return state["epoch"], state["position"]
+
+    def rewind(self, cursor: Cursor) -> None:
+        """Goes back to where a step began, to repeat it."""
+        self._jump(cursor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the feed stands, and which loader batches its replay buffer holds: their places, not their pixels."""
+        state = {"loader": self._loader.state_dict(), "shape": (self._layout.ranks, self._layout.fresh), "pushed": 0}
+        if self._replay is None:
+            return {**state, "held": []}
+        return {**state, "held": list(self._held), "pushed": self._replay.pushed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Goes on exactly where `state_dict` was taken; the replay buffer's batches are loaded once more.
+
+        Returns:
+            False where they were not, since world size or micro-batch have changed: then it begins empty.
+        """
+        self._pause()
+        self._loader.load_state_dict(state["loader"])
+        if self._replay is None or not state["held"]:
+            return True
+        if tuple(state["shape"]) != (self._layout.ranks, self._layout.fresh):
+            return False
+        self._replay.pushed = state["pushed"] - len(state["held"])
+        here = self.cursor
+        for cursor in state["held"]:
+            if self.cursor != tuple(cursor):
+                self._jump(cursor)
+            self._held.append(self.cursor)
+            self._replay.push(*self._next())
+        if self.cursor != here:
+            self._jump(here)
+        return True
+
+    def close(self) -> None:
+        """Stops loading ahead."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def _next(self) -> Batch:
+        if self._batches is None:
+            self._batches = iter(self._loader)  # type: ignore[assignment]
+        return next(self._batches)  # type: ignore[arg-type]
+
+    def _jump(self, cursor: Cursor) -> None:
+        state = {**self._loader.state_dict(), "epoch": cursor[0], "position": cursor[1]}
+        self.close()
+        self._loader.load_state_dict(state)
+
+    def _pause(self) -> None:
+        """What was loaded ahead is dropped; the next loader batch begins where the last delivered one ended."""
+        self._jump(self.cursor)

@@ -1,0 +1,275 @@
+"""The loop: stage by stage, step by step; evaluate and save where the compute says so; resume where it stopped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from efficienttrain.recipe import Recipe
+from efficienttrain.step_schedule import Schedule
+from efficienttrain.training import autoreplay, checkpoint, prepare, resolve
+from efficienttrain.training.batch_layout import Layout
+from efficienttrain.training.config import Config, Result
+from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.evaluate import evaluate
+from efficienttrain.training.logbook import Logbook
+from efficienttrain.training.meter import Meter
+from efficienttrain.training.progress import Progress
+from efficienttrain.training.run_report import write_report
+from efficienttrain.training.step_batches import Cursor, Feed
+from efficienttrain.training.train_state import DTYPES, Learner
+from loaders import Loader
+
+
+class Trainer:
+    """One training, on one rank. `run` is the whole of it, everything else an act of that."""
+
+    def __init__(self, config: Config, ranks: Ranks) -> None:
+        """Opens, builds and restores; takes no step. Raises as `train` does."""
+        self.config, self.ranks, self.out = config, ranks, Path(config.out)
+        self.recipe = self.settle()
+        precision = prepare.precision(config, self.recipe, ranks)
+        prepare.check_layouts(config, self.recipe, ranks)
+        self.loader, self.val = self.open_data(DTYPES[precision])
+        self.feed = Feed(self.loader, ranks.rank, config.seed)
+        self.schedule = self.lay_steps()
+        self.classes = prepare.head_size(config, len(self.loader.classes))
+        self.identity = self.identify()
+        state = self.find()
+        self.step: int = state["step"] if state else 0
+        self.stage: int = state["stage"] if state else 0
+        self.best: float | None = state["best"] if state else None
+        self.learner = self.make_learner(self.recipe.stages[self.stage].resolution, precision)
+        self.log = Logbook(self.out, state["log"] if state else None) if ranks.main else None
+        self.progress = Progress(config.progress and ranks.main, self.schedule.progress(self.step))
+        self.meter = Meter(ranks, config.hash_batches)
+        prepare.greet(config, self.recipe, self.schedule, self.learner, ranks, self.step)
+        if state is None:
+            self.write("begin", identity=self.identity)
+            self.begin()
+        else:
+            self.resume(state)
+
+    def settle(self) -> Recipe:
+        """What to train with. This and the next five are what another kind of training has otherwise."""
+        return resolve.settle(self.config, prepare.multiple(self.config))
+
+    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
+        """The loaders of training and evaluation; dtype: of autocast."""
+        return prepare.open_data(self.config, self.recipe, self.ranks, dtype)
+
+    def lay_steps(self) -> Schedule:
+        """The steps of the recipe's stages."""
+        return resolve.lay_steps(self.recipe, self.config.size, self.feed.samples)
+
+    def identify(self) -> dict[str, Any]:
+        """All that decides the result, see `resolve.identity`."""
+        return resolve.identity(self.config, self.recipe, self.classes, self.feed.samples)
+
+    def find(self) -> dict[str, Any] | None:
+        """The checkpoint to go on from."""
+        return checkpoint.find(self.out, self.identity, self.ranks)
+
+    def make_learner(self, resolution: int, precision: str) -> Learner:
+        """The network with its first weights, for inputs of `resolution`, and all that changes it."""
+        return Learner(
+            prepare.make_model(self.config, self.recipe, self.classes, resolution, self.ranks),
+            self.recipe,
+            self.ranks,
+            classes=self.classes,
+            seed=self.config.seed,
+            precision=precision,
+            channels_last=self.config.channels_last,
+        )
+
+    def run(self) -> Result:
+        """Trains to the end, evaluates, saves and reports."""
+        self.meter.clock.start()
+        while self.step < self.schedule.total_steps:
+            if self.schedule.stage_of(self.step) != self.stage:
+                self.enter()
+            before = self.schedule.progress(self.step)
+            self.advance()
+            after = self.schedule.progress(self.step)
+            self.progress.at(after)
+            judges = self.val is not None and crosses(before, after, self.config.evaluate_every)
+            ends = after == 1 or self.schedule.stage_of(self.step) != self.stage
+            saves = judges or ends or crosses(before, after, self.config.save_every)
+            if saves or self.step % self.config.log_every == 0:
+                self.note()
+            if saves:
+                self.save(best=judges and self.judge())
+                self.meter.clock.start()
+            if self.config.replay == "auto":
+                self.tune_replay()
+        return self.finish()
+
+    def enter(self) -> None:
+        """Goes over to the stage that the coming step belongs to."""
+        self.stage = self.schedule.stage_of(self.step)
+        self.learner.resize(self.recipe.stages[self.stage].resolution)
+        self.begin()
+
+    def begin(self, factor: int | None = None, buffer: int | None = None) -> None:
+        """Sets the loader to the present stage; factor, buffer: of the replay, where they are not the stage's own."""
+        self.supply(
+            prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, factor),
+            self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer,
+        )
+        if self.config.compile:
+            self.learner.compile()
+
+    def supply(self, layout: Layout, buffer: int) -> None:
+        """From here on, steps in this layout."""
+        stage = self.recipe.stages[self.stage]
+        self.layout, self.buffer = layout, buffer
+        place = prepare.ring_device(buffer, layout, stage.resolution, self.ranks)
+        self.feed.begin(stage, layout, buffer, place)
+        self.write("layout", resolution=stage.resolution, magnitude=stage.magnitude, **asdict(layout))
+
+    def advance(self) -> None:
+        """One optimizer step, repeated with smaller micro-batches where memory does not suffice."""
+        cursor = self.feed.cursor
+        while (loss := self.attempt()) is None:
+            self.shrink(cursor)
+        stage = self.recipe.stages[self.stage]
+        rate = self.schedule.lr(self.schedule.progress(self.step), self.recipe)
+        self.rate = rate * resolve.rate_factor(self.config, stage)
+        self.learner.update(self.rate)
+        self.learner.wrap()
+        self.meter.add(loss)
+        self.step += 1
+
+    def attempt(self) -> Tensor | None:
+        """Forward and backward of one step: the loss, or None if some rank has run out of memory."""
+        # Note [first step unwrapped]: memory runs out in a stage's first step or never. A rank that has left a backward
+        # which averages gradients leaves the others waiting in it, so that step is taken without, and agreed upon.
+        batches, count = self.meter.watch(self.feed.step(self.step)), self.layout.accumulation
+        if self.learner.wrapped:
+            return self.learner.accumulate(batches, count, self.step)
+        try:
+            loss = self.learner.accumulate(batches, count, self.step)
+        except torch.cuda.OutOfMemoryError:
+            loss = None
+        return None if self.ranks.largest(loss is None) else loss
+
+    def shrink(self, cursor: Cursor) -> None:
+        """Halves the micro-batch, doubles the accumulation, and goes back to where the step began."""
+        torch.cuda.empty_cache()
+        layout = self.layout.halved()
+        prepare.say(self.ranks, f"Out of GPU memory with micro-batches of {self.layout.micro}; now {layout.micro}.")
+        self.feed.rewind(cursor)
+        self.supply(layout, self.buffer)
+
+    def tune_replay(self) -> None:
+        """Has enough samples replayed, where the first steps of a stage waited for the loader."""
+        done = self.step - sum(self.schedule.steps[: self.stage])
+        if self.layout.factor > 1 or done not in (autoreplay.SETTLING, autoreplay.SETTLING + autoreplay.MEASURED):
+            return
+        self.note()
+        factor = autoreplay.hiding_factor(self.stall, self.layout.micro)
+        if done > autoreplay.SETTLING and factor > 1:
+            layout, resolution = replace(self.layout, factor=factor), self.recipe.stages[self.stage].resolution
+            held = autoreplay.ring_size(layout, resolution, self.feed.samples, self.ranks)
+            prepare.say(self.ranks, f"Waited {self.stall:.0%} for the loader: every image {factor} times from here on.")
+            self.supply(layout, self.config.replay_buffer or held)
+
+    def note(self) -> None:
+        """Logs and shows the steps since the last note.
+
+        Raises:
+            ValueError: the loss is no number any more.
+        """
+        steps = self.meter.steps
+        if not steps:
+            return
+        found = self.meter.read()
+        if not math.isfinite(found["loss"]):
+            raise ValueError(
+                f"the loss must be finite, got {found['loss']} before step {self.step}; start again with a smaller --lr"
+                f"{' or --amp bf16' if self.learner.dtype == torch.float16 else ''}."
+            )
+        self.stall, images = found["stall"], steps * self.layout.batch
+        loaded, rate = steps * self.layout.fresh_step, images / found["seconds"]
+        self.write("train", images=images, loaded=loaded, rate=rate, lr=self.rate, **found)
+        stage = self.recipe.stages[self.stage]
+        self.progress.tell(
+            stage=f"{self.stage + 1}/{len(self.recipe.stages)}",
+            B=str(stage.resolution),
+            M="-" if stage.magnitude is None else f"{stage.magnitude:g}",
+            img_s=f"{rate:,.0f}",
+            stall=f"{self.stall:.0%}",
+            loss=f"{found['loss']:.3f}",
+        )
+
+    def judge(self) -> bool:
+        """Evaluates; returns whether this is the best network so far."""
+        assert self.val is not None
+        learner, stage = self.learner, self.recipe.stages[self.stage]
+        self.val.set_stage(batch_size=min(256, self.layout.micro))
+        found = evaluate(learner.modules, self.val, stage.resolution, self.config.size, self.ranks, learner.dtype)
+        self.write("evaluate", **found)
+        top1 = max(found["top1"], found.get("ema_top1", 0.0))
+        self.progress.tell(top1=f"{top1:.1%}")
+        improved = self.best is None or top1 > self.best
+        self.best = top1 if improved else self.best
+        return improved
+
+    def finish(self) -> Result:
+        """Closes the display and makes the report."""
+        self.progress.close()
+        made = write_report(self.out, show=self.config.progress) if self.ranks.main else {}
+        self.ranks.barrier()
+        last = made.get("last", {})
+        return Result(self.out, last.get("top1"), last.get("ema_top1"), self.best, made.get("seconds", 0.0), made)
+
+    def save(self, best: bool = False) -> None:
+        """Writes a checkpoint, from rank 0."""
+        self.ranks.average_buffers(*self.learner.modules)
+        if self.log is None:
+            return
+        state = {"identity": self.identity, "step": self.step, "stage": self.stage, "best": self.best}
+        replay = {"factor": self.layout.factor, "buffer": self.buffer}
+        made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.learner.state_dict()}
+        checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on exactly where a checkpoint was taken."""
+        self.learner.load_state_dict(state["learner"])
+        self.begin(state["factor"], state["buffer"])
+        if self.schedule.stage_of(self.step) != self.stage:
+            state["feed"]["held"] = []  # the stage is over, and with it its replay buffer
+        if not self.feed.load_state_dict(state["feed"]):
+            prepare.say(self.ranks, "The replay buffer begins empty, for ranks or micro-batch have changed.")
+
+    def write(self, kind: str, **facts: Any) -> None:
+        """A line of the log."""
+        if self.log is not None:
+            self.log.write(kind, self.step, progress=self.schedule.progress(self.step), stage=self.stage, **facts)
+
+    def close(self) -> None:
+        """Stops loading, closes files."""
+        self.progress.close()
+        self.feed.close()
+        for thing in (self.loader, self.val, self.log):
+            if thing is not None:
+                thing.close()
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def crosses(before: float, after: float, every: float) -> bool:
+    """Whether a multiple of `every`, or the end, lies between; all are shares."""
+    return after == 1 or math.floor(after / every + 1e-9) > math.floor(before / every + 1e-9)

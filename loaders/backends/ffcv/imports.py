@@ -1,0 +1,68 @@
+"""The one place where FFCV is imported, or found missing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...errors import LoaderError
+
+__all__ = [
+    "AllocationQuery",
+    "EpochIterator",
+    "IntDecoder",
+    "Loader",
+    "MemoryContext",
+    "SimpleRGBImageDecoder",
+    "State",
+    "TraversalOrder",
+    "threads_kept",
+]
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Undoes that FFCV sets the numbers of threads of torch and numba, for the whole process, even when imported."""
+    import numba
+    import torch
+
+    of_torch, of_numba = torch.get_num_threads(), numba.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(of_torch)
+        numba.set_num_threads(of_numba)
+
+
+@contextmanager
+def _quick_import() -> Iterator[None]:
+    # Note [FFCV's import]: FFCV keeps two constants in a numba dictionary, for which numba compiles three seconds long,
+    # uncached, in every process. They are only ever read by Python code, for which a plain dictionary does.
+    from numba import typed
+
+    slow = typed.Dict
+    typed.Dict = dict
+    try:
+        with warnings.catch_warnings(), threads_kept():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        typed.Dict = slow
+
+
+try:
+    with _quick_import():
+        from ffcv.fields.basics import IntDecoder
+        from ffcv.fields.rgb_image import SimpleRGBImageDecoder
+        from ffcv.loader import Loader
+        from ffcv.loader.epoch_iterator import EpochIterator
+        from ffcv.memory_managers import MemoryContext
+        from ffcv.pipeline.allocation_query import AllocationQuery
+        from ffcv.pipeline.state import State
+        from ffcv.traversal_order.base import TraversalOrder
+except ImportError as error:
+    raise LoaderError(
+        'backend="ffcv" and the parts for FFCV pipelines need FFCV; run `pip install ffcv` '
+        f"after `apt install libopencv-dev libturbojpeg0-dev pkg-config` ({error})"
+    ) from None

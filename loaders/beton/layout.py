@@ -1,0 +1,165 @@
+"""The bytes of a beton: FFCV's file format, version 2, and the private section that makes it a pyramid.
+
+FFCV's part was written down from the files that FFCV 1.0.2 writes (all numbers little-endian):
+
+    0          HEADER, then one FIELD per field, then one metadata row per sample
+    ...        pages: level 0, every record a JPEG; no record straddles a multiple of the page size
+    table      ALLOCATION rows up to the end of the file, in any order
+
+A pyramid has the fields `image` (type 2) and `label` (type 1). Between its last page and the allocation table,
+where FFCV never looks, lies the private section:
+
+    level 1, level 2, ...     records of the reduced sizes, each level in one piece
+    index                     one row (`index_dtype`) per sample
+    names                     source paths, one after the other, without separators
+    meta                      JSON: classes, ratios, quality, how it was made
+
+The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: where those lie.
+A *record* is a JPEG with its row table before it: a check of the offsets and the JPEG's headers, a check of each
+MCU row's bytes, then for each MCU row the offset from SOI to its first entropy-coded byte, all u32.
+`plan.records.table_bytes` says how many, check.h of the kernel what a check is. FFCV's pointers name the JPEG; the
+table before it is a gap to FFCV.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadDataset
+
+VERSION = 2
+INT_FIELD, IMAGE_FIELD = 1, 2
+MAX_LEVELS = 8
+MIN_PAGE, MAX_PAGE = 2 << 20, 2 << 30
+
+HEADER = np.dtype([("version", "<u2"), ("fields", "<u2"), ("page_size", "<u4"), ("samples", "<u8"), ("table", "<u8")])
+FIELD = np.dtype([("type", "u1"), ("name", "S16"), ("arguments", "V1024")])
+IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("ptr", "<u8")])
+"""Metadata of an image field; mode 0 is JPEG, anything else raw pixels."""
+ALLOCATION = np.dtype([("sample", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
+
+FIELD_BYTES: dict[int, tuple[str, int]] = {
+    0: ("<f8", 8),
+    INT_FIELD: ("<i8", 8),
+    IMAGE_FIELD: ("V13", 1),
+    3: ("V16", 1),
+    4: ("<u8", 8),
+    5: ("V16", 1),
+    6: ("<u8", 8),
+}
+"""Type and alignment of each field type's metadata (float, int, image, bytes, array, JSON, tensor)."""
+
+SECTION = np.dtype([("offset", "<u8"), ("size", "<u8"), ("crc", "<u4"), ("pad", "<u4")])
+PRIVATE = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "<u4"),
+        ("crc", "<u4"),  # CRC-32 of this struct with 0 here
+        ("file_size", "<u8"),
+        ("samples", "<u8"),
+        ("levels", "<u4"),
+        ("row_size", "<u4"),  # bytes of an index row
+        ("start", "<u8", MAX_LEVELS),  # where pointers of each level count from; 0 for level 0
+        ("end", "<u8", MAX_LEVELS),  # one past each level's last byte
+        ("index", SECTION),
+        ("names", SECTION),
+        ("meta", SECTION),
+    ]
+)
+MAGIC = b"ladder\r\n"  # the line end catches transfers that rewrite text
+PRIVATE_VERSION = 2
+
+LEVEL = np.dtype(
+    [
+        ("ptr", "<u8"),  # of the JPEG's SOI, from the level's start
+        ("size", "<u4"),  # bytes of the JPEG
+        ("crc", "<u4"),  # CRC-32 of the record: row table, then JPEG
+        ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte
+        ("rows", "<u4"),  # MCU rows of the table before the JPEG, see plan/records.py
+        ("width", "<u2"),
+        ("height", "<u2"),
+    ]
+)
+
+
+def index_dtype(levels: int) -> np.dtype[Any]:
+    """One index row: label, where the name lies in the names, and every level's record."""
+    return np.dtype([("label", "<i4"), ("name_size", "<u4"), ("name", "<u8"), ("level", LEVEL, (levels,))])
+
+
+def metadata_dtype(types: list[int]) -> np.dtype[Any]:
+    """One metadata row of fields f0, f1, ...: laid out as a C compiler would, packed structs aligned to 1.
+
+    Raises:
+        BadDataset: a type that FFCV does not define (or 255: defined by a user's own code).
+    """
+    offset, widest, offsets, formats = 0, 1, [], []
+    for kind in types:
+        if kind not in FIELD_BYTES:
+            raise BadDataset(f"field types 0 to 6 are known, got {kind} (a custom field): leave it out")
+        form, alignment = FIELD_BYTES[kind]
+        offset = round_up(offset, alignment)
+        offsets.append(offset)
+        formats.append(IMAGE if kind == IMAGE_FIELD else np.dtype(form))
+        offset += np.dtype(form).itemsize
+        widest = max(widest, alignment)
+    names = [f"f{k}" for k in range(len(types))]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": round_up(offset, widest)})
+
+
+def round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def page_size_for(total: int, largest: int) -> int:
+    """Page size in bytes: a power of two that holds the largest record.
+
+    Args:
+        total: bytes of all sources; from 1 GiB on, pages are FFCV's default of 8 MiB, below it 2 MiB.
+        largest: bytes that the largest record may need.
+
+    Raises:
+        ValueError: no page can hold it.
+    """
+    if largest > MAX_PAGE:
+        raise ValueError(f"a record must fit a page of {MAX_PAGE} bytes, got {largest}; shrink that image")
+    page = MIN_PAGE if total < 1 << 30 else 8 << 20
+    while page < largest:
+        page *= 2
+    return page
+
+
+def pack_private(private: np.ndarray) -> bytes:
+    """The image field's arguments bytes: PRIVATE with its CRC, zeros up to 1,024."""
+    private["magic"], private["version"], private["crc"] = MAGIC, PRIVATE_VERSION, 0
+    private["crc"] = zlib.crc32(private.tobytes())
+    return private.tobytes().ljust(FIELD["arguments"].itemsize, b"\0")
+
+
+def unpack_private(arguments: bytes, path: str) -> np.ndarray | None:
+    """Reads PRIVATE from an image field's arguments bytes; None where FFCV left them empty.
+
+    Raises:
+        BadDataset: damaged, or of a version this code does not know.
+    """
+    if not any(arguments):
+        return None
+    private = np.frombuffer(arguments, PRIVATE, 1).copy().reshape(())
+    crc = int(private["crc"])
+    private["crc"] = 0
+    if private["magic"] != MAGIC or crc != zlib.crc32(private.tobytes()):
+        raise BadDataset(f"{path}: its private section's header is damaged; convert it again")
+    if private["version"] != PRIVATE_VERSION:
+        theirs = int(private["version"])
+        remedy = "convert it again" if theirs < PRIVATE_VERSION else "update this package"
+        raise BadDataset(f"{path}: pyramid version {PRIVATE_VERSION} can be read, got {theirs}; {remedy}")
+    return private
+
+
+def pack_meta(meta: dict[str, Any]) -> bytes:
+    """JSON with sorted keys, so that equal facts are equal bytes."""
+    return json.dumps(meta, sort_keys=True, separators=(",", ":")).encode("ascii")

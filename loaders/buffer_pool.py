@@ -1,0 +1,59 @@
+"""Memory for batches: reused, but never while anybody still holds the batch that lies in it.
+
+A batch belongs to the user, who may keep it for ever. Fresh memory for each would be page-faulted in anew every time,
+so a buffer comes back once the last array or tensor that views it is gone, and only then.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class BufferPool:
+    """Hands out arrays of bytes and takes them back by itself.
+
+    Holds at most `spare` free buffers, all of the size last asked for: a change of stage lets the others go.
+    """
+
+    def __init__(self, spare: int, allocate: Callable[[int], NDArray[np.uint8]] | None = None) -> None:
+        """allocate: makes a buffer of so many bytes (pinned memory, say); None: ordinary memory."""
+        self._spare = spare
+        self._allocate = allocate or _pageable
+        self._free: list[NDArray[np.uint8]] = []
+        self._size = 0
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """An array of `size` bytes, contents undefined. Its memory is used again once no view of it is left."""
+        if size != self._size:
+            self._size = size
+            self._free.clear()
+        buffer = self._free.pop() if self._free else self._allocate(size)
+        # NumPy makes views of a plain array share that array as their base; the lease is a base of its own, so that its
+        # end is the end of the last view.
+        return np.asarray(_Lease(self, buffer))
+
+    def _put(self, buffer: NDArray[np.uint8]) -> None:
+        if buffer.nbytes == self._size and len(self._free) < self._spare:
+            self._free.append(buffer)
+
+
+class _Lease:
+    """Brings a buffer back to its slab, where there still is one, when nobody refers to the lease any more."""
+
+    def __init__(self, slab: BufferPool, buffer: NDArray[np.uint8]) -> None:
+        self._buffers, self._buffer = weakref.ref(slab), buffer
+        self.__array_interface__: dict[str, Any] = buffer.__array_interface__
+
+    def __del__(self) -> None:
+        slab = self._buffers()
+        if slab is not None:
+            slab._put(self._buffer)
+
+
+def _pageable(size: int) -> NDArray[np.uint8]:
+    return np.empty(size, np.uint8)

@@ -1,0 +1,200 @@
+"""The converter's working folder: files that only grow, and a journal of what in them is finished.
+
+    manifest    what is converted and how; another manifest means other work
+    journal     one line per finished job: a CRC, then JSON with the size of every file after it
+    beton       the later beton: room for its tables, then the pages of level 0
+    level1 ...  records of the reduced levels
+    index       index rows
+    names       source names
+    report      JSON lines: what was changed or refused
+
+Note [what survives]: a job counts as finished once its journal line is there. After `kill -9` everything
+written is still in the page cache, so every line holds. After a power failure it need not be: lines up to the
+last one marked `synced` hold, because the files were flushed to the disk before it; what came later is compared
+with its CRCs, and the first job that fails the comparison and all after it are done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from ..beton import layout
+from ..beton.tables import read_exactly
+from ..errors import BadDataset
+from ..plan.records import table_bytes
+
+SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
+
+
+class Journal:
+    """An open working folder, locked against other converters.
+
+    Attributes:
+        folder: where it is.
+        jobs: how many jobs are finished.
+        sizes: bytes of each file of `names` that they fill.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], levels: int, start: int, restart: bool) -> None:
+        """Opens or makes the folder and takes back what a killed converter left half-done.
+
+        Args:
+            folder: OUT.beton.partial
+            manifest: must equal that of the work already there.
+            levels: how many levels the pyramid has.
+            start: size of the file `beton` before any job: the offset of its first page.
+            restart: throw away work already there.
+
+        Raises:
+            BadDataset: the folder holds other work, or another converter is at work in it.
+            OSError: it cannot be made or written.
+        """
+        self.folder, self.levels = folder, levels
+        self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "report"]
+        self.first = [start] + [0] * (len(self.names) - 1)
+        self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
+        self.files: list[IO[bytes]] = []
+        folder.mkdir(exist_ok=True)
+        self._log = open(folder / "journal", "a+b")  # noqa: SIM115
+        try:
+            self._lock()
+            self._check_manifest(manifest, restart)
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            same = os.path.samestat(os.fstat(self._log.fileno()), os.stat(self.folder / "journal"))
+        except (BlockingIOError, FileNotFoundError):
+            same = False
+        if not same:  # locked, or just finished and removed by its owner
+            raise BadDataset(f"{self.folder}: another converter is at work here; wait or name another target")
+
+    def _check_manifest(self, manifest: dict[str, Any], restart: bool) -> None:
+        path = self.folder / "manifest"
+        if restart or not path.exists() or not (self.folder / "beton").exists():
+            self._log.truncate(0)
+            for name in self.names:
+                (self.folder / name).unlink(missing_ok=True)
+            path.write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="ascii")
+            return
+        try:
+            theirs = json.loads(path.read_text(encoding="ascii"))
+        except ValueError:
+            theirs = {}
+        differing = sorted(key for key in manifest.keys() | theirs if manifest.get(key) != theirs.get(key))
+        if differing:
+            raise BadDataset(
+                f"{self.folder}: the unfinished conversion there differs in {', '.join(differing)}; "
+                "run with the settings it had, or with --restart to begin anew"
+            )
+
+    def _recover(self) -> None:
+        """Finds the jobs that hold (see Note [what survives]) and cuts every file to their sizes."""
+        for name in self.names:
+            mode = "r+b" if (self.folder / name).exists() else "w+b"
+            self.files.append(open(self.folder / name, mode))  # noqa: SIM115
+        lines, good = self._lines()
+        synced = max((k + 1 for k, line in enumerate(lines) if line["synced"]), default=0)
+        sizes = [os.fstat(file.fileno()).st_size for file in self.files]
+        end = 0
+        for number, line in enumerate(lines):
+            fits = all(have >= need for have, need in zip(sizes, line["sizes"], strict=True))
+            if not fits or (number >= synced and not self._holds(line)):
+                break
+            self.jobs, self.sizes, end = number + 1, line["sizes"], good[number]
+        self._log.truncate(end)
+        for file, size in zip(self.files, self.sizes, strict=True):
+            file.truncate(size)
+            file.seek(size)
+
+    def _lines(self) -> tuple[list[dict[str, Any]], list[int]]:
+        """The journal's sound lines, and where each ends."""
+        self._log.seek(0)
+        lines, ends, end = [], [], 0
+        for raw in self._log:
+            crc, _, text = raw.rstrip(b"\n").partition(b" ")
+            if not raw.endswith(b"\n") or crc != b"%08x" % zlib.crc32(text):
+                break
+            end += len(raw)
+            lines.append(json.loads(text))
+            ends.append(end)
+        return lines, ends
+
+    def _holds(self, line: dict[str, Any]) -> bool:
+        """Whether the bytes of a job are those that were written."""
+        paths = [os.fspath(self.folder / name) for name in self.names]
+        fds = [file.fileno() for file in self.files]
+        for k in range(self.levels, len(self.names)):
+            text = read_exactly(fds[k], line["sizes"][k] - line["from"][k], line["from"][k], paths[k])
+            if zlib.crc32(text) != line["crcs"][k - self.levels]:
+                return False
+        size = line["sizes"][self.levels] - line["from"][self.levels]
+        rows = np.frombuffer(
+            read_exactly(fds[self.levels], size, line["from"][self.levels], paths[self.levels]),
+            layout.index_dtype(self.levels),
+        )
+        for k in range(self.levels):
+            for record in rows["level"][:, k]:
+                table = table_bytes(int(record["rows"]))
+                raw = read_exactly(fds[k], table + int(record["size"]), int(record["ptr"]) - table, paths[k])
+                if zlib.crc32(raw) != record["crc"]:
+                    return False
+        return True
+
+    def append(self, parts: Sequence[bytes | bytearray]) -> None:
+        """Writes one job's bytes for each file of `names`, then its journal line.
+
+        Raises:
+            OSError: the disk is full, or gone; the job does not count then.
+        """
+        before = self.sizes
+        for file, part in zip(self.files, parts, strict=True):
+            file.write(part)
+            file.flush()
+        self.sizes = [size + len(part) for size, part in zip(before, parts, strict=True)]
+        self._unsynced += sum(len(part) for part in parts)
+        synced = self._unsynced >= SYNC_EVERY
+        if synced:
+            for file in self.files:
+                os.fsync(file.fileno())
+            self._unsynced = 0
+        crcs = [zlib.crc32(part) for part in parts[self.levels :]]
+        line = {"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced}
+        text = json.dumps(line, separators=(",", ":")).encode("ascii")
+        self._log.write(b"%08x %s\n" % (zlib.crc32(text), text))
+        self._log.flush()
+        self.jobs += 1
+
+    def close(self) -> None:
+        """Closes the files; the folder stays, for another run to go on."""
+        for file in [*self.files, self._log]:
+            with suppress(OSError):  # a full disk may refuse the last buffer; that job has no journal line
+                file.close()
+
+    def remove(self) -> None:
+        """Removes the folder; the lock is held until it is gone."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,172 @@
+"""A decoder for FFCV pipelines of the user's own: crops planned first, and as little decoded as they need."""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.decoder import BatchPlan, Decoder
+from ..backends.ffcv.imports import AllocationQuery, Loader, SimpleRGBImageDecoder, State
+from ..errors import BadSample, LoaderError
+from ..native import Work, ffi
+from ..sources import open_dataset
+from ..stage import Stage
+
+_PREPARE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
+_MEND = ctypes.CFUNCTYPE(ctypes.c_int64)
+
+
+class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
+    """Takes the place of FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
+
+    Same crops in distribution (area 0.08 to 1, aspect 3/4 to 4/3), same output: uint8 [n, B, B, 3]. From a pyramid it
+    reads only the level and the part that the crop needs; from a beton that FFCV wrote it decodes the part under the
+    crop. The crop of a sample is a function of the FFCV loader's `seed`, its epoch (`next_epoch`) and the sample index.
+
+    A sample that cannot be decoded is black in its batch, with a RuntimeWarning: FFCV gives its thread no way to raise
+    in yours. `loaders.Loader(..., backend="ffcv")` has `on_error`.
+
+    Attributes:
+        output_size: side of the output in pixels, or twice the same, as FFCV has it; a change counts from the next
+            epoch on and compiles nothing.
+        bad: what could not be decoded, by sample index.
+    """
+
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        *,
+        flip: bool = False,
+        filter: str = "fourier",
+        max_level: int | None = None,
+    ) -> None:
+        """
+        Args:
+            output_size: B or (B, B), B an even number from 16 to 1024.
+            flip: also mirror every other sample; FFCV's `RandomHorizontalFlip` costs a pass of its own.
+            filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
+            max_level: coarsest stored level to use; 0: full size only.
+
+        Raises:
+            ValueError: a size that is no square, or out of range.
+        """
+        super().__init__()
+        self.output_size = output_size
+        self._stage()
+        self.bad: dict[int, BadSample] = {}
+        self._flip = flip
+        self._options: dict[str, Any] = {"filter": filter, "max_level": max_level}
+        self._loader: Loader | None = None
+        self._mine = threading.local()  # what the batch in hand is, for each of FFCV's threads
+        # Compiled code calls these by their addresses, so they must live as long as it does.
+        self._prepare_c, self._mend_c = _PREPARE(self._prepare), _MEND(self._mend)
+
+    def accept_globals(self, metadata: NDArray[np.void], memory_read: Callable[..., Any]) -> None:
+        """FFCV's call when a loader is made, and again at each epoch.
+
+        Raises:
+            ValueError: the decoder already belongs to another loader.
+            BadDataset: a beton that cannot be used, see `open_dataset`.
+        """
+        super().accept_globals(metadata, memory_read)
+        loader = _calling_loader()
+        if self._loader is loader:
+            return
+        if self._loader is not None:
+            raise ValueError("a SubJPEGRandomResizedCrop belongs to one loader; make another one for this loader.")
+        dataset = open_dataset(loader.fname)
+        weakref.finalize(self, dataset.close).atexit = False
+        self._decoder = Decoder(dataset, train=True, seed=loader.seed, workers=1, on_error="raise", **self._options)
+        self._fd, self._sums, self._loader = dataset.fd, ffi.Sums(loader.num_workers), loader
+
+    def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
+        side, dtype = self._stage().resolution, np.dtype(np.uint8)
+        pixels, planes = (side, side, 3), (3, side, side)
+        state = replace(previous_state, jit_mode=True, shape=pixels, dtype=dtype)
+        return state, (AllocationQuery(pixels, dtype), AllocationQuery(planes, dtype))
+
+    def generate_code(self) -> Callable[..., Any]:
+        prepare, mend, fields = self._prepare_c, self._mend_c, len(ffi.FIELDS)
+
+        def decode(batch_indices, memory, _metadata, _storage_state):  # type: ignore[no-untyped-def]
+            pixels, planes = memory
+            n, side = len(batch_indices), planes.shape[2]
+            indices, work = batch_indices.astype(np.int64), np.zeros(fields, np.int64)
+            if not prepare(indices.ctypes.data, n, side, planes.ctypes.data, work.ctypes.data):
+                pixels[:] = 0
+                return pixels
+            ffi.decode_interleaved(work, planes, pixels)
+            if work[ffi.FAILED]:
+                mend()
+                ffi.interleave(planes, pixels)
+            return pixels
+
+        return decode
+
+    def _stage(self) -> Stage:
+        size = self.output_size
+        sides = {size} if isinstance(size, int) else set(size)
+        if len(sides) != 1:
+            raise ValueError(f"`output_size` must be B or (B, B), got {size}; crops are made square.")
+        return Stage(resolution=sides.pop(), magnitude=None, batch_size=1)
+
+    def _prepare(self, indices: int, n: int, side: int, planes: int, work: int) -> int:
+        """Plans the batch whose sample indices and memory are at these addresses; 0 where that fails."""
+        assert self._loader is not None
+        try:
+            stage = Stage(resolution=side, magnitude=None, batch_size=n)
+            batch = self._decoder.plan(stage, self._loader.next_epoch - 1, _array(indices, np.int64, n).copy())
+            if not self._flip:
+                batch.samples["flip"] = 0
+            out = _array(planes, np.uint8, n * 3 * side * side)
+            todo = Work(batch.samples, side=side, filter=self._decoder.filter(stage), out=out, fd=self._fd)
+        except Exception as error:
+            _warn(f"no image of this batch can be read: {error}")
+            return 0
+        self._mine.batch, self._mine.work = batch, todo
+        ffi.set_work(_array(work, np.int64, len(ffi.FIELDS)), todo.address, n, self._sums)
+        return 1
+
+    def _mend(self) -> int:
+        """Puts right what Pillow can read, and says what it cannot."""
+        batch: BatchPlan = self._mine.batch
+        work: Work = self._mine.work
+        for i in np.flatnonzero(work.status):
+            status = np.where(np.arange(len(work.status)) == i, work.status, 0)
+            try:
+                self._decoder.mend(batch, status, work.message, work.out, None)
+            except LoaderError as error:
+                if isinstance(error, BadSample):
+                    self.bad[error.index] = error
+                _warn(f"{error}; it is black in its batch")
+        return 0
+
+
+def _calling_loader() -> Loader:
+    # FFCV tells an operation everything but the name of the file.
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), Loader):
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    raise LoaderError("SubJPEGRandomResizedCrop must be used in the `pipelines` of an `ffcv.loader.Loader`")
+
+
+def _array(address: int, dtype: Any, size: int) -> NDArray[Any]:
+    memory = (ctypes.c_uint8 * (size * np.dtype(dtype).itemsize)).from_address(address)
+    return np.frombuffer(memory, dtype)
+
+
+def _warn(message: str) -> None:
+    with suppress(RuntimeWarning):  # where warnings are errors: one must not leave a callback
+        warnings.warn(message, RuntimeWarning, stacklevel=1)

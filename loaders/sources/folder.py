@@ -1,0 +1,105 @@
+"""An image folder as a data set: no conversion, one level, each sample a file."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import native
+from ..errors import BadDataset
+from .dataset import Dataset, empty_entries
+from .regular_file import open_regular
+from .scan import scan
+
+
+class Folder(Dataset):
+    """An ImageFolder tree, listed. Sizes of images are read from their headers when first asked for, and kept.
+
+    Memory: the paths, and 16 bytes a sample. A file whose size cannot be told counts as 1x1: whoever decodes it
+    finds out what is wrong with it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], workers: int | None = None) -> None:
+        """Lists the folder.
+
+        Args:
+            path: sub-folders are classes, as in torchvision's ImageFolder.
+            workers: threads that read headers; None: one per processor.
+
+        Raises:
+            FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
+        """
+        sources = scan(path)
+        self.path, self.classes, self.ratios = sources.root, sources.classes, (1.0,)
+        paths = [os.fsencode(os.path.join(sources.root, name)) + b"\0" for name in sources.names]
+        self._prefix = len(os.fsencode(os.path.join(sources.root, "")))
+        self._paths = np.frombuffer(b"".join(paths), np.uint8)
+        self._ends = np.cumsum([len(name) for name in paths], dtype=np.int64)
+        self._labels = np.array(sources.labels, np.int32)
+        self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
+        self._workers = workers or len(os.sched_getaffinity(0))
+        self._pool: native.Pool | None = None
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        indices = self._checked(indices)
+        entries = empty_entries(len(indices), 1)
+        starts = np.where(indices > 0, self._ends[indices - 1], 0)
+        entries["path"][:, 0] = self._paths.ctypes.data + starts
+        missing = np.unique(indices[self._sizes[indices, 0] == 0])
+        if len(missing):
+            self._peek(missing)
+        entries["width"][:, 0], entries["height"][:, 0] = self._sizes[indices].T
+        return entries
+
+    def _peek(self, indices: NDArray[np.int64]) -> None:
+        if self._pool is None:
+            self._pool = native.Pool(self._workers)
+        starts = np.where(indices > 0, self._ends[indices - 1], 0)
+        widths, heights, status = native.peek_files(self._paths.ctypes.data + starts, self._pool)
+        for at in np.flatnonzero(np.asarray(status) != 0):
+            widths[at], heights[at] = _pillow_size(os.path.join(self.path, self.name(int(indices[at]))))
+        self._sizes[indices, 0], self._sizes[indices, 1] = widths, heights
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        return self._labels[self._checked(indices)].astype(np.int64)
+
+    def name(self, index: int) -> str:
+        index = int(self._checked([index])[0])
+        start = int(self._ends[index - 1]) if index else 0
+        return os.fsdecode(self._paths[start + self._prefix : int(self._ends[index]) - 1].tobytes())
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        """The bytes of a sample's file; `level` must be 0.
+
+        Raises:
+            BadDataset: it cannot be read (any more).
+        """
+        if level:
+            raise IndexError(f"{self.path}: an image folder has level 0 only, got {level}")
+        path = os.path.join(self.path, self.name(index))
+        try:
+            with open_regular(path) as file:
+                return file.read()
+        except OSError as error:
+            raise BadDataset(f"{path}: {error.strerror}") from None
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+
+def _pillow_size(path: str) -> tuple[int, int]:
+    """Width and height of a file that is no JPEG the kernel reads; 1x1 where Pillow does not know either."""
+    from PIL import Image
+
+    try:
+        with open_regular(path) as file, Image.open(file) as image:
+            return min(image.width, 0xFFFF), min(image.height, 0xFFFF)
+    except Exception:  # Pillow raises nearly anything on damaged files
+        return 1, 1

@@ -1,0 +1,161 @@
+"""Reads a pyramid: a beton with reduced levels and an index of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..beton import layout
+from ..beton.tables import Head, read_exactly, read_head
+from ..errors import BadDataset
+from ..plan.records import table_bytes
+from .dataset import Dataset, empty_entries
+
+CHECK = 4 << 20  # bytes read at a time where a section is checked
+_A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
+
+
+class Pyramid(Dataset):
+    """A pyramid, open. The index stays on disk: each batch reads its own rows.
+
+    Opening checks everything but the records: sizes, the extents of every part, and the CRCs of index and names.
+
+    Attributes:
+        head: what FFCV sees.
+        meta: how the pyramid was made.
+        private: where its parts lie, a PRIVATE.
+    """
+
+    def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:
+        """Takes over `fd`; the caller closes it if this raises.
+
+        Raises:
+            BadDataset: cut short or damaged.
+        """
+        self.fd, self.path, self.head, self.private = fd, head.path, head, private
+        self.check_unchanged()
+        self._samples, levels = int(private["samples"]), int(private["levels"])
+        self._check_extents(levels)
+        for name in ("index", "names"):
+            self._check_section(name)
+        self.meta = self._read_meta(levels)
+        self.classes: list[str] = self.meta["classes"]
+        self.ratios = tuple(self.meta["ratios"])
+        self._row = layout.index_dtype(levels)
+        self._start = private["start"][:levels].astype(np.int64)
+        self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
+
+    def _read_meta(self, levels: int) -> dict[str, Any]:
+        section = self.private["meta"]
+        text = read_exactly(self.fd, int(section["size"]), int(section["offset"]), self.path)
+        if zlib.crc32(text) != section["crc"]:
+            self._damaged("the CRC of its meta data does not match")
+        try:
+            meta: dict[str, Any] = json.loads(text)
+            names = all(isinstance(name, str) for name in meta["classes"])
+            sizes = len(meta["ratios"]) == levels and all(0 < ratio <= 1 for ratio in meta["ratios"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            names = sizes = False
+        if not (names and sizes):
+            self._damaged("its meta data are not those of a pyramid")
+        return meta
+
+    def _same_tables(self) -> bool:
+        if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest
+            return False
+        for name in ("index", "names"):
+            self._check_section(name)
+        return True
+
+    def _damaged(self, why: str) -> NoReturn:
+        raise BadDataset(f"{self.path}: damaged, {why}; copy or convert it again")
+
+    def _check_extents(self, levels: int) -> None:
+        private, size = self.private, self.head.file_size
+        if private["file_size"] != size:
+            raise BadDataset(
+                f"{self.path}: cut short or grown, has {size} bytes of {int(private['file_size'])}; copy it again"
+            )
+        samples = self._samples
+        if samples != self.head.samples or size - self.head.table != samples * layout.ALLOCATION.itemsize:
+            self._damaged(f"its tables hold {self.head.samples} samples, its index {samples}")
+        if not 1 <= levels <= layout.MAX_LEVELS or private["row_size"] != layout.index_dtype(levels).itemsize:
+            self._damaged(f"it claims {levels} levels with index rows of {int(private['row_size'])} bytes")
+        if private["index"]["size"] != samples * int(private["row_size"]):
+            self._damaged("its index has another length than its samples need")
+        ends = [int(end) for end in (*private["start"][:levels], *private["end"][:levels])]
+        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in ("index", "names", "meta")]
+        if max(ends) > self.head.table:
+            self._damaged("a part of it reaches into the allocation table")
+
+    def _check_section(self, name: str) -> None:
+        section = self.private[name]
+        offset, end, crc = int(section["offset"]), int(section["offset"]) + int(section["size"]), 0
+        while offset < end:
+            block = read_exactly(self.fd, min(CHECK, end - offset), offset, self.path)
+            crc = zlib.crc32(block, crc)
+            offset += len(block)
+        if crc != section["crc"]:
+            self._damaged(f"the CRC of its {name} does not match")
+
+    def __len__(self) -> int:
+        return self._samples
+
+    def rows(self, indices: ArrayLike) -> np.ndarray:
+        """Index rows [n] of these samples, as they are stored."""
+        self.check_unchanged()
+        indices = self._checked(indices)
+        key = indices.tobytes()
+        last, rows = self._last
+        if key != last:  # a batch asks twice: for its entries and for its labels
+            rows = self._read_rows(indices)
+            self._last = (key, rows)
+        return rows
+
+    def _read_rows(self, indices: NDArray[np.int64]) -> np.ndarray:
+        size, base = self._row.itemsize, int(self.private["index"]["offset"])
+        if not len(indices):
+            return np.zeros(0, self._row)
+        first, span = int(indices.min()), int(np.ptp(indices)) + 1
+        if span * size <= _A_READ * len(indices):
+            raw = read_exactly(self.fd, span * size, base + first * size, self.path)
+            return np.frombuffer(raw, self._row)[indices - first]
+        try:
+            raw = b"".join([os.pread(self.fd, size, base + k * size) for k in indices.tolist()])
+        except OSError as error:
+            raise BadDataset(f"{self.path}: its index cannot be read: {error.strerror}") from None
+        if len(raw) != size * len(indices):
+            self._damaged("it was cut while it was read")
+        return np.frombuffer(raw, self._row)
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        stored = self.rows(indices)["level"]
+        entries = empty_entries(*stored.shape)
+        entries["offset"] = stored["ptr"].astype(np.int64) + self._start
+        for name in ("size", "crc", "head", "rows", "width", "height"):
+            entries[name] = stored[name]
+        first = entries["offset"] - table_bytes(entries["rows"].astype(np.int64))
+        end = self.private["end"][: len(self.ratios)].astype(np.int64)
+        outside = (first < self._start) | (entries["offset"] > end) | (entries["offset"] + entries["size"] > end)
+        if outside.any() or not (entries["width"][:, 0].all() and entries["height"][:, 0].all()):
+            self._damaged("its index names a record outside its level, or without pixels")
+        return entries
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        labels = self.rows(indices)["label"].astype(np.int64)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+            self._damaged(f"a label is outside its {len(self.classes)} classes")
+        return labels
+
+    def name(self, index: int) -> str:
+        row = self.rows([index])[0]
+        section = self.private["names"]
+        if int(row["name"]) + int(row["name_size"]) > section["size"]:
+            self._damaged(f"the name of sample {index} lies outside its names")
+        offset = int(section["offset"]) + int(row["name"])
+        return os.fsdecode(read_exactly(self.fd, int(row["name_size"]), offset, self.path))

@@ -1,0 +1,133 @@
+"""Random erasing of whole batches, in timm's pixel mode: a rectangle of noise in some of the images.
+
+Zhong, Zheng, Kang, Li and Yang, "Random erasing data augmentation" (arXiv 1708.04896), in the variant of
+timm.data.random_erasing, which the EfficientTrain++ recipes use.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..plan.rng import Purpose, below, uniform, words
+from .device import CACHED, put
+from .keyed_noise import normal
+
+Integers = NDArray[np.int64]
+_ATTEMPTS = 10
+_WORDS = 4  # per attempt: area, aspect, top, left
+
+
+class RandomErasing(nn.Module):
+    """Puts normal noise, of its own for every pixel and channel, into one rectangle of some of the images.
+
+    What happens to a sample, noise included, depends on (seed, epoch, sample index) and on nothing else: not on its
+    batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
+    uniform, drawn anew, ten times at most, while the rectangle does not fit.
+
+    Args:
+        probability: of erasing, for each image, 0 to 1.
+        area: least and greatest share of the image.
+        aspect: least and greatest height / width.
+    """
+
+    def __init__(
+        self,
+        probability: float = 0.25,
+        area: tuple[float, float] = (0.02, 1 / 3),
+        aspect: tuple[float, float] = (0.3, 3.3),
+    ) -> None:
+        super().__init__()
+        if not 0 <= probability <= 1:
+            raise ValueError(f"`probability` must be from 0 to 1, got {probability}; the recipes use 0.25.")
+        if not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"`area` must be two shares of the image, from above 0 to 1 and rising, got {area}.")
+        if not 0 < aspect[0] <= aspect[1]:
+            raise ValueError(f"`aspect` must be two ratios above 0 and rising, got {aspect}.")
+        self.probability = probability
+        self.area = area
+        self.aspect = aspect
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}, area={self.area}, aspect={self.aspect}"
+
+    def forward(self, images: Tensor, indices: NDArray[np.int64], *, seed: int, epoch: int) -> Tensor:
+        """Erases in place, as timm does, and returns `images`.
+
+        Args:
+            images: floating-point [N, C, H, W], normalised to mean 0 and variance 1, on any device.
+            indices: the images' sample indices, [N], on the host, so that no device is waited for.
+            seed: 0 to 2**64 - 1, the loader's.
+            epoch: 0 to 2**32 - 1.
+
+        Raises:
+            ValueError: for another shape or dtype, or another number of indices than of images.
+        """
+        _check(images, indices)
+        row, box, key = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch)
+        which = np.repeat(np.arange(len(row)), box[:, 2])  # from here on an entry is one line of one box
+        line = np.arange(len(which)) - (np.cumsum(box[:, 2]) - box[:, 2])[which]
+        top, left, _, width = box[which].T
+        pixels = np.cumsum(width)
+        step = CACHED // 8 if images.device.type == "cpu" else max(1, images.numel())
+        for part in np.split(np.arange(len(which)), np.flatnonzero(np.diff(pixels // step)) + 1):
+            some = which[part]
+            _fill(images, row[some], (top + line)[part], left[part], width[part], key[some])
+        return images
+
+    def draw(
+        self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Which images are erased, and where.
+
+        Returns:
+            Rows of `indices` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
+        """
+        fires = uniform(words(seed, epoch, indices, Purpose.ERASE, 1)[:, 0]) < self.probability
+        row = np.flatnonzero(fires)
+        drawn = words(seed, epoch, indices[row], Purpose.ERASE, 4 + _WORDS * _ATTEMPTS)
+        tries = drawn[:, 4:].reshape(len(row), _ATTEMPTS, _WORDS)
+        area = high * wide * _between(tries[..., 0], *self.area)
+        aspect = np.exp(_between(tries[..., 1], *np.log(self.aspect)))
+        height = np.rint(np.sqrt(area * aspect)).astype(np.int64)
+        width = np.rint(np.sqrt(area / aspect)).astype(np.int64)
+        fits = (height < high) & (width < wide)
+        top = below(tries[..., 2], np.maximum(high - height, 0) + 1)
+        left = below(tries[..., 3], np.maximum(wide - width, 0) + 1)
+        box = np.stack((top, left, height, width), -1)[np.arange(len(row)), fits.argmax(1)]
+        key = np.ascontiguousarray(drawn[:, 1:3]).view(np.int64)[:, 0]
+        found = fits.any(1)
+        return row[found], box[found], key[found]
+
+
+def _fill(images: Tensor, image: Integers, row: Integers, column: Integers, width: Integers, key: Integers) -> None:
+    """Noise into lines of `width` pixels, starting at [image, :, row, column]; nothing waits for the device."""
+    steps = images.stride()
+    before = np.cumsum(width) - width
+    place = image * steps[0] + row * steps[2] + (column - before) * steps[3]
+    position = row * images.shape[3] + column - before
+    total, device = int(width.sum()), images.device
+    table = put(np.column_stack((place, position, key)), device)
+    each = table.repeat_interleave(put(width, device), dim=0, output_size=total)
+    ramp = torch.arange(total, device=device)
+    place_, position_, key_ = each.unbind(1)
+    channels = torch.arange(images.shape[1], device=device) * steps[1]
+    noise = normal(key_, position_ + ramp, images.shape[1]).to(images.dtype)
+    reach = sum((size - 1) * step for size, step in zip(images.shape, steps, strict=True))
+    memory = images.as_strided((1 + reach,), (1,))
+    memory.scatter_(0, ((place_ + ramp * steps[3])[:, None] + channels).flatten(), noise.flatten())
+
+
+def _between(drawn: NDArray[np.uint32], low: float, high: float) -> NDArray[np.float64]:
+    return low + (high - low) * uniform(drawn)
+
+
+def _check(images: Tensor, indices: NDArray[np.int64]) -> None:
+    if not images.is_floating_point():
+        raise ValueError(f"`images` must be floating-point, got {images.dtype}; erase after normalising.")
+    if images.ndim != 4:
+        raise ValueError(f"`images` must be [N, C, H, W], got {list(images.shape)}.")
+    if np.shape(indices) != (len(images),):
+        raise ValueError(f"`indices` must be one per image, [{len(images)}], got {list(np.shape(indices))}.")

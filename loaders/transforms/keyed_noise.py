@@ -1,0 +1,48 @@
+"""Normal noise that is looked up, not drawn in turn: a function of (key, position), made on the images' device.
+
+Philox, which makes the plan's draws, would take ten rounds of 64-bit arithmetic a pixel. SplitMix64 (Steele, Lea and
+Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 17) takes one; its keys are the plan's.
+There is only integer arithmetic and a table, so that every device makes the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .device import constant
+
+_WEYL, _FIRST, _SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_LEVELS = 1 << 16
+
+
+def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
+    """Numbers of mean 0 and variance 1, of 65,536 equally likely values; the largest is 4.3.
+
+    Args:
+        key: int64 [n], any 64 bits.
+        position: int64 [n], 0 or more.
+        count: numbers a row; they depend on the row's key and position and on nothing else.
+
+    Returns:
+        float32 [n, count]
+    """
+    words = -(-count // 4)
+    steps = position[:, None] * words + torch.arange(1, words + 1, device=key.device)
+    bits = _splitmix(key[:, None] + steps * _WEYL).view(torch.int16)[:, :count]
+    table = constant(_quantiles, device=key.device)
+    return table.index_select(0, bits.flatten().int() + _LEVELS // 2).view(-1, count)
+
+
+def _splitmix(bits: Tensor) -> Tensor:
+    """64 bits that look random for each 64; int64 wraps as uint64 does, only its shift to the right needs a mask."""
+    bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * _FIRST
+    bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * _SECOND
+    return bits ^ (bits >> 31 & (1 << 33) - 1)
+
+
+def _quantiles() -> NDArray[np.float64]:
+    """[65536]: of the normal distribution, at the middles of as many equal parts."""
+    return torch.special.ndtri((torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS).numpy()

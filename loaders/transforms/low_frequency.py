@@ -1,0 +1,137 @@
+"""The low frequencies of whole batches, B x B pixels each: the Fourier crop of EfficientTrain, or Pillow's Lanczos.
+
+Both are linear and separable, so each is two matrix products, with small matrices made once. Note [the two grids]:
+the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the first one's centre;
+resizers, `lanczos` among them, at (j + 1/2) * H / B - 1/2. The same picture therefore lies (1 - B / H) / 2 output
+pixels further to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07 to 192.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .device import constant, portions
+from .precision import product
+
+_LOBES = 3
+
+
+class LowFrequencyCrop(nn.Module):
+    """Pictures of H x W pixels to pictures of B x B that hold their low frequencies.
+
+    `fourier` is `freq_crop` of EfficientTrain (ICCV 2023): two-dimensional DFT, the B x B lowest frequencies, inverse
+    DFT of that size, intensities kept, real part. Beyond the published code, which knows square images and even B only
+    (it rounds odd B down), each axis has its own scale where H is not W, and odd B = 2b + 1 keeps the frequencies -b to
+    b, where even B = 2b keeps -b to b - 1. Output may overshoot the input's range: the kept waves ring at edges.
+
+    `lanczos` is Pillow's `resize` with its Lanczos filter, as EfficientTrain++ (TPAMI 2024) has it: square uint8 images
+    have Pillow's pixels to 1 level, being rounded after each axis as there; floats are not rounded.
+
+    The two do not lie on the same grid: see Note [the two grids] in the source. Either keeps the mean of a flat
+    picture, so that it commutes with normalisation but for the rounding of uint8.
+
+    Nothing is random, nothing waits for the device, and gradients pass where images are floats. Arithmetic is float32
+    under autocast, too, and of full precision even where TF32 is allowed.
+
+    Args:
+        resolution: B, side of the output in pixels, 1 or more.
+        method: "fourier" or "lanczos".
+    """
+
+    def __init__(self, resolution: int, method: str = "fourier") -> None:
+        super().__init__()
+        if resolution < 1:
+            raise ValueError(f"`resolution` must be 1 or more pixels, got {resolution}.")
+        if method not in ("fourier", "lanczos"):
+            raise ValueError(f"`method` must be 'fourier' or 'lanczos', got {method!r}.")
+        self.resolution = resolution
+        self.method = method
+
+    def extra_repr(self) -> str:
+        return f"resolution={self.resolution}, method={self.method!r}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The low frequencies of `images`; `images` themselves where they have B x B pixels already.
+
+        Args:
+            images: uint8 or floating-point [N, C, H, W] on any device, H and W at least B.
+
+        Returns:
+            [N, C, B, B] of the same dtype: uint8 rounded and clipped to 0 to 255, floats as they come.
+
+        Raises:
+            ValueError: for another shape or dtype, or images smaller than B.
+        """
+        _check(images, self.resolution)
+        if images.shape[-2:] == (self.resolution, self.resolution):
+            return images
+        shrink = _fourier if self.method == "fourier" else _lanczos
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.cat([shrink(images[part], self.resolution) for part in portions(images)])
+
+
+def _fourier(images: Tensor, resolution: int) -> Tensor:
+    down, across = (constant(_waves, side, resolution, device=images.device) for side in images.shape[-2:])
+    crop = product(down, product(images.float(), across.mT))
+    if resolution % 2 == 0:
+        # Note [Nyquist]: frequency -b is kept and b is not. Along one axis that is the matrix R + i u v^T, where R is
+        # real and has both of them by half, u is 1, -1, 1, ..., and v a sine of frequency b. Of both axes together
+        # the real part is R X R'^T - (v^T X v') u u'^T. v is the last row of `_waves`, so the number in brackets is
+        # the last element. Only the one corner (-b, -b) of the spectrum comes in by it.
+        sign = 1 - 2 * (torch.arange(resolution, device=images.device) % 2)
+        crop = crop[..., :-1, :-1] - crop[..., -1:, -1:] * (sign * sign[:, None])
+    return _as(images, crop)
+
+
+def _lanczos(images: Tensor, resolution: int) -> Tensor:
+    down, across = (constant(_taps, side, resolution, device=images.device) for side in images.shape[-2:])
+    rows = product(images.float(), across.mT)
+    if not images.is_floating_point():
+        rows = _round(rows)
+    return _as(images, product(down, rows))
+
+
+def _waves(side: int, resolution: int) -> NDArray[np.float64]:
+    """[B, side], for even B [B + 1, side]: what the Fourier crop does along one axis; see Note [Nyquist]."""
+    # With t = j / B - n / side: the sum of exp(2 pi i k t) over k from -b to b, for even B without half of both ends.
+    turns = (np.arange(resolution)[:, None] * side - np.arange(side) * resolution) % (resolution * side)
+    half = np.pi * turns / (resolution * side)
+    below = np.sin(half) if resolution % 2 else np.tan(half)
+    kernel = np.divide(np.sin(resolution * half), below, out=np.full(half.shape, float(resolution)), where=turns > 0)
+    if resolution % 2 == 0:
+        kernel = np.vstack((kernel, np.sin(2 * np.pi * (np.arange(side) * (resolution // 2) % side) / side)))
+    return kernel / side
+
+
+def _taps(side: int, resolution: int) -> NDArray[np.float64]:
+    """[B, side]: Pillow's Lanczos weights along one axis (`precompute_coeffs` of its Resample.c)."""
+    scale = side / resolution
+    centre = (np.arange(resolution)[:, None] + 0.5) * scale
+    reach = _LOBES * scale
+    pixel = np.arange(side)
+    near = (pixel >= np.floor(centre - reach + 0.5)) & (pixel < np.floor(centre + reach + 0.5))
+    x = (pixel + 0.5 - centre) / scale
+    weights = np.where(near, np.sinc(x) * np.sinc(x / _LOBES), 0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _as(images: Tensor, crop: Tensor) -> Tensor:
+    """`crop` in the dtype of `images`."""
+    return crop.to(images.dtype) if images.is_floating_point() else _round(crop).to(images.dtype)
+
+
+def _round(levels: Tensor) -> Tensor:
+    return levels.round().clamp(0, 255)
+
+
+def _check(images: Tensor, resolution: int) -> None:
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"`images` must be uint8 or floating-point, got {images.dtype}.")
+    if images.ndim != 4:
+        raise ValueError(f"`images` must be [N, C, H, W], got {list(images.shape)}.")
+    if min(images.shape[-2:]) < resolution:
+        size = " x ".join(map(str, images.shape[-2:]))
+        raise ValueError(f"`images` must have at least `resolution` = {resolution} pixels a side, got {size}.")

@@ -1,0 +1,148 @@
+"""Mixup and CutMix of whole batches with soft targets, as timm.data.mixup does them in its mode "batch".
+
+Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: beyond empirical risk minimization" (arXiv 1710.09412); Yun, Han, Oh, Chun,
+Choe and Yoo, "CutMix" (arXiv 1905.04899); Szegedy et al. (arXiv 1512.00567, section 7) for smoothed labels.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..plan.rng import Purpose, below, uniform, words
+
+_GRID = 4096
+Box = tuple[slice, slice]
+
+
+class Mixup(nn.Module):
+    """Mixes each image with the one that mirrors it in the batch: all in one proportion, or in one rectangle.
+
+    One draw serves a whole batch, so it depends on (seed, epoch, `batch`), where `batch` is a number that the caller
+    gives to each batch of an epoch, over all ranks; for instance step * world_size + rank.
+
+    Args:
+        mixup_alpha: of Beta(alpha, alpha), the distribution of mixup's proportions, up to 100; 0: no mixup.
+        cutmix_alpha: the same of CutMix; 0: no CutMix.
+        prob: of mixing a batch at all.
+        switch_prob: of CutMix rather than mixup, where both are on.
+        label_smoothing: share of each target that is spread evenly over all classes, with or without mixing.
+        num_classes: length of a target.
+    """
+
+    def __init__(
+        self,
+        mixup_alpha: float = 0.8,
+        cutmix_alpha: float = 1.0,
+        prob: float = 1.0,
+        switch_prob: float = 0.5,
+        label_smoothing: float = 0.1,
+        *,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        for name, alpha in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
+            if not 0 <= alpha <= 100:
+                raise ValueError(f"`{name}` must be from 0 (off) to 100, got {alpha}.")
+        for name, share in (("prob", prob), ("switch_prob", switch_prob), ("label_smoothing", label_smoothing)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"`{name}` must be from 0 to 1, got {share}.")
+        if num_classes < 1:
+            raise ValueError(f"`num_classes` must be 1 or more, got {num_classes}.")
+        self.mixup_alpha = mixup_alpha
+        self.cutmix_alpha = cutmix_alpha
+        self.prob = prob
+        self.switch_prob = switch_prob
+        self.label_smoothing = label_smoothing
+        self.num_classes = num_classes
+
+    def extra_repr(self) -> str:
+        return (
+            f"mixup_alpha={self.mixup_alpha}, cutmix_alpha={self.cutmix_alpha}, prob={self.prob}, "
+            f"switch_prob={self.switch_prob}, label_smoothing={self.label_smoothing}, num_classes={self.num_classes}"
+        )
+
+    def forward(self, images: Tensor, labels: Tensor, batch: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """Mixed copies of `images` (themselves where nothing is mixed) and their targets.
+
+        Args:
+            images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
+            labels: int64 [N], 0 to num_classes - 1, on the same device.
+            batch: number of the batch in its epoch, 0 to 2**63 - 1.
+            seed: 0 to 2**64 - 1.
+            epoch: 0 to 2**32 - 1.
+
+        Returns:
+            [N, C, H, W] of the same dtype; targets float32 [N, num_classes], rows of sum 1.
+
+        Raises:
+            ValueError: for another shape or dtype.
+        """
+        if not images.is_floating_point() or images.ndim != 4:
+            raise ValueError(
+                f"`images` must be floating-point [N, C, H, W], got {images.dtype} {list(images.shape)}; mix last."
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"`labels` must be int64, one per image, [{len(images)}], got {labels.dtype} {list(labels.shape)}."
+            )
+        share, box = self.draw(batch, *images.shape[-2:], seed=seed, epoch=epoch)
+        if box is not None:
+            others = images[:, :, box[0], box[1]].flip(0)
+            images = images.clone()
+            images[:, :, box[0], box[1]] = others
+        elif share < 1:
+            images = images.flip(0).lerp_(images, share)
+        return images, self._targets(labels, share)
+
+    def draw(self, batch: int, high: int, wide: int, *, seed: int, epoch: int) -> tuple[float, Box | None]:
+        """How much each image keeps of itself, 0 to 1, and the rectangle that it gets from the other, if any."""
+        drawn = words(seed, epoch, np.array([batch]), Purpose.MIX, 5)[0]
+        mixes, switches, level = uniform(drawn[:3])
+        if mixes >= self.prob or not (self.mixup_alpha or self.cutmix_alpha):
+            return 1.0, None
+        cuts = not self.mixup_alpha or (self.cutmix_alpha > 0 and switches < self.switch_prob)
+        share = beta(float(level), self.cutmix_alpha if cuts else self.mixup_alpha)
+        if not cuts:
+            return share, None
+        rows, columns = rectangle(high, wide, share, int(below(drawn[3:4], high)[0]), int(below(drawn[4:5], wide)[0]))
+        return 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (high * wide), (rows, columns)
+
+    def _targets(self, labels: Tensor, share: float) -> Tensor:
+        rest = self.label_smoothing / self.num_classes
+        hard = torch.full((len(labels), self.num_classes), rest, device=labels.device)
+        hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
+        return hard * share + hard.flip(0) * (1 - share)
+
+
+def rectangle(high: int, wide: int, share: float, y: int, x: int) -> Box:
+    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, less what lies outside."""
+    ratio = math.sqrt(1 - share)
+    rows, columns = int(high * ratio), int(wide * ratio)
+    return (
+        slice(max(y - rows // 2, 0), min(y + (rows + 1) // 2, high)),
+        slice(max(x - columns // 2, 0), min(x + (columns + 1) // 2, wide)),
+    )
+
+
+def beta(level: float, alpha: float) -> float:
+    """The quantile of Beta(alpha, alpha) at `level`, 0 to 1, to about 1e-6."""
+    shares, powers = _half_beta(alpha)
+    half = float(np.interp(2 * min(level, 1 - level), shares, powers)) ** (1 / alpha)
+    return half if level < 0.5 else 1 - half
+
+
+@lru_cache(maxsize=8)
+def _half_beta(alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Twice the distribution function at points x from 0 to 1/2, and x**alpha there, in which it is nearly a line."""
+    x = np.linspace(0, 0.5, _GRID + 1)
+    powers = x**alpha
+    # The density is x**(alpha - 1) (1 - x)**(alpha - 1); the first factor is integrated exactly, being infinite at 0.
+    middle = (x[1:] + x[:-1]) / 2
+    shares = np.concatenate(([0], np.cumsum(np.diff(powers) * (1 - middle) ** (alpha - 1))))
+    return shares / shares[-1], powers

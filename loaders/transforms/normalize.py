@@ -1,0 +1,92 @@
+"""Pixels to what a model takes: normalised, in its dtype and memory format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .device import constant, portions
+
+
+class Normalize(nn.Module):
+    """(pixel / 255 - mean) / std, straight into the dtype and memory format wanted.
+
+    On CUDA that is one kernel, which reads uint8 and writes the result. On a CPU it goes by portions that stay in its
+    caches, and has the bits of torchvision's `to_tensor` and `normalize`; CUDA's differ by float32's rounding, once.
+    No float32 copy of the batch is ever made, unless float32 is wanted.
+
+    Args:
+        mean: per channel, of pixels in 0 to 1.
+        std: per channel, above 0.
+        dtype: floating-point.
+        memory_format: `torch.contiguous_format` or `torch.channels_last`.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not all(value > 0 for value in std):
+            raise ValueError(f"`mean` and `std` must be as many numbers, `std` above 0, got {mean} and {std}.")
+        if not dtype.is_floating_point:
+            raise ValueError(f"`dtype` must be floating-point, got {dtype}.")
+        if memory_format not in (torch.contiguous_format, torch.channels_last):
+            raise ValueError(f"`memory_format` must be contiguous_format or channels_last, got {memory_format}.")
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self.dtype = dtype
+        self.memory_format = memory_format
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean}, std={self.std}, dtype={self.dtype}, memory_format={self.memory_format}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised copies of `images`.
+
+        Args:
+            images: uint8 or floating-point [N, C, H, W], levels from 0 to 255, on any device.
+
+        Returns:
+            `dtype` [N, C, H, W] in `memory_format`.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        if images.ndim != 4 or images.shape[1] != len(self.mean):
+            raise ValueError(f"`images` must be [N, {len(self.mean)}, H, W], got {list(images.shape)}.")
+        if torch.compiler.is_compiling():
+            return self._exact(images)
+        done = torch.empty(images.shape, dtype=self.dtype, device=images.device, memory_format=self.memory_format)
+        if images.device.type == "cpu":
+            for part in portions(images):
+                done[part] = self._exact(images[part])
+            return done
+        return self._fused(images, done)
+
+    def _exact(self, images: Tensor) -> Tensor:
+        mean, std = constant(_rows, self.mean, self.std, device=images.device)
+        # The format last: torch turns the axes of a batch quickly only where it need not convert it, too.
+        values = images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std).to(self.dtype)
+        return values.contiguous(memory_format=self.memory_format)
+
+    def _fused(self, images: Tensor, done: Tensor) -> Tensor:
+        scale, shift = constant(_line, self.mean, self.std, device=images.device)
+        return torch.addcmul(shift, images, scale, out=done)
+
+
+def _rows(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:
+    """[2, C, 1, 1]: mean and standard deviation."""
+    return np.array([mean, std])[..., None, None]
+
+
+def _line(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:
+    """[2, C, 1, 1]: what a level is multiplied by, and what is added then."""
+    return np.array([1 / (255 * np.array(std)), -np.array(mean) / np.array(std)])[..., None, None]

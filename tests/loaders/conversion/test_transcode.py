@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loaders import native
+from loaders.beton import layout
+from loaders.conversion.transcode import Job, Refused, convert_job, pillow_rgb, records_of
+from loaders.errors import BadDataset
+from loaders.native.codec import coefficients
+from loaders.plan.records import table_bytes
+
+DAMAGED = ("empty", "half", "half_png", "header", "text")
+LOSSLESS = ("grey", "progressive", "exif", "tiny")
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """Pixels as torchvision's default loader has them."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_jpegs_keep_their_pixels(odd_files: dict[str, bytes], kind: str) -> None:
+    records, why = records_of(odd_files[kind], (1.0, 0.5), 95)
+    assert why == ""
+    np.testing.assert_array_equal(decoded(records[0].jpeg), decoded(odd_files[kind]))
+    np.testing.assert_array_equal(native.decode(records[0].jpeg), native.decode(odd_files[kind]))
+
+
+def test_stray_bytes_are_left_out_and_noted(odd_files: dict[str, bytes]) -> None:
+    records, why = records_of(odd_files["stray"], (1.0,), 95)
+    assert why == "" and records[0].note
+    np.testing.assert_array_equal(native.decode(records[0].jpeg), decoded(odd_files["stray"]))
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_quantised_coefficients_stay(odd_files: dict[str, bytes], kind: str) -> None:
+    records, _ = records_of(odd_files[kind], (1.0,), 95)
+    before, after = coefficients(odd_files[kind]), coefficients(records[0].jpeg)
+    assert len(before) == len(after) == (1 if kind == "grey" else 3)
+    for ours, theirs in zip(after, before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with Image.open(io.BytesIO(odd_files[kind])) as source, Image.open(io.BytesIO(records[0].jpeg)) as stored:
+        assert stored.quantization == source.quantization
+
+
+@pytest.mark.parametrize("kind", ["cmyk", "png", "rgba", "palette", "deep"])
+def test_other_images_become_rgb_as_torchvision_has_them(odd_files: dict[str, bytes], kind: str) -> None:
+    truth = decoded(odd_files[kind])
+    pixels, what = pillow_rgb(odd_files[kind])
+    np.testing.assert_array_equal(pixels, truth)
+    records, why = records_of(odd_files[kind], (1.0, 0.5), 95)
+    assert why == what and "stored as RGB at quality 95" in why
+    assert (records[0].width, records[0].height) == (160, 120)
+    error = decoded(records[0].jpeg).astype(float) - truth
+    assert 10 * np.log10(255**2 / np.mean(error**2)) > 34
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_files_are_refused_with_a_reason(odd_files: dict[str, bytes], kind: str) -> None:
+    with pytest.raises(Refused) as caught:
+        records_of(odd_files[kind], (1.0,), 95)
+    assert len(str(caught.value)) > 5 and "\n" not in str(caught.value)
+
+
+def job(folder: Path, names: list[str], **changes: object) -> Job:
+    sizes = [(folder / name).stat().st_size if (folder / name).exists() else 0 for name in names]
+    return Job(str(folder), 0, names, sizes, (1.0, 0.5), 95, layout.MIN_PAGE)._replace(**changes)
+
+
+def test_a_job_tells_what_became_of_each_file(odd_folder: Path) -> None:
+    names = ["a/grey.JPEG", "a/text.JPEG", "a/png.JPEG", "a/gone.JPEG", "b/0.jpg"]
+    done = convert_job(job(odd_folder, names))
+    assert done.kept == [0, 2, 4]
+    assert [position for position, _ in done.refused] == [1, 3]
+    assert [position for position, _ in done.changed] == [2]
+    assert done.levels.shape == (3, 2)
+    for level in range(2):
+        end = 0
+        for row in done.levels[:, level]:
+            assert int(row["ptr"]) == end + table_bytes(int(row["rows"]))
+            end = int(row["ptr"]) + int(row["size"])
+            jpeg = done.blobs[level][int(row["ptr"]) : end]
+            assert decoded(jpeg).shape[:2] == (row["height"], row["width"])
+        assert end == len(done.blobs[level])
+
+
+def test_rows_are_tabled_before_each_jpeg(odd_folder: Path) -> None:
+    done = convert_job(job(odd_folder, ["b/0.jpg"]))
+    for level, row in enumerate(done.levels[0]):
+        ptr, rows = int(row["ptr"]), int(row["rows"])
+        table = np.frombuffer(done.blobs[level][ptr - 4 * rows : ptr], "<u4").astype(int)
+        assert table[0] == row["head"] and (np.diff(table) > 0).all() and table[-1] < row["size"]
+        jpeg = done.blobs[level][ptr:]
+        assert all(jpeg[at - 2] == 0xFF and jpeg[at - 1] in range(0xD0, 0xD8) for at in table[1:])
+
+
+def test_a_record_larger_than_its_page_is_refused(odd_folder: Path) -> None:
+    done = convert_job(job(odd_folder, ["b/0.jpg"], page_size=500))
+    assert "larger page size" in done.refused[0][1]
+
+
+def test_a_file_that_changes_meanwhile_is_told(odd_folder: Path) -> None:
+    with pytest.raises(BadDataset, match=r"0\.jpg: changed while"):
+        convert_job(job(odd_folder, ["b/0.jpg"], sizes=[7]))

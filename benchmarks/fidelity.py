@@ -120,10 +120,10 @@ def render(
         samples = plan_batch(
             entries, indices, seed=seed, epoch=epoch, resolution=resolution, train=True, max_level=max_level
         )
-        ticket = pool.submit(samples, side=resolution, filter=filter_, out=out[epoch], fd=dataset.fd)
-        ticket.wait()
-        for row in np.flatnonzero(ticket.status).tolist():
-            raise BadSample(int(indices[row]), dataset.name(int(indices[row])), ticket.message(row))
+        pending = pool.submit(samples, side=resolution, filter=filter_, out=out[epoch], fd=dataset.fd)
+        pending.wait()
+        for row in np.flatnonzero(pending.status).tolist():
+            raise BadSample(int(indices[row]), dataset.name(int(indices[row])), pending.message(row))
     return out
 
 

@@ -36,13 +36,15 @@ def main(pyramid: str, backend: str, threads: int) -> None:
 
 def make(pyramid: str, backend: str, threads: int, **options: Any) -> Loader:
     """A loader on the GPU, as a training has it."""
-    settings = {"device": "cuda", "output": "float16", "magnitude": MAGNITUDE, **options}
-    return Loader(pyramid, BATCH, backend, resolution=RESOLUTION, workers=threads, drop_last=False, **settings)
+    settings = {"device": "cuda", "dtype": "float16", "magnitude": MAGNITUDE, **options}
+    return Loader(
+        pyramid, BATCH, backend=backend, resolution=RESOLUTION, num_workers=threads, drop_last=False, **settings
+    )
 
 
 def fidelity(pyramid: str, backend: str, threads: int) -> dict[str, float]:
     """dB between this backend's uint8 batches and the torch backend's on the CPU: median and least."""
-    plain: dict[str, Any] = {"output": "uint8", "magnitude": None}
+    plain: dict[str, Any] = {"dtype": "uint8", "magnitude": None}
     found = []
     with (
         make(pyramid, backend, threads, **plain) as ours,
@@ -101,15 +103,17 @@ def step_share(repeat: int = 20) -> dict[str, float]:
     """Milliseconds of a ResNet-50 training step (1024 x 96 x 96, mixed precision, channels last), and of our ops."""
     from torchvision.models import resnet50
 
+    from loaders.batch import BatchPlan
+    from loaders.plan import SAMPLE
     from loaders.stage import Stage
-    from loaders.transforms.pipeline import Pipeline
+    from loaders.transforms.pipeline import TransformPipeline
 
     device = torch.device("cuda")
     model = resnet50().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     pixels = torch.full((STEP, 3, RESOLUTION, RESOLUTION), 128, dtype=torch.uint8, device=device)
-    pipeline = Pipeline(output="float16", mean=(0.5,) * 3, std=(0.5,) * 3, device=device, seed=0)
-    stage = Stage(resolution=RESOLUTION, magnitude=MAGNITUDE, batch_size=STEP)
+    pipeline = TransformPipeline(dtype="float16", mean=(0.5,) * 3, std=(0.5,) * 3, device=device, seed=0)
+    format = pipeline.format(Stage(resolution=RESOLUTION, magnitude=MAGNITUDE, batch_size=STEP))
     labels = torch.zeros(STEP, dtype=torch.int64, device=device)
     images = pixels.half().contiguous(memory_format=torch.channels_last)
 
@@ -120,8 +124,12 @@ def step_share(repeat: int = 20) -> dict[str, float]:
         loss.backward()
         optimizer.step()
 
-    indices = np.arange(STEP)
-    step, ops = _milliseconds(train, repeat), _milliseconds(lambda: pipeline(pixels, indices, stage, 0), repeat)
+    plan = BatchPlan(format, 0, np.arange(STEP), np.zeros(STEP, np.int64), np.zeros(STEP, SAMPLE))
+
+    def transform() -> None:
+        pipeline(plan.decoded(pixels, labels, 0), format)
+
+    step, ops = _milliseconds(train, repeat), _milliseconds(transform, repeat)
     return {"step_ms": step, "ops_ms": ops, "share": ops / step}
 
 

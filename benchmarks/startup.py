@@ -78,7 +78,7 @@ def _start(kind: str, data: str, threads: int, batch_size: int, cache: str) -> d
 def _ours(backend: str, data: str, threads: int, batch_size: int) -> Callable[[int], Iterator[Any]]:
     from loaders import Loader
 
-    loader = Loader(data, batch_size, backend, workers=threads, resolution=96, output="uint8")
+    loader = Loader(data, batch_size, backend=backend, num_workers=threads, resolution=96, dtype="uint8")
 
     def stage(resolution: int) -> Iterator[Any]:
         loader.set_stage(resolution=resolution)

@@ -1,115 +1,166 @@
-"""Loader: the door. Iterating it decides which samples make which batch, and has a backend deliver them in order."""
+"""Loader: batches of images at the resolution asked for, in the manner of torch's DataLoader."""
 
 from __future__ import annotations
 
+import operator
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import cached_property
 from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .plan import Batches, epoch_order, next_position, steps_per_epoch
-from .sources import open_dataset
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arguments import at_least, indices_of, one_of, weights_of
+from .batch import Batch, check_fields, deliver
+from .cursor import Cursor, Progress
+from .errors import LoaderError
+from .integrations.accelerate import report_to_accelerate
+from .plan import Batches, Sampling, Shares, next_position
+from .plan.rng import check_seed
+from .processors import check_ranks, default_workers, ranks
+from .sources import Dataset, open_dataset
 from .stage import Stage
 from .stats import summarise
 
 if TYPE_CHECKING:
     import torch
 
-    _Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+    from .dataloader_view import EpochBatchSampler, EpochSampler, LoadedDataset
+    from .transforms.pipeline import Transform
+
+    _Run = Generator[Batch, None, None]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+STATE_VERSION = 2
 
 
-class _Run(NamedTuple):
-    """What an epoch's batches depend on, besides what a loader is made with."""
+class _Epoch(NamedTuple):
+    """What an epoch's batches depend on, besides the arguments of the loader."""
 
     stage: Stage
-    epoch: int
+    number: int
     position: int
     rank: int
     world_size: int
 
 
 class Loader:
-    """Batches of images at any resolution, from a pyramid, a beton that FFCV wrote, or an image folder.
+    """Batches of images at any resolution, from a pyramid beton, a beton that FFCV wrote, or an image folder.
 
     `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch
-    is the caller's to keep. The next epoch follows by itself, or `set_epoch` names it.
+    is the caller's to keep. Every `iter(loader)` starts the next epoch, however the last one ended, unless `set_epoch`
+    or `load_state_dict` has named one; several iterators at once have epochs of their own.
     """
 
     def __init__(
         self,
-        data: str | os.PathLike[str],
+        data: str | os.PathLike[str] | Dataset,
         batch_size: int = 256,
-        backend: str = "auto",
-        device: str | torch.device = "cpu",
-        train: bool = True,
-        seed: int = 0,
+        *,
         resolution: int = 224,
         magnitude: float | None = None,
-        workers: int | None = None,
-        drop_last: bool = True,
-        output: str = "float32",
-        on_error: str = "raise",
-        *,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        order: str | None = None,
-        prefetch: int = 3,
-        filter: str = "fourier",
-        max_level: int | None = None,
+        train: bool = True,
+        shuffle: bool | Literal["quasi"] | None = None,
+        seed: int = 0,
+        drop_last: bool | None = None,
+        fields: Sequence[str] = ("image", "label"),
+        collate: str = "tuple",
+        transforms: Sequence[Transform] | None = None,
+        indices: ArrayLike | None = None,
+        weights: ArrayLike | str | None = None,
+        aug_repeats: int = 1,
+        views: int = 1,
+        uneven: str | None = None,
+        interpolation: str = "fourier",
         augment_at: str = "resolution",
         erase: float = 0.0,
+        max_level: int | None = None,
+        backend: str = "torch",
+        device: str | torch.device = "cpu",
+        dtype: str | torch.dtype = "float32",
+        memory_format: str = "contiguous",
+        num_workers: int | None = None,
+        prefetch_factor: int = 3,
+        on_error: str = "raise",
+        rank: int | None = None,
+        world_size: int | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         """Opens the data set; threads start, images are read with the first batch.
 
         Args:
-            data: a `.beton`, or a folder with one sub-folder a class.
+            data: a `.beton`, a folder with one sub-folder a class, or an open `Dataset`.
             batch_size: samples a batch on each rank.
+            resolution: side B of the output, an even number from 16 to 1024.
+            magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
+            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
+            shuffle: True; False: stored order; "quasi": near neighbours together, for data larger than memory; None: as
+                `train`.
+            seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
+            drop_last: leave out a last batch that is not full on every rank; None: as `train`.
+            fields: what a batch consists of, in this order: "image", "label", "index" (position in the data set),
+                "name", "crop" (x0, y0, x1, y1 in full-size pixels), "flip", "mask" (False for a repeated sample that
+                only fills up a rank's share), and every field stored in the data set.
+            collate: "tuple", or "dict" with Hugging Face's names (`pixel_values`, `labels`).
+            transforms: batch transforms, `transform(images, batch)`, which return images or `(images, targets)`; they
+                get uint8 images and replace RandAugment, normalisation and erasing. None: these three.
+            indices: sample indices to use; None: all.
+            weights: relative chance of each sample: an epoch is drawn with replacement. "balanced": every class
+                equally likely.
+            aug_repeats: repeated augmentation: each sample comes so often in a row, with crops of its own.
+            views: crops of each sample in a batch; with 2 or more, the field "image" is a tuple of as many tensors.
+            uneven: what happens to a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
+                repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
+                training; "keep" in evaluation, where each sample is seen once.
+            interpolation: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
+            augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
+                to B by `interpolation`, which costs most of what a small B saves.
+            erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
+            max_level: coarsest stored level to use; 0: full size only.
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured at each kind of stage.
             device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
-            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
-            seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
-            resolution: side B of the output, an even number from 16 to 1024.
-            magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
-            workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
-            drop_last: leave out a last batch that is not full on every rank. For evaluation pass False: every sample
-                is then seen once, on one rank.
-            output: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
-            on_error: "raise" BadSample at a sample that cannot be decoded, or "skip": replace it by another, count it.
+            dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
+            memory_format: "contiguous" or "channels_last".
+            num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
+            prefetch_factor: batches decoded ahead of the one in use.
+            on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another and count it.
+            rank, world_size: this process's share of each epoch; None: as torch's process group says.
             mean, std: per channel, of pixels in 0..1.
-            order: "random", "quasi" (near neighbours together, for data larger than memory), "sequential".
-            prefetch: batches decoded ahead of the one in use.
-            filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
-            max_level: coarsest stored level to use; 0: full size only.
-            augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
-                to B by `filter`, which costs most of what a small B saves.
-            erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
 
         Raises:
-            ValueError: an argument out of its range; the message says which range.
+            ValueError: an argument out of its range, or an epoch without a single batch; the message says which range.
             FileNotFoundError, BadDataset: the data set is not there, or not sound.
         """
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
         import torch
 
         from .backends import BACKENDS, make_backend
-        from .transforms.pipeline import DTYPES, Pipeline
+        from .transforms.pipeline import DTYPES, MEMORY_FORMATS, TransformPipeline, transforms_of
 
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
-        _one_of("backend", backend, BACKENDS)
-        _one_of("output", output, tuple(DTYPES))
-        _one_of("on_error", on_error, ("raise", "skip"))
-        _one_of("order", order, (None, "random", "quasi", "sequential"))
-        _one_of("filter", filter, ("fourier", "lanczos", "bicubic"))
-        _at_least("workers", workers, 1)
-        _at_least("prefetch", prefetch, 1)
-        _at_least("max_level", max_level, 0)
-        _one_of("augment_at", augment_at, ("resolution", "base"))
+        one_of("backend", backend, tuple(BACKENDS))
+        dtype = str(dtype).removeprefix("torch.")
+        one_of("dtype", dtype, tuple(DTYPES))
+        one_of("memory_format", memory_format, tuple(MEMORY_FORMATS))
+        one_of("on_error", on_error, ("raise", "replace"))
+        one_of("shuffle", shuffle, (None, True, False, "quasi"))
+        one_of("interpolation", interpolation, ("fourier", "lanczos", "bicubic"))
+        one_of("collate", collate, ("tuple", "dict"))
+        one_of("uneven", uneven, (None, "drop", "pad", "keep"))
+        one_of("augment_at", augment_at, ("resolution", "base"))
+        at_least("num_workers", num_workers, 1)
+        at_least("prefetch_factor", prefetch_factor, 1)
+        at_least("max_level", max_level, 0)
+        at_least("views", views, 1)
+        check_ranks(rank, world_size)
         if not 0 <= erase <= 1:
             raise ValueError(f"`erase` must be a probability, 0 to 1, got {erase}.")
         device = torch.device(device)
@@ -117,51 +168,67 @@ class Loader:
             raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
         if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
             raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
-        self._seed, self._drop_last = seed, drop_last
-        self._order = order or ("random" if train else "sequential")
-        epoch_order(0, seed, 0, self._order)  # refuses a bad seed now
-        self._epoch = self._position = self._resume = 0
-        self._prefetch = prefetch
-        self._coming: tuple[_Run, _Batches] | None = None
-        self._waited = self._iterated = 0.0
-        self._pipeline = Pipeline(
-            output=output,
+        check_seed(operator.index(seed))
+        self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
+        self.device, self.prefetch_factor, self.backend = device, prefetch_factor, backend
+        self.shuffle = train if shuffle is None else shuffle
+        self.drop_last = train if drop_last is None else drop_last
+        self._uneven = uneven or ("drop" if train else "keep")
+        self._given_ranks = rank, world_size
+        self.num_workers = num_workers or default_workers()
+        pipeline = TransformPipeline(
+            dtype=dtype,
             mean=tuple(mean),
             std=tuple(std),
             device=device,
-            seed=seed,
+            seed=self.seed,
+            memory_format=memory_format,
             augment_at=augment_at,
-            method=filter,
+            filter=interpolation,
             erase=erase,
+            custom=transforms_of(transforms),
         )
-        self._workers = workers or default_workers()
-        self._dataset = open_dataset(data)
-        self._backend = make_backend(
-            backend,
-            self._dataset,
-            self._pipeline,
-            train=train,
-            seed=seed,
-            workers=self._workers,
-            prefetch=prefetch,
-            on_error=on_error,
-            filter=filter,
-            max_level=max_level,
-        )
+        self._cursor = Cursor()
+        self._coming: tuple[_Epoch, _Run] | None = None
+        self._waited = self._iterated = 0.0
+        self._closed = False
+        self._data = data if isinstance(data, Dataset) else os.path.abspath(os.path.expanduser(os.fspath(data)))
+        self.source = open_dataset(self._data)
+        try:
+            self.fields = check_fields(fields, self.source.fields)
+            chosen = indices_of(indices, len(self.source))
+            self.sampling = Sampling(
+                n=len(self.source),
+                seed=self.seed,
+                kind={True: "random", False: "sequential", "quasi": "quasi"}[self.shuffle],
+                indices=chosen,
+                weights=weights_of(weights, self.source, chosen),
+                repeats=aug_repeats,
+            )
+            self._check_stage(self._stage)
+            self._backend = make_backend(
+                backend,
+                self.source,
+                pipeline,
+                train=train,
+                seed=self.seed,
+                num_workers=self.num_workers,
+                prefetch_factor=prefetch_factor,
+                on_error=on_error,
+                filter=interpolation,
+                max_level=max_level,
+                replace_from=chosen,
+            )
+        except BaseException:
+            if self.source is not data:
+                self.source.close()
+            raise
 
-    @property
-    def classes(self) -> list[str]:
-        """Class names; a label is a position in this list."""
-        return self._dataset.classes
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next iteration runs, or the present one is in."""
-        return self._epoch
+    # What is delivered, and when.
 
     @property
     def stage(self) -> Stage:
-        """What the next iteration delivers."""
+        """What the next iteration delivers: resolution, magnitude and batch size."""
         return self._stage
 
     def set_stage(
@@ -170,103 +237,232 @@ class Loader:
         magnitude: float | EllipsisType | None = ...,
         batch_size: int | None = None,
     ) -> None:
-        """Changes what is given, from the next iteration on. Nothing is rebuilt.
+        """Changes what is delivered, from the next iteration on. Nothing is rebuilt.
 
         Raises:
-            ValueError: a value out of range.
+            ValueError: a value out of range, or an epoch without a single batch.
         """
-        self._stage = Stage(
+        stage = Stage(
             resolution=self._stage.resolution if resolution is None else resolution,
             magnitude=self._stage.magnitude if magnitude is ... else magnitude,
             batch_size=self._stage.batch_size if batch_size is None else batch_size,
         )
+        self._check_stage(stage)
+        self._stage = stage
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way; before and after one, the epoch of the next iteration."""
+        return self._cursor.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Names the epoch of the next iteration, as with torch's DistributedSampler.
 
         A position that `load_state_dict` restored within this same epoch is kept.
+
+        Raises:
+            ValueError: not a whole number from 0 to 2**32 - 1.
         """
+        epoch = operator.index(epoch)
         if not 0 <= epoch < 2**32:
             raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
-        if epoch != self._epoch:
-            self._epoch, self._position, self._resume = epoch, 0, 0
+        self._cursor.name(epoch)
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """This process's rank, and the number of ranks."""
+        return ranks(*self._given_ranks)
 
     def __len__(self) -> int:
-        """Batches of a whole epoch on this rank."""
-        rank, world_size = _ranks()
-        return steps_per_epoch(len(self._dataset), self._stage.batch_size, world_size, self._drop_last, rank=rank)
+        """Batches that the next iteration delivers on this rank."""
+        return self._shares(self._stage, *self.ranks).steps(len(self.sampling), self._cursor.next()[1])
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        (rank, world_size), stage, epoch, n = _ranks(), self._stage, self._epoch, len(self._dataset)
-        self._position, self._resume = self._resume, 0
-        asked = _Run(stage, epoch, self._position, rank, world_size)
-        steps = steps_per_epoch(n, stage.batch_size, world_size, self._drop_last, self._position, rank)
-        with closing(self._taken(asked)) as run:
+    def __iter__(self) -> Iterator[Any]:
+        if self._closed:
+            raise LoaderError("the loader is closed; make a new Loader")
+        run = self._next_epoch()
+        shares = self._shares(run.stage, run.rank, run.world_size)
+        if not run.position:
+            self._check_stage(run.stage)  # ranks may have come since
+        steps = shares.steps(len(self.sampling), run.position)
+        return self._deliver(run, self._cursor.begin(run.number, run.position, steps), shares)
+
+    def _deliver(self, run: _Epoch, progress: Progress, shares: Shares) -> Generator[Any, None, None]:
+        n, steps = len(self.sampling), progress.steps_left
+        with closing(self._taken(run)) as batches, report_to_accelerate(self, steps) as report:
             started = time.perf_counter()
-            for done, batch in enumerate(run):
-                if done == max(0, steps - 1 - self._prefetch):  # the others are all under way
-                    self._prepare(_Run(stage, epoch + 1, 0, rank, world_size))
-                self._position = next_position(self._position, n, stage.batch_size, world_size)
+            for done, batch in enumerate(batches):
+                if done == max(0, steps - 1 - self.prefetch_factor):  # the others are all under way
+                    self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
+                batch.mask = shares.mask(progress.position, n)
+                batch.views = self.views
+                progress.position = next_position(progress.position, n, run.stage.batch_size, run.world_size)
+                progress.steps_left -= 1
+                report(progress.steps_left)
+                value = deliver(batch, self.source, self.fields, self.collate)
                 delivered = time.perf_counter()
-                yield batch
+                yield value
                 self._waited += delivered - started
                 self._iterated += time.perf_counter() - started
                 started = time.perf_counter()
-        self._epoch, self._position = epoch + 1, 0
+        progress.ended = True
 
-    def _started(self, run: _Run) -> _Batches:
-        order = epoch_order(len(self._dataset), self._seed, run.epoch, self._order)
-        batches = Batches(order, run.stage.batch_size, run.rank, run.world_size, self._drop_last, run.position)
-        return self._backend.run(self._pipeline.decoded(run.stage), run.epoch, batches)
+    def _next_epoch(self) -> _Epoch:
+        return _Epoch(self._stage, *self._cursor.next(), *self.ranks)
 
-    def _prepare(self, run: _Run) -> None:
-        """Shuffles, and plans the first batch of, what is likely to be asked for next, while threads have work yet."""
+    def next_batches(self, advance: bool = True) -> tuple[int, Batches]:
+        """The next epoch's number, and the draw keys of this rank's batches, for the samplers.
+
+        advance: count this as an iteration: the next one is the epoch after it.
+        """
+        run = self._next_epoch()
+        if advance:
+            self._cursor.begin(run.number, run.position, 0)
+        return run.number, self._batches(run)
+
+    def decode(self, keys: NDArray[np.int64], epoch: int) -> Batch:
+        """Decodes the samples of these draw keys as one batch, for `LoadedDataset`."""
+        with closing(self._backend.run(self._stage, epoch, [keys])) as run:
+            return next(run)
+
+    def _shares(self, stage: Stage, rank: int, world_size: int) -> Shares:
+        return Shares(
+            batch_size=stage.batch_size,
+            rank=rank,
+            world_size=world_size,
+            drop_last=self.drop_last,
+            uneven=self._uneven,
+        )
+
+    def _check_stage(self, stage: Stage) -> None:
+        """Raises ValueError where an epoch of this stage has no batch."""
+        n, world_size = len(self.sampling), self.ranks[1]
+        if not self._shares(stage, 0, world_size).steps(n):
+            raise ValueError(
+                f"an epoch must have at least one batch, got {n} samples for `batch_size` = {stage.batch_size} on "
+                f"{world_size} rank{'s' * (world_size > 1)} with `drop_last` = {self.drop_last}; pass a smaller "
+                "`batch_size` or `drop_last=False`."
+            )
+
+    def _batches(self, run: _Epoch) -> Batches:
+        shares = self._shares(run.stage, run.rank, run.world_size)
+        return Batches(self.sampling.order(run.number), shares, run.position, self.views)
+
+    def _started(self, run: _Epoch) -> _Run:
+        return self._backend.run(run.stage, run.number, self._batches(run))
+
+    def _prepare(self, run: _Epoch) -> None:
+        """Shuffles, and plans the first batch of, the epoch that probably follows, while the threads are busy."""
         self._coming = None
-        with suppress(Exception):  # what is wrong shall be told when it is asked for
+        with suppress(Exception):  # an error in the next epoch is raised when that epoch is asked for
             self._coming = run, self._started(run)
 
-    def _taken(self, run: _Run) -> _Batches:
-        """What was prepared, where it is what is asked for."""
+    def _taken(self, run: _Epoch) -> _Run:
+        """The prepared epoch if it is the one asked for, else a new one."""
         coming, self._coming = self._coming, None
         return coming[1] if coming and coming[0] == run else self._started(run)
 
+    # State.
+
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead."""
+        """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead.
+
+        After an epoch's last batch, that is the first batch of the next epoch.
+        """
+        epoch, position = self._cursor.place
         return {
-            "version": 1,
-            "samples": len(self._dataset),
-            "seed": self._seed,
-            "order": self._order,
-            "epoch": self._epoch,
-            "position": self._position,
+            "version": STATE_VERSION,
+            "samples": len(self.sampling),
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "epoch": epoch,
+            "position": position,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
+        """Resumes where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
 
         Raises:
             ValueError: the state belongs to other data, another seed or another order.
         """
+        state = _upgraded(state)
         mine = self.state_dict()
-        for key in ("version", "samples", "seed", "order"):
+        for key in ("version", "samples", "seed", "shuffle"):
             if state.get(key) != mine[key]:
                 raise ValueError(
                     f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine[key]!r}; "
-                    "make the loader with the same data, `seed` and `order`."
+                    "make the loader with the same data, `seed` and `shuffle`."
                 )
-        self._epoch = state["epoch"]
-        self._position = self._resume = state["position"]
+        self._cursor.restore(state["epoch"], state["position"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A fresh loader of the same arguments, stage and place, for another process."""
+        self.__init__(state["data"], **state["arguments"])  # type: ignore[misc]
+        self._stage = state["stage"]
+        self.load_state_dict(state["place"])
+
+    # What frameworks read from a torch DataLoader.
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is a position in this list."""
+        return self.source.classes
+
+    @cached_property
+    def dataset(self) -> LoadedDataset:
+        """The samples one by one, with `classes`, `class_to_idx` and `targets`; see `dataloader_view`."""
+        from .dataloader_view import LoadedDataset
+
+        return LoadedDataset(self)
+
+    @cached_property
+    def sampler(self) -> EpochSampler:
+        """This rank's samples of the next epoch, with `set_epoch`."""
+        from .dataloader_view import EpochSampler
+
+        return EpochSampler(self)
+
+    @cached_property
+    def batch_sampler(self) -> EpochBatchSampler:
+        """The samples of each of this rank's batches of the next epoch."""
+        from .dataloader_view import EpochBatchSampler
+
+        return EpochBatchSampler(self)
+
+    @property
+    def collate_fn(self) -> Callable[[list[Any]], Any]:
+        """Makes a batch of samples of `dataset`."""
+        from .dataloader_view import collate
+
+        return collate
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a batch on each rank, at the present stage."""
+        return self._stage.batch_size
+
+    generator = worker_init_fn = multiprocessing_context = None
+    pin_memory = persistent_workers = False
+    """Batches already arrive on `device`; there are no worker processes."""
+    pin_memory_device, timeout, in_order = "", 0, True
+    end_of_dataloader, remainder = False, -1
+    """For Accelerate, see `integrations.accelerate`."""
+
+    # The end.
 
     def stats(self) -> dict[str, Any]:
         """Seconds and bytes per station since the loader was made, bad samples, and what limits it."""
         bad = list(self._backend.bad.values())
-        return summarise(self._backend.stats(), bad, self._waited, self._iterated, self._workers)
+        return summarise(self._backend.stats(), bad, self._waited, self._iterated, self.num_workers)
 
     def close(self) -> None:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
-        self._coming = None
+        self._closed, self._coming = True, None
         self._backend.close()
-        self._dataset.close()
+        self.source.close()
 
     def __enter__(self) -> Loader:
         return self
@@ -276,25 +472,19 @@ class Loader:
     ) -> None:
         self.close()
 
-
-def default_workers() -> int:
-    """Threads for one loader: the processors this process may use, shared by the ranks of the machine."""
-    return max(1, len(os.sched_getaffinity(0)) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def _ranks() -> tuple[int, int]:
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+    def __repr__(self) -> str:
+        stage = self._stage
+        return (
+            f"Loader({self.source.path!r}: {len(self.sampling):,} samples of {len(self.classes):,} classes, "
+            f"{'training' if self.train else 'evaluation'}, batch_size={stage.batch_size}, "
+            f"resolution={stage.resolution}, magnitude={stage.magnitude}, epoch {self.epoch}, "
+            f"backend={self.backend!r}, device={str(self.device)!r})"
+        )
 
 
-def _one_of(name: str, value: object, legal: tuple[object, ...]) -> None:
-    if value not in legal:
-        raise ValueError(f"`{name}` must be one of {', '.join(repr(v) for v in legal)}, got {value!r}.")
-
-
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of version 1, which named the order, as one of the present version."""
+    if state.get("version") != 1:
+        return state
+    shuffle = {"random": True, "sequential": False, "quasi": "quasi"}.get(state.get("order", ""))
+    return {**state, "version": STATE_VERSION, "shuffle": shuffle}

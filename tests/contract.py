@@ -16,7 +16,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 def make(data: Path, **options: Any) -> Loader:
     """A small, quick loader."""
-    return Loader(data, **{"batch_size": 5, "resolution": 32, "output": "uint8", "workers": 2, **options})
+    return Loader(data, **{"batch_size": 5, "resolution": 32, "dtype": "uint8", "num_workers": 2, **options})
 
 
 def digest(batches: list[Batch]) -> str:

@@ -70,7 +70,7 @@ def crops(beton: Path) -> dict[int, NDArray[np.uint8]]:
     """The first crops of an epoch at each resolution: the same ones, since a plan does not depend on the resolution."""
     made = {}
     for resolution in RESOLUTIONS:
-        with Loader(beton, batch_size=SHOWN, resolution=resolution, output="uint8") as loader:
+        with Loader(beton, batch_size=SHOWN, resolution=resolution, dtype="uint8") as loader:
             made[resolution] = next(iter(loader))[0].numpy()
     return made
 

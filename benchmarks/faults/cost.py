@@ -20,10 +20,10 @@ from benchmarks.faults.outcome import LOST, SURVIVED, Tally
 from benchmarks.faults.watchdog import ROOT
 from loaders import convert
 from loaders.backends.decoder import Decoder
-from loaders.native import Work
+from loaders.native import KernelBatch
 from loaders.native.kernel import library
 from loaders.sources import open_dataset
-from loaders.stage import Stage
+from loaders.transforms.pipeline import OutputFormat
 
 ALLOWED = 1.03
 PHOTOS, SIZE = 64, (500, 375)  # about the size of ImageNet's
@@ -56,12 +56,12 @@ def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
             return
         with open_dataset(path) as dataset:
             options: dict[str, Any] = {"train": True, "seed": seed, "filter": "fourier", "max_level": None}
-            decoder = Decoder(dataset, workers=1, on_error="raise", **options)
+            decoder = Decoder(dataset, num_workers=1, on_error="raise", **options)
             for side in (96, 160, 224):
-                stage = Stage(resolution=side, magnitude=None, batch_size=PHOTOS)
-                samples = decoder.plan(stage, 0, np.arange(PHOTOS)).samples
+                format = OutputFormat.pixels(side)
+                samples = decoder.plan(format, 0, np.arange(PHOTOS)).samples
                 out = np.zeros(PHOTOS * 3 * side * side, np.uint8)
-                work = Work(samples, side=side, filter=decoder.filter(stage), out=out, fd=dataset.fd)
+                work = KernelBatch(samples, side=side, filter=decoder.filter(format), out=out, fd=dataset.fd)
                 q1, median, q3 = statistics.quantiles(_ratios(work, without, tries), n=4)
                 tally.add(SURVIVED if median <= ALLOWED else LOST, f"B = {side}: {median - 1:+.1%}")
                 tally.facts[f"percent_{side}"] = [round(100 * (q - 1), 2) for q in (median, q1, q3)]
@@ -69,7 +69,7 @@ def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     yield tally.as_dict()
 
 
-def _ratios(work: Work, without: ctypes.CDLL, tries: int) -> list[float]:
+def _ratios(work: KernelBatch, without: ctypes.CDLL, tries: int) -> list[float]:
     """Time with the checks / without them, by each photo's quickest turn in each of `PARTS` parts of all turns."""
     seconds: dict[ctypes.CDLL, list[list[float]]] = {library(): [], without: []}
     for number in range(-2, tries):
@@ -81,7 +81,7 @@ def _ratios(work: Work, without: ctypes.CDLL, tries: int) -> list[float]:
     return [float(checked.min(0).sum() / plain.min(0).sum()) for checked, plain in zip(*parts, strict=True)]
 
 
-def _seconds(work: Work, kernel: ctypes.CDLL) -> list[float]:
+def _seconds(work: KernelBatch, kernel: ctypes.CDLL) -> list[float]:
     """Of each photo."""
     spent = []
     for i in range(len(work.status)):

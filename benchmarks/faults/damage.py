@@ -43,7 +43,7 @@ def sound(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         for data in (Path(place) / "x.beton", path.parents[1]):
             for epoch in range(4 * tries):
                 side = (64, 96, 160, 224)[epoch % 4]
-                with Loader(data, batch_size=4, resolution=side, on_error="skip", seed=seed) as it:
+                with Loader(data, batch_size=4, resolution=side, on_error="replace", seed=seed) as it:
                     it.set_epoch(epoch)
                     for _ in it:
                         pass
@@ -70,11 +70,11 @@ def pool(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
             sample["entry"]["offset"], sample["entry"]["size"] = offset, len(data)
             offset += len(data)
         side = int(draw(seed, 1 << 41 | numbers[0]).choice([16, 64, 96]))
-        ticket = decoded(threads, samples, side, b"".join(data for data, _ in made))
-        pixels = ticket.out.reshape(len(made), 3, side, side)
+        pending = decoded(threads, samples, side, b"".join(data for data, _ in made))
+        pixels = pending.out.reshape(len(made), 3, side, side)
         for i, (number, (data, fault)) in enumerate(zip(numbers, made, strict=True)):
-            if ticket.status[i]:
-                tally.add(NAMED if ticket.message(i) else LOST, f"{fault} {number}: no reason given")
+            if pending.status[i]:
+                tally.add(NAMED if pending.message(i) else LOST, f"{fault} {number}: no reason given")
                 continue
             wrong = truth.differs(pixels[i], data, samples[i], side, build(side))
             tally.add(LOST if wrong else SURVIVED, f"{fault}, mutant {number} of seed {seed}: {wrong}")
@@ -107,9 +107,9 @@ def records(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
             entry = sample["entry"]
             entry["offset"], entry["size"], entry["rows"], entry["head"] = len(blob), len(jpeg), rows, head
             blob += jpeg
-        ticket = decoded(threads, samples, 32, bytes(blob) + b"\0")
+        pending = decoded(threads, samples, 32, bytes(blob) + b"\0")
         for i in range(len(numbers)):
-            tally.add(NAMED if ticket.status[i] else SURVIVED)
+            tally.add(NAMED if pending.status[i] else SURVIVED)
         yield reply(tally, numbers[-1] + 1 - first)
 
 
@@ -133,7 +133,7 @@ def transcode(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
 
 
 def loader(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
-    """A folder of mutants through `Loader(on_error="skip")`: each batch full, each index either sound or reported."""
+    """A folder of mutants through `Loader(on_error="replace")`: full batches, each index sound or reported."""
     from loaders import Loader
 
     sources = corpus.corpus()
@@ -147,8 +147,8 @@ def loader(seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
                 (folder / f"{number:08d}.jpg").write_bytes(mutant(sources, seed, number)[0])
             for k in range(len(numbers)):  # sound ones, to replace with
                 (folder / f"sound{k:08d}.jpg").write_bytes(sources[k % 20])
-            options: dict[str, Any] = {"train": False, "drop_last": False, "output": "uint8", "on_error": "skip"}
-            with Loader(folder.parent, batch_size=64, resolution=32, workers=2, **options) as made:
+            options: dict[str, Any] = {"train": False, "drop_last": False, "dtype": "uint8", "on_error": "replace"}
+            with Loader(folder.parent, batch_size=64, resolution=32, num_workers=2, **options) as made:
                 delivered = sum(len(images) for images, _ in made)
                 bad = {error.index: error for error in made.stats()["bad"]}
             if delivered != 2 * len(numbers) or any(index >= len(numbers) for index in bad):
@@ -185,17 +185,17 @@ def _tangle(table: NDArray[np.uint32], size: int, rng: np.random.Generator) -> N
         table[int(rng.integers(len(table))) :] += int(rng.integers(1, 9))
 
 
-def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: bytes) -> native.Ticket:
+def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: bytes) -> native.PendingBatch:
     """A batch of samples whose entries count from the first byte of `blob`, done; cut, too, which must not crash."""
     with tempfile.TemporaryFile() as file:
         file.write(blob)
         file.flush()
         out = np.zeros(len(samples) * 3 * side * side, np.uint8)
-        ticket = threads.submit(samples, side=side, filter=build(side), out=out, fd=file.fileno())
+        pending = threads.submit(samples, side=side, filter=build(side), out=out, fd=file.fileno())
         cutting = native.Cutting(threads, samples, file.fileno())  # the same bytes through the other door
-        ticket.wait()
+        pending.wait()
         cutting.wait()
-    return ticket
+    return pending
 
 
 def _unlike(source: bytes, stored: bytes) -> str:

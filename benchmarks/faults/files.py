@@ -134,7 +134,7 @@ def swaps(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, A
 def _swapped(
     path: Path, backend: str, other: bytes, how: str, at: int, wanted: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> tuple[str, str]:
-    options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "prefetch": 1}
+    options: dict[str, Any] = {"train": False, "dtype": "uint8", "num_workers": 1, "prefetch_factor": 1}
     with Loader(path, batch_size=2, backend=backend, resolution=SIDE, **options) as loader:
         try:
             for k, (images, given) in enumerate(loader):
@@ -160,8 +160,8 @@ def _swapped(
 
 def pixels(path: Path, backend: str = "torch") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """What a loader delivers: images [n, 3, SIDE, SIDE] and labels [n]; 0 and -1 where it reports the sample."""
-    options: dict[str, Any] = {"train": False, "output": "uint8", "on_error": "skip", "drop_last": False}
-    with Loader(path, batch_size=8, backend=backend, resolution=SIDE, workers=1, **options) as loader:
+    options: dict[str, Any] = {"train": False, "dtype": "uint8", "on_error": "replace", "drop_last": False}
+    with Loader(path, batch_size=8, backend=backend, resolution=SIDE, num_workers=1, **options) as loader:
         batches = list(loader)
         bad = {error.index for error in loader.stats()["bad"]}
     images, labels = (np.concatenate([batch[part].numpy() for batch in batches]) for part in range(2))

@@ -140,7 +140,14 @@ def _used(path: Path, how: str) -> tuple[str, str]:
     """Opened, read with every sample in it, as training would."""
     try:
         with Loader(
-            path, batch_size=8, resolution=32, workers=2, train=False, drop_last=False, output="uint8", on_error="skip"
+            path,
+            batch_size=8,
+            resolution=32,
+            num_workers=2,
+            train=False,
+            drop_last=False,
+            dtype="uint8",
+            on_error="replace",
         ) as loader:
             count = sum(len(images) for images, _ in loader)
             bad = loader.stats()["bad"]

@@ -25,7 +25,7 @@ from loaders import Loader, convert
 from loaders.errors import LoaderError
 
 MANY = 8
-SMALL: dict[str, Any] = {"batch_size": 4, "resolution": 32, "output": "uint8", "workers": 2}
+SMALL: dict[str, Any] = {"batch_size": 4, "resolution": 32, "dtype": "uint8", "num_workers": 2}
 PLACES = {"ffcv": "loaders.backends.ffcv.epoch.Epoch.start_batch", "dali": "loaders.backends.dali.threads._loop"}
 """What a thread calls: FFCV's for each batch, each of ours beside DALI for its part of one."""
 CALLS = {"ffcv": 6, "dali": 12}  # of those in an epoch
@@ -123,7 +123,7 @@ def batch_sizes(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         path = files.pyramid(Path(place))
         sizes = [1, 2, 3, 7, 23, 24, 25, 64, 1000, 1024, 1025, 4096][: max(4, tries)]
         for size in sizes:
-            with Loader(path, batch_size=size, resolution=32, drop_last=False, seed=seed, workers=2) as loader:
+            with Loader(path, batch_size=size, resolution=32, drop_last=False, seed=seed, num_workers=2) as loader:
                 for prefetch in range(2):
                     count = sum(len(images) for images, _ in loader)
                     tally.add(SURVIVED if count == 24 else LOST, f"batch {size}, epoch {prefetch}: {count} of 24")
@@ -154,7 +154,8 @@ def many_loaders(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         path = Path(place, "many.beton")
         convert(files.folder(Path(place), 60, (320, 240)), path, workers=threads)
         loaders = [
-            Loader(path, batch_size=32, resolution=96, output="uint8", workers=threads, seed=seed) for _ in range(MANY)
+            Loader(path, batch_size=32, resolution=96, dtype="uint8", num_workers=threads, seed=seed)
+            for _ in range(MANY)
         ]
         ratios, rates = [], []
         for number in range(-1, tries):

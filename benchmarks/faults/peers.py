@@ -60,7 +60,7 @@ def ours(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, An
         def decode(batch: list[bytes]) -> Decoded:
             path = Path(place, "x.beton")
             _beton(batch, path)
-            options: dict[str, Any] = {"train": False, "output": "uint8", "workers": 1, "on_error": "skip"}
+            options: dict[str, Any] = {"train": False, "dtype": "uint8", "num_workers": 1, "on_error": "replace"}
             with Loader(path, batch_size=BATCH, backend=backend, resolution=SIDE, **options) as loader:
                 (images, _), *_ = loader
                 return list(images.permute(0, 2, 3, 1).numpy()), [bad.index for bad in loader.stats()["bad"]]

@@ -27,7 +27,7 @@ from loaders.errors import LoaderError
 
 MODES = {"errors": 1, "slow reads": 2, "short reads": 3, "interrupted reads": 4}  # as in shim.c
 SETTLES = {"dali": 100}  # loaders until memory is flat: with DALI it grows by some megabytes in the first hundred
-OPTIONS: dict[str, Any] = {"batch_size": 4, "resolution": files.SIDE, "train": False, "output": "uint8"}
+OPTIONS: dict[str, Any] = {"batch_size": 4, "resolution": files.SIDE, "train": False, "dtype": "uint8"}
 
 
 def build_shim(place: Path) -> Path | None:
@@ -64,10 +64,10 @@ def disk(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, An
 def _under_faults(
     path: Path, backend: str, wanted: list[NDArray[np.uint8]], strict: bool, failing: bool, nth: int
 ) -> tuple[str, str]:
-    on_error = "raise" if strict else "skip"
+    on_error = "raise" if strict else "replace"
     how = f"every {nth}th read, on_error={on_error}"
     try:
-        with Loader(path, backend=backend, workers=2, drop_last=False, on_error=on_error, **OPTIONS) as loader:
+        with Loader(path, backend=backend, num_workers=2, drop_last=False, on_error=on_error, **OPTIONS) as loader:
             batches = list(loader)
             bad = {error.index: error for error in loader.stats()["bad"]}
     except LoaderError as error:
@@ -115,7 +115,7 @@ def memory(seed: int, tries: int) -> Iterator[dict[str, Any]]:
 
 def _with_little(path: Path, batch: int, side: int, how: str) -> tuple[str, str]:
     try:
-        with Loader(path, batch_size=batch, resolution=side, train=False, workers=3, output="float32") as loader:
+        with Loader(path, batch_size=batch, resolution=side, train=False, num_workers=3, dtype="float32") as loader:
             return (SURVIVED if sum(len(images) for images, _ in loader) == 24 else LOST), how
     except (LoaderError, MemoryError) as error:
         return (NAMED if str(error) else LOST), f"{how}: {type(error).__name__}: {error}"
@@ -141,7 +141,7 @@ def forks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         path = files.pyramid(Path(place))
         for number in range(tries):
             at = int(draw(seed, number).integers(0, 6))
-            with Loader(path, workers=2, **OPTIONS) as loader:
+            with Loader(path, num_workers=2, **OPTIONS) as loader:
                 epoch = iter(loader)
                 for _ in range(at):
                     next(epoch)
@@ -170,7 +170,7 @@ def _in_child(path: Path, epoch: Iterator[Any], loader: Loader) -> int:
     except LoaderError as error:
         if "fork" not in str(error):
             return 5
-    with Loader(path, workers=2, **OPTIONS) as mine:
+    with Loader(path, num_workers=2, **OPTIONS) as mine:
         return 0 if len(list(mine)) == 6 else 6
 
 
@@ -210,7 +210,7 @@ def cycles(seed: int, tries: int, backend: str = "torch") -> Iterator[dict[str, 
 
 def _cycle(path: Path, backend: str, early: int, count: int) -> None:
     for k in range(count):
-        loader = Loader(path, backend=backend, workers=2, **OPTIONS)
+        loader = Loader(path, backend=backend, num_workers=2, **OPTIONS)
         for batch, _ in enumerate(loader):
             if batch == early:
                 break
@@ -226,7 +226,7 @@ def epochs(seed: int, tries: int) -> Iterator[dict[str, Any]]:
     tally = Tally("memory over epochs")
     with (
         tempfile.TemporaryDirectory() as place,
-        Loader(files.pyramid(Path(place)), batch_size=8, resolution=96, seed=seed, workers=2) as loader,
+        Loader(files.pyramid(Path(place)), batch_size=8, resolution=96, seed=seed, num_workers=2) as loader,
     ):
         held: list[float] = []
         for epoch in range(tries):

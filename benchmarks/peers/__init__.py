@@ -27,7 +27,7 @@ _SIMD = "an interpreter with pillow-simd, see benchmarks/README.md"
 _FFCV = "pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg-config"
 _ALL = (
     Peer("ours", "ours", "ours, pyramid", prepare=True),
-    Peer("ours-float32", "ours", "ours, pyramid, float32 out", {"output": "float32"}, prepare=True),
+    Peer("ours-float32", "ours", "ours, pyramid, float32 out", {"dtype": "float32"}, prepare=True),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
     Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
     Peer("ours-dali", "ours", "ours, DALI decodes", {"backend": "dali"}, prepare=True, install=_DALI),

@@ -56,13 +56,13 @@ def build(job: Job) -> Ours:
         batch_size=job.batch_size,
         resolution=job.resolution,
         seed=job.seed,
-        workers=job.threads,
+        num_workers=job.threads,
         backend=backend,
         device=job.device,
         magnitude=job.options.get("magnitude"),
-        output=job.options.get("output", "uint8" if job.device == "cpu" else "float16"),
+        dtype=job.options.get("dtype", "uint8" if job.device == "cpu" else "float16"),
         max_level=job.options.get("max_level"),
-        prefetch=PREFETCH,
+        prefetch_factor=PREFETCH,
     )
     with open_dataset(job.pyramid) as dataset:
         sizes = dataset.entries(np.arange(len(dataset)))["size"][:, 0]

@@ -36,7 +36,7 @@ def build(job: Job) -> Stream:
         num_workers=job.threads,
         os_cache=True,
         seed=job.seed,
-        order=OrderOption.RANDOM,
+        shuffle=OrderOption.RANDOM,
         batches_ahead=ffcv_.AHEAD,
         pipelines={
             "image": [SubJPEGRandomResizedCrop(job.resolution, flip=True), ToTensor()],

@@ -80,8 +80,8 @@ class Pretrainer(Trainer):
 
     def shown(self, resolution: int) -> torch.Tensor:
         """Centre crops of some images, always the same ones."""
-        options: dict[str, Any] = {"train": False, "order": "random", "drop_last": False, "workers": 1}
-        with Loader(self.config.data, SHOWN, "torch", resolution=resolution, **options) as loader:
+        options: dict[str, Any] = {"train": False, "shuffle": True, "drop_last": False, "num_workers": 1}
+        with Loader(self.config.data, SHOWN, resolution=resolution, **options) as loader:
             images, _ = next(iter(loader))
         return images.to(self.ranks.device)
 

@@ -87,8 +87,8 @@ def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> d
         "backend": config.backend,
         "device": ranks.device,
         "seed": config.seed,
-        "workers": config.workers,
-        "output": "float16" if half else "float32",
+        "num_workers": config.workers,
+        "dtype": "float16" if half else "float32",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class Feed:
     def __init__(self, loader: Loader, rank: int, seed: int) -> None:
         self._loader, self._rank, self._seed = loader, rank, seed
         self.samples: int = loader.state_dict()["samples"]
-        self._batches: Generator[Batch] | None = None
+        self._batches: Iterator[Batch] | None = None
         self._replay: Replay | None = None
         self._held: deque[Cursor] = deque()
 
@@ -101,14 +101,14 @@ class Feed:
 
     def close(self) -> None:
         """Stops loading ahead."""
-        if self._batches is not None:
-            self._batches.close()
-            self._batches = None
+        self._batches = None  # an iterator that is dropped cancels the batches under way
 
     def _next(self) -> Batch:
-        if self._batches is None:
-            self._batches = iter(self._loader)  # type: ignore[assignment]
-        return next(self._batches)  # type: ignore[arg-type]
+        batch = next(self._batches, None) if self._batches is not None else None
+        if batch is None:  # the first batch, or the first one of the next epoch
+            self._batches = iter(self._loader)
+            batch = next(self._batches)
+        return batch
 
     def _jump(self, cursor: Cursor) -> None:
         state = {**self._loader.state_dict(), "epoch": cursor[0], "position": cursor[1]}

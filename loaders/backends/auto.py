@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..batch import Batch
 from ..errors import BadSample
 from ..sources import Dataset
 from ..stage import Stage
@@ -20,7 +21,7 @@ from .base import Backend
 from .torch import TorchBackend
 
 if TYPE_CHECKING:
-    from ..transforms.pipeline import Pipeline
+    from ..transforms.pipeline import TransformPipeline
 
 SECONDS = 0.5
 """How long each candidate is timed."""
@@ -39,10 +40,10 @@ class AutoBackend:
         chosen: what the latest stage runs on.
     """
 
-    def __init__(self, dataset: Dataset, pipeline: Pipeline, **options: Any) -> None:
+    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, **options: Any) -> None:
         """options: those of any backend."""
         self._candidates = candidates(dataset, pipeline, options)
-        self._place = (str(pipeline.device), pipeline.output, type(dataset), options["workers"])
+        self._place = (str(pipeline.device), pipeline.dtype, type(dataset), options["num_workers"])
         self._device = pipeline.device
         self._made: dict[str, Backend] = {"torch": self._candidates["torch"]()}
         self.chosen = "torch"
@@ -52,9 +53,7 @@ class AutoBackend:
         """What could not be decoded, by sample index."""
         return {index: bad for backend in self._made.values() for index, bad in backend.bad.items()}
 
-    def run(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
         if len(self._candidates) > 1 and batches:
             kind = (*self._place, stage.resolution, stage.batch_size, stage.magnitude is None)
@@ -100,8 +99,8 @@ class AutoBackend:
         """Images a second, the device's work included."""
         images, began = 0, 0.0
         with closing(backend.run(stage, epoch, list(batches) * ROUNDS)) as run:
-            for count, (batch, _) in enumerate(run, 1):
-                images += len(batch)
+            for count, batch in enumerate(run, 1):
+                images += len(batch.images)
                 if count == WARM_UP:
                     self._settle()
                     images, began = 0, time.perf_counter()
@@ -115,7 +114,9 @@ class AutoBackend:
             torch.cuda.synchronize(self._device)
 
 
-def candidates(dataset: Dataset, pipeline: Pipeline, options: dict[str, Any]) -> dict[str, Callable[[], Backend]]:
+def candidates(
+    dataset: Dataset, pipeline: TransformPipeline, options: dict[str, Any]
+) -> dict[str, Callable[[], Backend]]:
     """What can be chosen from, torch first.
 
     On the CPU that is torch alone. FFCV does the same work there by the same kernel, after several seconds of importing

@@ -1,44 +1,66 @@
-"""What every backend is: something that carries out planned batches."""
+"""The interface of a backend, which executes planned batches, and of a batch that is being decoded."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..batch import Batch
 from ..errors import BadSample
 from ..stage import Stage
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 
-class Backend(Protocol):
-    """Executes the plan. Made with a data set and a `Pipeline`; owns its threads.
+class PendingBatch(Protocol):
+    """A batch that is being decoded, by the kernel's threads, FFCV's or DALI's.
 
     Attributes:
-        bad: what could not be decoded, by sample index.
+        out: memory that receives the pixels.
+        status: `EtStatus` of each sample, [n], valid after `wait`.
+    """
+
+    out: NDArray[Any]
+    status: NDArray[np.int32]
+
+    def wait(self) -> object:
+        """Returns when every sample is done."""
+        ...
+
+    def message(self, i: int) -> str:
+        """Why sample `i` failed."""
+        ...
+
+    def close(self) -> None:
+        """Cancels samples that have not begun and waits for the others."""
+        ...
+
+
+class Backend(Protocol):
+    """Executes the plan. Made with a data set and a `TransformPipeline`; owns its threads.
+
+    Attributes:
+        bad: samples that could not be decoded, by sample index.
     """
 
     @property
     def bad(self) -> dict[int, BadSample]: ...
 
-    def run(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """One epoch's batches: images [n, 3, B, B] and labels int64 [n], on the device, the caller's to keep.
 
         The call itself may plan the first batch, and "auto" measure; the rest begins with the first `next`. Closing the
-        generator gives up what is under way.
+        generator cancels the batches under way.
 
         Args:
             stage: what to deliver.
-            epoch: which the draws depend on.
-            batches: sample indices of each batch of this rank, in the order of delivery.
+            epoch: of the random numbers.
+            batches: draw keys (see `plan.rng.draw_keys`) of each batch of this rank, in the order of delivery.
 
         Raises:
-            BadSample: a sample cannot be decoded, and `on_error` is "raise" or no other sample could take its place.
+            BadSample: a sample cannot be decoded, and `on_error` is "raise" or no other sample could replace it.
         """
         ...
 

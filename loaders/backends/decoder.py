@@ -1,9 +1,8 @@
-"""What the backends share: planning, decoding by the kernel's threads, and putting bad samples right."""
+"""What the backends share: planning, decoding by the kernel's threads, and replacing bad samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
 
@@ -11,26 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
+from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
 from ..pillow import decode_rgb
 from ..plan import plan_batch, replacements
 from ..plan.filters import Filter, FilterName, build
+from ..plan.rng import sample_indices
 from ..sources import Dataset
-from ..stage import Stage
+from ..transforms.pipeline import OutputFormat
 
 PLANNED = 1024
 """Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
-
-
-@dataclass(eq=False)
-class BatchPlan:
-    """A batch with everything about it decided, whoever decodes it."""
-
-    stage: Stage
-    epoch: int
-    indices: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    samples: NDArray[np.void]
 
 
 class Decoder:
@@ -47,104 +37,110 @@ class Decoder:
         *,
         train: bool,
         seed: int,
-        workers: int,
+        num_workers: int,
         on_error: str,
         filter: str,
         max_level: int | None,
+        replace_from: NDArray[np.int64] | None = None,
     ) -> None:
-        self.pool = native.Pool(workers)
+        """
+        Args:
+            num_workers: threads.
+            on_error: "raise", or "replace" by one of `replace_from` (sample indices; None: all).
+            train, seed, filter, max_level: see `Loader`; `filter` is its `interpolation`.
+        """
+        self.pool = native.Pool(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
+        self._replace_from = replace_from
         self._plan_options: dict[str, Any] = {"seed": seed, "train": train, "max_level": max_level}
         self._filter = cast(FilterName, filter)
 
-    def filter(self, stage: Stage) -> Filter:
-        """The resampling kernel of a stage."""
-        return build(stage.resolution, self._filter)
+    def filter(self, format: OutputFormat) -> Filter:
+        """The resampling kernel of an output format."""
+        return build(format.resolution, self._filter)
 
-    def plan(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> BatchPlan:
-        """Decides everything about some samples; no image is read."""
-        return BatchPlan(stage, epoch, indices, self._dataset.labels(indices), self._samples(stage, epoch, indices))
+    def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
+        """Decides everything about some samples, given by draw keys [n]; no image is read."""
+        labels = self._dataset.labels(sample_indices(keys))
+        return BatchPlan(format, epoch, keys, labels, self._samples(format, epoch, keys))
 
-    def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
-        """Plans batch after batch: the first now and alone, since somebody waits for it; then several at once."""
-        first = [self.plan(stage, epoch, batches[0].copy())] if batches else []  # `mend` writes to a plan's indices
-        return chain(first, self._later(stage, epoch, batches))
+    def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
+        """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
+        first = [self.plan(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
+        return chain(first, self._later(format, epoch, batches))
 
-    def _later(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
-        at_once = max(1, PLANNED // stage.batch_size)
+    def _later(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
+        at_once = max(1, PLANNED // max(1, len(batches[0]))) if batches else 1
         for start in range(1, len(batches), at_once):
             some = batches[start : start + at_once]
-            plan = self.plan(stage, epoch, np.concatenate(some))
+            plan = self.plan(format, epoch, np.concatenate(some))
             end = 0
             for batch in some:
-                part = slice(end, end := end + len(batch))
-                yield BatchPlan(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
+                yield plan.rows(slice(end, end := end + len(batch)))
 
-    def submit(
-        self, stage: Stage, samples: NDArray[np.void], out: NDArray[np.uint8], lut: NDArray[Any] | None
-    ) -> native.Ticket:
+    def submit(self, format: OutputFormat, samples: NDArray[np.void], out: NDArray[np.uint8]) -> native.PendingBatch:
         """Has the kernel's threads decode into `out`; see `native.Pool.submit`."""
         return self.pool.submit(
-            samples, side=stage.resolution, filter=self.filter(stage), out=out, fd=self._dataset.fd, lut=lut
+            samples,
+            side=format.resolution,
+            filter=self.filter(format),
+            out=out,
+            fd=self._dataset.fd,
+            lut=format.lut,
         )
 
-    def mend(
-        self,
-        batch: BatchPlan,
-        status: NDArray[np.int32],
-        message: Callable[[int], str],
-        out: NDArray[np.uint8],
-        lut: NDArray[Any] | None,
+    def repair(
+        self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
     ) -> None:
-        """Puts right, in place, every sample whose status is not OK: by Pillow, else by another where that is allowed.
+        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced where that is allowed.
 
         Args:
-            batch: of which `indices` and `labels` will name what took a sample's place.
+            batch: its `keys` and `labels` will name the samples that replaced others.
             status: `EtStatus` of each sample.
             message: why sample i failed.
             out: the batch's pixels, [n * bytes of a sample].
-            lut: what `submit` was given.
 
         Raises:
             BadSample: see `Backend.run`.
-            BadDataset: the data set's file has become another one, so that nothing in the batch can be trusted.
+            BadDataset: the data set's file was replaced, so that nothing in the batch can be trusted.
         """
         self._dataset.check_unchanged()
         for i in map(int, np.flatnonzero(status)):
-            self._mend(batch, i, int(status[i]), message(i), out.reshape(len(batch.indices), -1)[i], lut)
+            self._repair(batch, i, int(status[i]), message(i), out.reshape(len(batch.keys), -1)[i])
 
-    def _samples(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.void]:
-        entries = self._dataset.entries(indices)
-        return plan_batch(entries, indices, epoch=epoch, resolution=stage.resolution, **self._plan_options)
+    def _samples(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.void]:
+        entries = self._dataset.entries(sample_indices(keys))
+        return plan_batch(entries, keys, epoch=epoch, resolution=format.resolution, **self._plan_options)
 
-    def _mend(
-        self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8], lut: NDArray[Any] | None
-    ) -> None:
-        index, sample = int(batch.indices[i]), batch.samples[i]
-        others = iter(replacements(self._seed, batch.epoch, index, len(self._dataset)))
-        while (why := self._rescue(batch.stage, index, sample, status, message, pixels, lut)) is not None:
+    def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
+        key = int(batch.keys[i])
+        index, sample = int(sample_indices(batch.keys[i])), batch.samples[i]
+        chosen = self._replace_from
+        found = replacements(self._seed, batch.epoch, key, len(self._dataset) if chosen is None else len(chosen))
+        others = iter(found if chosen is None else chosen[found].tolist())
+        while (why := self._by_pillow(batch.format, index, sample, status, message, pixels)) is not None:
             bad = BadSample(index, self._dataset.name(index), why)
             if self._on_error == "raise":
                 raise bad
             self.bad[index] = bad
             if (index := next(others, -1)) < 0:
                 raise bad
-            samples = self._samples(batch.stage, batch.epoch, np.array([index]))
-            ticket = self.submit(batch.stage, samples, pixels, lut)
-            ticket.wait()
-            sample, status, message = samples[0], int(ticket.status[0]), ticket.message(0)
-        batch.indices[i], batch.labels[i] = index, self._dataset.labels([index])[0]
+            key = index
+            samples = self._samples(batch.format, batch.epoch, np.array([index]))
+            pending = self.submit(batch.format, samples, pixels)
+            pending.wait()
+            sample, status, message = samples[0], int(pending.status[0]), pending.message(0)
+        batch.keys[i], batch.labels[i], batch.samples[i] = key, self._dataset.labels([index])[0], sample
 
-    def _rescue(
+    def _by_pillow(
         self,
-        stage: Stage,
+        format: OutputFormat,
         index: int,
         sample: NDArray[np.void],
         status: int,
         message: str,
         pixels: NDArray[np.uint8],
-        lut: NDArray[Any] | None,
     ) -> str | None:
         """None once `pixels` hold the sample, else why they do not."""
         if status != native.UNSUPPORTED:
@@ -153,8 +149,8 @@ class Decoder:
             rgb = decode_rgb(self._dataset.read(index))
         except LoaderError as error:
             return str(error)
-        made = native.resample(rgb, sample, side=stage.resolution, filter=self.filter(stage))
-        if lut is not None:
-            made = np.take_along_axis(lut, made.reshape(3, -1).astype(np.intp), axis=1)
+        made = native.resample(rgb, sample, side=format.resolution, filter=self.filter(format))
+        if format.lut is not None:
+            made = np.take_along_axis(format.lut, made.reshape(3, -1).astype(np.intp), axis=1)
         pixels[:] = made.reshape(-1).view(np.uint8)
         return None

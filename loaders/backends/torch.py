@@ -1,4 +1,4 @@
-"""The torch backend: our thread pool decodes, torch finishes. The reference for the others.
+"""The torch backend: our thread pool decodes, torch does the rest. The reference for the other backends.
 
 There is no Python thread here: `run` tops up the batches under way, which the kernel's threads work on, and waits for
 the oldest. So Ctrl-C, an early `break` and an exception in the user's loop need no special care.
@@ -10,73 +10,67 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..batch import Batch, BatchPlan
 from ..buffer_pool import BufferPool
 from ..sources import Dataset
 from ..stage import Stage
+from .base import PendingBatch
 from .clock import Clock
-from .decoder import BatchPlan, Decoder
+from .decoder import Decoder
 
 if TYPE_CHECKING:
-    from ..transforms.pipeline import Pipeline
+    from ..transforms.pipeline import TransformPipeline
 
-
-class PendingBatch(Protocol):
-    """A batch under way: what `native.Ticket` is, whoever decodes it."""
-
-    out: NDArray[Any]
-    status: NDArray[np.int32]
-
-    def wait(self) -> object: ...
-
-    def message(self, i: int) -> str: ...
-
-    def close(self) -> None: ...
-
-
-Submit = Callable[[BatchPlan, NDArray[np.uint8], NDArray[Any] | None], PendingBatch]
-"""Starts a batch: its plan, memory for its pixels, the look-up table."""
+Submit = Callable[[BatchPlan, NDArray[np.uint8]], PendingBatch]
+"""Starts a batch: its plan, memory for its pixels."""
 
 
 class TorchBackend:
     """Executes plans on the kernel's thread pool, see `Backend`."""
 
-    def __init__(self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        pipeline: TransformPipeline,
+        *,
+        num_workers: int,
+        prefetch_factor: int,
+        **options: Any,
+    ) -> None:
         """options: those of `Decoder`."""
-        self._decoder = Decoder(dataset, workers=workers, **options)
-        self._pipeline, self._prefetch, self._clock = pipeline, prefetch, Clock(pipeline.device)
+        self._decoder = Decoder(dataset, num_workers=num_workers, **options)
+        self._pipeline, self._prefetch, self._clock = pipeline, prefetch_factor, Clock(pipeline.device)
         self.bad = self._decoder.bad
         cuda = pipeline.device.type == "cuda"
-        self._buffers = BufferPool(prefetch + 1, _pinned if cuda else None)
+        self._buffers = BufferPool(prefetch_factor + 1, _pinned if cuda else None)
         self._stream = torch.cuda.Stream(pipeline.device) if cuda else None
         self._flying: deque[tuple[torch.cuda.Event, PendingBatch]] = deque()
 
-    def run(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
-        return self._deliver(stage, batches, self._decoder.plans(stage, epoch, batches))
+        return self._deliver(batches, self._decoder.plans(self._pipeline.format(stage), epoch, batches))
 
     def _deliver(
-        self, stage: Stage, batches: Sequence[NDArray[np.int64]], plans: Iterator[BatchPlan]
-    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+        self, batches: Sequence[NDArray[np.int64]], plans: Iterator[BatchPlan]
+    ) -> Generator[Batch, None, None]:
         if not batches:
             return
         jobs: deque[tuple[BatchPlan, PendingBatch]] = deque()
         with self._threads(batches) as submit:
-            coming = self._submit(stage, plans, submit)
+            coming = self._submit(plans, submit)
             try:
                 for _ in range(len(batches)):
                     jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
                     yield self._collect(*jobs.popleft())
             finally:
-                for _, ticket in jobs:
-                    ticket.close()
+                for _, pending in jobs:
+                    pending.close()
 
     def stats(self) -> dict[str, int]:
         """The pool's sums, see `native.Pool.stats`, and the device's, see `Clock.sums`."""
@@ -87,40 +81,36 @@ class TorchBackend:
         self._decoder.pool.close()
 
     def _threads(self, _batches: Sequence[NDArray[np.int64]]) -> AbstractContextManager[Submit]:
-        """What decodes these batches, for as long as they are iterated."""
-        return nullcontext(lambda batch, out, lut: self._decoder.submit(batch.stage, batch.samples, out, lut))
+        """The threads that decode these batches, for as long as they are iterated."""
+        return nullcontext(lambda batch, out: self._decoder.submit(batch.format, batch.samples, out))
 
-    def _submit(
-        self, stage: Stage, plans: Iterator[BatchPlan], submit: Submit
-    ) -> Iterator[tuple[BatchPlan, PendingBatch]]:
-        """Starts each batch when asked."""
-        lut = self._pipeline.lut(stage)
-        size = 3 * stage.resolution**2 * (1 if lut is None else lut.itemsize)
+    def _submit(self, plans: Iterator[BatchPlan], submit: Submit) -> Iterator[tuple[BatchPlan, PendingBatch]]:
+        """Starts each batch when it is asked for."""
         for batch in plans:
-            yield batch, submit(batch, self._buffers.take(len(batch.indices) * size), lut)
+            yield batch, submit(batch, self._buffers.take(len(batch.keys) * batch.format.sample_bytes))
 
-    def _collect(self, batch: BatchPlan, ticket: PendingBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Waits for a batch and finishes it."""
-        ticket.wait()
-        self._decoder.mend(batch, ticket.status, ticket.message, ticket.out, self._pipeline.lut(batch.stage))
-        ticket.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
-        images = self._pipeline.tensor(ticket.out, batch.stage)
+    def _collect(self, batch: BatchPlan, pending: PendingBatch) -> Batch:
+        """Waits for a batch and applies the transforms."""
+        pending.wait()
+        self._decoder.repair(batch, pending.status, pending.message, pending.out)
+        pending.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
+        images = batch.format.tensor(pending.out)
         labels = torch.from_numpy(batch.labels.copy())  # a part of what several batches share, and the caller's to keep
         if self._stream is None:
             with self._clock("ops"):
-                return self._pipeline(images, batch.indices, batch.stage, batch.epoch), labels
-        return self._to_device(batch, ticket, images, labels, self._stream)
+                return self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)
+        return self._to_device(batch, pending, images, labels, self._stream)
 
     def _to_device(
         self,
         batch: BatchPlan,
-        ticket: PendingBatch,
+        pending: PendingBatch,
         images: torch.Tensor,
         labels: torch.Tensor,
         stream: torch.cuda.Stream,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        # Note [side stream]: copy and finish run beside the training step. The user's stream waits for them, the CPU
-        # never does: the pinned buffer is held by `_flying` until its copy is over, and `record_stream` keeps the
+    ) -> Batch:
+        # Note [side stream]: copy and transforms run beside the training step. The user's stream waits for them, the
+        # CPU never does: the pinned buffer is held by `_flying` until its copy is over, and `record_stream` keeps the
         # allocator from handing the tensors' memory out while the user's stream may still read it.
         while self._flying and self._flying[0][0].query():
             self._flying.popleft()
@@ -132,13 +122,13 @@ class TorchBackend:
                 labels = labels.pin_memory().to(device, non_blocking=True)
             copied = torch.cuda.Event()
             copied.record(stream)
-            self._flying.append((copied, ticket))
+            self._flying.append((copied, pending))
             with self._clock("ops"):
-                images = self._pipeline(images, batch.indices, batch.stage, batch.epoch)
+                made = self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)
         user.wait_stream(stream)
-        images.record_stream(user)
-        labels.record_stream(user)
-        return images, labels
+        made.images.record_stream(user)
+        made.labels.record_stream(user)
+        return made
 
 
 def _pinned(size: int) -> NDArray[np.uint8]:

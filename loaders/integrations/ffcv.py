@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.decoder import BatchPlan, Decoder
+from ..backends.decoder import Decoder
 from ..backends.ffcv.imports import AllocationQuery, Loader, SimpleRGBImageDecoder, State
+from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
-from ..native import Work, ffi
+from ..native import KernelBatch, ffi
 from ..sources import open_dataset
 from ..stage import Stage
+from ..transforms.pipeline import OutputFormat
 
 _PREPARE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
-_MEND = ctypes.CFUNCTYPE(ctypes.c_int64)
+_REPAIR = ctypes.CFUNCTYPE(ctypes.c_int64)
 
 
 class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
@@ -69,7 +71,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         self._loader: Loader | None = None
         self._mine = threading.local()  # what the batch in hand is, for each of FFCV's threads
         # Compiled code calls these by their addresses, so they must live as long as it does.
-        self._prepare_c, self._mend_c = _PREPARE(self._prepare), _MEND(self._mend)
+        self._prepare_c, self._repair_c = _PREPARE(self._prepare), _REPAIR(self._repair)
 
     def accept_globals(self, metadata: NDArray[np.void], memory_read: Callable[..., Any]) -> None:
         """FFCV's call when a loader is made, and again at each epoch.
@@ -86,7 +88,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
             raise ValueError("a SubJPEGRandomResizedCrop belongs to one loader; make another one for this loader.")
         dataset = open_dataset(loader.fname)
         weakref.finalize(self, dataset.close).atexit = False
-        self._decoder = Decoder(dataset, train=True, seed=loader.seed, workers=1, on_error="raise", **self._options)
+        self._decoder = Decoder(dataset, train=True, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
         self._fd, self._sums, self._loader = dataset.fd, ffi.Sums(loader.num_workers), loader
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
@@ -96,7 +98,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         return state, (AllocationQuery(pixels, dtype), AllocationQuery(planes, dtype))
 
     def generate_code(self) -> Callable[..., Any]:
-        prepare, mend, fields = self._prepare_c, self._mend_c, len(ffi.FIELDS)
+        prepare, repair, fields = self._prepare_c, self._repair_c, len(ffi.FIELDS)
 
         def decode(batch_indices, memory, _metadata, _storage_state):  # type: ignore[no-untyped-def]
             pixels, planes = memory
@@ -107,7 +109,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
                 return pixels
             ffi.decode_interleaved(work, planes, pixels)
             if work[ffi.FAILED]:
-                mend()
+                repair()
                 ffi.interleave(planes, pixels)
             return pixels
 
@@ -124,12 +126,12 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         """Plans the batch whose sample indices and memory are at these addresses; 0 where that fails."""
         assert self._loader is not None
         try:
-            stage = Stage(resolution=side, magnitude=None, batch_size=n)
-            batch = self._decoder.plan(stage, self._loader.next_epoch - 1, _array(indices, np.int64, n).copy())
+            format = OutputFormat.pixels(side)
+            batch = self._decoder.plan(format, self._loader.next_epoch - 1, _array(indices, np.int64, n).copy())
             if not self._flip:
                 batch.samples["flip"] = 0
             out = _array(planes, np.uint8, n * 3 * side * side)
-            todo = Work(batch.samples, side=side, filter=self._decoder.filter(stage), out=out, fd=self._fd)
+            todo = KernelBatch(batch.samples, side=side, filter=self._decoder.filter(format), out=out, fd=self._fd)
         except Exception as error:
             _warn(f"no image of this batch can be read: {error}")
             return 0
@@ -137,14 +139,14 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         ffi.set_work(_array(work, np.int64, len(ffi.FIELDS)), todo.address, n, self._sums)
         return 1
 
-    def _mend(self) -> int:
-        """Puts right what Pillow can read, and says what it cannot."""
+    def _repair(self) -> int:
+        """Decodes by Pillow what the kernel cannot, and warns of samples that Pillow cannot decode either."""
         batch: BatchPlan = self._mine.batch
-        work: Work = self._mine.work
+        work: KernelBatch = self._mine.work
         for i in np.flatnonzero(work.status):
             status = np.where(np.arange(len(work.status)) == i, work.status, 0)
             try:
-                self._decoder.mend(batch, status, work.message, work.out, None)
+                self._decoder.repair(batch, status, work.message, work.out)
             except LoaderError as error:
                 if isinstance(error, BadSample):
                     self.bad[error.index] = error

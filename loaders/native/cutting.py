@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import LoaderError
 from ..plan.records import SAMPLE
 from .kernel import library
-from .pool import Outcome, Pool, Submitted
+from .pool import Outcome, Pool, _UnderWay
 
 _LARGEST = 1 << 30  # bytes of a file that the kernel reads
 
@@ -31,7 +31,7 @@ class _CutBatch(ctypes.Structure):
     ]
 
 
-class Cutting(Outcome, Submitted):
+class Cutting(Outcome, _UnderWay):
     """A batch being cut: of each sample the part that holds its crop, or all of it where it cannot be cut.
 
     A pyramid's bytes are compared with their checks, headers with the index, and what goes on whole must end where it

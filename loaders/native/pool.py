@@ -1,6 +1,6 @@
 """The kernel's thread pool: batches in, pixels out, without the GIL.
 
-A ticket owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
+A pending owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
 behind by a fork never blocks and never touches freed memory.
 """
 
@@ -91,7 +91,7 @@ class Outcome:
         return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
-class Work(Outcome):
+class KernelBatch(Outcome):
     """A batch as the kernel takes it, and all memory that the kernel reads and writes for it.
 
     Attributes:
@@ -143,7 +143,7 @@ class Work(Outcome):
         self.address = ctypes.addressof(self._batch)
 
 
-class Submitted:
+class _UnderWay:
     """A batch on its way through a pool."""
 
     def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
@@ -175,11 +175,11 @@ class Submitted:
         self._close()
 
 
-class Ticket(Work, Submitted):
+class PendingBatch(KernelBatch, _UnderWay):
     """A batch being decoded."""
 
     def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
-        """samples, options: those of `Work`."""
+        """samples, options: those of `KernelBatch`."""
         super().__init__(samples, **options)
         self._begin(pool, library().et_submit, self.address, *self._keep)
 
@@ -214,16 +214,16 @@ class Pool:
             raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid)
 
-    def submit(self, samples: NDArray[np.void], **options: Any) -> Ticket:
+    def submit(self, samples: NDArray[np.void], **options: Any) -> PendingBatch:
         """Starts a batch and returns at once.
 
         Args:
-            samples, options: those of `Work`.
+            samples, options: those of `KernelBatch`.
 
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed.
         """
-        return Ticket(self, samples, **options)
+        return PendingBatch(self, samples, **options)
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""

@@ -1,6 +1,6 @@
 """The plan: what is to happen to each sample, as arrays, made before any byte is read."""
 
-from .order import Batches, batch_slice, epoch_order, next_position, steps_per_epoch
+from .order import Batches, Sampling, Shares, epoch_order, next_position
 from .plan import plan_batch
 from .records import ENTRY, SAMPLE
 from .replacement import replacements
@@ -9,10 +9,10 @@ __all__ = [
     "Batches",
     "ENTRY",
     "SAMPLE",
-    "batch_slice",
+    "Sampling",
+    "Shares",
     "epoch_order",
     "next_position",
     "plan_batch",
     "replacements",
-    "steps_per_epoch",
 ]

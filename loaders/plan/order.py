@@ -1,19 +1,20 @@
 """Which sample comes when, and which rank takes it.
 
-The order of an epoch is global: the same for every world size and batch size. A `position` counts the samples
-of it that all ranks together have been given, so an epoch goes on at `order[position:]`, whatever the world
-size and the batch size are by then.
+The order of an epoch is global: the same for every world size and batch size. A `position` counts the samples of it
+that all ranks together have been given, so an epoch resumes at `order[position:]`, whatever the world size and the
+batch size are by then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .rng import Purpose, sequence
+from .rng import MAX_COPIES, Purpose, copy_numbers, draw_keys, sample_indices, sequence
 
 BLOCK = 64
 """Neighbouring samples that quasi-random order keeps near each other: some 6 MB of ImageNet in one go."""
@@ -22,11 +23,11 @@ WINDOW = 32
 
 
 def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", block: int = BLOCK) -> NDArray[np.int64]:
-    """The sample indices 0 to n - 1, each once, in the order of one epoch.
+    """The numbers 0 to n - 1, each once, in the order of one epoch.
 
     Args:
         n: samples.
-        seed, epoch: what the order depends on, see `draws.words`.
+        seed, epoch: what the order depends on, see `rng.words`.
         kind: "random" (every order equally likely), "sequential" (as stored), or "quasi" (for data larger
             than memory: blocks of neighbours are shuffled, then the samples within each `WINDOW` blocks).
         block: samples in a block of "quasi".
@@ -49,17 +50,84 @@ def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", block: int 
     raise ValueError(f'`kind` must be "random", "sequential" or "quasi", got {kind!r}.')
 
 
-def batch_slice(position: int, n: int, batch_size: int, rank: int = 0, world_size: int = 1) -> slice:
-    """Where in the epoch's order one rank's next batch lies.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sampling:
+    """Which samples an epoch shows, and in which order.
 
-    The ranks' batches lie side by side after `position`, in order of rank. Where fewer samples are left than
-    all ranks could take, they are shared out evenly, each once, lower ranks taking one more where they do not
-    divide; with fewer samples left than ranks, the last ranks get an empty slice.
+    Raises:
+        ValueError: an argument out of its range.
     """
-    left = min(n - position, batch_size * world_size)
-    share, extra = divmod(left, world_size)
-    start = position + rank * share + min(rank, extra)
-    return slice(start, start + share + (rank < extra))
+
+    n: int
+    """Samples in the data set."""
+    seed: int
+    kind: str = "random"
+    """See `epoch_order`."""
+    indices: NDArray[np.int64] | None = None
+    """Sample indices to use, [m]; None: all."""
+    weights: NDArray[np.float64] | None = None
+    """Relative chance of each of `indices` (or of all samples), [m]: samples are drawn with replacement."""
+    repeats: int = 1
+    """Repeated augmentation (Hoffer et al., CVPR 2020; timm's `--aug-repeats`): each sample comes so often in a row,
+    with crops of its own, and an epoch shows that fraction of the samples."""
+
+    def __post_init__(self) -> None:
+        indices, weights = self.indices, self.weights
+        if indices is not None and (outside := indices[(indices < 0) | (indices >= self.n)]).size:
+            raise ValueError(f"`indices` must be from 0 to {self.n - 1}, got {outside[0]}.")
+        if indices is not None and not indices.size:
+            raise ValueError("`indices` must name at least one sample, got none.")
+        if not 1 <= self.repeats <= MAX_COPIES:
+            raise ValueError(f"`aug_repeats` must be from 1 to {MAX_COPIES}, got {self.repeats}.")
+        if weights is None:
+            return
+        if weights.shape != (len(self),):
+            raise ValueError(f"`weights` must be {len(self)} numbers, one a sample, got shape {list(weights.shape)}.")
+        if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+            raise ValueError("`weights` must be finite and 0 or more, not all 0; a sample of weight 0 is never drawn.")
+
+    def __len__(self) -> int:
+        """Samples of an epoch, all ranks together."""
+        return self.n if self.indices is None else len(self.indices)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The draw keys of one epoch's samples in order, [len]; see `rng.draw_keys`."""
+        m = len(self)
+        copies: NDArray[np.int64] | int = 0
+        if self.weights is not None:
+            chosen = self._drawn(epoch, -(-m // self.repeats))
+            copies = occurrences(chosen)
+        else:
+            chosen = epoch_order(m, self.seed, epoch, self.kind)
+        if self.indices is not None:
+            chosen = self.indices[chosen]
+        if self.weights is not None:
+            chosen = draw_keys(chosen, copies)
+        if self.repeats > 1:
+            chosen = chosen[: -(-m // self.repeats)]
+            turn = np.arange(len(chosen) * self.repeats) % self.repeats
+            keys = np.repeat(chosen, self.repeats)
+            chosen = draw_keys(sample_indices(keys), copy_numbers(keys) * self.repeats + turn)[:m]
+        return chosen
+
+    def _drawn(self, epoch: int, count: int) -> NDArray[np.int64]:
+        """[count] positions drawn with replacement by weight."""
+        assert self.weights is not None
+        steps = np.cumsum(self.weights)
+        uniform = (sequence(self.seed, epoch, Purpose.SAMPLE, count) >> np.uint64(11)) * 2.0**-53
+        found = np.searchsorted(steps, uniform * steps[-1], side="right")
+        return np.minimum(found, np.flatnonzero(self.weights)[-1])
+
+
+def occurrences(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[n]: how often each value has come before: [7, 3, 7, 7] gives [0, 0, 1, 2]."""
+    by_value = np.argsort(values, kind="stable")
+    ordered = values[by_value]
+    first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+    counts = np.diff(first, append=len(values))
+    found = np.empty(len(values), np.int64)
+    found[by_value] = np.arange(len(values)) - np.repeat(first, counts)
+    return found
 
 
 def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -> int:
@@ -67,34 +135,66 @@ def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -
     return min(position + batch_size * world_size, n)
 
 
-def steps_per_epoch(
-    n: int, batch_size: int, world_size: int = 1, drop_last: bool = False, position: int = 0, rank: int = 0
-) -> int:
-    """Batches that a rank still gets in this epoch, counted from `position`.
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How the ranks share an epoch's samples.
 
-    With `drop_last` the same for all ranks: only batches that are full on every one of them. Else the last
-    ranks get one less where the last samples are too few to go round.
+    The ranks' batches lie side by side after a position, in order of rank. Where fewer samples are left than all ranks
+    could take, the last batch is smaller, and `uneven` decides what happens to a rest that does not divide:
+
+    * "drop": the rest, fewer samples than there are ranks, is left out; every rank has as many samples and batches.
+    * "pad": samples from the start of the order fill up the last batch; every rank has as many, and a mask marks them.
+    * "keep": lower ranks take one sample more, so that each sample is seen once; the last ranks may have one batch
+      less.
     """
-    full, rest = divmod(n - position, batch_size * world_size)
-    return full + (not drop_last and rest > rank)
+
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    drop_last: bool = False
+    """Leave out a last batch that is not full on every rank."""
+    uneven: str = "keep"
+
+    def steps(self, n: int, position: int = 0) -> int:
+        """Batches that this rank still gets of `n` samples, counted from `position`."""
+        full, rest = divmod(n - position, self.batch_size * self.world_size)
+        if self.drop_last or not rest:
+            return full
+        if self.uneven == "keep":
+            return full + (rest > self.rank)
+        return full + (self.uneven == "pad" or rest >= self.world_size)
+
+    def slice(self, position: int, n: int) -> slice:
+        """Where in the order this rank's next batch lies; with "pad", it may reach beyond `n`."""
+        left = min(n - position, self.batch_size * self.world_size)
+        share, extra = divmod(left, self.world_size)
+        if self.uneven == "keep":
+            start = position + self.rank * share + min(self.rank, extra)
+            return slice(start, start + share + (self.rank < extra))
+        share += self.uneven == "pad" and extra > 0
+        start = position + self.rank * share
+        return slice(start, start + share)
+
+    def mask(self, position: int, n: int) -> NDArray[np.bool_] | None:
+        """[share]: False for each sample of the batch at `position` that only fills it up; None: all count."""
+        part = self.slice(position, n)
+        return np.arange(part.start, part.stop) < n if part.stop > n else None
 
 
 class Batches(Sequence[NDArray[np.int64]]):
-    """Sample indices of each batch that a rank still gets in an epoch; cut from the order when asked for."""
+    """The draw keys of each batch that a rank still gets in an epoch; cut from the order when asked for."""
 
-    def __init__(
-        self,
-        order: NDArray[np.int64],
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        drop_last: bool = False,
-        position: int = 0,
-    ) -> None:
-        """Arguments as of `epoch_order`'s result, `batch_slice` and `steps_per_epoch`."""
-        self._order, self._batch_size, self._rank, self._world_size = order, batch_size, rank, world_size
-        self._position = position
-        self._steps = steps_per_epoch(len(order), batch_size, world_size, drop_last, position, rank)
+    def __init__(self, order: NDArray[np.int64], shares: Shares, position: int = 0, views: int = 1) -> None:
+        """
+        Args:
+            order: draw keys of the whole epoch, see `Sampling.order`.
+            shares: how the ranks share them.
+            position: samples of the epoch that were delivered before.
+            views: how often each sample of a batch comes, with a crop of its own: all samples' first view, then all
+                samples' second view, ...
+        """
+        self._order, self._shares, self._position, self._views = order, shares, position, views
+        self._steps = shares.steps(len(order), position)
 
     def __len__(self) -> int:
         return self._steps
@@ -106,5 +206,12 @@ class Batches(Sequence[NDArray[np.int64]]):
     def __getitem__(self, at: int | slice) -> NDArray[np.int64] | list[NDArray[np.int64]]:
         if isinstance(at, slice):
             return [self[k] for k in range(self._steps)[at]]
-        position = self._position + range(self._steps)[at] * self._batch_size * self._world_size
-        return self._order[batch_slice(position, len(self._order), self._batch_size, self._rank, self._world_size)]
+        taken = self._position + range(self._steps)[at] * self._shares.batch_size * self._shares.world_size
+        part = self._shares.slice(taken, len(self._order))
+        keys = self._order[part]
+        if part.stop > len(self._order):
+            keys = self._order[np.arange(part.start, part.stop) % len(self._order)]
+        if self._views == 1:
+            return keys
+        copies = copy_numbers(keys) * self._views
+        return np.concatenate([draw_keys(sample_indices(keys), copies + view) for view in range(self._views)])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 class Purpose(IntEnum):
     """What a word decides. A number is never given a second meaning: that would change everybody's batches.
 
-    11 to 255 are kept for draws to come; 256 to 65535 are the user's own.
+    Numbers up to 255 belong to this package; 256 to 65535 are the user's own.
     """
 
     ORDER = 0
@@ -30,6 +30,35 @@ class Purpose(IntEnum):
     NOISE = 8
     WEIGHTS = 9
     MASK = 10
+    SAMPLE = 11
+
+
+INDEX_BITS = 48
+"""Bits of a draw key that hold the sample index; the 15 above them hold the number of the copy."""
+MAX_COPIES = 1 << 15
+
+
+def draw_keys(indices: NDArray[np.int64], copies: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """What a sample's random numbers are looked up by: its index, and which copy of it this is.
+
+    An epoch may show a sample several times (sampling with replacement, repeated augmentation, several views); each
+    copy needs crops of its own. Copy 0 has the plain index for its key.
+
+    Args:
+        indices: sample indices, 0 to 2**48 - 1.
+        copies: number of the copy, 0 to 2**15 - 1 (larger ones wrap around).
+    """
+    return indices | (np.asarray(copies, np.int64) % MAX_COPIES << INDEX_BITS)
+
+
+def sample_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sample indices of draw keys."""
+    return keys & ((1 << INDEX_BITS) - 1)
+
+
+def copy_numbers(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The copy numbers of draw keys."""
+    return keys >> INDEX_BITS
 
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -66,7 +95,7 @@ def words(seed: int, epoch: int, indices: NDArray[np.int64], purpose: int, count
     Args:
         seed: 0 to 2**64 - 1.
         epoch: 0 to 2**32 - 1.
-        indices: sample indices, [n].
+        indices: sample indices or draw keys (see `draw_keys`), [n].
         purpose: a `Purpose`, or the user's own number from 256 to 65535.
         count: words per sample, up to 2**18; asking for more leaves the first ones as they were.
 
@@ -107,8 +136,13 @@ def below(drawn: NDArray[np.uint32], bounds: NDArray[np.int64] | int) -> NDArray
     return drawn.astype(np.int64) * bounds >> 32
 
 
-def _check(seed: int, epoch: int) -> None:
+def check_seed(seed: int) -> None:
+    """Raises ValueError unless `seed` is from 0 to 2**64 - 1."""
     if not 0 <= seed < 2**64:
         raise ValueError(f"`seed` must be an integer from 0 to 2**64 - 1, got {seed}; take `seed % 2**64`.")
+
+
+def _check(seed: int, epoch: int) -> None:
+    check_seed(seed)
     if not 0 <= epoch < 2**32:
         raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}; count epochs from 0.")

@@ -57,6 +57,19 @@ class Dataset(ABC):
     def name(self, index: int) -> str:
         """What the sample was called where it came from: a path relative to the source folder, or its number."""
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Fields stored beside the image: name -> type."""
+        return {}
+
+    def read_field(self, name: str, indices: ArrayLike) -> Any:
+        """A stored field of some samples: an array [n, ...], or a list where samples differ in shape.
+
+        Raises:
+            KeyError: no such field.
+        """
+        raise KeyError(f"{self.path}: has no field {name!r}; it has {', '.join(self.fields) or 'none'}")
+
     def check_unchanged(self) -> None:
         """Looks whether the file was written to since it was opened; costs a microsecond where it was not.
 

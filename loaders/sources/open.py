@@ -12,14 +12,16 @@ from .folder import Folder
 from .pyramid import Pyramid
 
 
-def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Opens a pyramid, a beton that FFCV wrote, or an image folder.
+def open_dataset(path: str | os.PathLike[str] | Dataset) -> Dataset:
+    """Opens a pyramid, a beton that FFCV wrote, or an image folder; an open `Dataset` is returned as it is.
 
     Raises:
         FileNotFoundError: nothing there, or a folder without images.
         ValueError: a folder of splits.
         BadDataset: a file that is none of these, or is damaged.
     """
+    if isinstance(path, Dataset):
+        return path
     name = os.path.expanduser(os.fspath(path))
     if os.path.isdir(name):
         return Folder(name)

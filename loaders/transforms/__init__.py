@@ -1,6 +1,7 @@
-"""On-device operations on whole batches: `nn.Module`s whose random numbers come from the plan, never from torch.
+"""Batch transforms: `nn.Module`s for whole batches whose random numbers come from the plan, never from torch.
 
-None waits for the device: what is drawn is drawn on the host, from sample indices, and sent ahead of the work.
+Each is called as `transform(images, batch)`. None waits for the device: random numbers are drawn on the host, from
+sample indices, and sent ahead of the work.
 """
 
 from __future__ import annotations

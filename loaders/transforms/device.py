@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..batch import Batch
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
@@ -43,6 +45,21 @@ def settled(function: Function) -> Function:
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
+
+
+def drawn_by(
+    batch: Batch | NDArray[np.int64], seed: int | None, epoch: int | None
+) -> tuple[NDArray[np.int64], int, int]:
+    """Draw keys, seed and epoch: those of a `Batch`, or those given one by one.
+
+    Raises:
+        TypeError: indices without `seed` or `epoch`.
+    """
+    if isinstance(batch, Batch):
+        return batch.keys, batch.seed if seed is None else seed, batch.epoch if epoch is None else epoch
+    if seed is None or epoch is None:
+        raise TypeError("`seed` and `epoch` must be given with sample indices; a `Batch` brings its own.")
+    return batch, seed, epoch
 
 
 @settled

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
-from .device import CACHED, put
+from .device import CACHED, drawn_by, put
 from .keyed_noise import normal
 
 Integers = NDArray[np.int64]
@@ -53,18 +54,27 @@ class RandomErasing(nn.Module):
     def extra_repr(self) -> str:
         return f"probability={self.probability}, area={self.area}, aspect={self.aspect}"
 
-    def forward(self, images: Tensor, indices: NDArray[np.int64], *, seed: int, epoch: int) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> Tensor:
         """Erases in place, as timm does, and returns `images`.
 
         Args:
             images: floating-point [N, C, H, W], normalised to mean 0 and variance 1, on any device.
-            indices: the images' sample indices, [N], on the host, so that no device is waited for.
-            seed: 0 to 2**64 - 1, the loader's.
-            epoch: 0 to 2**32 - 1.
+            batch: the loader's `Batch`; or the images' sample indices, [N], on the host, so that no device is waited
+                for, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
 
         Raises:
             ValueError: for another shape or dtype, or another number of indices than of images.
         """
+        indices, seed, epoch = drawn_by(batch, seed, epoch)
         _check(images, indices)
         row, box, key = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch)
         which = np.repeat(np.arange(len(row)), box[:, 2])  # from here on an entry is one line of one box

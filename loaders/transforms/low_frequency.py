@@ -53,7 +53,7 @@ class LowFrequencyCrop(nn.Module):
     def extra_repr(self) -> str:
         return f"resolution={self.resolution}, method={self.method!r}"
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, _batch: object = None) -> Tensor:
         """The low frequencies of `images`; `images` themselves where they have B x B pixels already.
 
         Args:

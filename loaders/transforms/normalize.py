@@ -48,7 +48,7 @@ class Normalize(nn.Module):
     def extra_repr(self) -> str:
         return f"mean={self.mean}, std={self.std}, dtype={self.dtype}, memory_format={self.memory_format}"
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, _batch: object = None) -> Tensor:
         """Normalised copies of `images`.
 
         Args:

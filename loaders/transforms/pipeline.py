@@ -1,8 +1,9 @@
-"""From the kernel's 8-bit pixels to what the model gets: augmentation and normalisation, on the batch's own device."""
+"""From the kernel's 8-bit pixels to what the model gets: the batch transforms, on the batch's own device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,98 +11,157 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..batch import Batch
 from ..stage import Stage
-from . import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from .erasing import RandomErasing
+from .low_frequency import LowFrequencyCrop
+from .normalize import Normalize
+from .randaugment import RandAugment
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "uint8": torch.uint8}
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 BASE = 224
 """Side at which the published code augments, pixels."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AtBase(Stage):
-    """A stage that is decoded and augmented at the base, and brought down to `reduced` pixels a side after that."""
-
-    reduced: int
+Transform = Callable[[torch.Tensor, Batch], Any]
+"""A batch transform: `transform(images, batch)` returns images, or `(images, targets)`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pipeline:
-    """The last station. `output` is a key of DTYPES; anything but uint8 is (pixel / 255 - mean) / std.
+@dataclass(frozen=True, eq=False)
+class OutputFormat:
+    """What the kernel writes at a stage, and what is left to do; decided once a stage."""
 
-    augment_at: "resolution": pictures come at the resolution and are augmented there; "base": in the published order,
-    at `BASE` pixels, and then brought down, by `method` of `LowFrequencyCrop`. erase: probability of `RandomErasing`.
+    stage: Stage
+    """What the loader delivers."""
+    resolution: int
+    """Side that is decoded, pixels: the stage's, or `BASE` where augmentation comes before the low-pass."""
+    lut: NDArray[Any] | None
+    """[3, 256] that lets the kernel write finished values itself; None: it writes 8-bit pixels."""
+    dtype: torch.dtype
+    """Of the values that the kernel writes."""
+    transforms: tuple[Transform, ...]
+    """What is done to the batch after decoding, in this order."""
+
+    @classmethod
+    def pixels(cls, resolution: int) -> OutputFormat:
+        """8-bit pixels as they are decoded, and no transforms."""
+        stage = Stage(resolution=resolution, magnitude=None, batch_size=1)
+        return cls(stage, resolution, None, torch.uint8, ())
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that the kernel writes for one sample."""
+        return 3 * self.resolution**2 * self.dtype.itemsize
+
+    def tensor(self, out: NDArray[np.uint8]) -> torch.Tensor:
+        """The bytes that the kernel wrote, as [n, 3, B, B] of `dtype`."""
+        images = torch.from_numpy(out.reshape(-1, 3, self.resolution, self.resolution * self.dtype.itemsize))
+        return images if self.dtype is torch.uint8 else images.view(self.dtype)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransformPipeline:
+    """The batch transforms of a loader.
 
     Raises:
-        ValueError: what cannot be done together; the message says why.
+        ValueError: settings that cannot be combined; the message says why.
     """
 
-    output: str
+    dtype: str
+    """A key of DTYPES; anything but uint8 is (pixel / 255 - mean) / std."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: torch.device
     seed: int
+    memory_format: str = "contiguous"
+    """A key of MEMORY_FORMATS."""
     augment_at: str = "resolution"
-    method: str = "fourier"
+    """"resolution": images are decoded and augmented at the stage's resolution; "base": in the published order, at
+    `BASE` pixels, and then brought down by `filter`."""
+    filter: str = "fourier"
+    """Method of `LowFrequencyCrop`."""
     erase: float = 0.0
+    """Probability of `RandomErasing`."""
+    custom: tuple[Transform, ...] | None = None
+    """The user's own transforms, instead of all of the above."""
 
     def __post_init__(self) -> None:
-        if self.augment_at == "base" and self.method not in ("fourier", "lanczos"):
+        if self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
             raise ValueError(
-                f'`augment_at="base"` must be used with `filter` "fourier" or "lanczos", got {self.method!r}.'
+                f'`augment_at="base"` must be used with `interpolation` "fourier" or "lanczos", got {self.filter!r}.'
             )
-        if self.erase and self.output == "uint8":
-            raise ValueError(f'`erase` must be 0 for `output="uint8"`, got {self.erase}: its noise is normalised.')
+        if self.erase and self.dtype == "uint8":
+            raise ValueError(f'`erase` must be 0 for `dtype="uint8"`, got {self.erase}: its noise is normalised.')
 
-    def decoded(self, stage: Stage) -> Stage:
-        """The stage that a backend is to decode, and to hand over here, for `stage` to come out."""
-        if self.augment_at == "resolution" or stage.resolution >= BASE:
-            return stage
-        asked = {field.name: getattr(stage, field.name) for field in fields(stage)}
-        return _AtBase(**{**asked, "resolution": BASE}, reduced=stage.resolution)
-
-    def lut(self, stage: Stage) -> NDArray[Any] | None:
-        """[3, 256] that lets the kernel write finished values itself, or None where it must leave 8-bit pixels.
+    def format(self, stage: Stage) -> OutputFormat:
+        """What the kernel is to write at a stage, and what follows.
 
         On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
-        quarter of the bytes over the bus and does the arithmetic itself.
+        quarter of the bytes over the bus and normalises them itself.
         """
-        ahead = stage.magnitude is not None or isinstance(stage, _AtBase)
-        return None if ahead or self.output == "uint8" or self.device.type == "cuda" else self._lut
+        if self.custom is not None:
+            return OutputFormat(stage, stage.resolution, None, torch.uint8, self.custom)
+        at_base = self.augment_at == "base" and stage.resolution < BASE
+        resolution = BASE if at_base else stage.resolution
+        before: list[Transform] = []
+        if stage.magnitude is not None:
+            before.append(RandAugment(stage.magnitude, fill=self._fill))
+        if at_base:
+            if self.filter == "fourier" and self.dtype != "uint8":
+                before.append(_to_float)  # the ICCV code's low-pass works on floats; the TPAMI code's Lanczos rounds
+            before.append(LowFrequencyCrop(stage.resolution, self.filter))
+        after: list[Transform] = [RandomErasing(self.erase)] if self.erase else []
+        if self.dtype == "uint8":
+            return OutputFormat(stage, resolution, None, torch.uint8, (*before, *self._arranged()))
+        if before or self.device.type == "cuda":
+            return OutputFormat(stage, resolution, None, torch.uint8, (*before, self._normalise, *after))
+        return OutputFormat(stage, resolution, self._lut, DTYPES[self.dtype], (*self._arranged(), *after))
+
+    def __call__(self, batch: Batch, format: OutputFormat) -> Batch:
+        """Applies a format's transforms to a batch, on its images' device and the current stream."""
+        for transform in format.transforms:
+            made = transform(batch.images, batch)
+            if isinstance(made, tuple):
+                made, targets = made
+                if targets is not batch:  # a torchvision transform passes on what it does not know
+                    batch.targets = targets
+            batch.images = made
+        return batch
+
+    def _arranged(self) -> tuple[Transform, ...]:
+        """Another memory format, where nothing else makes a new tensor."""
+        return () if self.memory_format == "contiguous" else (_channels_last,)
 
     @cached_property
     def _lut(self) -> NDArray[Any]:
         every = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
-        values = self._normalise(every).reshape(3, 256)
+        values = Normalize(self.mean, self.std, DTYPES[self.dtype])(every).reshape(3, 256)
         return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
-
-    def tensor(self, out: NDArray[np.uint8], stage: Stage) -> torch.Tensor:
-        """The bytes the kernel wrote as [n, 3, B, B]."""
-        dtype = torch.uint8 if self.lut(stage) is None else DTYPES[self.output]
-        images = torch.from_numpy(out.reshape(-1, 3, stage.resolution, stage.resolution * dtype.itemsize))
-        return images if dtype is torch.uint8 else images.view(dtype)
-
-    def __call__(self, images: torch.Tensor, indices: NDArray[np.int64], stage: Stage, epoch: int) -> torch.Tensor:
-        """What `lut` left to do, on `images`' device and the current stream."""
-        if stage.magnitude is not None:
-            augment = RandAugment(stage.magnitude, fill=self._fill)
-            images = augment(images, indices, seed=self.seed, epoch=epoch)
-        if isinstance(stage, _AtBase):
-            if self.method == "fourier" and self.output != "uint8":
-                images = images.float()  # the ICCV code's are floats; the TPAMI code's Lanczos rounds
-            images = LowFrequencyCrop(stage.reduced, self.method)(images)
-        if self.output != "uint8" and self.lut(stage) is None:
-            images = self._normalise(images)
-        if self.erase:
-            images = RandomErasing(self.erase)(images, indices, seed=self.seed, epoch=epoch)
-        return images
 
     @cached_property
     def _normalise(self) -> Normalize:
-        return Normalize(self.mean, self.std, DTYPES[self.output])
+        return Normalize(self.mean, self.std, DTYPES[self.dtype], MEMORY_FORMATS[self.memory_format])
 
     @property
     def _fill(self) -> tuple[int, int, int]:
-        """What moves in from outside is the mean colour, as in timm's `create_transform`."""
+        """Pixels that move in from outside have the mean colour, as in timm's `create_transform`."""
         red, green, blue = (min(255, round(255 * value)) for value in self.mean)
         return red, green, blue
+
+
+def transforms_of(given: Sequence[Transform] | None) -> tuple[Transform, ...] | None:
+    """Raises TypeError where one of `given` cannot be called."""
+    if given is None:
+        return None
+    for transform in given:
+        if not callable(transform):
+            raise TypeError(f"`transforms` must be callables `transform(images, batch)`, got {transform!r}.")
+    return tuple(given)
+
+
+def _to_float(images: torch.Tensor, _batch: Batch) -> torch.Tensor:
+    return images.float()
+
+
+def _channels_last(images: torch.Tensor, _batch: Batch) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

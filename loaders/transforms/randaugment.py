@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
+from .device import drawn_by
 from .randaugment_ops import Op, augment
 
 MAX_MAGNITUDE = 10
@@ -82,14 +84,22 @@ class RandAugment(nn.Module):
             f"increasing={self.increasing}, base={self.base}, fill={self.fill}"
         )
 
-    def forward(self, images: torch.Tensor, indices: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+    def forward(
+        self,
+        images: torch.Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> torch.Tensor:
         """Augmented copies of `images`.
 
         Args:
             images: uint8 [N, 3, B, B] on any device.
-            indices: the images' sample indices, [N], on the host, so that no device is waited for.
-            seed: 0 to 2**64 - 1, the loader's.
-            epoch: 0 to 2**32 - 1.
+            batch: the loader's `Batch`; or the images' sample indices, [N], on the host, so that no device is waited
+                for, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
 
         Returns:
             uint8 [N, 3, B, B]
@@ -97,6 +107,7 @@ class RandAugment(nn.Module):
         Raises:
             ValueError: for another shape or dtype, or another number of indices than of images.
         """
+        indices, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, indices)
         op, strength, sign = draw(indices, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
         argument = arguments(op, strength, sign, self.increasing, min(1.0, images.shape[-1] / self.base))

@@ -11,7 +11,7 @@ from tests.benchmarks.test_fashion import write_idx
 
 
 def labels(beton: str) -> list[int]:
-    with Loader(beton, 1, train=False, drop_last=False, workers=1) as loader:
+    with Loader(beton, 1, train=False, drop_last=False, num_workers=1) as loader:
         return [int(label) for _, label in loader]
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.faults import cost
 from loaders.backends.decoder import Decoder
-from loaders.native import Work
+from loaders.native import KernelBatch
 from loaders.native.kernel import library
 from loaders.sources import open_dataset
-from loaders.stage import Stage
+from loaders.transforms.pipeline import OutputFormat
 
 
 @pytest.mark.slow
@@ -21,11 +21,13 @@ def test_the_two_kernels_differ_in_the_checks_alone(tmp_path: Path, monkeypatch:
 
     def decoded(kernel: ctypes.CDLL) -> tuple[list[int], bytes]:
         with open_dataset(path) as dataset:
-            decoder = Decoder(dataset, train=False, seed=0, workers=1, on_error="raise", filter="fourier", max_level=0)
-            stage = Stage(resolution=96, magnitude=None, batch_size=4)
+            decoder = Decoder(
+                dataset, train=False, seed=0, num_workers=1, on_error="raise", filter="fourier", max_level=0
+            )
+            format = OutputFormat.pixels(96)
             out = np.zeros(4 * 3 * 96 * 96, np.uint8)
-            samples = decoder.plan(stage, 0, np.arange(4)).samples
-            work = Work(samples, side=96, filter=decoder.filter(stage), out=out, fd=dataset.fd)
+            samples = decoder.plan(format, 0, np.arange(4)).samples
+            work = KernelBatch(samples, side=96, filter=decoder.filter(format), out=out, fd=dataset.fd)
             for i in range(4):
                 kernel.et_decode_one(ctypes.c_void_p(work.address), ctypes.c_int64(i), None)
             return work.status.tolist(), out.tobytes()

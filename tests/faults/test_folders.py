@@ -43,7 +43,7 @@ def test_other_links_are_followed(photos: Path, tmp_path: Path) -> None:
 
 def read(photos: str) -> Iterator[dict[str, Any]]:
     """Both ways through a folder: loaded, and converted."""
-    with Loader(photos, batch_size=2, resolution=32, on_error="skip", drop_last=False, workers=1) as loader:
+    with Loader(photos, batch_size=2, resolution=32, on_error="replace", drop_last=False, num_workers=1) as loader:
         count = sum(len(images) for images, _ in loader)
         yield {"count": count, "bad": sorted((bad.name, bad.why) for bad in loader.stats()["bad"])}
     yield {"refused": convert(photos, f"{photos}.beton", on_error="skip", workers=2).refused}

@@ -44,8 +44,8 @@ def overlapping(step: int) -> Iterator[dict[str, Any]]:
     entry = samples["entry"]
     entry["width"] = entry["height"] = SIDE
     entry["rows"], entry["head"], entry["offset"], entry["size"] = rows, head, len(table), len(jpeg)
-    ticket = decoded(native.Pool(1), samples, 64, table + jpeg)
-    yield {"status": int(ticket.status[0]), "why": ticket.message(0)}
+    pending = decoded(native.Pool(1), samples, 64, table + jpeg)
+    yield {"status": int(pending.status[0]), "why": pending.message(0)}
     with tempfile.TemporaryFile() as file:
         file.write(table + jpeg)
         file.flush()

@@ -41,7 +41,7 @@ def test_threads_end_with_the_loader(beton: Path, backend: str, how: str) -> Non
         list(loader)
     del loader
     before = threads()
-    loader = make(beton, backend=backend, workers=3)
+    loader = make(beton, backend=backend, num_workers=3)
     if how == "exception":
         with pytest.raises(ZeroDivisionError):
             for _ in loader:

@@ -45,8 +45,8 @@ def batch(records: list[native.Record], place: Path, resolution: int, epoch: int
     out = np.zeros(32 * 3 * resolution**2, np.uint8)
     with open(place / "records", "rb") as file:
         pool = native.Pool(2)
-        ticket = pool.submit(plan, side=resolution, filter=build(resolution), out=out, fd=file.fileno())
-        assert ticket.wait(30) and not ticket.status.any()
+        pending = pool.submit(plan, side=resolution, filter=build(resolution), out=out, fd=file.fileno())
+        assert pending.wait(30) and not pending.status.any()
     return out.tobytes()
 
 

@@ -9,9 +9,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from ...batch import Batch
 from ...errors import LoaderError
 from ...requirements import missing
 from ...sources import Dataset
@@ -22,9 +22,9 @@ from .cut import Cut
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from ...transforms.pipeline import Pipeline
+    from ...transforms.pipeline import OutputFormat, TransformPipeline
     from .graph import Feed, Graph
-    from .routes import Pending, Route
+    from .routes import DecodedByDALI, Route
 
 CUTS = 2
 """Batches that are cut ahead of DALI's asking for them."""
@@ -34,7 +34,14 @@ class DALIBackend:
     """Executes plans with DALI, see `Backend`. Crops, flips and order are the torch backend's; pixels are DALI's."""
 
     def __init__(
-        self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, filter: str, **options: Any
+        self,
+        dataset: Dataset,
+        pipeline: TransformPipeline,
+        *,
+        num_workers: int,
+        prefetch_factor: int,
+        filter: str,
+        **options: Any,
     ) -> None:
         """filter, options: those of `Decoder`.
 
@@ -46,40 +53,38 @@ class DALIBackend:
             raise LoaderError(why)
         from .routes import Host, InGraph
 
-        self._decoder = Decoder(dataset, workers=workers, filter=filter, **options)
-        self._threads = Threads(workers)
+        self._decoder = Decoder(dataset, num_workers=num_workers, filter=filter, **options)
+        self._threads = Threads(num_workers)
         self._clock = Clock(pipeline.device)
         self._route: Route = (
             InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic")
             if pipeline.device.type == "cuda"
-            else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch)
+            else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch_factor)
         )
-        self._fd = dataset.fd
-        self._device, self._workers, self._depth = pipeline.device, workers, prefetch + 1
+        self._pipeline, self._fd = pipeline, dataset.fd
+        self._device, self._workers, self._depth = pipeline.device, num_workers, prefetch_factor + 1
         self._idle: list[Graph] = []
         self._awaited = 0
         self.bad = self._decoder.bad
 
-    def run(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
         self._decoder.pool.check()
         batches = [batch for batch in batches if len(batch)]  # DALI dies of an empty one
         fed: deque[Cut] = deque()
-        taken: deque[Pending] = deque()
-        feeds = self._feeds(stage, epoch, batches, fed)
+        taken: deque[DecodedByDALI] = deque()
+        feeds = self._feeds(self._pipeline.format(stage), epoch, batches, fed)
         graph = self._graph(max(map(len, batches), default=1))
         graph.start(feeds)
         try:
             for left in range(len(batches), 0, -1):
                 while len(taken) < min(left, self._route.ahead):
                     taken.append(self._take(graph, feeds, fed))
-                yield self._route.pipeline(taken.popleft())
+                yield self._route.finish(taken.popleft())
         finally:
             feeds.close()
             for pending in taken:
-                pending.ticket.close()
+                pending.kernel.close()
             self._idle.append(graph)
 
     def stats(self) -> dict[str, int]:
@@ -116,10 +121,10 @@ class DALIBackend:
         )
 
     def _feeds(
-        self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
+        self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
     ) -> Generator[Feed, None, None]:
         """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
-        plans = self._decoder.plans(stage, epoch, batches)
+        plans = self._decoder.plans(format, epoch, batches)
         coming = (Cut(plan, self._decoder.pool, self._fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
         try:
@@ -135,7 +140,7 @@ class DALIBackend:
             for cut in cuts:
                 cut.close()
 
-    def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> Pending:
+    def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> DecodedByDALI:
         """The next batch from DALI; where DALI fails, it goes back to the kernel, and DALI begins with the next one."""
         from .graph import reason
 

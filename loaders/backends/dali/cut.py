@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import native
-from ..decoder import BatchPlan
+from ...batch import BatchPlan
 
 STAND_IN = np.frombuffer(native.encode(np.zeros((8, 8, 3), np.uint8), 50), np.uint8)
 """What DALI decodes in place of a sample that it must not see: a batch keeps its shape."""

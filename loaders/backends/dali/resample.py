@@ -19,7 +19,7 @@ from .threads import Threads
 
 
 class Resampling:
-    """A batch being resampled; to whoever waits for it, what a `native.Ticket` is.
+    """A batch being resampled; to whoever waits for it, what a `native.PendingBatch` is.
 
     Attributes:
         out: what was given.
@@ -32,7 +32,6 @@ class Resampling:
         cut: Cut,
         images: Any,
         out: NDArray[np.uint8],
-        lut: NDArray[Any] | None,
         *,
         decoder: Decoder,
         threads: Threads,
@@ -42,18 +41,19 @@ class Resampling:
         Args:
             cut: n samples.
             images: what DALI made of them, each the pixels under its crop; None: nothing.
-            out, lut: as `native.Pool.submit` takes them.
+            out: memory for the pixels, in the plan's output format.
         """
         batch, n = cut.batch, len(cut.status)
+        format, lut = batch.format, batch.format.lut
         self.out, self.status, self.spent = out, np.zeros(n, np.int32), 0
         self._rows = np.arange(n) if images is None else np.flatnonzero(cut.status)
         self._size = out.size // n
         rest = np.empty(self._rows.size * self._size, np.uint8)
-        self._rest = decoder.submit(batch.stage, batch.samples[self._rows], rest, lut)
+        self._rest = decoder.submit(format, batch.samples[self._rows], rest)
 
-        samples, filter_ = batch.samples.copy(), decoder.filter(batch.stage)
+        samples, filter_ = batch.samples.copy(), decoder.filter(format)
         samples["box"] = cut.box - np.tile(np.floor(cut.box[:, :2]), 2)
-        table, resample, side = filter_struct(filter_), library().et_resample, batch.stage.resolution
+        table, resample, side = filter_struct(filter_), library().et_resample, format.resolution
         rows = out.reshape(n, -1)
         addresses, shapes = ([], []) if images is None else pixels(images)
         rest_rows = frozenset(self._rows.tolist())

@@ -16,46 +16,45 @@ import torch
 from numpy.typing import NDArray
 
 from ... import native
+from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
 from ..clock import Clock
-from ..decoder import BatchPlan, Decoder
+from ..decoder import Decoder
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
 from .resample import Resampling
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from ...transforms.pipeline import Pipeline
+    from ...transforms.pipeline import TransformPipeline
 
 CUBIC_FROM = 200
 """Resolution from which DALI's bicubic comes closer to the torch backend's default filter than its Lanczos does."""
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-
 
 @dataclass(eq=False)
-class Pending:
+class DecodedByDALI:
     """A batch that DALI is done with, and what our kernel still does about it."""
 
     batch: BatchPlan
     images: Any  # DALI's; None where it gave the batch back,
     why: str  # for this reason
     rows: NDArray[np.int64]  # the samples that the kernel works on
-    ticket: native.Ticket | Resampling
+    kernel: native.PendingBatch | Resampling
 
-    def mended(self, decoder: Decoder, lut: NDArray[Any] | None) -> NDArray[np.uint8]:
-        """The pixels of `rows`, once they are there; the batch then names what took a bad sample's place."""
-        self.ticket.wait()
-        if self.images is None and not self.ticket.status.any():
+    def repaired(self, decoder: Decoder) -> NDArray[np.uint8]:
+        """The pixels of `rows`, once they are there; the batch then names the samples that replaced bad ones."""
+        self.kernel.wait()
+        if self.images is None and not self.kernel.status.any():
             warnings.warn(
                 f"DALI refused a batch that our kernel then decoded: {self.why}", RuntimeWarning, stacklevel=2
             )
         batch, rows = self.batch, self.rows
-        part = BatchPlan(batch.stage, batch.epoch, batch.indices[rows], batch.labels[rows], batch.samples[rows])
-        decoder.mend(part, self.ticket.status, self.ticket.message, self.ticket.out, lut)
-        self.ticket.close()
-        batch.indices[rows], batch.labels[rows] = part.indices, part.labels
-        return self.ticket.out
+        part = batch.rows(rows)
+        decoder.repair(part, self.kernel.status, self.kernel.message, self.kernel.out)
+        self.kernel.close()
+        batch.keys[rows], batch.labels[rows], batch.samples[rows] = part.keys, part.labels, part.samples
+        return self.kernel.out
 
 
 class Route(Protocol):
@@ -78,12 +77,12 @@ class Route(Protocol):
         """What DALI gets of a batch."""
         ...
 
-    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+    def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
         """Goes on with what DALI gave. What it was not given, or gave back (None, and `why`), the kernel decodes."""
         ...
 
-    def pipeline(self, pending: Pending) -> Batch:
-        """Images and labels, mended, augmented and normalised, on the device."""
+    def finish(self, pending: DecodedByDALI) -> Batch:
+        """Images and labels, repaired, augmented and normalised, on the device."""
         ...
 
 
@@ -93,7 +92,9 @@ class Host:
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR)
     ahead = 2  # so that the kernel has one to work on while another is waited for
 
-    def __init__(self, decoder: Decoder, pipeline: Pipeline, clock: Clock, *, threads: Threads, prefetch: int) -> None:
+    def __init__(
+        self, decoder: Decoder, pipeline: TransformPipeline, clock: Clock, *, threads: Threads, prefetch: int
+    ) -> None:
         self.body: Body = decode
         self.stream: torch.cuda.Stream | None = None
         self._decoder, self._pipeline, self._clock = decoder, pipeline, clock
@@ -105,23 +106,22 @@ class Host:
         low = np.floor(cut.box[:, :2])
         return cut.jpegs, _yx(low), _yx(np.ceil(cut.box[:, 2:]) - low)
 
-    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+    def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
         """See `Route`."""
         n = len(cut.status)
-        lut = self._pipeline.lut(cut.batch.stage)
-        out = self._buffers.take(n * 3 * cut.batch.stage.resolution**2 * (1 if lut is None else lut.itemsize))
-        ticket = Resampling(cut, images, out, lut, decoder=self._decoder, threads=self._threads)
-        return Pending(cut.batch, images, why, np.arange(n), ticket)
+        out = self._buffers.take(n * cut.batch.format.sample_bytes)
+        resampling = Resampling(cut, images, out, decoder=self._decoder, threads=self._threads)
+        return DecodedByDALI(cut.batch, images, why, np.arange(n), resampling)
 
-    def pipeline(self, pending: Pending) -> Batch:
+    def finish(self, pending: DecodedByDALI) -> Batch:
         """See `Route`."""
         batch = pending.batch
-        images = self._pipeline.tensor(pending.mended(self._decoder, self._pipeline.lut(batch.stage)), batch.stage)
-        assert isinstance(pending.ticket, Resampling)
-        self.sums["resample_ns"] += pending.ticket.spent
+        images = batch.format.tensor(pending.repaired(self._decoder))
+        assert isinstance(pending.kernel, Resampling)
+        self.sums["resample_ns"] += pending.kernel.spent
         with self._clock("ops"):
-            images = self._pipeline(images, batch.indices, batch.stage, batch.epoch)
-        return images, torch.from_numpy(batch.labels)
+            labels = torch.from_numpy(batch.labels)
+            return self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)
 
 
 class InGraph:
@@ -130,7 +130,7 @@ class InGraph:
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR, PAIR, WHOLE, WHOLE)
     ahead = 1
 
-    def __init__(self, decoder: Decoder, pipeline: Pipeline, clock: Clock, *, bicubic: bool) -> None:
+    def __init__(self, decoder: Decoder, pipeline: TransformPipeline, clock: Clock, *, bicubic: bool) -> None:
         cuda = pipeline.device.type == "cuda"
         self.body: Body = decode_and_resize("mixed" if cuda else "cpu")
         self.stream: torch.cuda.Stream | None = torch.cuda.Stream(pipeline.device) if cuda else None
@@ -139,44 +139,45 @@ class InGraph:
 
     def feed(self, cut: Cut) -> Feed:
         """See `Route`."""
-        side, flip = cut.batch.stage.resolution, cut.batch.samples["flip"].astype(np.int32)
+        side, flip = cut.batch.format.resolution, cut.batch.samples["flip"].astype(np.int32)
         n = len(flip)
         cubic = np.full(n, self._bicubic or side >= CUBIC_FROM, np.int32)
         return cut.jpegs, _yx(cut.box[:, :2]), _yx(cut.box[:, 2:]), np.full((n, 2), side, np.float32), flip, cubic
 
-    def take(self, cut: Cut, images: Any, why: str) -> Pending:
+    def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
         """See `Route`."""
-        batch, side = cut.batch, cut.batch.stage.resolution
+        batch, side = cut.batch, cut.batch.format.resolution
         rows = np.arange(len(cut.status)) if images is None else np.flatnonzero(cut.status)
         out = np.empty(len(rows) * 3 * side**2, np.uint8)
-        return Pending(batch, images, why, rows, self._decoder.submit(batch.stage, batch.samples[rows], out, None))
+        return DecodedByDALI(batch, images, why, rows, self._decoder.submit(batch.format, batch.samples[rows], out))
 
-    def pipeline(self, pending: Pending) -> Batch:
+    def finish(self, pending: DecodedByDALI) -> Batch:
         """See `Route`."""
         batch, device = pending.batch, self._pipeline.device
-        side = batch.stage.resolution
-        mended = torch.from_numpy(pending.mended(self._decoder, None)).view(-1, 3, side, side)
+        side = batch.format.resolution
+        repaired = torch.from_numpy(pending.repaired(self._decoder)).view(-1, 3, side, side)
         with torch.cuda.stream(self.stream):  # None: the present one
             if pending.images is None:
-                images = mended.to(device)
+                images = repaired.to(device)
             else:
                 images = torch.from_dlpack(pending.images.as_tensor())
                 if len(pending.rows):
-                    images[torch.from_numpy(pending.rows).to(device)] = mended.to(device)
+                    images[torch.from_numpy(pending.rows).to(device)] = repaired.to(device)
             given = images
-            with self._clock("ops"):
-                images = self._pipeline(given, batch.indices, batch.stage, batch.epoch)
             labels = torch.from_numpy(batch.labels)
+            if self.stream is not None:
+                labels = labels.pin_memory().to(device, non_blocking=True)
+            with self._clock("ops"):
+                made = self._pipeline(batch.decoded(given, labels, self._pipeline.seed), batch.format)
             if self.stream is None:
-                return images, labels
-            if images is given:  # DALI's memory knows nothing of the user's stream
-                images = given.clone()
-            labels = labels.pin_memory().to(device, non_blocking=True)
+                return made
+            if made.images is given:  # DALI's memory knows nothing of the user's stream
+                made.images = given.clone()
         user = torch.cuda.current_stream(device)
         user.wait_stream(self.stream)
-        images.record_stream(user)
-        labels.record_stream(user)
-        return images, labels
+        made.images.record_stream(user)
+        made.labels.record_stream(user)
+        return made
 
 
 def _yx(pairs: NDArray[np.float32]) -> NDArray[np.float32]:

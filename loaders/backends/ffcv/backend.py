@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...batch import BatchPlan
 from ...beton.tables import read_head
 from ...sources import Dataset
-from ..decoder import BatchPlan
 from ..torch import Submit, TorchBackend
-from .epoch import Epoch, Turn, make_loader
+from .epoch import Epoch, FFCVPendingBatch, make_loader
 
 if TYPE_CHECKING:
-    from ...transforms.pipeline import Pipeline
+    from ...transforms.pipeline import TransformPipeline
 
 
 class FFCVBackend(TorchBackend):
@@ -27,7 +27,15 @@ class FFCVBackend(TorchBackend):
     change of stage compiles nothing: the compiled code knows neither resolution nor batch size.
     """
 
-    def __init__(self, dataset: Dataset, pipeline: Pipeline, *, workers: int, prefetch: int, **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        pipeline: TransformPipeline,
+        *,
+        num_workers: int,
+        prefetch_factor: int,
+        **options: Any,
+    ) -> None:
         """options: those of `Decoder`.
 
         Raises:
@@ -39,9 +47,12 @@ class FFCVBackend(TorchBackend):
                 f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
                 "or convert it with `python -m tools convert`."
             )
-        super().__init__(dataset, pipeline, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
+        # The pool only decodes samples that replace bad ones.
+        super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)
         self._dataset = dataset
-        self._loader = make_loader(read_head(dataset.fd, dataset.path), threads=workers, ahead=max(1, prefetch - 1))
+        self._loader = make_loader(
+            read_head(dataset.fd, dataset.path), threads=num_workers, ahead=max(1, prefetch_factor - 1)
+        )
         self._epochs: set[Epoch] = set()
         self._ended: Counter[str] = Counter()
 
@@ -64,15 +75,14 @@ class FFCVBackend(TorchBackend):
         epoch = Epoch(self._loader, batches)
         self._epochs.add(epoch)
 
-        def submit(batch: BatchPlan, out: NDArray[np.uint8], lut: NDArray[Any] | None) -> Turn:
-            table = self._decoder.filter(batch.stage)
+        def submit(batch: BatchPlan, out: NDArray[np.uint8]) -> FFCVPendingBatch:
             return epoch.submit(
                 batch,
-                side=batch.stage.resolution,
-                filter=table,
+                side=batch.format.resolution,
+                filter=self._decoder.filter(batch.format),
                 out=out,
                 fd=self._dataset.fd,
-                lut=lut,
+                lut=batch.format.lut,
             )
 
         try:

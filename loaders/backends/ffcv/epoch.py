@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...batch import BatchPlan
 from ...beton import layout
 from ...beton.tables import Head
 from ...errors import BadDataset, LoaderError
-from ...native import Work, ffi
-from ..decoder import BatchPlan
+from ...native import KernelBatch, ffi
+from ...plan.rng import sample_indices
 from .imports import (
     EpochIterator,
     IntDecoder,
@@ -39,7 +40,7 @@ class PlannedOrder(TraversalOrder):
 
     def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
         super().__init__(loader)
-        self._order = np.concatenate(batches)
+        self._order = sample_indices(np.concatenate(batches))
 
     def sample_order(self, _epoch: int) -> NDArray[np.int64]:
         return self._order
@@ -60,30 +61,30 @@ class PlannedDecoder(SimpleRGBImageDecoder):
         return decode
 
 
-class Turn(Work):
-    """A batch's turn: a `Work` that is done when FFCV delivers it."""
+class FFCVPendingBatch(KernelBatch):
+    """A `KernelBatch` that is done when FFCV delivers it."""
 
     def __init__(self, epoch: Epoch, batch: BatchPlan, **options: Any) -> None:
-        """options: those of `Work`."""
+        """options: those of `KernelBatch`."""
         super().__init__(batch.samples, **options)
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
 
     def wait(self) -> None:
-        """Waits for FFCV; turns come in the order in which they were given to `Epoch.submit`.
+        """Waits for FFCV, which delivers batches in the order in which they were given to `Epoch.submit`.
 
         Raises:
             BadDataset: FFCV reads other labels than the plan has, which come from a pyramid's checked index.
         """
         found, planned = self._epoch.next_labels(), self._planned.labels
         if (wrong := np.flatnonzero(found != planned)).size:
-            index, first = int(self._planned.indices[wrong[0]]), int(wrong[0])
+            index, first = int(sample_indices(self._planned.keys[wrong[0]])), int(wrong[0])
             raise BadDataset(
                 f"{self._epoch.path}: damaged, FFCV's tables give sample {index} the label {found[first]}, "
                 f"its index {planned[first]}; copy or convert it again"
             )
 
     def close(self) -> None:
-        """Nothing: turns are cancelled together, by the epoch's end."""
+        """Nothing: pending batches are cancelled together, at the end of the epoch."""
 
 
 class Epoch(MemoryContext):
@@ -94,15 +95,15 @@ class Epoch(MemoryContext):
     """
 
     def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
-        """Starts FFCV's thread, which waits for the first turn.
+        """Starts FFCV's thread, which waits for the first batch.
 
         Args:
             loader: made by `make_loader`; may have other epochs under way.
-            batches: sample indices, all batches but the last equally long.
+            batches: draw keys, all batches but the last equally long.
         """
         self._sums, self._state = ffi.Sums(loader.num_workers), np.zeros(len(ffi.FIELDS), np.int64)
-        self._turns: SimpleQueue[Turn | None] = SimpleQueue()
-        self._turn: Turn | None = None
+        self._pending: SimpleQueue[FFCVPendingBatch | None] = SimpleQueue()
+        self._current: FFCVPendingBatch | None = None
         self._closed = False
         self.path: str = loader.fname
         # A batch's results come in the order of the file's fields.
@@ -116,11 +117,11 @@ class Epoch(MemoryContext):
             self._iterator: EpochIterator = iter(loader)
         _running.add(self)
 
-    def submit(self, batch: BatchPlan, **options: Any) -> Turn:
-        """Gives FFCV's thread the next batch; see `Turn`."""
-        turn = Turn(self, batch, **options)
-        self._turns.put(turn)
-        return turn
+    def submit(self, batch: BatchPlan, **options: Any) -> FFCVPendingBatch:
+        """Gives FFCV's thread the next batch; see `FFCVPendingBatch`."""
+        pending = FFCVPendingBatch(self, batch, **options)
+        self._pending.put(pending)
+        return pending
 
     def next_labels(self) -> NDArray[np.int64]:
         """Labels [n] of the oldest batch not asked for yet, as soon as it is decoded; gone with the next one.
@@ -148,7 +149,7 @@ class Epoch(MemoryContext):
         """Gives up what is under way; returns when FFCV's thread has ended. Harmless when called again."""
         self._closed = True
         self._state[ffi.NEXT] = ffi.ALL_TAKEN
-        self._turns.put(None)
+        self._pending.put(None)
         while self._iterator.is_alive():
             with suppress(Empty):
                 self._iterator.output_queue.get_nowait()  # it may be waiting for room
@@ -172,10 +173,10 @@ class Epoch(MemoryContext):
         """In FFCV's thread, before each batch."""
         if batch == 0:
             torch.set_num_threads(self._torch_threads)  # which FFCV has just changed for the whole process
-        self._turn = self._turns.get()
-        if self._turn is None or self._closed:
+        self._current = self._pending.get()
+        if self._current is None or self._closed:
             raise StopIteration  # ends FFCV's thread in good order
-        ffi.set_work(self._state, self._turn.address, len(self._turn.status), self._sums)
+        ffi.set_work(self._state, self._current.address, len(self._current.status), self._sums)
 
     def __exit__(self, *_: object) -> None:
         pass

@@ -28,7 +28,7 @@ class Always(nn.Module):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 6])
 def test_every_image_counts_once(jpeg_folder: Path, batch_size: int) -> None:
-    with Loader(jpeg_folder / "val", train=False, drop_last=False, workers=1, batch_size=batch_size) as loader:
+    with Loader(jpeg_folder / "val", train=False, drop_last=False, num_workers=1, batch_size=batch_size) as loader:
         found = score(Always(), loader, 32, ALONE)
         again = score(Always(), loader, 48, ALONE)
     assert found == again
@@ -40,7 +40,7 @@ def test_every_image_counts_once(jpeg_folder: Path, batch_size: int) -> None:
 def test_both_sizes_and_the_average(jpeg_folder: Path) -> None:
     torch.manual_seed(0)
     model, average = positioned(3, 32), positioned(3, 32)
-    with Loader(jpeg_folder / "val", train=False, drop_last=False, workers=1) as loader:
+    with Loader(jpeg_folder / "val", train=False, drop_last=False, num_workers=1) as loader:
         found = evaluate([model, average], loader, 32, 64, ALONE)
         assert found["top1_stage"] == score(model, loader, 32, ALONE).top1
         assert found["loss"] == score(resized(model, 64), loader, 64, ALONE).loss

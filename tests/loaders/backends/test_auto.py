@@ -13,8 +13,11 @@ import torch
 
 from loaders.backends import auto
 from loaders.backends.auto import AutoBackend
+from loaders.batch import Batch, BatchPlan
 from loaders.errors import BadSample, LoaderError
+from loaders.plan import SAMPLE
 from loaders.stage import Stage
+from loaders.transforms.pipeline import OutputFormat, TransformPipeline
 from tests.contract import digest, make
 
 STAGE = Stage(resolution=16, magnitude=None, batch_size=2)
@@ -28,13 +31,14 @@ class Fake:
         self.pause, self.batches = pause, 0
         self.bad: dict[int, BadSample] = {}
 
-    def run(self, stage: Stage, epoch: int, batches: list[Any]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # noqa: ARG002
+    def run(self, stage: Stage, epoch: int, batches: list[Any]) -> Iterator[Batch]:  # noqa: ARG002
         for batch in batches:
             if self.pause is None:
                 raise RuntimeError("no GPU memory")
             time.sleep(self.pause)
             self.batches += 1
-            yield torch.zeros(len(batch), 3, 16, 16), torch.from_numpy(batch)
+            plan = BatchPlan(OutputFormat.pixels(16), epoch, batch, batch, np.zeros(len(batch), SAMPLE))
+            yield plan.decoded(torch.zeros(len(batch), 3, 16, 16), torch.from_numpy(batch), 0)
 
     def stats(self) -> dict[str, int]:
         return {"samples": self.batches}
@@ -50,11 +54,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def choosing(monkeypatch: pytest.MonkeyPatch, **made: Callable[[], Fake]) -> AutoBackend:
-    from loaders.transforms.pipeline import Pipeline
-
     monkeypatch.setattr(auto, "candidates", lambda *_: made)
-    pipeline = Pipeline(output="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
-    return AutoBackend(None, pipeline, workers=1)  # type: ignore[arg-type]
+    pipeline = TransformPipeline(dtype="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
+    return AutoBackend(None, pipeline, num_workers=1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("torchs", "dalis", "chosen"), [(0.002, 0.01, "torch"), (0.01, 0.002, "dali")])

@@ -29,7 +29,7 @@ def dali(request: pytest.FixtureRequest) -> Make:
             from loaders.backends.dali.routes import InGraph
 
             backend: Any = loader._backend
-            bicubic = options.get("filter") == "bicubic"
+            bicubic = options.get("interpolation") == "bicubic"
             backend._route = InGraph(backend._decoder, backend._route._pipeline, backend._clock, bicubic=bicubic)
         return loader
 
@@ -48,7 +48,7 @@ def near(ours: list[Any], wanted: list[Any], least: float = 40) -> bool:
     return bool(psnr(torch.cat([a for a, _ in ours]), torch.cat([b for b, _ in wanted])).median() >= least)
 
 
-@pytest.mark.parametrize("options", [{"train": True}, {"train": False}, {"max_level": 0}, {"filter": "bicubic"}])
+@pytest.mark.parametrize("options", [{"train": True}, {"train": False}, {"max_level": 0}, {"interpolation": "bicubic"}])
 @pytest.mark.parametrize("resolution", [32, 96])
 def test_pixels_are_the_torch_backends(beton: Path, dali: Make, resolution: int, options: dict[str, Any]) -> None:
     with dali(beton, resolution=resolution, **options) as ours, make(beton, resolution=resolution, **options) as torchs:
@@ -57,9 +57,9 @@ def test_pixels_are_the_torch_backends(beton: Path, dali: Make, resolution: int,
         assert not near([(images.flip(3), labels) for images, labels in wanted], wanted)  # it can fail
 
 
-@pytest.mark.parametrize("output", ["float32", "float16", "bfloat16"])
-def test_float_output_is_the_normalised_uint8(beton: Path, output: str) -> None:
-    with make(beton, backend="dali") as plain, make(beton, backend="dali", output=output) as loader:
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_float_output_is_the_normalised_uint8(beton: Path, dtype: str) -> None:
+    with make(beton, backend="dali") as plain, make(beton, backend="dali", dtype=dtype) as loader:
         for (pixels, _), (images, _) in zip(plain, loader, strict=True):
             mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
             wanted = (pixels.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -148,7 +148,7 @@ def test_going_on_after_a_break_and_after_an_error(beton: Path, dali: Make) -> N
 
 
 def test_odd_files_cost_only_themselves(dirty: Path, dali: Make) -> None:
-    options: dict[str, Any] = {"on_error": "skip", "batch_size": 8, "drop_last": False}
+    options: dict[str, Any] = {"on_error": "replace", "batch_size": 8, "drop_last": False}
     with dali(dirty, **options) as ours, make(dirty, **options) as torchs:
         assert near(list(ours), list(torchs))
         names = [[bad.index for bad in loader.stats()["bad"]] for loader in (ours, torchs)]
@@ -169,7 +169,7 @@ def test_flipped_bits_are_judged_by_the_kernel_and_not_by_dali(
         for entry in entries[3:20:4]:
             file.seek(int(entry["offset"]) + int(entry["size"]) // 2)
             file.write(junk)
-    options: dict[str, Any] = {"max_level": 0, "on_error": "skip", "drop_last": False, "resolution": 64}
+    options: dict[str, Any] = {"max_level": 0, "on_error": "replace", "drop_last": False, "resolution": 64}
     with dali(broken, **options) as ours, make(broken, **options) as torchs:
         got, wanted = (torch.cat([images for images, _ in loader]) for loader in (ours, torchs))
         assert psnr(got, wanted).min() > 30

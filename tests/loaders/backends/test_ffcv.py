@@ -49,7 +49,7 @@ STAGES: tuple[dict[str, Any], ...] = (
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_stages_and_epochs_equal_the_torch_backends(beton: Path, workers: int, train: bool) -> None:
-    reference, ours = both(beton, workers=workers, train=train, drop_last=False, seed=11)
+    reference, ours = both(beton, num_workers=workers, train=train, drop_last=False, seed=11)
     with reference, ours:
         for stage in (*STAGES, STAGES[0]):
             reference.set_stage(**stage)
@@ -61,9 +61,15 @@ def test_stages_and_epochs_equal_the_torch_backends(beton: Path, workers: int, t
 @pytest.mark.parametrize(
     "options",
     [
-        {"output": output, "max_level": level, "filter": filter, "order": order, "prefetch": prefetch}
-        for (output, order), (level, filter), prefetch in product(
-            (("float32", "quasi"), ("bfloat16", "sequential")),
+        {
+            "dtype": dtype,
+            "max_level": level,
+            "interpolation": interpolation,
+            "shuffle": shuffle,
+            "prefetch_factor": prefetch,
+        }
+        for (dtype, shuffle), (level, interpolation), prefetch in product(
+            (("float32", "quasi"), ("bfloat16", False)),
             ((None, "lanczos"), (0, "bicubic"), (1, "fourier")),
             (1, 3),
         )
@@ -80,6 +86,7 @@ def test_every_option_means_the_same(beton: Path, options: dict[str, Any]) -> No
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_share_the_order(beton: Path, monkeypatch: pytest.MonkeyPatch, world_size: int, drop_last: bool) -> None:
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
     monkeypatch.setattr(dist, "get_world_size", lambda: world_size)
     reference, ours = both(beton, batch_size=5, drop_last=drop_last)
     with reference, ours:
@@ -156,7 +163,7 @@ def test_threads_of_torch_stay_as_they_are(beton: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        with make(beton, backend="ffcv", workers=1) as loader:
+        with make(beton, backend="ffcv", num_workers=1) as loader:
             assert torch.get_num_threads() == before + 1
             list(loader)
             assert torch.get_num_threads() == before + 1

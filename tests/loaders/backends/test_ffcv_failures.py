@@ -67,7 +67,7 @@ def test_damaged_samples_are_raised(damaged: Path) -> None:
 
 def test_damaged_samples_are_replaced(damaged: Path) -> None:
     def loader(backend: str) -> Loader:
-        return make(damaged, backend=backend, on_error="skip", drop_last=False)
+        return make(damaged, backend=backend, on_error="replace", drop_last=False)
 
     with loader("ffcv") as ours, loader("torch") as reference:
         assert digest(list(ours)) == digest(list(reference))
@@ -118,9 +118,9 @@ def test_ffcv_overwrites_batches(ffcv_beton: Path, python: Run) -> None:
     assert python(script, ffcv_beton).stdout.split()[-2:] == ["6", "5"]
 
 
-@pytest.mark.parametrize("output", ["uint8", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_batches_stay_as_they_are(beton: Path, output: str) -> None:
-    with make(beton, backend="ffcv", batch_size=2, output=output) as loader:
+    with make(beton, backend="ffcv", batch_size=2, dtype=output) as loader:
         kept, copies = [], []
         for images, labels in loader:
             kept.append((images, labels))
@@ -136,7 +136,7 @@ def test_ffcv_changes_torchs_threads(ffcv_beton: Path, python: Run) -> None:
 
 
 def test_several_loaders_at_once(beton: Path, ffcv_beton: Path) -> None:
-    options = ({"data": beton}, {"data": ffcv_beton}, {"data": beton, "seed": 5, "resolution": 64, "workers": 1})
+    options = ({"data": beton}, {"data": ffcv_beton}, {"data": beton, "seed": 5, "resolution": 64, "num_workers": 1})
     wanted = []
     for option in options:
         with make(backend="torch", **option) as reference:

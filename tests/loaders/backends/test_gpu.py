@@ -15,7 +15,7 @@ BACKENDS = ["torch", pytest.param("dali", marks=pytest.mark.dali), pytest.param(
 pytestmark = [pytest.mark.gpu, pytest.mark.parametrize("backend", BACKENDS)]
 
 
-@pytest.mark.parametrize("options", [{}, {"output": "float32"}, {"train": False}])
+@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"train": False}])
 def test_batches_are_those_of_the_cpu(beton: Path, backend: str, options: dict[str, Any]) -> None:
     kind: dict[str, Any] = {"resolution": 64, "drop_last": False, **options}
     with make(beton, backend=backend, device="cuda", **kind) as ours, make(beton, **kind) as cpu:
@@ -39,7 +39,7 @@ def test_batches_are_the_users(beton: Path, backend: str) -> None:
 
 @pytest.mark.parametrize("magnitude", [None, 7])
 def test_nothing_waits_in_a_steady_loop(beton: Path, backend: str, magnitude: float | None) -> None:
-    options: dict[str, Any] = {"device": "cuda", "output": "float16", "magnitude": magnitude}
+    options: dict[str, Any] = {"device": "cuda", "dtype": "float16", "magnitude": magnitude}
     with make(beton, backend=backend, **options) as loader:
         list(loader)
         endless = (images for _ in range(9) for images, _ in loader)

@@ -47,7 +47,7 @@ def images(loader: Any) -> np.ndarray:
 
 def planned(data: Path, epoch: int, resolution: int, **options: Any) -> np.ndarray:
     """What `loaders.Loader` delivers, in FFCV's layout."""
-    options = {"seed": 9, "order": "sequential", "drop_last": False, "resolution": resolution, **options}
+    options = {"seed": 9, "shuffle": False, "drop_last": False, "resolution": resolution, **options}
     with make(data, **options) as loader:
         loader.set_epoch(epoch)
         return torch.cat([batch for batch, _ in loader]).permute(0, 2, 3, 1).numpy()

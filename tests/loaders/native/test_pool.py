@@ -37,19 +37,19 @@ def shelf(tmp_path: Path) -> tuple[NDArray[np.void], list[bytes], list[Path]]:
     return samples, names, paths
 
 
-def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.Ticket:
+def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.PendingBatch:
     pool = native.Pool(workers)
     out = np.zeros(len(samples) * 3 * side * side, np.uint8)
-    ticket = pool.submit(samples, side=side, filter=build(side, name), out=out)  # type: ignore[arg-type]
-    assert ticket.wait(30)
-    return ticket
+    pending = pool.submit(samples, side=side, filter=build(side, name), out=out)  # type: ignore[arg-type]
+    assert pending.wait(30)
+    return pending
 
 
 def test_pixels_are_pillows(isa: str, shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:  # noqa: ARG001
     samples, _, paths = shelf
-    ticket = run(samples)
-    assert not ticket.status.any(), [ticket.message(i) for i in range(6)]
-    made = ticket.out.reshape(6, 3, 64, 64).transpose(0, 2, 3, 1).astype(float)
+    pending = run(samples)
+    assert not pending.status.any(), [pending.message(i) for i in range(6)]
+    made = pending.out.reshape(6, 3, 64, 64).transpose(0, 2, 3, 1).astype(float)
     for pixels, path in zip(made, paths, strict=True):
         with Image.open(path) as image:
             wanted = image.convert("RGB").crop((10, 5, 100, 77)).resize((64, 64), Image.Resampling.BICUBIC)
@@ -90,13 +90,13 @@ def test_each_failure_keeps_to_its_sample(shelf: tuple[NDArray[np.void], list[by
     paths[2].write_bytes(paths[2].read_bytes()[:700])
     paths[3].write_bytes(b"\x89PNG\r\n" + bytes(99))
     samples["entry"]["width"][4] = 121
-    ticket = run(samples)
+    pending = run(samples)
     status = [native.DAMAGED, native.IO_ERROR, native.DAMAGED, native.UNSUPPORTED, native.DAMAGED, native.OK]
-    assert list(ticket.status) == status
+    assert list(pending.status) == status
     reasons = ["empty", "cannot be opened: No such file", "cut short", "not a JPEG", "index says 121 x 90", ""]
     for i, reason in enumerate(reasons):
-        assert reason in ticket.message(i)
-    pixels = ticket.out.reshape(6, -1)
+        assert reason in pending.message(i)
+    pixels = pending.out.reshape(6, -1)
     assert not pixels[:5].any()
     np.testing.assert_array_equal(pixels[5], sound[5])
 
@@ -112,9 +112,9 @@ def test_closing_cancels_and_is_idempotent(shelf: tuple[NDArray[np.void], list[b
     samples, _, _ = shelf
     pool = native.Pool(1)
     many = np.tile(samples, 200)
-    ticket = pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8))
-    assert ticket.wait(0) is False
-    ticket.close()
+    pending = pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8))
+    assert pending.wait(0) is False
+    pending.close()
     assert pool.stats()["samples"] < len(many)
     pool.close()
     pool.close()
@@ -126,15 +126,15 @@ def test_tickets_may_outlive_their_pool(shelf: tuple[NDArray[np.void], list[byte
     samples, _, _ = shelf
     pool = native.Pool(1)
     many = np.tile(samples, 50)
-    tickets = [
+    pending = [
         pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8)) for _ in range(3)
     ]
     pool.close()
     with pytest.raises(LoaderError, match="closed while one of its batches was awaited"):
-        tickets[2].wait(5)
+        pending[2].wait(5)
     del pool
-    for ticket in tickets:
-        ticket.close()
+    for batch in pending:
+        batch.close()
 
 
 def test_garbage_in_any_order_neither_hangs_nor_crashes() -> None:
@@ -146,10 +146,10 @@ def test_garbage_in_any_order_neither_hangs_nor_crashes() -> None:
         "from loaders.plan.filters import build\n"
         "for _ in range(200):\n"
         "    pool, out = native.Pool(2), np.zeros(99 * 768, np.uint8)\n"
-        "    ticket = pool.submit(np.zeros(99, native.SAMPLE), side=16, filter=build(16), out=out)\n"
-        "    cycle = [pool, ticket]\n"
+        "    pending = pool.submit(np.zeros(99, native.SAMPLE), side=16, filter=build(16), out=out)\n"
+        "    cycle = [pool, pending]\n"
         "    cycle.append(cycle)\n"
-        "    del pool, ticket, out, cycle\n"
+        "    del pool, pending, out, cycle\n"
         "    gc.collect()\n"
         "print('done')\n"
     )
@@ -218,8 +218,8 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
             if table:
                 samples["entry"]["rows"], samples["entry"]["head"] = record.rows, record.head
             pool, out = native.Pool(1), np.zeros(300 * 3 * 32 * 32, np.uint8)
-            ticket = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
-            assert ticket.wait(30) and not ticket.status.any(), ticket.message(int(ticket.status.argmax()))
+            pending = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            assert pending.wait(30) and not pending.status.any(), pending.message(int(pending.status.argmax()))
             made.append(out.tobytes())
             read.append(pool.stats()["bytes_read"])
     assert made[0] == made[1]
@@ -243,9 +243,9 @@ def test_a_flipped_bit_under_the_crop_is_damage_and_elsewhere_nothing(tmp_path: 
         (tmp_path / "record").write_bytes(damaged)
         with open(tmp_path / "record", "rb") as opened:
             out = np.zeros(3 * 32 * 32, np.uint8)
-            ticket = native.Pool(1).submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
-            assert ticket.wait(30)
-        return int(ticket.status[0])
+            pending = native.Pool(1).submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            assert pending.wait(30)
+        return int(pending.status[0])
 
     row = len(record.table) + offsets[22]  # of pixels 352 to 367
     assert status(None) == native.OK

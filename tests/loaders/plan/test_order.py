@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loaders.plan.order import WINDOW, Batches, batch_slice, epoch_order, next_position, steps_per_epoch
+from loaders.plan.order import WINDOW, Batches, Sampling, Shares, epoch_order, next_position, occurrences
+from loaders.plan.rng import copy_numbers, sample_indices
 
 KINDS = ("random", "sequential", "quasi")
 WORLDS = (1, 2, 3, 4, 5)
@@ -14,11 +15,20 @@ def deliver(
 ) -> tuple[list[list[slice]], int]:
     """What each rank takes from `position` to the end of the epoch, and the position reached."""
     taken: list[list[slice]] = [[] for _ in range(world_size)]
-    for _ in range(steps_per_epoch(n, batch_size, world_size, drop_last, position)):
-        for rank in range(world_size):
-            taken[rank].append(batch_slice(position, n, batch_size, rank, world_size))
+    ranks = shares(batch_size, world_size, drop_last)
+    for _ in range(ranks[0].steps(n, position)):
+        for rank, share in enumerate(ranks):
+            taken[rank].append(share.slice(position, n))
         position = next_position(position, n, batch_size, world_size)
     return taken, position
+
+
+def shares(batch_size: int, world_size: int, drop_last: bool = False, uneven: str = "keep") -> list[Shares]:
+    """Of each rank."""
+    return [
+        Shares(batch_size=batch_size, rank=rank, world_size=world_size, drop_last=drop_last, uneven=uneven)
+        for rank in range(world_size)
+    ]
 
 
 def positions(taken: list[list[slice]]) -> list[int]:
@@ -94,7 +104,7 @@ def test_every_sample_once_for_every_world_size(n: int, world_size: int) -> None
     assert (sizes[:, :-1] == 4).all()  # all full but the last,
     assert sizes[:, -1].max() - sizes[:, -1].min() <= 1  # which is shared evenly
     for rank in range(world_size):
-        assert steps_per_epoch(n, 4, world_size, rank=rank) == (sizes[rank] > 0).sum()
+        assert shares(4, world_size)[rank].steps(n) == (sizes[rank] > 0).sum()
 
 
 @pytest.mark.parametrize("world_size", [1, 3])
@@ -105,7 +115,7 @@ def test_batches_are_cut_as_an_epoch_takes_them(n: int, world_size: int, drop_la
     order = epoch_order(n, 0, 0)
     taken, _ = deliver(n, 4, world_size, drop_last, min(position, n))
     for rank in range(world_size):
-        batches = Batches(order, 4, rank, world_size, drop_last, min(position, n))
+        batches = Batches(order, shares(4, world_size, drop_last)[rank], min(position, n))
         expected = [order[s].tolist() for s in taken[rank] if s.stop > s.start]
         assert [batch.tolist() for batch in batches] == expected
         assert [batch.tolist() for batch in batches[1:]] == expected[1:]
@@ -146,3 +156,76 @@ def test_resuming_unchanged_gives_the_batches_left() -> None:
     for step in range(6):
         rest, _ = deliver(61, 4, 3, position=12 * step)
         assert rest == [rank[step:] for rank in whole]
+
+
+@pytest.mark.parametrize("world_size", WORLDS)
+@pytest.mark.parametrize("n", [3, 5, 24, 25, 61])
+@pytest.mark.parametrize("uneven", ["drop", "pad"])
+def test_ranks_have_equal_batches_where_they_must_not_differ(n: int, world_size: int, uneven: str) -> None:
+    order, ranks = epoch_order(n, 0, 0), shares(4, world_size, uneven=uneven)
+    taken = [list(Batches(order, share)) for share in ranks]
+    assert len({tuple(map(len, batches)) for batches in taken}) == 1
+    seen = [index for batches in taken for batch in batches for index in batch.tolist()]
+    if uneven == "drop":
+        assert len(set(seen)) == len(seen) and 0 <= n - len(seen) < world_size
+        return
+    counting, position = 0, 0
+    for _ in taken[0]:
+        masks = [share.mask(position, n) for share in ranks]
+        counting += sum(share.slice(position, n).stop - share.slice(position, n).start for share in ranks)
+        counting -= sum(int((~mask).sum()) for mask in masks if mask is not None)
+        position = next_position(position, n, 4, world_size)
+    assert set(seen) == set(range(n)) and counting == n and len(seen) - n < world_size
+
+
+def test_a_subset_is_shuffled_within_itself() -> None:
+    chosen = np.array([40, 7, 99, 13])
+    orders = [Sampling(n=100, seed=3, indices=chosen).order(epoch) for epoch in range(9)]
+    assert all(sorted(order) == [7, 13, 40, 99] for order in orders)
+    assert len({tuple(order) for order in orders}) > 3
+    assert Sampling(n=100, seed=3, indices=chosen, kind="sequential").order(0).tolist() == chosen.tolist()
+
+
+def test_weights_draw_with_replacement_and_copies_differ() -> None:
+    sampling = Sampling(n=4, seed=1, indices=None, weights=np.array([0.0, 1.0, 1.0, 6.0]))
+    keys = np.concatenate([sampling.order(epoch) for epoch in range(1000)])
+    share = np.bincount(sample_indices(keys), minlength=4) / len(keys)
+    np.testing.assert_allclose(share, [0, 0.125, 0.125, 0.75], atol=0.02)
+    assert all(len(set(order)) == 4 for order in (sampling.order(epoch) for epoch in range(9)))  # keys, not indices
+    assert sampling.order(5).tolist() == sampling.order(5).tolist() != sampling.order(6).tolist()
+
+
+def test_repeated_augmentation_shows_a_third_of_the_samples_three_times() -> None:
+    keys = Sampling(n=100, seed=1, repeats=3).order(0)
+    assert len(keys) == 100 and len(set(keys.tolist())) == 100
+    samples = sample_indices(keys[:99]).reshape(33, 3)
+    assert (samples == samples[:, :1]).all() and len(np.unique(samples)) == 33
+    assert copy_numbers(keys[:6]).tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_occurrences_count_equal_values_before() -> None:
+    assert occurrences(np.array([7, 3, 7, 7, 3])).tolist() == [0, 0, 1, 2, 1]
+    assert occurrences(np.array([], np.int64)).tolist() == []
+
+
+def test_views_are_copies_of_each_sample() -> None:
+    order, share = np.arange(10), shares(4, 1)[0]
+    batches = list(Batches(order, share, views=2))
+    assert sample_indices(batches[0]).tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert copy_numbers(batches[0]).tolist() == [0] * 4 + [1] * 4 and batches[0][:4].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"indices": np.array([5, 10])}, "`indices` must be from 0 to 9, got 10."),
+        ({"indices": np.array([], np.int64)}, "`indices` must name at least one sample, got none."),
+        ({"weights": np.ones(3)}, "`weights` must be 10 numbers, one a sample, got shape [3]."),
+        ({"weights": np.zeros(10)}, "`weights` must be finite and 0 or more, not all 0;"),
+        ({"repeats": 0}, "`aug_repeats` must be from 1 to 32768, got 0."),
+    ],
+)
+def test_wrong_sampling_is_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        Sampling(n=10, seed=0, **options)  # type: ignore[arg-type]
+    assert said in str(raised.value)

@@ -108,11 +108,11 @@ def test_nothing_to_erase() -> None:
             "`images` must be floating-point, got torch.uint8; erase after normalising.",
         ),
         ({"images": torch.zeros(3, 8, 8)}, "`images` must be [N, C, H, W], got [3, 8, 8]."),
-        ({"indices": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
+        ({"batch": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
     ],
 )
 def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: str) -> None:
-    batch = {"images": torch.zeros(2, 3, 8, 8), "indices": np.arange(2)}
+    batch = {"images": torch.zeros(2, 3, 8, 8), "batch": np.arange(2)}
     batch.update((name, change.pop(name)) for name in list(change) if name in batch)
     with pytest.raises(ValueError) as raised:
         RandomErasing(**change)(**batch, seed=0, epoch=0)

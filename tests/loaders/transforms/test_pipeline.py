@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from loaders.batch import Batch, BatchPlan
+from loaders.plan import SAMPLE
 from loaders.stage import Stage
 from loaders.transforms import LowFrequencyCrop, RandAugment, RandomErasing
-from loaders.transforms.pipeline import BASE, Pipeline
+from loaders.transforms.pipeline import BASE, TransformPipeline
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INDICES = np.arange(8) * 7
 KEYS = {"seed": 5, "epoch": 2}
 
 
-def pipeline(output: str = "float32", **options: object) -> Pipeline:
-    settings = {"output": output, "mean": MEAN, "std": STD, "device": torch.device("cpu"), "seed": 5, **options}
-    return Pipeline(**settings)
+def pipeline(dtype: str = "float32", **options: object) -> TransformPipeline:
+    settings = {"dtype": dtype, "mean": MEAN, "std": STD, "device": torch.device("cpu"), "seed": 5, **options}
+    return TransformPipeline(**settings)
 
 
 def stage(resolution: int = 32, magnitude: float | None = None) -> Stage:
@@ -33,68 +35,107 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     return (images.float() / 255 - mean) / std
 
 
-@pytest.mark.parametrize("output", ["float32", "float16", "bfloat16"])
-def test_the_kernels_table_holds_what_a_pass_over_the_batch_gives(output: str) -> None:
-    last = pipeline(output)
-    table = last.lut(stage())
-    assert table is not None and last.lut(stage(magnitude=3)) is None
+def made(images: torch.Tensor, by: TransformPipeline, asked: Stage) -> torch.Tensor:
+    """The images after the pipeline."""
+    plan = BatchPlan(by.format(asked), 2, INDICES, INDICES % 3, np.zeros(8, SAMPLE))
+    return by(plan.decoded(images, torch.from_numpy(plan.labels), by.seed), plan.format).images
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_the_kernels_table_holds_what_a_pass_over_the_batch_gives(dtype: str) -> None:
+    last = pipeline(dtype)
+    table = last.format(stage()).lut
+    assert table is not None and last.format(stage(magnitude=3)).lut is None
     images = pixels(32)
     written = np.take_along_axis(table[None], images.flatten(2).numpy().astype(np.intp), axis=2)
-    images = last.tensor(written.reshape(-1).view(np.uint8), stage())
-    assert torch.equal(last(images, INDICES, stage(), 2), normalised(pixels(32)).to(images.dtype))
+    images = last.format(stage()).tensor(written.reshape(-1).view(np.uint8))
+    assert torch.equal(made(images, last, stage()), normalised(pixels(32)).to(images.dtype))
 
 
 def test_augmentation_comes_first_and_fills_with_the_mean() -> None:
     images = pixels(32)
     wanted = RandAugment(9)(images, INDICES, **KEYS)
-    assert torch.equal(pipeline("uint8")(images, INDICES, stage(magnitude=9), 2), wanted)
-    assert torch.equal(pipeline()(images, INDICES, stage(magnitude=9), 2), normalised(wanted))
-    dark = pipeline("uint8", mean=(0.0, 0.1, 0.2))(images, INDICES, stage(magnitude=9), 2)
+    assert torch.equal(made(images, pipeline("uint8"), stage(magnitude=9)), wanted)
+    assert torch.equal(made(images, pipeline(), stage(magnitude=9)), normalised(wanted))
+    dark = made(images, pipeline("uint8", mean=(0.0, 0.1, 0.2)), stage(magnitude=9))
     assert torch.equal(dark, RandAugment(9, fill=(0, 26, 51))(images, INDICES, **KEYS))
     assert not torch.equal(dark, wanted)
 
 
-@pytest.mark.parametrize("method", ["fourier", "lanczos"])
-def test_at_base_is_the_published_order(method: str) -> None:
-    last, asked = pipeline(augment_at="base", method=method), stage(magnitude=9)
-    run = last.decoded(asked)
-    assert (run.resolution, run.magnitude, run.batch_size) == (BASE, 9, 8) and last.lut(run) is None
+@pytest.mark.parametrize("filter", ["fourier", "lanczos"])
+def test_at_base_is_the_published_order(filter: str) -> None:
+    last, asked = pipeline(augment_at="base", filter=filter), stage(magnitude=9)
+    format = last.format(asked)
+    assert format.resolution == BASE and format.stage is asked and format.lut is None
     images = pixels(BASE)
     strong = RandAugment(9)(images, INDICES, **KEYS)
-    down = LowFrequencyCrop(32, method)
-    small = down(strong.float()) if method == "fourier" else down(strong)
-    given = last.tensor(images.flatten().numpy().copy(), run)
-    assert torch.equal(last(given, INDICES, run, 2), normalised(small))
-    rounded = pipeline("uint8", augment_at="base", method=method)
-    assert torch.equal(rounded(given, INDICES, rounded.decoded(asked), 2), down(strong))
-    plain = last.decoded(stage())  # without augmentation it comes the same way
-    assert plain.resolution == BASE and last(given, INDICES, plain, 2).shape == (8, 3, 32, 32)
+    down = LowFrequencyCrop(32, filter)
+    small = down(strong.float()) if filter == "fourier" else down(strong)
+    given = format.tensor(images.flatten().numpy().copy())
+    assert torch.equal(made(given, last, asked), normalised(small))
+    assert torch.equal(made(given, pipeline("uint8", augment_at="base", filter=filter), asked), down(strong))
+    assert last.format(stage()).resolution == BASE  # without augmentation it comes the same way
+    assert made(given, last, stage()).shape == (8, 3, 32, 32)
 
 
 def test_at_the_base_and_above_there_is_nothing_to_bring_down() -> None:
     for side in (BASE, 2 * BASE):
-        asked = stage(side, 9)
-        assert pipeline(augment_at="base").decoded(asked) is asked
-    assert pipeline().decoded(stage()) == stage()
+        format = pipeline(augment_at="base").format(stage(side, 9))
+        assert format.resolution == side and not any(isinstance(t, LowFrequencyCrop) for t in format.transforms)
+    assert pipeline().format(stage()).resolution == 32
 
 
 def test_erasing_comes_last() -> None:
     images = pixels(32)
     wanted = RandomErasing(0.5)(normalised(images), INDICES, **KEYS)
-    assert torch.equal(pipeline(erase=0.5)(normalised(images), INDICES, stage(), 2), wanted)
+    assert torch.equal(made(normalised(images), pipeline(erase=0.5), stage()), wanted)
     assert not torch.equal(wanted, normalised(images))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("magnitude", [None, 5])
+def test_channels_last_is_another_arrangement_of_the_same_values(dtype: str, magnitude: float | None) -> None:
+    images = pixels(32) if dtype == "uint8" or magnitude else normalised(pixels(32))
+    plain = made(images, pipeline(dtype), stage(magnitude=magnitude))
+    last = made(images, pipeline(dtype, memory_format="channels_last"), stage(magnitude=magnitude))
+    assert torch.equal(plain, last) and last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_users_transforms_replace_ours() -> None:
+    seen = []
+
+    def darken(images: torch.Tensor, batch: Batch) -> torch.Tensor:
+        seen.append((batch.indices.tolist(), batch.seed, batch.epoch, batch.resolution, batch.magnitude))
+        return images // 2
+
+    def mix(images: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return images.float(), batch.labels * 2
+
+    by, images = pipeline(custom=(darken, RandAugment(7), mix)), pixels(32)
+    plan = BatchPlan(by.format(stage(magnitude=3)), 2, INDICES, INDICES % 3, np.zeros(8, SAMPLE))
+    batch = by(plan.decoded(images, torch.from_numpy(plan.labels), 5), plan.format)
+    assert seen == [(INDICES.tolist(), 5, 2, 32, 3)]
+    assert torch.equal(batch.images, RandAugment(7)(images // 2, INDICES, **KEYS).float())
+    assert batch.targets.tolist() == (INDICES % 3 * 2).tolist()
+
+
+def test_a_torchvision_transform_is_a_batch_transform() -> None:
+    from torchvision.transforms import v2
+
+    by, images = pipeline(custom=(v2.RandomHorizontalFlip(1.0), v2.ToDtype(torch.float32, scale=True))), pixels(32)
+    torch.testing.assert_close(made(images, by, stage()), images.flip(3).float() / 255)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (
-            {"augment_at": "base", "method": "bicubic"},
-            '`augment_at="base"` must be used with `filter` "fourier" or "lanczos", got \'bicubic\'.',
+            {"augment_at": "base", "filter": "bicubic"},
+            '`augment_at="base"` must be used with `interpolation` "fourier" or "lanczos", got \'bicubic\'.',
         ),
         (
-            {"output": "uint8", "erase": 0.25},
-            '`erase` must be 0 for `output="uint8"`, got 0.25: its noise is normalised.',
+            {"dtype": "uint8", "erase": 0.25},
+            '`erase` must be 0 for `dtype="uint8"`, got 0.25: its noise is normalised.',
         ),
     ],
 )

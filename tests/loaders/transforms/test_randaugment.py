@@ -262,11 +262,11 @@ def test_flat_images_and_no_bits() -> None:
             {"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)},
             "`images` must be [N, 3, B, B], got [2, 8, 8, 3]; put channels second.",
         ),
-        ({"indices": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
+        ({"batch": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
     ],
 )
 def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: str) -> None:
-    batch = {"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "indices": np.arange(2)}
+    batch = {"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "batch": np.arange(2)}
     batch.update((name, change.pop(name)) for name in list(change) if name in batch)
     with pytest.raises(ValueError) as raised:
         RandAugment(**{"magnitude": 5, **change})(**batch, seed=0, epoch=0)

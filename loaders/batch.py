@@ -1,0 +1,171 @@
+"""A batch, as it is planned and as it is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .plan.rng import sample_indices
+
+if TYPE_CHECKING:
+    import torch
+
+    from .sources import Dataset
+    from .transforms.pipeline import OutputFormat
+
+
+@dataclass(eq=False)
+class BatchPlan:
+    """A batch with everything about it decided, whichever backend decodes it."""
+
+    format: OutputFormat
+    """What the kernel writes, see `TransformPipeline.format`."""
+    epoch: int
+    keys: NDArray[np.int64]
+    """Draw keys [n], see `plan.rng.draw_keys`."""
+    labels: NDArray[np.int64]
+    """[n]"""
+    samples: NDArray[np.void]
+    """SAMPLE records [n]: what the kernel does."""
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> BatchPlan:
+        """The plan of some of its samples."""
+        return BatchPlan(self.format, self.epoch, self.keys[rows], self.labels[rows], self.samples[rows])
+
+    def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
+        """The batch as it is before its transforms."""
+        stage = self.format.stage
+        return Batch(
+            images=images,
+            labels=labels,
+            keys=self.keys,
+            seed=seed,
+            epoch=self.epoch,
+            resolution=stage.resolution,
+            magnitude=stage.magnitude,
+            samples=self.samples,
+        )
+
+
+@dataclass(eq=False)
+class Batch:
+    """A batch as a backend delivers it, and what a batch transform, `transform(images, batch)`, may look at.
+
+    What stays on the host does so on purpose: a transform that reads it waits for no device.
+    """
+
+    images: torch.Tensor
+    """[n, 3, B, B] on the loader's device."""
+    labels: torch.Tensor
+    """int64 [n] on the loader's device."""
+    keys: NDArray[np.int64]
+    """Draw keys [n] on the host: random numbers of a sample are looked up by these, see `plan.rng.draw_keys`."""
+    seed: int
+    """The loader's."""
+    epoch: int
+    resolution: int
+    """B, pixels."""
+    magnitude: float | None
+    """RandAugment strength of the stage; None: no RandAugment."""
+    samples: NDArray[np.void]
+    """SAMPLE records [n] on the host: crop and flip of each sample."""
+    targets: Any = None
+    """What a transform returned beside the images, for example mixed labels; None: nothing."""
+    mask: NDArray[np.bool_] | None = None
+    """[n] on the host: False for a repeated sample that only fills up a rank's share; None: all count."""
+    views: int = 1
+    """Crops of each sample: with 2 or more, the arrays above hold all samples' first view, then their second, ..."""
+
+    @property
+    def count(self) -> int:
+        """Samples; a view each of them."""
+        return len(self.keys) // self.views
+
+    @cached_property
+    def indices(self) -> NDArray[np.int64]:
+        """Sample indices [n] in the data set, on the host."""
+        return sample_indices(self.keys)
+
+    @property
+    def crops(self) -> NDArray[np.float32]:
+        """Crop x0, y0, x1, y1 of each sample in full-size pixels, float32 [n, 4], on the host."""
+        box, full = self.samples["box"], self.samples["full"]
+        side = box[:, 2:] - box[:, :2]
+        return box * np.tile(full / side, 2)
+
+    @property
+    def flips(self) -> NDArray[np.bool_]:
+        """[n]: True where a sample is mirrored left to right, on the host."""
+        return self.samples["flip"] != 0
+
+
+def _beside_labels(array: NDArray[Any], batch: Batch) -> torch.Tensor:
+    """An array of the host as a tensor on the labels' device."""
+    import torch
+
+    tensor, device = torch.from_numpy(np.ascontiguousarray(array)), batch.labels.device
+    return tensor if device.type == "cpu" else tensor.to(device, non_blocking=True)
+
+
+def _views(values: Any, batch: Batch) -> Any:
+    """What each view has of its own: with several views, a tuple."""
+    return values if batch.views == 1 else tuple(values.chunk(batch.views))
+
+
+def _labels(batch: Batch, _: Dataset) -> Any:
+    return batch.labels[: batch.count] if batch.targets is None else batch.targets
+
+
+def _mask(batch: Batch, _: Dataset) -> torch.Tensor:
+    return _beside_labels(np.ones(batch.count, np.bool_) if batch.mask is None else batch.mask, batch)
+
+
+FIELDS: dict[str, Callable[[Batch, Dataset], Any]] = {
+    "image": lambda batch, _: _views(batch.images, batch),
+    "label": _labels,
+    "index": lambda batch, _: _beside_labels(batch.indices[: batch.count], batch),
+    "name": lambda batch, dataset: [dataset.name(int(index)) for index in batch.indices[: batch.count]],
+    "crop": lambda batch, _: _views(_beside_labels(batch.crops, batch), batch),
+    "flip": lambda batch, _: _views(_beside_labels(batch.flips, batch), batch),
+    "mask": _mask,
+}
+"""What `Loader(fields=...)` can deliver beside a data set's stored fields: name -> value(batch, data set). Another field
+is one line here."""
+
+DICT_KEYS = {"image": "pixel_values", "label": "labels"}
+"""Names of fields in `collate="dict"`, as Hugging Face's models take them; others keep their names."""
+
+
+def deliver(batch: Batch, dataset: Dataset, fields: tuple[str, ...], collate: str) -> Any:
+    """A batch as the user asked for it: a tuple in the order of `fields`, or a dictionary."""
+    values = [_value(name, batch, dataset) for name in fields]
+    if collate == "dict":
+        return {DICT_KEYS.get(name, name): value for name, value in zip(fields, values, strict=True)}
+    return tuple(values)
+
+
+def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
+    if name in FIELDS:
+        return FIELDS[name](batch, dataset)
+    values = dataset.read_field(name, batch.indices[: batch.count])
+    return _beside_labels(values, batch) if isinstance(values, np.ndarray) else values
+
+
+def check_fields(fields: object, stored: Mapping[str, object]) -> tuple[str, ...]:
+    """The names in `fields`.
+
+    Raises:
+        ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice.
+    """
+    names = (fields,) if isinstance(fields, str) else tuple(fields)  # type: ignore[arg-type]
+    known = list(FIELDS) + [name for name in stored if name not in FIELDS]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        got = repr(unknown[0]) if unknown else repr(names)
+        raise ValueError(f"`fields` must be different names out of {', '.join(map(repr, known))}, got {got}.")
+    return names

@@ -1,0 +1,187 @@
+"""The loader's data set and samplers as torch's `DataLoader` has them, for frameworks that read or rebuild them.
+
+`DataLoader(loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn)` gives the loader's own
+batches, slower. Accelerate's `skip_first_batches`, which the Hugging Face Trainer resumes with, makes such a one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, Dataset, DistributedSampler
+
+from .batch import deliver
+
+if TYPE_CHECKING:
+    from .loader import Loader
+
+
+class KeyedIndex(int):
+    """A draw key (see `plan.rng.draw_keys`) and the epoch it belongs to: all that decides a sample's pixels."""
+
+    epoch: int
+
+    def __new__(cls, key: int, epoch: int) -> KeyedIndex:
+        made = super().__new__(cls, key)
+        made.epoch = epoch
+        return made
+
+    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]
+        return int(self), self.epoch
+
+
+class DecodedSamples(list[Any]):
+    """The samples of one batch, and the batch itself, which `Loader.collate_fn` returns."""
+
+    batch: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _decoded_samples, (list(self), self.batch)
+
+
+def _decoded_samples(samples: list[Any], batch: Any) -> DecodedSamples:
+    made = DecodedSamples(samples)
+    made.batch = batch
+    return made
+
+
+class LoadedDataset(Dataset[Any]):
+    """The samples of a loader, one by one: `dataset[i]` is sample i as the loader's present stage shows it.
+
+    An index from the loader's samplers shows the sample as the loader would in that epoch; a plain index, as in the
+    epoch `loader.epoch`.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader, self._pid = loader, os.getpid()
+
+    def __len__(self) -> int:
+        """Samples of one epoch, all ranks together."""
+        return len(self._loader.sampling)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is a position in this list."""
+        return self._loader.classes
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Class name -> label."""
+        return {name: label for label, name in enumerate(self.classes)}
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """The label of each sample of `len`, in stored order."""
+        indices = self._loader.sampling.indices
+        source = self._loader.source
+        return source.labels(np.arange(len(source)) if indices is None else indices).tolist()
+
+    def __getitem__(self, index: int) -> Any:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> DecodedSamples:
+        """Decodes these samples as one batch.
+
+        Raises:
+            IndexError: a plain index that is not below `len`.
+        """
+        loader = self._here()
+        chosen = loader.sampling.indices
+        keys = []
+        for index in indices:
+            if isinstance(index, KeyedIndex):
+                keys.append(int(index))
+            elif not 0 <= index < len(self):
+                raise IndexError(f"sample indices go from 0 to {len(self) - 1}, got {index}")
+            else:
+                keys.append(int(index) if chosen is None else int(chosen[index]))
+        epoch = next((index.epoch for index in indices if isinstance(index, KeyedIndex)), loader.epoch)
+        batch = loader.decode(np.array(keys, np.int64), epoch)
+        value = deliver(batch, loader.source, loader.fields, "tuple")
+        samples = DecodedSamples(zip(*value, strict=True))
+        samples.batch = deliver(batch, loader.source, loader.fields, loader.collate)
+        return samples
+
+    def _here(self) -> Loader:
+        """The loader; in a forked process, which its threads did not follow, one of the process's own."""
+        if os.getpid() != self._pid:
+            self._loader, self._pid = pickle.loads(pickle.dumps(self._loader)), os.getpid()
+        return self._loader
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """This rank's samples of the loader's next epoch. A `DistributedSampler`, so that no framework replaces it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self.dataset = loader.dataset
+        self.shuffle, self.seed, self.drop_last = loader.shuffle is not False, loader.seed, loader.drop_last
+
+    @property
+    def rank(self) -> int:  # type: ignore[override]
+        """This process's rank."""
+        return self._loader.ranks[0]
+
+    @property
+    def num_replicas(self) -> int:  # type: ignore[override]
+        """Number of ranks."""
+        return self._loader.ranks[1]
+
+    @property
+    def epoch(self) -> int:  # type: ignore[override]
+        """The loader's epoch."""
+        return self._loader.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """As `Loader.set_epoch`."""
+        self._loader.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, batches = self._loader.next_batches()
+        for keys in batches:
+            yield from (KeyedIndex(key, epoch) for key in keys.tolist())
+
+    def __len__(self) -> int:
+        return sum(len(keys) for keys in self._loader.next_batches(advance=False)[1])
+
+
+class EpochBatchSampler(BatchSampler):
+    """The indices of each of this rank's batches of the loader's next epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader, self.sampler = loader, loader.sampler
+
+    @property
+    def batch_size(self) -> int:  # type: ignore[override]
+        """Samples of a batch on this rank."""
+        return self._loader.batch_size
+
+    @property
+    def drop_last(self) -> bool:  # type: ignore[override]
+        """Whether a last batch that is not full is left out."""
+        return self._loader.drop_last
+
+    def set_epoch(self, epoch: int) -> None:
+        """As `Loader.set_epoch`."""
+        self._loader.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, batches = self._loader.next_batches()
+        for keys in batches:
+            yield [KeyedIndex(key, epoch) for key in keys.tolist()]
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+
+def collate(samples: list[Any]) -> Any:
+    """The batch that `LoadedDataset.__getitems__` decoded; samples taken one by one are stacked."""
+    if isinstance(samples, DecodedSamples):
+        return samples.batch
+    return torch.utils.data.default_collate(samples)

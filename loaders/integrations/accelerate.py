@@ -1,0 +1,39 @@
+"""Hugging Face Accelerate asks its data loaders whether an epoch ends, to step after a short accumulation and to take
+padding out of gathered results. A Loader gives the same answers, without being wrapped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..loader import Loader
+
+
+@contextmanager
+def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int], None]]:
+    """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
+
+    Yields a function to be called before each batch is delivered, with the number of batches that follow it. Does
+    nothing where the program has not set Accelerate up; Accelerate is never imported for this.
+    """
+    module = sys.modules.get("accelerate.state")
+    if module is None or not module.GradientState._shared_state or not steps:
+        yield lambda _left: None
+        return
+    loader.end_of_dataloader, loader.remainder = False, -1
+    state = module.GradientState()
+
+    def report(left: int) -> None:
+        if not left:
+            loader.end_of_dataloader = True
+            loader.remainder = 0 if loader.drop_last else len(loader.sampling) % (loader.batch_size * loader.ranks[1])
+
+    state._add_dataloader(loader)
+    try:
+        yield report
+    finally:
+        state._remove_dataloader(loader)

@@ -1,0 +1,92 @@
+"""How many processors one loader may use, and which rank of how many this process is."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def default_workers() -> int:
+    """Threads for one loader: the processors that this process may use, shared by the machine's ranks."""
+    return max(1, available_processors() // local_ranks())
+
+
+def available_processors() -> int:
+    """Processors that this process may use: its affinity, limited by the container's CPU quota; at least 1."""
+    # macOS and Windows have no affinity.
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cpu_quota()
+    return count if quota is None else max(1, min(count, int(quota)))
+
+
+def local_ranks(environment: Mapping[str, str] = os.environ) -> int:
+    """Ranks that share this machine, by the launcher's environment variables; 1 without a launcher.
+
+    torchrun, Ray and Accelerate set LOCAL_WORLD_SIZE; Slurm and MPI have names of their own. Lightning sets only
+    WORLD_SIZE and LOCAL_RANK: its ranks are all on this machine where the master's address is, else there are at most
+    as many as GPUs.
+    """
+    for name in ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"):
+        if (found := _number(environment.get(name))) is not None:
+            return max(1, found)
+    world = _number(environment.get("WORLD_SIZE"))
+    if world is None or "LOCAL_RANK" not in environment:
+        return 1
+    if environment.get("MASTER_ADDR", "localhost") in ("localhost", "127.0.0.1", "::1"):
+        return max(1, world)
+    import torch
+
+    return max(1, min(world, torch.cuda.device_count() or 1))
+
+
+def ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """This process's rank and the number of ranks: as given, else those of torch's process group, else 0 and 1.
+
+    Warns where a launcher set RANK and WORLD_SIZE but there is no process group: every process would then load the
+    whole data set.
+    """
+    if world_size is not None:
+        return rank or 0, world_size
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    if (_number(os.environ.get("WORLD_SIZE")) or 1) > 1 and "RANK" in os.environ:
+        warnings.warn(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torch.distributed has no process group: every process "
+            "loads all samples. Call init_process_group before iterating, or pass `rank` and `world_size`.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return 0, 1
+
+
+def check_ranks(rank: int | None, world_size: int | None) -> None:
+    """Raises ValueError unless both are given, with 0 <= rank < world_size, or neither."""
+    if (rank is None) != (world_size is None):
+        raise ValueError(f"`rank` and `world_size` must be given together, got {rank} and {world_size}.")
+    if rank is not None and world_size is not None and not 0 <= rank < world_size:
+        raise ValueError(f"`rank` must be from 0 to `world_size` - 1, got rank {rank} of {world_size}.")
+
+
+def _cpu_quota(root: Path = CGROUP) -> float | None:
+    """Processors' worth of time that the control group allows (version 2, else version 1); None: no limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()[:2]
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota == "max" or int(quota) <= 0 or int(period) <= 0:
+        return None
+    return int(quota) / int(period)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdigit() else None

@@ -37,7 +37,7 @@ class FFCVBackend(TorchBackend):
         if dataset.fd < 0:
             raise ValueError(
                 f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
-                "or convert it with `python -m tools convert`."
+                "or convert it with `efficienttrain convert`."
             )
         super().__init__(dataset, pipeline, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
         self._dataset = dataset

@@ -16,7 +16,7 @@ help:
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make check-threads the thread pool under ThreadSanitizer'
 	@echo 'make fuzz          the kernel on mutated input for a minute, under both other sanitizers; then what reads betons'
-	@echo 'make faults        what damage, kills, failing disks and crowds do: a table'
+	@echo 'make faults        damage, kills, failing disks and crowds, and how many tries were lost: a table'
 	@echo 'make bench         throughput and fidelity, on DATA=$(DATA) (which make demo makes)'
 	@echo 'make clean         remove what was built and made (.venv stays)'
 
@@ -40,21 +40,21 @@ check-native: .venv/.kernel
 	$(PYTHON_ENV) -m pytest -q tests/loaders/native
 
 check-threads: .venv/.kernel
-	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh threads 30
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/robustness/fuzz/run.sh threads 30
 
 fuzz: .venv/.kernel
-	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh fuzz 60
-	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/fuzz/run.sh betons 60
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/robustness/fuzz/run.sh fuzz 60
+	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/robustness/fuzz/run.sh betons 60
 
 faults: .venv/.kernel
 	@mkdir -p $(RESULTS)
-	$(PYTHON_ENV) -m benchmarks faults --json $(RESULTS)/faults.json
+	$(PYTHON_ENV) -m tests.robustness --json $(RESULTS)/faults.json
 
 # BENCH adds flags to both, for example BENCH='--limit 5000'.
 bench: .venv/.kernel
 	@mkdir -p $(RESULTS)
-	$(PYTHON_ENV) -m benchmarks throughput --data $(DATA) $(BENCH) --json $(RESULTS)/throughput.json --png $(RESULTS)/throughput.png
-	$(PYTHON_ENV) -m benchmarks fidelity --data $(DATA) $(BENCH) --json $(RESULTS)/fidelity.json --png $(RESULTS)/fidelity.png
+	$(PYTHON_ENV) -m efficienttrain benchmark throughput --data $(DATA) $(BENCH) --json $(RESULTS)/throughput.json --png $(RESULTS)/throughput.png
+	$(PYTHON_ENV) -m efficienttrain benchmark fidelity --data $(DATA) $(BENCH) --json $(RESULTS)/fidelity.json --png $(RESULTS)/fidelity.png
 
 clean:
 	rm -rf build .demo .mypy_cache .pytest_cache .ruff_cache *.egg-info .venv/.ready .venv/.kernel

@@ -54,6 +54,9 @@ kernel = Extension(
     extra_link_args=link_args,
 )
 
+PACKAGES = find_packages(include=["loaders", "loaders.*", "efficienttrain", "efficienttrain.*"])
+BENCHMARKS = find_packages(include=["benchmarks", "benchmarks.*"])
+
 with open("README.md", encoding="utf-8") as readme:
     description = readme.read()
 
@@ -65,7 +68,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["loaders", "loaders.*", "efficienttrain", "efficienttrain.*"]),
+    # The checkout's benchmarks/ is installed as efficienttrain.benchmarks: no top-level package of that common name.
+    packages=[*PACKAGES, *(f"efficienttrain.{name}" for name in BENCHMARKS)],
+    package_dir={"efficienttrain.benchmarks": "benchmarks"},
+    package_data={"loaders": ["py.typed"], "efficienttrain": ["py.typed"]},
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],
     extras_require=EXTRAS,

@@ -1,4 +1,7 @@
-"""The command line: `python -m benchmarks COMMAND`, the commands being the examples below."""
+"""The command line of the benchmarks: `efficienttrain benchmark NAME`, or `python -m benchmarks NAME` in a checkout.
+
+Every benchmark is a module with `run(...) -> report`. It is listed in EXAMPLES, and its options are in `add_arguments`.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ EXAMPLES = {
     "search": ("--seeds 3 --json S.json --png S.png",),
     "gpu": ("--data photos/train --json G.json",),
     "startup": ("--data train.beton --json S.json",),
-    "faults": ("--quick --json R.json",),
 }
 
 
+EVIDENCE = ("training", "search", "pretraining")  # the modules of that package; the others lie beside this file
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 after a message of one line."""
-    options = vars(_parser().parse_args(arguments))
-    command, json_path, png_path = options.pop("command"), options.pop("json"), options.pop("png", None)
+    """Runs `python -m benchmarks`; returns the exit status: 0, 2 after a message of one line, or 130 (Ctrl-C)."""
+    parser = argparse.ArgumentParser("python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    args = parser.parse_args(arguments)
     try:
-        _check(options["threads"], json_path, png_path)
-        report, text = _run(command, options)
-        print(text)
-        _save(command, report, json_path, png_path)
+        return run(args)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -41,30 +44,53 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one benchmark, prints its table, and saves what `--json` and `--png` ask for.
+
+    Raises:
+        ValueError: a wrong argument, data that are no data set, or a contestant that failed.
+        OSError: data that are not there, or a folder to write to.
+    """
+    from .harness.measure import Failed
+
+    options = vars(args)
+    command, json_path, png_path = options.pop("benchmark"), options.pop("json"), options.pop("png", None)
+    _check(options["threads"], json_path, png_path)
+    if command == "ops":  # one thread each
+        del options["threads"]
+    try:
+        report, text = _run(command, options)
+    except Failed as failure:
+        raise ValueError(str(failure)) from failure
+    print(text)
+    _save(command, report, json_path, png_path)
     return 0
 
 
 def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Each command is the module of that name: `run` measures; the text is its own `text`, or stands in report.py."""
-    from benchmarks import report
+    """Measures; the text is made by the module's own `text`, or by a function of harness/report.py."""
+    from .harness import report
 
-    module = importlib.import_module(f"benchmarks.{command}")
-    if command in ("ops", "faults"):  # one thread each; the cases choose their own
-        del options["threads"]
+    module = _module(command)
     result = module.run(**options)
     text = getattr(module, "text", None) or getattr(report, f"{command}_text")
     return result, text(result)
 
 
+def _module(command: str) -> Any:
+    return importlib.import_module(f".{'evidence.' if command in EVIDENCE else ''}{command}", __package__)
+
+
 def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:
-    from benchmarks import figures, ops, report, search, training
+    from .harness import figures, report
 
     if json_path:
         report.write_json(json_path, result)
         print(f"wrote {json_path}")
     if png_path:
-        own = {"training": training, "search": search, "ops": ops}
-        draw = own[command].draw if command in own else getattr(figures, command)
+        draw = getattr(_module(command), "draw", None) or getattr(figures, command)
         draw(result, png_path)
         print(f"wrote {png_path}")
 
@@ -79,10 +105,9 @@ def _check(threads: int, *outputs: str | None) -> None:
 
 
 def _expected(error: Exception) -> bool:
-    from benchmarks.measure import Failed
-    from loaders.errors import LoaderError
+    from loaders import LoaderError
 
-    return isinstance(error, (ValueError, OSError, Failed, LoaderError))
+    return isinstance(error, (ValueError, OSError, LoaderError))
 
 
 def _resolution(text: str) -> int:
@@ -110,15 +135,15 @@ def _count(text: str) -> int:
 
 
 def _examples(*commands: str) -> str:
-    lines = [f"  python -m benchmarks {command} {line}" for command in commands for line in EXAMPLES[command]]
+    lines = [f"  efficienttrain benchmark {command} {line}" for command in commands for line in EXAMPLES[command]]
     return "\n".join(["examples:", *lines])
 
 
-def _parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A sub-command for each benchmark, and its options."""
     raw = argparse.RawDescriptionHelpFormatter
-    epilog = f"{_examples(*EXAMPLES)}\nHow to read the results, and the rules: benchmarks/README.md."
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=epilog, formatter_class=raw)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.epilog = f"{_examples(*EXAMPLES)}\nHow to read the results, and the rules: benchmarks/README.md."
+    commands = parser.add_subparsers(dest="benchmark", required=True)
     cpus = len(os.sched_getaffinity(0))
     everyone = argparse.ArgumentParser(add_help=False)
     everyone.add_argument(
@@ -176,14 +201,6 @@ def _parser() -> argparse.ArgumentParser:
     ops.add_argument("--batch-size", type=_count, default=128, help="images (%(default)s)")
     ops.add_argument("--rounds", type=_count, default=5, help="windows for each operation (%(default)s)")
     ops.add_argument("--seconds", type=_positive, default=0.1, help="least length of a window (%(default)s)")
-    faults = add("faults", "damage, kills, failing disks, crowds: survived, named or lost")
-    faults.add_argument(
-        "--quick",
-        action="store_true",
-        help="two minutes instead of a quarter of an hour: without peers and other backends",
-    )
-    faults.add_argument("--only", nargs="+", metavar="NAME", help="cases, see benchmarks/faults/suite.py")
-    faults.add_argument("--seed", type=int, default=0, help="of mutants and moments (%(default)s)")
     gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go")
     gpu.add_argument("--quick", action="store_true", help="short windows: does everything run?")
     startup = add("startup", "seconds to the first batch, and to that of another stage")
@@ -205,7 +222,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--limit", type=_count, default=5000, metavar="N", help="of more images use N, evenly chosen (%(default)s)"
         )
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m benchmarks convert`: images per second of our converter and of FFCV's DatasetWriter, same workers."""
+"""`efficienttrain benchmark convert`: images per second of our converter and of FFCV's DatasetWriter, same workers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import machine
-from benchmarks.contestant import Job
-from benchmarks.data import find, gather, warm
-from benchmarks.measure import Child, Missing, interleave, ratio, summary
-from benchmarks.report import workplace
+from .harness import machine
+from .harness.contestant import Job
+from .harness.data import find, gather, warm
+from .harness.measure import Child, Missing, interleave, ratio, summary
+from .harness.report import workplace
 
 FAIRNESS = (
     "Same image folder, page cache warm; each writes one file, which is deleted outside the window.",
@@ -24,7 +24,7 @@ FAIRNESS = (
 )
 
 
-CONTESTANTS = {"ours": "benchmarks.convert:ours", "ffcv": "benchmarks.convert:ffcv"}
+CONTESTANTS = {"ours": f"{__name__}:ours", "ffcv": f"{__name__}:ffcv"}
 
 
 class Conversion:
@@ -55,7 +55,7 @@ def ours(job: Job) -> Conversion:
 
 
 def ffcv(job: Job) -> Conversion:
-    from benchmarks.peers.ffcv_ import write
+    from .peers.ffcv_ import write
 
     return Conversion(lambda path: write(job.folder, path, job.threads), job)
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks fidelity`: how close our pixels, and the official ones, come to those of the exact path."""
+"""`efficienttrain benchmark fidelity`: how close our pixels, and the official ones, come to those of the exact path."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks import machine, reference
-from benchmarks.data import gather
-from benchmarks.measure import summary
-from benchmarks.report import workplace
 from loaders.conversion import convert
 from loaders.errors import BadSample
 from loaders.native import Pool
@@ -24,6 +20,12 @@ from loaders.plan import plan_batch
 from loaders.plan.crop import flips, train_boxes
 from loaders.plan.filters import build
 from loaders.sources import Dataset, open_dataset
+
+from . import reference
+from .harness import machine
+from .harness.data import gather
+from .harness.measure import summary
+from .harness.report import workplace
 
 FAIRNESS = (
     "Exact path: decode all (Pillow), crop, bicubic to 224, keep the BxB lowest frequencies (real part; no clipping).",

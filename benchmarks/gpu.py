@@ -1,4 +1,4 @@
-"""`python -m benchmarks gpu`: everything that needs a GPU, in one go: tests, checks, benchmarks, one JSON.
+"""`efficienttrain benchmark gpu`: everything that needs a GPU, in one go: tests, checks, benchmarks, one JSON.
 
 Each part is a process of its own; one that fails is reported and the others go on.
 """
@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.data import gather
-from benchmarks.report import columns, workplace
+from .harness import machine
+from .harness.data import gather
+from .harness.measure import ROOT
+from .harness.report import columns, workplace
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 3600.0  # s a part
 FAIRNESS = (
     "Parts as their own reports say. Checks: batches of 256 at B = 96 out of a pyramid, float16, RandAugment at 8.",
@@ -44,12 +44,12 @@ def run(data: str, *, threads: int, work: str | None = None, quick: bool = False
         windows = ["--seconds", "1", "--limit", "500"] if quick else ["--seconds", "5"]
         data_options = ["--data", data, "--batch-size", "256", "--work", str(place), *windows]
         module = [sys.executable, "-m"]
-        check = [*module, "benchmarks.gpu_check", str(pyramid)]
+        check = [*module, f"{__package__}.gpu_check", str(pyramid)]
         commands = {
             "tests": [*module, "pytest", "-q", "-m", "gpu", "tests"],
             **{f"check {name}": [*check, name, str(threads)] for name in BACKENDS},
-            "ops": [*module, "benchmarks", "ops", *where, "--batch-size", "1024"],
-            "throughput": [*module, "benchmarks", "throughput", *where, *data_options],
+            "ops": [*module, str(__package__), "ops", *where, "--batch-size", "1024"],
+            "throughput": [*module, str(__package__), "throughput", *where, *data_options],
         }
         parts = {name: _part(name, command, place) for name, command in commands.items()}
     return {
@@ -83,7 +83,7 @@ def _pyramid(data: str, place: Path, threads: int) -> Path:
 def _part(name: str, command: list[str], place: Path) -> dict[str, Any]:
     """Runs a command; a benchmark of ours writes its report beside, others print it as their last line."""
     out = place / f"{name.replace(' ', '-')}.json"
-    writes = command[2] == "benchmarks"
+    writes = command[2] == __package__
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.monotonic()
     try:

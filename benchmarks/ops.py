@@ -1,4 +1,4 @@
-"""`python -m benchmarks ops`: microseconds per image of each on-device operation, ours and other libraries'."""
+"""`efficienttrain benchmark ops`: microseconds per image of each on-device operation, ours and other libraries'."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import machine
-from benchmarks.contestant import Job
-from benchmarks.measure import Child, Missing, interleave, ratio, summary
-from benchmarks.report import columns, head, workplace
+from .harness import machine
+from .harness.contestant import Job
+from .harness.measure import Child, Missing, interleave, ratio, summary
+from .harness.report import columns, head, workplace
 
 FAIRNESS = (
     "The same pictures for all, made up, in the form that each library wants them in: a batch, or Pillow's images.",
@@ -34,7 +34,7 @@ TARGET = 4.0  # RandAugment: ours at the smallest resolution over timm's at 224,
 
 def names() -> list[str]:
     """The operations, in the order of the report."""
-    from benchmarks import ops_work as work
+    from . import ops_work as work
 
     whole = [work.FOURIER, work.LANCZOS, work.RANDAUGMENT, work.ERASE, work.MIX, work.NORMALISE]
     return [*whole, *(work.title(op) for op in work.Op)]
@@ -74,7 +74,7 @@ def run(
             options = {"resolutions": list(resolutions), "ops": chosen}
             job = Job(name, 0, 1, batch_size, "", "", str(place), seed, options, device)
             try:
-                children.append(Child("benchmarks.ops_work:build", job, log=place / f"{name}-ops.log"))
+                children.append(Child(f"{__package__}.ops_work:build", job, log=place / f"{name}-ops.log"))
             except Missing as error:
                 notes.append(f"Skipped: {LABELS[name]} is not available here ({error}).")
                 continue
@@ -131,7 +131,7 @@ def text(report: dict[str, Any]) -> str:
 
 def draw(report: dict[str, Any], path: str) -> None:
     """How many times as long as ours others take, on a logarithmic scale: a panel a resolution, a row an operation."""
-    from benchmarks.figures import FAINT, LIMIT, OURS, PEER, _finish, _panels
+    from .harness.figures import FAINT, LIMIT, OURS, PEER, _finish, _panels
 
     colours = {"timm": PEER, "torchvision": LIMIT, "kornia": "#7a5ea8", "fft": "#c0533e"}
     ratios, sides = report["ratios"], report["settings"]["resolutions"]
@@ -191,7 +191,7 @@ def _ratios(times: dict[tuple[str, str, int], list[float]]) -> list[dict[str, An
 
 def _target(times: dict[tuple[str, str, int], list[float]], side: int) -> dict[str, Any] | None:
     """timm's time for RandAugment at 224 over ours at the smallest resolution, inside each round."""
-    from benchmarks.ops_work import BASE, RANDAUGMENT
+    from .ops_work import BASE, RANDAUGMENT
 
     theirs, mine = times.get(("timm", RANDAUGMENT, BASE)), times.get(("ours", RANDAUGMENT, side))
     return {"resolution": side, "aim": TARGET, **ratio(theirs, mine)} if theirs and mine else None

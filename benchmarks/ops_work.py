@@ -1,4 +1,4 @@
-"""What `python -m benchmarks ops` times: each library's way to do each operation to the same batch of pictures.
+"""What `efficienttrain benchmark ops` times: each library's way to do each operation to the same batch of pictures.
 
 A contestant is a library in a process of its own, `Work`. Its `acts` do one operation each to the whole batch.
 """
@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.contestant import Job
 from loaders.transforms.randaugment_ops import Op
+
+from .harness.contestant import Job
 
 BASE = 224  # pixels, where the published code augments
 MAGNITUDE = 8  # at 9, timm now and then asks Pillow for 0 bits, which Pillow 12 and later refuse

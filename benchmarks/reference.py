@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .harness.report import EQUAL
+
 BASE = 224  # side of the crop before low frequencies are taken, pixels
-EQUAL = 100.0  # dB
 
 
 @cache

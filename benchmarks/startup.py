@@ -1,4 +1,4 @@
-"""`python -m benchmarks startup`: seconds until the first batch, and until the first one of another stage.
+"""`efficienttrain benchmark startup`: seconds until the first batch, and until the first one of another stage.
 
 Every start is a process of its own, torch already imported; rounds are interleaved. "cold" has an empty numba cache.
 """
@@ -17,8 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import machine
-from benchmarks.measure import Failed, summary
+from .harness import machine
+from .harness.measure import ROOT, Failed, summary
 
 KINDS = ("torch", "ffcv, cold", "ffcv, warm", "FFCV")
 FAIRNESS = (
@@ -32,7 +32,7 @@ FAIRNESS = (
 def run(data: str, *, threads: int, rounds: int = 3, batch_size: int = 64, work: str | None = None) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes. data: a beton."""
     if not Path(data).is_file():
-        raise ValueError(f"`--data` must be a beton, got {data}; `python -m tools convert` makes one.")
+        raise ValueError(f"`--data` must be a beton, got {data}; `efficienttrain convert` makes one.")
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     card = machine.card()
     with tqdm(total=rounds * len(KINDS), desc="starting", leave=False, file=sys.stderr) as bar:
@@ -67,9 +67,10 @@ def text(report: dict[str, Any]) -> str:
 
 
 def _start(kind: str, data: str, threads: int, batch_size: int, cache: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.startup", kind.split(",")[0], data, str(threads), str(batch_size)]
+    command = [sys.executable, "-m", f"{__package__}.startup", kind.split(",")[0]]
+    command += [os.path.abspath(data), str(threads), str(batch_size)]
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise Failed(f"{kind}: {done.stderr.strip().splitlines()[-1]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))

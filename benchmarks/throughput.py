@@ -1,4 +1,4 @@
-"""`python -m benchmarks throughput`: images per second, contestant by contestant and resolution by resolution."""
+"""`efficienttrain benchmark throughput`: images per second, contestant by contestant and resolution by resolution."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import machine
-from benchmarks.contestant import Job
-from benchmarks.data import Data, gather, warm
-from benchmarks.measure import Child, Failed, Missing, interleave, ratio, summary
-from benchmarks.peers import Peer, chosen
-from benchmarks.report import workplace
+from .harness import machine
+from .harness.contestant import Job
+from .harness.data import Data, gather, warm
+from .harness.measure import Child, Failed, Missing, interleave, ratio, summary
+from .harness.report import workplace
+from .peers import Peer, chosen
 
 AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
 CHILD_MB = 600.0  # memory set aside for each contestant when deciding how many may exist at once

@@ -1,12 +1,27 @@
-"""What to ask of a data loader while a network trains: the EfficientTrain++ curriculum.
+"""The EfficientTrain++ curriculum: which resolution and augmentation a training shows, and when.
 
-Importing this package loads neither torch nor timm.
+The loader is at hand from here, too: `from efficienttrain import Loader, convert` also works in a project that has a
+package of its own called `loaders`. Importing this package loads neither torch nor timm.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from efficienttrain.curriculum import GENERAL, Stage, epochs_of, merged, table
 from efficienttrain.recipe import Recipe, recipe
 from efficienttrain.step_schedule import Schedule
 
-__all__ = ["GENERAL", "Recipe", "Schedule", "Stage", "epochs_of", "merged", "recipe", "table"]
+if TYPE_CHECKING:
+    from efficienttrain._loaders import Loader as Loader
+    from efficienttrain._loaders import convert as convert
+
+__all__ = ["GENERAL", "Loader", "Recipe", "Schedule", "Stage", "convert", "epochs_of", "merged", "recipe", "table"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Loader", "convert"):  # imported when used: they need NumPy, which a printed schedule does not
+        from efficienttrain import _loaders
+
+        return getattr(_loaders, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

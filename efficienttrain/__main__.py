@@ -1,22 +1,22 @@
-"""efficienttrain {schedule,train,...}: each command is the module of that name in commands/."""
+"""The command `efficienttrain`: every module in commands/ is one of its sub-commands, under the module's name."""
 
 from __future__ import annotations
 
 import sys
 
-from efficienttrain.console import execute
-
-COMMANDS = {
-    "schedule": "print and draw what a training will do: stages, epochs, steps, learning rate",
-    "search": "find a curriculum: greedily or stage by stage, with probes side by side",
-    "train": "train a model through a curriculum, on one machine or under torchrun",
-    "pretrain": "train an encoder without labels through a curriculum: masked autoencoder",
-}
+from efficienttrain.console import discover, execute
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, 1 (failed), 2 (wrong argument or data), 130 (Ctrl-C)."""
-    return execute("efficienttrain", "efficienttrain.commands", COMMANDS, argv)
+    """Runs one command; returns the exit status: 0, 1 (failed, or found damage), 2 (wrong argument), 130 (Ctrl-C)."""
+    return execute("efficienttrain", discover("efficienttrain.commands"), argv, version)
+
+
+def version() -> str:
+    """The text of `efficienttrain --version`."""
+    from efficienttrain.commands import doctor
+
+    return doctor.versions()
 
 
 if __name__ == "__main__":

@@ -3,35 +3,83 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
+import importlib.abc
+import importlib.util
 import io
+import pkgutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 
-def execute(prog: str, package: str, commands: Mapping[str, str], argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: its own, 2 (wrong argument or data), 130 (Ctrl-C).
+class Command(NamedTuple):
+    """A module that holds a command, and the first line of its docstring."""
+
+    module: str
+    summary: str
+
+
+def discover(package: str) -> dict[str, Command]:
+    """The commands in a package, by name: its modules that define `add_arguments` and `run`.
+
+    Modules are parsed, not imported, so that listing the commands needs none of the libraries that they use.
+    """
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, package
+    found = {}
+    for module in pkgutil.iter_modules(spec.submodule_search_locations):
+        name = f"{package}.{module.name}"
+        part = importlib.util.find_spec(name)
+        source = part.loader.get_source(name) if part and isinstance(part.loader, importlib.abc.InspectLoader) else None
+        tree = ast.parse(source or "")
+        if {"add_arguments", "run"} <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}:
+            found[module.name] = Command(name, (ast.get_docstring(tree) or "").partition("\n")[0].rstrip("."))
+    return found
+
+
+class _Print(argparse.Action):
+    """Prints the text that `const` returns, and exits."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, const: Callable[[], str], help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, const=const, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(self.const())
+        parser.exit()
+
+
+def execute(
+    prog: str,
+    commands: Mapping[str, Command],
+    argv: Sequence[str] | None = None,
+    version: Callable[[], str] | None = None,
+) -> int:
+    """Runs one command; returns its exit status, 2 (wrong argument or data) or 130 (Ctrl-C).
 
     Args:
-        prog: how it is called.
-        package: whose modules the commands are; imported when asked for. A module's docstring is its description.
-        commands: their names, and what they do in a few words.
+        prog: the program's name in help and messages.
+        commands: by name. A module is imported when its command runs; its docstring is the command's description.
         argv: the words after `prog`; None: the process's.
+        version: the text of `--version`; None: no such option.
     """
     argv = sys.argv[1:] if argv is None else argv
     raw = argparse.RawDescriptionHelpFormatter
     width = max(map(len, commands)) + 2
-    listed = "\n".join(f"  {name:{width}}{what}" for name, what in commands.items())
-    parser = argparse.ArgumentParser(prog=prog, formatter_class=raw, epilog=listed)
-    parser.add_argument("command", choices=commands, metavar="COMMAND", help="one of those below")
+    listed = "\n".join(f"  {name:{width}}{command.summary}" for name, command in commands.items())
+    parser = argparse.ArgumentParser(prog=prog, formatter_class=raw, epilog=f"commands:\n{listed}")
+    parser.add_argument("command", choices=commands, metavar="COMMAND", help="`COMMAND --help` explains it")
+    if version:
+        parser.add_argument("--version", action=_Print, const=version, help="versions to quote in a bug report")
     name = parser.parse_args(argv[:1]).command
-    from loaders import LoaderError
+    from efficienttrain._loaders import LoaderError
 
-    module = importlib.import_module(f"{package}.{name}")
+    module = importlib.import_module(commands[name].module)
     parser = argparse.ArgumentParser(prog=f"{prog} {name}", description=module.__doc__, formatter_class=raw)
     module.add_arguments(parser)
     args = parser.parse_args(argv[1:])
-    for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not end a report of files
+    for stream in (sys.stdout, sys.stderr):  # file names that are not valid text are printed with escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -45,7 +93,7 @@ def execute(prog: str, package: str, commands: Mapping[str, str], argv: Sequence
 
 
 def describe(error: Exception) -> str:
-    """One line; of an operating system's error its words and file, not its number."""
+    """One line; for an error of the operating system its words and the file, without the number."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

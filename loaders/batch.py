@@ -134,8 +134,8 @@ FIELDS: dict[str, Callable[[Batch, Dataset], Any]] = {
     "flip": lambda batch, _: _views(_beside_labels(batch.flips, batch), batch),
     "mask": _mask,
 }
-"""What `Loader(fields=...)` can deliver beside a data set's stored fields: name -> value(batch, data set). Another field
-is one line here."""
+"""What `Loader(fields=...)` can deliver beside a data set's stored fields: name -> value(batch, data set). A new
+field is one line here."""
 
 DICT_KEYS = {"image": "pixel_values", "label": "labels"}
 """Names of fields in `collate="dict"`, as Hugging Face's models take them; others keep their names."""

@@ -1,8 +1,13 @@
-"""Whether DALI can be had here, and which wheel to install where it cannot."""
+"""What the loader needs: the compiled kernel and the libraries of the optional backends; how to install them."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from importlib import metadata
+from typing import NamedTuple
+
+FFCV = "apt install libopencv-dev libturbojpeg0-dev pkg-config g++, then pip install 'efficienttrain[ffcv]'"
 
 OLDEST = (1, 50)
 """Of DALI's releases: before it, the executor that leaves outputs to their holder is another one."""
@@ -27,3 +32,51 @@ def wheel() -> str:
     import torch
 
     return "nvidia-dali-cuda120" if (torch.version.cuda or "").startswith("12") else "nvidia-dali-cuda130"
+
+
+class Check(NamedTuple):
+    """What was found of one part, and how to install it.
+
+    Attributes:
+        part: its name.
+        found: its version or state, or why it cannot be used.
+        remedy: how to get it; empty if it works.
+        needed: whether the loader cannot work without it.
+    """
+
+    part: str
+    found: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def checks() -> Iterator[Check]:
+    """The kernel, which decodes a small picture, and the three backends."""
+    yield _kernel()
+    yield Check("backend torch", "the default")
+    try:
+        importlib.import_module("ffcv")
+        yield Check("backend ffcv", f"ffcv {metadata.version('ffcv')}")
+    except Exception as error:  # a broken installation raises nearly anything
+        yield Check("backend ffcv", " ".join(f"ffcv does not import: {error}".split()), FFCV)
+    reason = missing("the dali backend", "")
+    remedy = f"pip install {wheel()}" if reason else ""
+    yield Check("backend dali", reason or f"DALI {importlib.import_module('nvidia.dali').__version__}", remedy)
+
+
+def _kernel() -> Check:
+    from .errors import LoaderError
+
+    try:
+        import numpy as np
+
+        from . import native
+        from .native.kernel import builds
+
+        grey = np.full((8, 8, 3), 128, np.uint8)
+        if not np.array_equal(native.decode(native.encode(grey, 90)), grey):
+            return Check("kernel", "decodes wrong pixels", "report this, with `efficienttrain --version`", needed=True)
+        first, *others = builds()
+        return Check("kernel", f"{first} instructions" + (f" (also built: {', '.join(others)})" if others else ""))
+    except (LoaderError, OSError) as error:
+        return Check("kernel", f"does not load: {error}", "pip install efficienttrain (a wheel)", needed=True)

@@ -1,1 +1,1 @@
-"""Commands over the two packages; run from a checkout as `python -m tools COMMAND`."""
+"""Commands of the checkout, run as `python -m tools COMMAND`; those that users need are in `efficienttrain`."""

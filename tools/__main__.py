@@ -1,24 +1,23 @@
-"""python -m tools {convert,verify,extract,inspect,synth,demo}: each is the module of that name beside this one."""
+"""python -m tools COMMAND, from a checkout: demo, synth, and the data commands of `efficienttrain` (convert, ...)."""
 
 from __future__ import annotations
 
 import sys
 
-from efficienttrain.console import execute
+from efficienttrain.console import Command, discover, execute
 
-COMMANDS = {
-    "convert": "a folder of images into a pyramid beton",
-    "verify": "check every record of a beton",
-    "extract": "write one level of a pyramid as an FFCV beton",
-    "inspect": "facts of a beton, and one sample at every station",
-    "synth": "make a labelled JPEG data set",
-    "demo": "make, convert, load, train and show, in three minutes",
-}
+SHARED = ("convert", "verify", "inspect", "extract")
+
+
+def commands() -> dict[str, Command]:
+    """The modules beside this one, and those that `efficienttrain` has under the same names."""
+    installed = discover("efficienttrain.commands")
+    return {name: installed[name] for name in SHARED} | discover("tools")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 1 (found damage), 2 (wrong argument or data), 130 (Ctrl-C)."""
-    return execute("python -m tools", "tools", COMMANDS, argv)
+    return execute("python -m tools", commands(), argv)
 
 
 if __name__ == "__main__":

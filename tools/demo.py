@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import machine, throughput
+from benchmarks import throughput
+from benchmarks.harness import machine
 from efficienttrain import GENERAL, Stage, epochs_of, merged
 from loaders import Loader, convert
 from tools import demo_plot as demo_picture

@@ -11,7 +11,7 @@ from typing import Any
 from efficienttrain import Stage
 from efficienttrain.training import Config, train
 
-NETWORK = Path(__file__).resolve().parent.parent / "benchmarks" / "networks.py"
+NETWORK = Path(__file__).resolve().parent.parent / "benchmarks" / "evidence" / "networks.py"
 SETTINGS: dict[str, Any] = {
     "model": f"{NETWORK}:small_convnet", "lr": 4e-3, "warmup": 0.05, "drop_path": 0.0, "clip_grad": 0.0, "ema": 0.0,
     "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0, "device": "cpu",

@@ -19,7 +19,7 @@ class Peer:
     install: str = ""
 
     def target(self, function: str) -> str:
-        return f"benchmarks.peers.{self.module}:{function}"
+        return f"{__name__}.{self.module}:{function}"
 
 
 _DALI = "pip install nvidia-dali-cuda130 (or -cuda120, as torch's CUDA)"

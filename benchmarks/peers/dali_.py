@@ -17,8 +17,8 @@ import torch
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.auto_aug.rand_augment import rand_augment
 
-from benchmarks.contestant import Job, Stream
-from benchmarks.data import find
+from ..harness.contestant import Job, Stream
+from ..harness.data import find
 
 DEPTH = 2  # DALI's default queue
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -22,7 +22,7 @@ from ffcv.writer import DatasetWriter
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from benchmarks.contestant import Job, Stream
+from ..harness.contestant import Job, Stream
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 QUALITY = 95
@@ -35,7 +35,7 @@ def beton(job: Job) -> Path:
 
 
 def write(folder: str, path: Path, workers: int) -> None:
-    """Writes an image folder as FFCV does it; also what `python -m benchmarks convert` times."""
+    """Writes an image folder as FFCV does it; also what `efficienttrain benchmark convert` times."""
     fields = {"image": RGBImageField(write_mode="jpg", jpeg_quality=QUALITY), "label": IntField()}
     images = ImageFolder(folder, loader=_rgb)
     DatasetWriter(str(path), fields, num_workers=workers).from_indexed_dataset(images)

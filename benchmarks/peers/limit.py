@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.contestant import Job
+from ..harness.contestant import Job
 
 CROPS = 512
 RGB, ACCURATE_DCT = 0, 4096  # TJPF_RGB, TJFLAG_ACCURATEDCT (turbojpeg.h)

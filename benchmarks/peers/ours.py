@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.contestant import Job, Stream
 from loaders import Loader, convert, open_dataset
 from loaders.backends.dali import missing
+
+from ..harness.contestant import Job, Stream
 
 PREFETCH = 3  # the Loader's default
 

@@ -13,10 +13,11 @@ from ffcv.fields.decoders import IntDecoder
 from ffcv.loader import Loader, OrderOption
 from ffcv.transforms import ToTensor
 
-from benchmarks.contestant import Job, Stream
-from benchmarks.peers import ffcv_, ours
 from loaders import open_dataset
 from loaders.backends.ffcv import SubJPEGRandomResizedCrop
+
+from ..harness.contestant import Job, Stream
+from . import ffcv_, ours
 
 
 def prepare(job: Job) -> None:

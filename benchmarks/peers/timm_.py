@@ -14,7 +14,7 @@ import torch
 from timm.data import ImageDataset, create_loader
 from torchvision.transforms import InterpolationMode, Resize
 
-from benchmarks.contestant import Job, Stream
+from ..harness.contestant import Job, Stream
 
 BASE = 224
 

@@ -16,7 +16,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode
 
-from benchmarks.contestant import Job, Stream
+from ..harness.contestant import Job, Stream
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BASE = 224  # side that the published transforms crop to, whatever the resolution

@@ -14,8 +14,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
-from benchmarks.contestant import Job, Stream
-from benchmarks.peers.torchvision_ import MEAN, PREFETCH, STD, endless
+from ..harness.contestant import Job, Stream
+from .torchvision_ import MEAN, PREFETCH, STD, endless
 
 
 class Files(Dataset[torch.Tensor]):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from loaders.plan.rng import Purpose, words
+from efficienttrain._loaders import Purpose, words
 
 
 class Mask(NamedTuple):

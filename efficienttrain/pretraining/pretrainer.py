@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from efficienttrain._loaders import Loader
 from efficienttrain.atomic_file import whole
 from efficienttrain.curriculum import merged
 from efficienttrain.models import build, check_resolution
@@ -21,7 +22,6 @@ from efficienttrain.training.config import Config, Result
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.trainer import Trainer
-from loaders import Loader
 
 ENCODER = "encoder.pt"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from efficienttrain._loaders import free_bytes, ring_bytes
 from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.distributed import Ranks
-from loaders.replay import free_bytes, ring_bytes
 
 SETTLING, MEASURED = 10, 20
 """Steps at the beginning of a stage that do not count (buffers fill, kernels are chosen), and those that then do."""

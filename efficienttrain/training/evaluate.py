@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from efficienttrain._loaders import Loader
 from efficienttrain.models import resize
 from efficienttrain.training.distributed import Ranks
-from loaders import Loader
 
 
 class Score(NamedTuple):

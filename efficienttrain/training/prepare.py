@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from efficienttrain._loaders import Loader, check_memory, free_bytes, ring_bytes
 from efficienttrain.curriculum import BASE
 from efficienttrain.models import build, check_resolution
 from efficienttrain.models.initial import begin_with
@@ -21,8 +22,6 @@ from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.train_state import DTYPES, Learner
-from loaders import Loader
-from loaders.replay import check_memory, free_bytes, ring_bytes
 
 BF16_CAPABILITY = 8
 """Compute capability from which a GPU calculates in bfloat16 (Ampere)."""

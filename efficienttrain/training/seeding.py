@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from loaders.plan.rng import Purpose, words
+from efficienttrain._loaders import Purpose, words
 
 
 def key_weights(seed: int) -> None:

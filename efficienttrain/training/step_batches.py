@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
+from efficienttrain._loaders import Loader, Replay
 from efficienttrain.curriculum import Stage
 from efficienttrain.training.batch_layout import Layout
-from loaders import Loader
-from loaders.replay import Replay
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Cursor = tuple[int, int]  # epoch, and samples of it that all ranks together have been given

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from efficienttrain._loaders import Mixup
 from efficienttrain.models import resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.optim import make_optimizer
 from efficienttrain.training.seeding import key_step
-from loaders.transforms import Mixup
 
 DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from efficienttrain._loaders import Loader
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import autoreplay, checkpoint, prepare, resolve
@@ -24,7 +25,6 @@ from efficienttrain.training.progress import Progress
 from efficienttrain.training.run_report import write_report
 from efficienttrain.training.step_batches import Cursor, Feed
 from efficienttrain.training.train_state import DTYPES, Learner
-from loaders import Loader
 
 
 class Trainer:

@@ -38,7 +38,7 @@ class FFCVBeton(Dataset):
             first = int(np.flatnonzero(images["mode"])[0])
             raise BadDataset(
                 f"{self.path}: images must be JPEGs, sample {first} is raw pixels; "
-                'write it with write_mode="jpg", or convert the source folder with `python -m tools convert`'
+                'write it with write_mode="jpg", or convert the source folder with `efficienttrain convert`'
             )
         self._labels = rows[f"f{label}"].astype(np.int64)
         self._entries = empty_entries(head.samples, 1)

@@ -26,7 +26,7 @@ def open_dataset(path: str | os.PathLike[str] | Dataset) -> Dataset:
     if os.path.isdir(name):
         return Folder(name)
     if not os.path.exists(name):
-        raise FileNotFoundError(f"{name}: no such file or folder; `python -m tools convert` makes a beton")
+        raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not to wait at a pipe
     try:
         head = read_head(fd, name)

@@ -1,4 +1,4 @@
-"""Contestants that only keep a diary: who worked when. Loaded by `benchmarks.child`, as real ones are."""
+"""Contestants that only keep a diary: who worked when. Loaded by `benchmarks.harness.child`, as real ones are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.contestant import Job
 from benchmarks.convert import Conversion
+from benchmarks.harness.contestant import Job
 
 
 class Fake:

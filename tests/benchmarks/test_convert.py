@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import convert
-from benchmarks.contestant import Job
+from benchmarks.harness.contestant import Job
 
 
 def test_a_round_writes_everything_once_and_leaves_nothing(jpeg_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import gpu, machine
+from benchmarks import gpu
+from benchmarks.harness import machine
 
 
 @pytest.mark.parametrize("arguments", [["gpu", "--data", "."], ["throughput", "--data", ".", "--device", "cuda"]])

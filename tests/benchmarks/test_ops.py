@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks import __main__ as command
 from benchmarks import ops, ops_work
-from benchmarks.contestant import Job
+from benchmarks.harness.contestant import Job
 
 SIDE = 32
 

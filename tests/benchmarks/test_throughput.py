@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import peers, throughput
-from benchmarks.measure import Failed
+from benchmarks.harness.measure import Failed
 from benchmarks.peers import Peer
 
 RATES = {"ours": 600.0, "ffcv": 60.0, "dali": 80.0, "limit": 900.0}

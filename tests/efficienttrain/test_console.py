@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from efficienttrain.console import describe, execute
+from efficienttrain.console import Command, describe, execute
 from loaders import LoaderError
 
 
@@ -48,5 +48,5 @@ def test_every_ending_has_its_status(
     vars(module).update(add_arguments=lambda parser: parser.add_argument("--high"), run=run)
     monkeypatch.setitem(sys.modules, "toys", ModuleType("toys"))
     monkeypatch.setitem(sys.modules, "toys.fly", module)
-    assert execute("toys", "toys", {"fly": "up"}, ["fly", "--high", "1"]) == status
+    assert execute("toys", {"fly": Command("toys.fly", "up")}, ["fly", "--high", "1"]) == status
     assert capsys.readouterr().err == said

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-from efficienttrain.__main__ import COMMANDS, main
+from efficienttrain.__main__ import main
+from efficienttrain.console import discover
+
+COMMANDS = discover("efficienttrain.commands")
 
 
 def test_no_command_and_an_unknown_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,7 +24,11 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"efficienttrain {command} --" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert (
+        shown.startswith(f"usage: efficienttrain {command} ")
+        and f"efficienttrain {command}" in shown.partition("\n\n")[2]
+    )
 
 
 def test_an_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

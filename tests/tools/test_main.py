@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tools import verify
-from tools.__main__ import COMMANDS, main
+from efficienttrain.commands import verify
+from tools.__main__ import commands, main
+
+COMMANDS = commands()
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -45,7 +45,7 @@ class FFCVBackend(TorchBackend):
         if dataset.fd < 0:
             raise ValueError(
                 f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
-                "or convert it with `python -m tools convert`."
+                "or convert it with `efficienttrain convert`."
             )
         # The pool only decodes samples that replace bad ones.
         super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contestant import Job
-from benchmarks.data import gather
-from benchmarks.measure import Child, Missing
+from benchmarks.harness.contestant import Job
+from benchmarks.harness.data import gather
+from benchmarks.harness.measure import Child, Missing
 from benchmarks.peers import ALWAYS, DEFAULT, GPU_ONLY, ON_GPU, PEERS, chosen
 
 OUTPUTS = {  # one a module at least; starting them takes seconds each

@@ -64,7 +64,7 @@ def test_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch, torchs: float
     backend = choosing(monkeypatch, torch=lambda: Fake(torchs), dali=lambda: Fake(dalis))
     got = list(backend.run(STAGE, 0, BATCHES))
     assert backend.chosen == chosen
-    assert [labels.tolist() for _, labels in got] == [[0, 1], [2, 3], [4, 5]]
+    assert [batch.labels.tolist() for batch in got] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_a_kind_of_stage_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_raw_images_and_lost_pointers_are_told(tmp_path: Path, jpegs: list[bytes
     path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
     data = path.read_bytes()
     first = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
-    for at, told in ((0, "sample 1 is raw pixels; .*tools convert"), (5, "sample 1 points to no image")):
+    for at, told in ((0, "sample 1 is raw pixels; .*efficienttrain convert"), (5, "sample 1 points to no image")):
         broken = bytearray(data)
         broken[first + 24 + at] ^= 1
         path.write_bytes(broken)

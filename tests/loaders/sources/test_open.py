@@ -21,7 +21,7 @@ def test_each_kind_is_told_apart(pyramid: Path, jpeg_folder: Path) -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"x\.beton: no such file or folder; .*tools convert"):
+    with pytest.raises(FileNotFoundError, match=r"x\.beton: no such file or folder; .*efficienttrain convert"):
         open_dataset(tmp_path / "x.beton")
 
 

@@ -1,0 +1,1 @@
+"""What the curriculum brings: accuracy and wall time of trainings, searches and pre-trainings."""

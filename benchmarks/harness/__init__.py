@@ -1,0 +1,1 @@
+"""What the benchmarks share: data, contestants in processes of their own, timing, the machine, reports and pictures."""

@@ -1,0 +1,82 @@
+"""The package `loaders` that was installed beside this one, even where the name `loaders` belongs to another package.
+
+A training project may have a module or package of its own called `loaders`, which shadows ours as soon as the project's
+folder comes first on `sys.path`. Ours is then imported as `efficienttrain_loaders`; its own imports are relative, so it
+works under any name. Where nothing shadows it, it keeps its usual name, so that `from loaders import Loader` and
+`from efficienttrain import Loader` are the same class.
+
+`efficienttrain` imports everything that it uses of `loaders` from here. Names are looked up when they are first used,
+because some of these modules import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loaders import BadDataset as BadDataset
+    from loaders import BadSample as BadSample
+    from loaders import Loader as Loader
+    from loaders import LoaderError as LoaderError
+    from loaders import convert as convert
+    from loaders import open_dataset as open_dataset
+    from loaders.conversion import Summary as Summary
+    from loaders.conversion import draw as draw
+    from loaders.conversion import extract as extract
+    from loaders.conversion import facts as facts
+    from loaders.conversion import stations as stations
+    from loaders.conversion import verify as verify
+    from loaders.plan.rng import Purpose as Purpose
+    from loaders.plan.rng import words as words
+    from loaders.replay import Replay as Replay
+    from loaders.replay import check_memory as check_memory
+    from loaders.replay import free_bytes as free_bytes
+    from loaders.replay import ring_bytes as ring_bytes
+    from loaders.requirements import Check as Check
+    from loaders.requirements import checks as checks
+    from loaders.transforms import Mixup as Mixup
+
+OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
+SECOND_NAME = "efficienttrain_loaders"
+DOORS = ("", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
+"""Modules that names are looked up in, in this order: those that import torch are the last ones."""
+
+
+def package() -> ModuleType:
+    """Our `loaders`, imported under its own name if that name finds it, else as `efficienttrain_loaders`."""
+    if _own_name_finds_it():
+        return importlib.import_module("loaders")
+    if SECOND_NAME not in sys.modules:
+        spec = importlib.util.spec_from_file_location(SECOND_NAME, OURS, submodule_search_locations=[str(OURS.parent)])
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[SECOND_NAME] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[SECOND_NAME]
+            raise
+    return sys.modules[SECOND_NAME]
+
+
+def _own_name_finds_it() -> bool:
+    try:
+        spec = importlib.util.find_spec("loaders")
+    except ValueError:  # a module without a spec holds the name
+        return False
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == OURS
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        base = package().__name__
+        for door in DOORS:
+            module = importlib.import_module(base + door)
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

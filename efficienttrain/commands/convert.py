@@ -1,0 +1,88 @@
+"""Convert a folder of images to a pyramid beton: all stored sizes in one file.
+
+examples:
+  efficienttrain convert photos/train train.beton
+  efficienttrain convert photos train.beton --split train --on-error skip --levels 1 1/2 1/4 --quality 92
+The same command resumes after a kill. The file does not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from fractions import Fraction
+
+from efficienttrain._loaders import Summary, convert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain convert`."""
+    parser.add_argument("src", metavar="SRC", help="folder with a sub-folder of images per class")
+    parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
+    parser.add_argument("--split", help="sub-folder of SRC to convert, e.g. train")
+    parser.add_argument(
+        "--levels", nargs="+", type=ratio, default=[1.0, 0.5, 0.25], metavar="RATIO",
+        help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
+    parser.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise",
+        help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--page-size", type=int, metavar="MIB", help="FFCV page (default: to fit the largest source)")
+    parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def ratio(text: str) -> float:
+    """A level's ratio, as `0.5` or `1/2`."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"must be a number or a fraction like 1/2, got {text!r}") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `efficienttrain convert`."""
+    try:
+        print(report(converted(args)))
+    except KeyboardInterrupt:
+        print(f"stopped by Ctrl-C; the same command resumes {args.out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def converted(args: argparse.Namespace) -> Summary:
+    """Converts with these options."""
+    return convert(
+        args.src,
+        args.out,
+        ratios=args.levels,
+        quality=args.quality,
+        workers=args.workers,
+        on_error=args.on_error,
+        limit=args.limit,
+        split=args.split,
+        restart=args.restart,
+        page_size=None if args.page_size is None else args.page_size << 20,
+        progress=not args.quiet,
+    )
+
+
+def report(summary: Summary) -> str:
+    """Size of the beton; every source file that was accepted with a remark, changed or refused, and why."""
+    size, source = summary.bytes / 1e6, summary.source_bytes / 1e6
+    lines = [
+        f"{summary.out}: {summary.images} images of {summary.classes} classes, {size:.1f} MB, "
+        f"{summary.bytes / max(summary.source_bytes, 1):.2f} x their {source:.1f} MB of source files"
+    ]
+    lines += [f"accepted: {name}: {what}" for name, what in summary.notes]
+    lines += [f"changed: {name}: {why}" for name, why in summary.changed]
+    lines += [f"refused: {name}: {why}" for name, why in summary.refused]
+    if summary.changed or summary.refused:
+        lines.append(f"{len(summary.changed)} changed, {len(summary.refused)} refused")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""Write one level of a pyramid beton as an FFCV beton.
+
+examples:
+  efficienttrain extract train.beton half.beton --level 1
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from efficienttrain._loaders import extract
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain extract`."""
+    parser.add_argument("beton", metavar="OUT.beton")
+    parser.add_argument("out", metavar="LEVEL.beton", help="the beton to write")
+    parser.add_argument("--level", type=int, required=True, help="0 for full size, 1 for the next smaller, ...")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `efficienttrain extract`."""
+    size = extract(args.beton, args.out, args.level)
+    print(f"{args.out}: level {args.level} of {args.beton}, {size / 1e6:.1f} MB")
+    return 0

@@ -1,0 +1,46 @@
+"""Print facts about a data set, and draw one sample at each stage of loading.
+
+examples:
+  efficienttrain inspect train.beton                                    number of images; size of each level
+  efficienttrain inspect train.beton --index 5 --resolution 96          and a PNG of sample 5, stage by stage
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from efficienttrain._loaders import draw, facts, open_dataset, stations
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain inspect`."""
+    parser.add_argument("data", metavar="OUT.beton", help="a beton or an image folder")
+    parser.add_argument("--index", type=int, help="also show the sample at this position")
+    parser.add_argument("--resolution", type=int, default=224, help="side of the result, pixels (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
+    parser.add_argument("--epoch", type=int, default=0, help="of the crop (%(default)s)")
+    parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
+    parser.add_argument("--png", type=Path, help="draw the sample at every station here (NAME-INDEX-RESOLUTION.png)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `efficienttrain inspect`."""
+    if args.png is not None and args.index is None:
+        raise ValueError("`--png` draws one sample, got no --index; name one, for example --index 0")
+    with open_dataset(args.data) as dataset:
+        print(facts(dataset))
+        if args.index is None:
+            return 0
+        if not 0 <= args.index < len(dataset):
+            raise ValueError(f"`--index` must be from 0 to {len(dataset) - 1}, got {args.index}")
+        if not 16 <= args.resolution <= 1024 or args.resolution % 2:
+            raise ValueError(f"`--resolution` must be an even number from 16 to 1024, got {args.resolution}")
+        way = stations(dataset, args.index, args.resolution, seed=args.seed, epoch=args.epoch, train=not args.eval)
+        print(f"\nsample {args.index}: {dataset.name(args.index)}")
+    for station in way:
+        print(f"{station.title:10}  {', '.join(station.facts)}")
+    png = args.png or Path(f"{Path(args.data).stem}-{args.index}-{args.resolution}.png")
+    draw(way).save(png)
+    print(f"drawn in {png}")
+    return 0

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from efficienttrain.__main__ import main
+from loaders.conversion import convert
+from loaders.sources import open_dataset
+
+
+def test_damage_is_named_and_told_by_the_exit_status(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.beton"
+    convert(jpeg_folder / "val", out, workers=1)
+    assert main(["verify", str(out), "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{out}: sound\n"
+    with open_dataset(out) as dataset:
+        entry, name = dataset.entries([2])[0, 1], dataset.name(2)
+    data = bytearray(out.read_bytes())
+    data[int(entry["offset"]) + 700] ^= 1
+    out.write_bytes(data)
+    assert main(["verify", str(out), "--quiet"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"damaged: sample 2 ({name}), level 1: its CRC does not match",
+        f"{out}: 1 damaged",
+    ]
+
+
+def test_what_is_no_beton_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x").write_text("text " * 99)
+    assert main(["verify", str(tmp_path / "x")]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1 and "no beton of version 2" in told.err

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .. import native
 from ..errors import BadSample, LoaderError
 from ..pillow import decode_rgb
-from ..plan import plan_batch, replacements
-from ..plan.filters import Filter, FilterName, build
+from ..plan import CropGeometry, plan_batch, replacements
+from ..plan.crop import DEFAULT
+from ..plan.filters import Filter, FilterName, build, interpolation
 from ..sources import Dataset
 from ..stage import Stage
 
@@ -51,15 +52,24 @@ class Decoder:
         on_error: str,
         filter: str,
         max_level: int | None,
+        geometry: CropGeometry = DEFAULT,
     ) -> None:
         self.pool = native.Pool(workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
-        self._plan_options: dict[str, Any] = {"seed": seed, "train": train, "max_level": max_level}
+        self._plan_options: dict[str, Any] = {
+            "seed": seed,
+            "train": train,
+            "max_level": max_level,
+            "geometry": geometry,
+        }
         self._filter = cast(FilterName, filter)
+        self._interpolation = None if train else geometry.interpolation
 
     def filter(self, stage: Stage) -> Filter:
         """The resampling kernel of a stage."""
+        if self._interpolation is not None:
+            return interpolation(stage.resolution, self._interpolation)
         return build(stage.resolution, self._filter)
 
     def plan(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> BatchPlan:
@@ -116,7 +126,14 @@ class Decoder:
 
     def _samples(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.void]:
         entries = self._dataset.entries(indices)
-        return plan_batch(entries, indices, epoch=epoch, resolution=stage.resolution, **self._plan_options)
+        return plan_batch(
+            entries,
+            indices,
+            epoch=epoch,
+            resolution=stage.resolution,
+            filter=self.filter(stage),
+            **self._plan_options,
+        )
 
     def _mend(
         self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8], lut: NDArray[Any] | None

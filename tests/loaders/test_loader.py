@@ -233,7 +233,7 @@ def test_nothing_but_damage_ends_in_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resolution": 97}, "`resolution` must be an even number from 16 to 1024, got 97; nearest are 96 and 98."),
+        ({"resolution": 15}, "`resolution` must be a whole number from 16 to 1024, got 15."),
         ({"batch_size": 0}, "`batch_size` must be a whole number from 1"),
         ({"backend": "tensorflow"}, "`backend` must be one of 'auto', 'torch', 'ffcv', 'dali', got 'tensorflow'."),
         ({"output": "int8"}, "`output` must be one of 'float32'"),

@@ -30,14 +30,15 @@ class CropGeometry:
     hflip: float = 0.5
     """Training: probability of mirroring left to right."""
     crop_pct: float = 0.875
-    """Evaluation: side of the crop / side of the resized image, as in timm: resized to floor(resolution / crop_pct)."""
+    """Evaluation: side of the crop / side of the resized image, as in timm: resized to floor(resolution / crop_pct).
+    Above 1, the crop is padded: with black, in mode "border" with `fill`."""
     crop_mode: CropMode = "center"
     """Evaluation, as in timm. "center": the short side is resized and the aspect ratio kept. "squash": both sides are
     resized to the same size. "border": the long side is resized, the aspect ratio kept and the rest filled with `fill`.
     """
     resize_size: int | None = None
     """Evaluation: side of the resized image in pixels, in place of floor(resolution / crop_pct), as torchvision's
-    `Resize(232)`. Below the resolution, the crop is padded: with black, in mode "border" with `fill`."""
+    `Resize(232)`."""
     interpolation: Interpolation | None = None
     """Evaluation: Pillow's filter of that name, or "fourier", see `filters.build`. None: the filter of training."""
     fill: Sequence[int] = (124, 116, 104)
@@ -48,10 +49,10 @@ class CropGeometry:
         _pair("ratio", self.ratio, math.inf)
         if not (_number(self.hflip) and 0 <= self.hflip <= 1):
             raise ValueError(f"`hflip` must be a probability, 0 to 1, got {self.hflip!r}.")
-        if not (_number(self.crop_pct) and 0 < self.crop_pct <= 1):
+        if not (_number(self.crop_pct) and 0 < self.crop_pct <= 2):
             raise ValueError(
-                f"`crop_pct` must be a number above 0 and at most 1, got {self.crop_pct!r}; "
-                "pass `resize_size` for a resized image smaller than the crop."
+                f"`crop_pct` must be a number above 0 and at most 2, got {self.crop_pct!r}; "
+                "it is a share, not a percentage."
             )
         _one_of("crop_mode", self.crop_mode, get_args(CropMode))
         if self.interpolation is not None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .crop import DEFAULT, eval_boxes, flips, train_boxes
 from .filters import Filter
 from .geometry import CropGeometry
-from .level import OVERSAMPLE, choose
+from .level import DCT_OVERSAMPLE, EVAL_DCT_OVERSAMPLE, EVAL_OVERSAMPLE, OVERSAMPLE, choose
 from .records import SAMPLE
 
 
@@ -21,7 +21,7 @@ def plan_batch(
     resolution: int,
     train: bool,
     max_level: int | None = None,
-    oversample: float = OVERSAMPLE,
+    oversample: float | None = None,
     geometry: CropGeometry = DEFAULT,
     filter: Filter | None = None,
 ) -> NDArray[np.void]:
@@ -36,7 +36,8 @@ def plan_batch(
         resolution: side of the output in pixels.
         train: random resized crop and flip; else the fixed crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all there are.
-        oversample: pixels a crop must have at its level per pixel of output, see `level.choose`.
+        oversample: pixels a crop must have at its level per pixel of output; None: those of `level`, for training or
+            for evaluation.
         geometry: how images are cropped and resized.
         filter: the resampling kernel of evaluation, which resizes before it crops: its taps use the image's own pixels
             beyond the crop. None: they do not. In training they never do, because training crops first.
@@ -56,9 +57,11 @@ def plan_batch(
     widths, heights = full[:, 0], full[:, 1]
     if train:
         boxes = train_boxes(widths, heights, seed, epoch, indices, geometry)
+        enough, dct = OVERSAMPLE, DCT_OVERSAMPLE
     else:
         boxes = eval_boxes(widths, heights, resolution, geometry)
-    level, scale = choose(entries, boxes, resolution, oversample)
+        enough, dct = EVAL_OVERSAMPLE, EVAL_DCT_OVERSAMPLE
+    level, scale = choose(entries, boxes, resolution, enough if oversample is None else oversample, dct)
 
     samples = np.zeros(len(indices), SAMPLE)
     samples["entry"] = entries[np.arange(len(indices)), level]

@@ -20,7 +20,7 @@ from loaders.plan.geometry import CropGeometry
         ({"ratio": (0.5, math.inf)}, r"`ratio` must be two numbers \(smallest, largest\), above 0, got"),
         ({"ratio": ("1", "2")}, "`ratio` must be two numbers"),
         ({"hflip": 1.1}, "`hflip` must be a probability, 0 to 1, got 1.1"),
-        ({"crop_pct": 1.2}, "`crop_pct` must be a number above 0 and at most 1, got 1.2; pass `resize_size`"),
+        ({"crop_pct": 87.5}, "`crop_pct` must be a number above 0 and at most 2, got 87.5; it is a share"),
         ({"crop_pct": math.nan}, "`crop_pct` must be"),
         ({"crop_mode": "centre"}, "`crop_mode` must be one of 'center', 'squash', 'border', got 'centre'"),
         ({"interpolation": "nearest"}, "`interpolation` must be one of 'bicubic', 'bilinear', 'lanczos', 'fourier'"),
@@ -88,7 +88,7 @@ def test_an_explicit_resize_size_replaces_crop_pct() -> None:
 
 
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
-@pytest.mark.parametrize("crop_pct", [0.875, 0.95, 1.0])
+@pytest.mark.parametrize("crop_pct", [0.875, 0.95, 1.0, 1.15])
 def test_boxes_are_timms(mode: str, crop_pct: float) -> None:
     """Each pipeline of timm's is run on pictures of coordinates, which then say where pixels come from."""
     transforms_factory = pytest.importorskip("timm.data.transforms_factory")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks import machine, reference
+from benchmarks import fidelity_views, machine, reference
 from benchmarks.data import gather
 from benchmarks.measure import summary
 from benchmarks.report import workplace
@@ -31,6 +31,8 @@ FAIRNESS = (
     "corner-aligned: the same low-passed picture, read (1-B/224)/2 output pixels away).",
     "Same random crops and flips for all; PSNR over the pixels of each crop; medians and quartiles over crops.",
     "From B = 224 on the exact path is Pillow's bicubic crop itself, and so is the official one.",
+    "Evaluation views (crop_pct 0.875): against Pillow, which resizes the whole image and then crops; those of the "
+    "fourier filter against the exact path from the same crop.",
     "Use photos that played no part in choosing filters or levels.",
 )
 PATHS = {
@@ -66,6 +68,7 @@ def run(
         for row, index in enumerate(tqdm(indices.tolist(), "comparing", leave=False)):
             mine = {key: pixels[:, row] for key, pixels in ours.items()}
             compare(dataset, index, seed, resolutions, mine, found)
+        evaluation = fidelity_views.measure(dataset, pool, indices, list(resolutions))
     results = [
         {
             "resolution": resolution,
@@ -91,6 +94,7 @@ def run(
         "fairness": list(FAIRNESS),
         "notes": [],
         "results": results,
+        "evaluation": evaluation,
     }
 
 

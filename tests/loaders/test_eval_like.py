@@ -52,7 +52,8 @@ def test_a_timm_configuration_gives_its_values() -> None:
 def test_wrapped_models_are_unwrapped() -> None:
     model = torch.nn.Identity()
     model.pretrained_cfg = CONFIG  # type: ignore[assignment]
-    assert eval_like(model) == eval_like(torch.nn.DataParallel(model)) == eval_like(torch.compile(model))
+    compiled = SimpleNamespace(_orig_mod=torch.nn.DataParallel(model))  # the attribute of torch.compile's wrapper
+    assert eval_like(model) == eval_like(torch.nn.DataParallel(model)) == eval_like(compiled)
 
 
 def test_every_timm_model_resolves_as_timm_resolves_it() -> None:

@@ -21,7 +21,7 @@ from loaders.plan.crop import flips, train_boxes
 from loaders.plan.filters import build
 from loaders.sources import Dataset, open_dataset
 
-from . import reference
+from . import fidelity_views, reference
 from .harness import machine
 from .harness.data import gather
 from .harness.measure import summary
@@ -33,6 +33,8 @@ FAIRNESS = (
     "corner-aligned: the same low-passed picture, read (1-B/224)/2 output pixels away).",
     "Same random crops and flips for all; PSNR over the pixels of each crop; medians and quartiles over crops.",
     "From B = 224 on the exact path is Pillow's bicubic crop itself, and so is the official one.",
+    "Evaluation views (crop_pct 0.875): against Pillow, which resizes the whole image and then crops; those of the "
+    "fourier filter against the exact path from the same crop.",
     "Use photos that played no part in choosing filters or levels.",
 )
 PATHS = {
@@ -68,6 +70,7 @@ def run(
         for row, index in enumerate(tqdm(indices.tolist(), "comparing", leave=False)):
             mine = {key: pixels[:, row] for key, pixels in ours.items()}
             compare(dataset, index, seed, resolutions, mine, found)
+        evaluation = fidelity_views.measure(dataset, pool, indices, list(resolutions))
     results = [
         {
             "resolution": resolution,
@@ -93,6 +96,7 @@ def run(
         "fairness": list(FAIRNESS),
         "notes": [],
         "results": results,
+        "evaluation": evaluation,
     }
 
 

@@ -5,7 +5,8 @@ Importing this package loads neither torch nor any backend.
 
 from .conversion import convert
 from .errors import BadDataset, BadSample, LoaderError
+from .eval_like import eval_like
 from .loader import Loader
 from .sources import open_dataset
 
-__all__ = ["BadDataset", "BadSample", "Loader", "LoaderError", "convert", "open_dataset"]
+__all__ = ["BadDataset", "BadSample", "Loader", "LoaderError", "convert", "eval_like", "open_dataset"]

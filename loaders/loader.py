@@ -19,7 +19,7 @@ from .batch import Batch, check_fields, deliver
 from .cursor import Cursor, Progress
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
-from .plan import Batches, Sampling, Shares, next_position
+from .plan import Batches, CropGeometry, Sampling, Shares, next_position
 from .plan.rng import check_seed
 from .processors import check_ranks, default_workers, ranks
 from .sources import Dataset, open_dataset
@@ -76,7 +76,13 @@ class Loader:
         aug_repeats: int = 1,
         views: int = 1,
         uneven: str | None = None,
-        interpolation: str = "fourier",
+        interpolation: str | None = None,
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        hflip: float = 0.5,
+        crop_pct: float = 0.875,
+        crop_mode: str = "center",
+        resize_size: int | None = None,
         augment_at: str = "resolution",
         erase: float = 0.0,
         max_level: int | None = None,
@@ -97,7 +103,7 @@ class Loader:
         Args:
             data: a `.beton`, a folder with one sub-folder a class, or an open `Dataset`.
             batch_size: samples a batch on each rank.
-            resolution: side B of the output, an even number from 16 to 1024.
+            resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
             train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
             shuffle: True; False: stored order; "quasi": near neighbours together, for data larger than memory; None: as
@@ -118,7 +124,13 @@ class Loader:
             uneven: what happens to a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
                 repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
                 training; "keep" in evaluation, where each sample is seen once.
-            interpolation: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
+            interpolation: "fourier": the low-pass of EfficientTrain (ICCV 2023), bicubic from 224 pixels on;
+                "lanczos": in training that of EfficientTrain++ (TPAMI 2024), in evaluation Pillow's; "bicubic" and
+                "bilinear": Pillow's. None: "fourier".
+            scale, ratio, hflip: training: the crop's share of the area and its aspect ratio, as torchvision's
+                RandomResizedCrop; probability of mirroring left to right.
+            crop_pct, crop_mode, resize_size: evaluation, see `loaders.plan.CropGeometry`; `loaders.eval_like` gives
+                them for a timm model or torchvision weights.
             augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
                 to B by `interpolation`, which costs most of what a small B saves.
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
@@ -152,7 +164,7 @@ class Loader:
         one_of("memory_format", memory_format, tuple(MEMORY_FORMATS))
         one_of("on_error", on_error, ("raise", "replace"))
         one_of("shuffle", shuffle, (None, True, False, "quasi"))
-        one_of("interpolation", interpolation, ("fourier", "lanczos", "bicubic"))
+        one_of("interpolation", interpolation, (None, "fourier", "lanczos", "bicubic", "bilinear"))
         one_of("collate", collate, ("tuple", "dict"))
         one_of("uneven", uneven, (None, "drop", "pad", "keep"))
         one_of("augment_at", augment_at, ("resolution", "base"))
@@ -176,6 +188,16 @@ class Loader:
         self._uneven = uneven or ("drop" if train else "keep")
         self._given_ranks = rank, world_size
         self.num_workers = num_workers or default_workers()
+        geometry = CropGeometry(
+            scale=scale,
+            ratio=ratio,
+            hflip=hflip,
+            crop_pct=crop_pct,
+            crop_mode=crop_mode,  # type: ignore[arg-type]
+            resize_size=resize_size,
+            interpolation=interpolation,  # type: ignore[arg-type]
+            fill=[min(255, max(0, round(255 * value))) for value in mean],
+        )
         pipeline = TransformPipeline(
             dtype=dtype,
             mean=tuple(mean),
@@ -184,7 +206,7 @@ class Loader:
             seed=self.seed,
             memory_format=memory_format,
             augment_at=augment_at,
-            filter=interpolation,
+            filter=interpolation or "fourier",
             erase=erase,
             custom=transforms_of(transforms),
         )
@@ -215,8 +237,9 @@ class Loader:
                 num_workers=self.num_workers,
                 prefetch_factor=prefetch_factor,
                 on_error=on_error,
-                filter=interpolation,
+                filter=interpolation or "fourier",
                 max_level=max_level,
+                geometry=geometry,
                 replace_from=chosen,
             )
         except BaseException:

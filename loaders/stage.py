@@ -1,4 +1,4 @@
-"""What may change between epochs, and how it is checked."""
+"""The settings that may change between epochs, and their validation."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ SMALLEST, LARGEST = 16, 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage's wishes to the loader.
+    """The settings of one stage of training.
 
     Raises:
-        ValueError: a value out of range; the message gives the rule and the remedy.
+        ValueError: a value out of range; the message gives the rule and the value.
     """
 
     resolution: int
-    """Side B of the output in pixels: an even number from 16 to 1024."""
+    """Side B of the output in pixels: a whole number from 16 to 1024."""
     magnitude: float | None
     """RandAugment strength, 0 to 10; None: no RandAugment at all, which 0 is not."""
     batch_size: int
     """Samples a batch on each rank."""
 
     def __post_init__(self) -> None:
-        if not (_whole(self.resolution) and self.resolution % 2 == 0 and SMALLEST <= self.resolution <= LARGEST):
-            remedy = _nearest(self.resolution)
+        if not (_whole(self.resolution) and SMALLEST <= self.resolution <= LARGEST):
             raise ValueError(
-                f"`resolution` must be an even number from {SMALLEST} to {LARGEST}, got {self.resolution!r}{remedy}"
+                f"`resolution` must be a whole number from {SMALLEST} to {LARGEST}, got {self.resolution!r}."
             )
         if not (self.magnitude is None or (_number(self.magnitude) and 0 <= self.magnitude <= 10)):
             raise ValueError(
@@ -45,12 +44,3 @@ def _whole(value: Any) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _nearest(b: Any) -> str:
-    """The remedy for a resolution that is not allowed."""
-    if not _number(b) or b != b:
-        return "."
-    low = int(min(max(b // 2 * 2, SMALLEST), LARGEST))
-    high = min(low + 2, LARGEST) if SMALLEST < b < LARGEST else low
-    return f"; nearest is {low}." if low == high else f"; nearest are {low} and {high}."

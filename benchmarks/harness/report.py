@@ -102,7 +102,14 @@ def fidelity_text(report: dict[str, Any]) -> str:
         rows.append(
             [by[resolutions[0], path]["label"], *(_decibels(by[resolution, path]) for resolution in resolutions)]
         )
-    return f"{head(report)}\n\n{columns(rows)}"
+    views: dict[tuple[str, str, str], list[str]] = {}
+    for result in report["evaluation"]:
+        psnr = result["psnr"]
+        text = "equal" if psnr["median"] == EQUAL else f"{psnr['median']:.1f} (worst {result['worst']:.1f})"
+        views.setdefault((result["crop_mode"], result["interpolation"], result["path"]), []).append(text)
+    heading = ["evaluation: mode, interpolation, path; PSNR, dB: median", *(f"B = {b}" for b in resolutions)]
+    table = [heading, *([", ".join(view), *texts] for view, texts in views.items())]
+    return f"{head(report)}\n\n{columns(rows)}\n\n{columns(table)}"
 
 
 def _decibels(result: dict[str, Any]) -> str:

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
         if not 0 <= args.index < len(dataset):
             raise ValueError(f"`--index` must be from 0 to {len(dataset) - 1}, got {args.index}")
-        if not 16 <= args.resolution <= 1024 or args.resolution % 2:
-            raise ValueError(f"`--resolution` must be an even number from 16 to 1024, got {args.resolution}")
+        if not 16 <= args.resolution <= 1024:
+            raise ValueError(f"`--resolution` must be a whole number from 16 to 1024, got {args.resolution}")
         way = stations(dataset, args.index, args.resolution, seed=args.seed, epoch=args.epoch, train=not args.eval)
         print(f"\nsample {args.index}: {dataset.name(args.index)}")
     for station in way:

@@ -27,7 +27,7 @@ def make_backend(name: str, dataset: Dataset, pipeline: TransformPipeline, **opt
     Args:
         name: a key of BACKENDS.
         dataset, pipeline: the data set, and the batch transforms.
-        options: `train`, `seed`, `num_workers`, `prefetch_factor` and those of `Decoder`, see `Loader`.
+        options: `train`, `seed`, `num_workers`, `prefetch_factor` and those of `Decoder`.
 
     Raises:
         LoaderError: the package that the backend drives is not installed; the message says what to install.

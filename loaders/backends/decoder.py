@@ -13,8 +13,9 @@ from .. import native
 from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
 from ..pillow import decode_rgb
-from ..plan import plan_batch, replacements
-from ..plan.filters import Filter, FilterName, build
+from ..plan import CropGeometry, plan_batch, replacements
+from ..plan.crop import DEFAULT
+from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.rng import sample_indices
 from ..sources import Dataset
 from ..transforms.pipeline import OutputFormat
@@ -42,22 +43,34 @@ class Decoder:
         filter: str,
         max_level: int | None,
         replace_from: NDArray[np.int64] | None = None,
+        geometry: CropGeometry = DEFAULT,
     ) -> None:
         """
         Args:
             num_workers: threads.
             on_error: "raise", or "replace" by one of `replace_from` (sample indices; None: all).
-            train, seed, filter, max_level: see `Loader`; `filter` is its `interpolation`.
+            train, seed, max_level: see `Loader`.
+            filter: training's, see `plan.filters.build`.
+            geometry: of the crops; its `interpolation` is evaluation's filter.
         """
         self.pool = native.Pool(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         self._replace_from = replace_from
-        self._plan_options: dict[str, Any] = {"seed": seed, "train": train, "max_level": max_level}
+        self._plan_options: dict[str, Any] = {
+            "seed": seed,
+            "train": train,
+            "max_level": max_level,
+            "geometry": geometry,
+        }
         self._filter = cast(FilterName, filter)
+        # In training the names mean the filters of the papers, which have no bilinear one.
+        self._interpolation = geometry.interpolation if not train or geometry.interpolation == "bilinear" else None
 
     def filter(self, format: OutputFormat) -> Filter:
         """The resampling kernel of an output format."""
+        if self._interpolation is not None:
+            return interpolation(format.resolution, self._interpolation)
         return build(format.resolution, self._filter)
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
@@ -111,7 +124,14 @@ class Decoder:
 
     def _samples(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.void]:
         entries = self._dataset.entries(sample_indices(keys))
-        return plan_batch(entries, keys, epoch=epoch, resolution=format.resolution, **self._plan_options)
+        return plan_batch(
+            entries,
+            keys,
+            epoch=epoch,
+            resolution=format.resolution,
+            filter=self.filter(format),
+            **self._plan_options,
+        )
 
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
         key = int(batch.keys[i])

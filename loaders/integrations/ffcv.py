@@ -54,7 +54,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
     ) -> None:
         """
         Args:
-            output_size: B or (B, B), B an even number from 16 to 1024.
+            output_size: B or (B, B), B a whole number from 16 to 1024.
             flip: also mirror every other sample; FFCV's `RandomHorizontalFlip` costs a pass of its own.
             filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
             max_level: coarsest stored level to use; 0: full size only.

@@ -32,12 +32,13 @@ struct EtEntry {
 // What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.
 struct EtSample {
   EtEntry entry;
-  float box[4];   // crop x0, y0, x1, y1 in pixels of this level
+  float box[4];   // crop x0, y0, x1, y1 in pixels of this level; may reach outside it
   float full[2];  // crop width and height in full-size pixels: they choose the filter
   uint8_t scale;  // DCT denominator: 1, 2, 4 or 8
   uint8_t flip;   // 1: mirror left-right
-  uint16_t pad;
-  uint32_t pad2;
+  uint16_t margin;  // pixels of this level beyond the box that the filter's taps may use; 0: none
+  uint8_t fill[3];  // R, G, B of output pixels whose centre is outside the image
+  uint8_t pad;
 };
 
 // A resampling kernel as a table over the distance in base pixels. Built by loaders/plan/filters.py.
@@ -62,7 +63,7 @@ struct EtBatch {
 };
 
 // A batch to be cut: of each sample the JPEG that holds its crop (see codec.h, et_cut), or where it cannot be cut all of it.
-// `scale`, `flip` and `full` of the samples mean nothing here.
+// The JPEG holds the margin around the crop, too. `scale`, `flip`, `full` and `fill` of the samples mean nothing here.
 struct EtCutBatch {
   const EtSample* samples;
   int64_t count;

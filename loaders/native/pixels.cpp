@@ -31,14 +31,13 @@ extern "C" int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height
   et::Planes planes;
   et::Error e;
   planes.count = 3, planes.color = et::Color::kRgb, planes.width = width, planes.height = height;
-  const int x0 = std::max(0, int(sample->box[0])) & ~1, y0 = std::max(0, int(sample->box[1])) & ~1;
-  const int x1 = std::min(width, int(std::ceil(sample->box[2]))), y1 = std::min(height, int(std::ceil(sample->box[3])));
-  if (x0 >= x1 || y0 >= y1) return ET_BAD_ARGUMENT;
+  const et::Target target = et::target_of(*sample, side, 1);
+  et::Box region;
+  if (!et::region_of(target, width, height, region)) return ET_BAD_ARGUMENT;
+  const auto [x0, y0, x1, y1] = region;
   for (et::Plane& p : planes.plane) p = {nullptr, 0, x0, y0, x1 - x0, y1 - y0, width, height, 1};
   if (!planes.reserve(scratch.planes, e)) return ET_IO;
   et::scatter(rgb + (size_t(y0) * width + x0) * 3, size_t(width) * 3, y1 - y0, y0, planes);
-  et::Target target{side, side, {}, {sample->full[0], sample->full[1]}, sample->flip != 0};
-  std::copy(sample->box, sample->box + 4, target.box);
   return et::resample(planes, target, *filter, scratch, true, out, e) ? ET_OK : e.status;
 }
 

@@ -75,14 +75,23 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
 // `rows` rows of interleaved samples, `pitch` bytes apart, into the planes from row y on; the first sample is that of column x0.
 void scatter(const uint8_t* samples, size_t pitch, int rows, int y, Planes& out);
 
-// An image of `width` x `height` pixels out of a box (pixels of the scaled image), antialiased, mirrored where asked.
-// Writes one 8-bit plane a component, row-major, `width * height` each; colours are those of the planes.
+// What a sample asks for, in pixels of the image at 1 / `scale`.
 struct Target {
-  int width, height;
-  float box[4];
-  float full[2];
+  int width, height;  // of the output
+  float box[4];       // may reach outside the image
+  float full[2];      // the box's size in full-size pixels: chooses the filter
   bool flip;
+  float margin;       // pixels beyond the box that taps may use
+  uint8_t fill[3];    // R, G, B of output pixels whose centre is outside the image
 };
+Target target_of(const EtSample&, int side, int scale);
+
+// The pixels of a `width` x `height` image that a target's taps may use, cut at the image; x0 and y0 are even, as planes are.
+// False where there are none.
+bool region_of(const Target&, int width, int height, Box& region);
+
+// The box of the target as an image of `width` x `height` pixels, antialiased, mirrored where asked.
+// Writes one 8-bit plane a component, row-major, `width * height` each; colours are those of the planes.
 bool resample(const Planes&, const Target&, const EtFilter&, Scratch&, bool to_rgb, uint8_t* out, Error&);
 
 }  // namespace et

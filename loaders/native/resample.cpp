@@ -1,6 +1,7 @@
 // Planes -> an antialiased image of the crop: weights from the filter's table, then two passes of weighted sums.
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "hot.h"
 
@@ -18,9 +19,9 @@ bool reserve_axis(Axis& axis, int outputs, int most, int samples, Buffer& memory
 }
 
 // The taps of `outputs` pixels out of [x0, x1), of a crop of `full` full-size pixels, for a component with a sample a pixel,
-// `axes[0]`, and for one with half as many, `axes[1]`, where `halved` (its samples) is not 0. `limit`: pixels of the whole scaled
-// image along the axis.
-bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, int limit, int halved, Scratch& s,
+// `axes[0]`, and for one with half as many, `axes[1]`, where `halved` (its samples) is not 0. Taps are pixels whose centre is at
+// most `margin` outside the crop. `limit`: pixels of the whole scaled image along the axis.
+bool build_axes(const EtFilter& f, float x0, float x1, float full, float margin, int outputs, int limit, int halved, Scratch& s,
                 Buffer* memory, Axis* axes, Error& e) {
   AxisPlan plan{};
   plan.start = x0, plan.pitch = (x1 - x0) / outputs, plan.outputs = outputs, plan.halved = halved;
@@ -30,7 +31,8 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, int outputs, 
   const float last = 1 + (f.rows - 1) * f.stretch_step, more = std::max(1.f, stretch / last);
   plan.table = f.table + size_t(row) * f.columns, plan.columns = f.columns;
   plan.radius = f.radius[row] * more / unit, plan.steps = f.steps / more * unit;
-  plan.low = std::max(0, int(std::ceil(x0 - .5f))), plan.high = std::min(limit - 1, int(std::floor(x1 - .5f)));
+  plan.low = std::max(0, int(std::ceil(x0 - margin - .5f)));
+  plan.high = std::min(limit - 1, int(std::floor(x1 + margin - .5f)));
   if (plan.low > plan.high) plan.low = plan.high = std::min(limit - 1, std::max(0, int((x0 + x1) / 2)));
   plan.most = int(std::min<float>(plan.high - plan.low + 1, 2 * plan.radius + 2));
   plan.memory = s.weights.reserve_as<float>(2 * (plan.most + 24));
@@ -69,7 +71,43 @@ bool resample_planes(const Plane& p, const Axis& ax, const Axis& ay, const Targe
   return true;
 }
 
+// The outputs [low, high) whose centres are inside an image of `limit` pixels.
+struct Inside {
+  int low, high;
+  Inside(float x0, float x1, int outputs, int limit) {
+    const float pitch = (x1 - x0) / outputs;
+    const auto place = [&](float x) { return int(std::min(float(outputs), std::max(0.f, std::ceil((x - x0) / pitch - .5f)))); };
+    low = place(0), high = place(float(limit));
+  }
+};
+
+void fill_outside(const Planes& planes, const Target& t, uint8_t* out) {
+  Inside x(t.box[0], t.box[2], t.width, planes.width);
+  const Inside y(t.box[1], t.box[3], t.height, planes.height);
+  if (x.low == 0 && y.low == 0 && x.high == t.width && y.high == t.height) return;
+  if (t.flip) std::tie(x.low, x.high) = std::make_pair(t.width - x.high, t.width - x.low);
+  for (int c = 0; c < 3; c++)
+    for (int i = 0; i < t.height; i++, out += t.width) {
+      const bool held = y.low <= i && i < y.high;
+      std::fill(out, out + (held ? x.low : t.width), t.fill[c]);
+      std::fill(out + (held ? x.high : t.width), out + t.width, t.fill[c]);
+    }
+}
+
 }  // namespace
+
+Target target_of(const EtSample& sample, int side, int scale) {
+  Target t{side, side, {}, {sample.full[0], sample.full[1]}, sample.flip != 0, float(sample.margin) / scale, {}};
+  for (int i = 0; i < 4; i++) t.box[i] = sample.box[i] / scale;
+  std::copy(sample.fill, sample.fill + 3, t.fill);
+  return t;
+}
+
+bool region_of(const Target& t, int width, int height, Box& region) {
+  region = {std::max(0, int(std::floor(t.box[0] - t.margin))) & ~1, std::max(0, int(std::floor(t.box[1] - t.margin))) & ~1,
+            std::min(width, int(std::ceil(t.box[2] + t.margin))), std::min(height, int(std::ceil(t.box[3] + t.margin)))};
+  return t.box[0] < width && t.box[1] < height && t.box[2] > 0 && t.box[3] > 0 && region.x0 < region.x1 && region.y0 < region.y1;
+}
 
 bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scratch& s, bool to_rgb, uint8_t* out, Error& e) {
   if (!(t.box[2] > t.box[0] && t.box[3] > t.box[1] && t.full[0] > 0 && t.full[1] > 0))
@@ -78,8 +116,8 @@ bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scr
   Axis x[2], y[2];
   const Plane& chroma = planes.plane[planes.count - 1];
   const int half_x = chroma.width != planes.width ? chroma.width : 0, half_y = chroma.height != planes.height ? chroma.height : 0;
-  if (!build_axes(filter, t.box[0], t.box[2], t.full[0], t.width, planes.width, half_x, s, s.axes, x, e) ||
-      !build_axes(filter, t.box[1], t.box[3], t.full[1], t.height, planes.height, half_y, s, s.axes + 2, y, e))
+  if (!build_axes(filter, t.box[0], t.box[2], t.full[0], t.margin, t.width, planes.width, half_x, s, s.axes, x, e) ||
+      !build_axes(filter, t.box[1], t.box[3], t.full[1], t.margin, t.height, planes.height, half_y, s, s.axes + 2, y, e))
     return false;
   const int wide = up16(t.width);
   int16_t* pixels[3] = {nullptr, nullptr, nullptr};
@@ -103,6 +141,7 @@ bool resample(const Planes& planes, const Target& t, const EtFilter& filter, Scr
   }
   if (to_rgb && planes.count == 1)
     for (int c = 1; c < 3; c++) std::memcpy(out + c * area, out, area);
+  if (to_rgb) fill_outside(planes, t, out);
   return true;
 }
 

@@ -105,9 +105,9 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
     stats.bytes_read += size;
     return file.read(buffer, size, entry.offset, e);
   }
-  // The region is the box from an even whole pixel of the scaled image on, chroma's triangle filter looks two of those
-  // further, and where an MCU is one sample wide, planes begin at an even MCU.
-  const float margin = (sample.scale == 8 ? 6.f : 4.f) * sample.scale;
+  // The region is the box and the taps' margin from an even whole pixel of the scaled image on, chroma's triangle filter looks
+  // two of those further, and where an MCU is one sample wide, planes begin at an even MCU.
+  const float margin = (sample.scale == 8 ? 6.f : 4.f) * sample.scale + sample.margin;
   int r0 = std::min(count - 1, int(std::max(0.f, sample.box[1] - margin) / mcu_h));
   int r1 = std::max(r0 + 1, std::min(count, int((sample.box[3] + margin) / mcu_h) + 1));
   if (all) r0 = 0, r1 = count;
@@ -149,7 +149,7 @@ bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Heade
   return true;
 }
 
-bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const int64_t start = now_ns();
   Bytes bytes{};
   Header header;
@@ -157,12 +157,9 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
   const int64_t got = now_ns();
   stats.read_ns += got - start;
   if (!opened) return false;
-  const float d = sample.scale;
-  const int width = int((header.width + d - 1) / d), height = int((header.height + d - 1) / d);
-  // from an even place on, as planes are
-  const Box region{std::max(0, int(std::floor(sample.box[0] / d))) & ~1, std::max(0, int(std::floor(sample.box[1] / d))) & ~1,
-                   std::min(width, int(std::ceil(sample.box[2] / d))), std::min(height, int(std::ceil(sample.box[3] / d)))};
-  if (region.x0 >= region.x1 || region.y0 >= region.y1)
+  const int d = sample.scale;
+  Box region;
+  if (!region_of(target, (header.width + d - 1) / d, (header.height + d - 1) / d, region))
     return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
                  sample.box[2], sample.box[3], header.width, header.height);
   bool good;
@@ -187,7 +184,7 @@ void look_up(const uint8_t* pixels, const void* table, size_t area, void* values
 
 bool sound_box(const float* box, Error& e) {
   for (int i = 0; i < 4; i++)
-    if (!(box[i] >= 0 && box[i] <= 65536)) return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", box[0], box[1], box[2], box[3]);
+    if (!(std::abs(box[i]) <= 1 << 27)) return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", box[0], box[1], box[2], box[3]);
   return true;
 }
 
@@ -195,13 +192,12 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
     return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
   Planes planes;
-  if (!sound_box(sample.box, e) || !decode(sample, batch.fd, s, planes, stats, e)) return false;
+  const Target target = target_of(sample, batch.side, sample.scale);
+  if (!sound_box(sample.box, e) || !decode(sample, target, batch.fd, s, planes, stats, e)) return false;
   const int64_t start = now_ns();
   const size_t area = size_t(batch.side) * batch.side;
   uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
   if (!pixels) return e.set(ET_IO, "out of memory for %zu pixels", area);
-  Target target{batch.side, batch.side, {}, {sample.full[0], sample.full[1]}, sample.flip != 0};
-  for (int i = 0; i < 4; i++) target.box[i] = sample.box[i] / sample.scale;
   if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
   if (batch.lut && batch.element == 4) look_up<uint32_t>(pixels, batch.lut, area, out);
   if (batch.lut && batch.element == 2) look_up<uint16_t>(pixels, batch.lut, area, out);
@@ -238,8 +234,10 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
   uint8_t* out = batch.out + batch.slots[i];
   size_t length = bytes.held;
   if (part) {
-    const int32_t box[4] = {int32_t(sample.box[0]), int32_t(sample.box[1]), std::min(header.width, int(std::ceil(sample.box[2]))),
-                            std::min(header.height, int(std::ceil(sample.box[3])))};
+    const float* const at = sample.box;
+    const int32_t box[4] = {std::max(0, int(std::floor(at[0] - sample.margin))), std::max(0, int(std::floor(at[1] - sample.margin))),
+                            std::min(header.width, int(std::ceil(at[2] + sample.margin))),
+                            std::min(header.height, int(std::ceil(at[3] + sample.margin)))};
     if (!cut(header, bytes.jpeg, bytes.source, box, out, length, batch.origins + 2 * i, e)) return false;
   } else {
     if (!ends_once(bytes.jpeg + header.head, bytes.jpeg + bytes.held, e)) return false;

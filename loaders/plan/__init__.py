@@ -1,5 +1,6 @@
 """The plan: what is to happen to each sample, as arrays, made before any byte is read."""
 
+from .geometry import CropGeometry
 from .order import Batches, Sampling, Shares, epoch_order, next_position
 from .plan import plan_batch
 from .records import ENTRY, SAMPLE
@@ -7,6 +8,7 @@ from .replacement import replacements
 
 __all__ = [
     "Batches",
+    "CropGeometry",
     "ENTRY",
     "SAMPLE",
     "Sampling",

@@ -1,4 +1,4 @@
-"""Which part of a sample is shown: a random crop and flip in training, the centre in evaluation."""
+"""Which part of a sample is shown: a random crop and flip in training, a fixed crop in evaluation."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .geometry import CropGeometry
 from .rng import Purpose, below, uniform, words
 
-SCALE = (0.08, 1.0)
-"""Smallest and largest share of the image's area that a random crop aims at, as torchvision."""
-RATIO = (3.0 / 4.0, 4.0 / 3.0)
-"""Smallest and largest width / height that a random crop aims at, as torchvision."""
+DEFAULT = CropGeometry()
 ATTEMPTS = 10
 """Tries before the central fallback, as torchvision."""
 _FEW = 3  # tries that are made for all samples at once; few need more
-CENTRE = 0.875
-"""Side of the evaluation crop / short side of the resized image: 224 / 256."""
 
 
 def train_boxes(
-    widths: NDArray[np.number], heights: NDArray[np.number], seed: int, epoch: int, indices: NDArray[np.int64]
+    widths: NDArray[np.number],
+    heights: NDArray[np.number],
+    seed: int,
+    epoch: int,
+    indices: NDArray[np.int64],
+    geometry: CropGeometry = DEFAULT,
 ) -> NDArray[np.float64]:
     """Random resized crops, distributed exactly as `torchvision.transforms.RandomResizedCrop.get_params`.
 
     Args:
         widths, heights: full size of each sample in pixels, [n], at least 1.
-        seed, epoch, indices: what the draws depend on, see `draws.words`.
+        seed, epoch, indices: what the draws depend on, see `rng.words`.
+        geometry: its `scale` and `ratio` are used.
 
     Returns:
         [n, 4], x0, y0, x1, y1 in full-size pixels: whole numbers inside the image.
     """
     size = np.stack((widths, heights)).astype(np.float64)
-    boxes, found = _first_fit(size, words(seed, epoch, indices, Purpose.CROP, 4 * _FEW))
+    boxes, found = _first_fit(size, words(seed, epoch, indices, Purpose.CROP, 4 * _FEW), geometry)
     if not found.all():
         rest = np.flatnonzero(~found)
         drawn = words(seed, epoch, indices[rest], Purpose.CROP, 4 * ATTEMPTS)
-        boxes[rest], found[rest] = _first_fit(size[:, rest], drawn)
-    return boxes if found.all() else np.where(found[:, None], boxes, _central(size))
+        boxes[rest], found[rest] = _first_fit(size[:, rest], drawn, geometry)
+    return boxes if found.all() else np.where(found[:, None], boxes, _central(size, geometry))
 
 
-def _first_fit(size: NDArray[np.float64], drawn: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _first_fit(
+    size: NDArray[np.float64], drawn: NDArray[np.uint32], geometry: CropGeometry
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The first try that fits into each image, as a box [n, 4], and whether there is one, [n].
 
     size: [2, n]. drawn: [n, 4 * tries].
     """
+    (least, most), (narrow, wide) = geometry.scale, geometry.ratio
     tries = drawn.reshape(len(drawn), drawn.shape[1] // 4, 4)
-    area = _between(*SCALE, tries[..., 0]) * size.prod(axis=0)[:, None]
-    aspect = np.exp(_between(math.log(RATIO[0]), math.log(RATIO[1]), tries[..., 1]))
+    area = _between(least, most, tries[..., 0]) * size.prod(axis=0)[:, None]
+    aspect = np.exp(_between(math.log(narrow), math.log(wide), tries[..., 1]))
     sides = np.rint(np.sqrt((area * aspect, area / aspect)))
     inside = (sides > 0) & (sides <= size[:, :, None])
     fits = inside[0] & inside[1]
@@ -60,24 +65,34 @@ def _first_fit(size: NDArray[np.float64], drawn: NDArray[np.uint32]) -> tuple[ND
     return np.concatenate((start, start + sides)).T, fits[sample, attempt]
 
 
-def flips(seed: int, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """[n], 1 where a sample is mirrored left to right: every other one on average."""
-    return (words(seed, epoch, indices, Purpose.FLIP, 1)[:, 0] >> 31).astype(np.uint8)
+def flips(seed: int, epoch: int, indices: NDArray[np.int64], probability: float = DEFAULT.hflip) -> NDArray[np.uint8]:
+    """[n], 1 where a sample is mirrored left to right; a higher probability flips the same samples and more."""
+    drawn = uniform(words(seed, epoch, indices, Purpose.FLIP, 1)[:, 0])
+    return (drawn >= 1 - probability).astype(np.uint8)
 
 
-def eval_boxes(widths: NDArray[np.number], heights: NDArray[np.number], resolution: int) -> NDArray[np.float64]:
-    """The part of each image that `Resize(int(resolution / 0.875))` and `CenterCrop(resolution)` leave.
+def eval_boxes(
+    widths: NDArray[np.number], heights: NDArray[np.number], resolution: int, geometry: CropGeometry = DEFAULT
+) -> NDArray[np.float64]:
+    """The part of each image that evaluation shows: the whole image is resized, then its centre is cropped.
 
-    torchvision rounds the resized long side down and the crop's offset to the nearest (half to even); both
-    are followed. The short side is resized to at least `resolution`, be the image ever so small, so the crop
-    never leaves the image and torchvision's zero padding never arises.
+    Rounding follows torchvision's `Resize` (mode "center": the long side is rounded down) and `CenterCrop` (offsets are
+    rounded half to even), and timm's `ResizeKeepRatio` and `CenterCropOrPad` (mode "border"). Where the resized image
+    is smaller than the crop, the box reaches outside the image by whole output pixels, which are to be filled.
 
     Returns:
-        [n, 4], x0, y0, x1, y1 in full-size pixels, fractional, inside the image.
+        [n, 4], x0, y0, x1, y1 in full-size pixels, fractional.
     """
     size = np.stack((widths, heights)).astype(np.int64)
-    resized = int(resolution / CENTRE) * size // size.min(axis=0)
-    start = np.rint((resized - resolution) / 2)
+    side = geometry.resized(resolution)
+    if geometry.crop_mode == "squash":
+        resized = np.full_like(size, side)
+    elif geometry.crop_mode == "border":
+        resized = np.maximum(1, np.rint(size / (size.max(axis=0) / side))).astype(np.int64)
+    else:
+        resized = side * size // size.min(axis=0)
+    spare = resized - resolution
+    start = np.where(spare >= 0, np.rint(spare / 2), -(-spare // 2))
     # Multiplied before divided, so that a whole side comes out exactly.
     return np.concatenate((start * size / resized, (start + resolution) * size / resized)).T
 
@@ -86,8 +101,9 @@ def _between(low: float, high: float, drawn: NDArray[np.uint32]) -> NDArray[np.f
     return low + (high - low) * uniform(drawn)
 
 
-def _central(size: NDArray[np.float64]) -> NDArray[np.float64]:
+def _central(size: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np.float64]:
     """The largest central boxes whose aspect ratio is allowed, [n, 4]; `size` is [2, n]."""
-    sides = np.minimum(size, np.rint(size[::-1] * ((RATIO[1],), (1 / RATIO[0],))))
+    narrow, wide = geometry.ratio
+    sides = np.minimum(size, np.maximum(1, np.rint(size[::-1] * ((wide,), (1 / narrow,)))))
     start = (size - sides) // 2
     return np.concatenate((start, start + sides)).T

@@ -8,12 +8,15 @@ level. Lengths in this file are base pixels: a kernel then depends on the crop o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .geometry import Interpolation
 
 FilterName = Literal["fourier", "lanczos", "bicubic"]
 
@@ -55,6 +58,16 @@ class Filter:
     radius: NDArray[np.float32]  # (rows,), base pixels
     table: NDArray[np.float32]  # (rows, columns); for x < radius[row], column floor(x * steps) + 1 exists
 
+    def reach(self, full: NDArray[np.floating]) -> NDArray[np.float64]:
+        """How far taps lie from the centre of an output pixel, as a share of the crop's side.
+
+        full: the crop's side in full-size pixels, of any shape; the result has the same.
+        """
+        stretch = np.maximum(1.0, self.base / full)
+        row = np.minimum(self.rows - 1, ((stretch - 1) / self.stretch_step + 0.5).astype(np.int64))
+        last = 1 + (self.rows - 1) * self.stretch_step
+        return self.radius[row] * np.maximum(1.0, stretch / last) / self.base
+
 
 @lru_cache(maxsize=64)
 def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Filter:
@@ -73,9 +86,27 @@ def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Fil
     if name not in names:
         raise ValueError(f"`filter` must be one of {', '.join(map(repr, names))}, got {name!r}.")
     if name == "bicubic" or resolution >= base:
-        # A stretched bicubic is the same one, widened: one row is exact at every p.
-        return _filter(resolution, _STEPS, np.array([2.0]), _bicubic(np.arange(2 * _STEPS + 2) / _STEPS)[None])
+        return interpolation(resolution, "bicubic")
     return _composed(resolution, name, base)
+
+
+@lru_cache(maxsize=64)
+def interpolation(resolution: int, name: Interpolation) -> Filter:
+    """Pillow's filter `name`, straight from the image to `resolution` x `resolution` pixels; "fourier": see `build`.
+
+    "bilinear" is a triangle of radius 1, "bicubic" Keys' kernel of radius 2, "lanczos" a sinc windowed by a sinc, of
+    radius 3. All widen with the reduction, as in `PIL.Image.resize` and in torchvision with `antialias=True`.
+
+    Results are cached, their arrays read-only. Raises ValueError for any other name.
+    """
+    if name == "fourier":
+        return build(resolution, "fourier")
+    if name not in _DIRECT:
+        names = ", ".join(map(repr, get_args(Interpolation)))
+        raise ValueError(f"`interpolation` must be one of {names}, got {name!r}.")
+    radius, kernel = _DIRECT[name]
+    # A stretched kernel is the same one, widened: one row is exact at every p.
+    return _filter(resolution, _STEPS, np.array([radius]), kernel(np.arange(radius * _STEPS + 2) / _STEPS)[None])
 
 
 def _composed(resolution: int, name: FilterName, base: int) -> Filter:
@@ -107,6 +138,23 @@ def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def _bilinear(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The triangle of height and half-width 1, at distances x >= 0."""
+    return np.maximum(0.0, 1 - x)
+
+
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lanczos' windowed sinc with three lobes, at distances x >= 0; zero from 3 on."""
+    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+_DIRECT: dict[str, tuple[float, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+    "bilinear": (1.0, _bilinear),
+    "bicubic": (2.0, _bicubic),
+    "lanczos": (3.0, _lanczos),
+}
 
 
 def _kaiser(x: NDArray[np.float64]) -> NDArray[np.float64]:

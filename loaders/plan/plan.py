@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .crop import eval_boxes, flips, train_boxes
-from .level import OVERSAMPLE, choose
+from .crop import DEFAULT, eval_boxes, flips, train_boxes
+from .filters import Filter
+from .geometry import CropGeometry
+from .level import DCT_OVERSAMPLE, EVAL_DCT_OVERSAMPLE, EVAL_OVERSAMPLE, OVERSAMPLE, choose
 from .records import SAMPLE
 
 
@@ -19,7 +21,9 @@ def plan_batch(
     resolution: int,
     train: bool,
     max_level: int | None = None,
-    oversample: float = OVERSAMPLE,
+    oversample: float | None = None,
+    geometry: CropGeometry = DEFAULT,
+    filter: Filter | None = None,
 ) -> NDArray[np.void]:
     """One `SAMPLE` record per sample, which the kernel then carries out.
 
@@ -28,11 +32,15 @@ def plan_batch(
     Args:
         entries: `ENTRY` records of the samples, [n, levels], full size first, then ever smaller.
         indices: their sample indices, [n].
-        seed, epoch: what the crops and flips depend on in training, see `draws.words`.
+        seed, epoch: what the crops and flips depend on in training, see `rng.words`.
         resolution: side of the output in pixels.
-        train: random resized crop and flip; else the centre crop of evaluation.
+        train: random resized crop and flip; else the fixed crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all there are.
-        oversample: pixels a crop must have at its level per pixel of output, see `level.choose`.
+        oversample: pixels a crop must have at its level per pixel of output; None: those of `level`, for training or
+            for evaluation.
+        geometry: how images are cropped and resized.
+        filter: the resampling kernel of evaluation, which resizes before it crops: its taps use the image's own pixels
+            beyond the crop. None: they do not. In training they never do, because training crops first.
 
     Raises:
         ValueError: the size of a full-size level is not known.
@@ -48,19 +56,32 @@ def plan_batch(
         )
     widths, heights = full[:, 0], full[:, 1]
     if train:
-        boxes = train_boxes(widths, heights, seed, epoch, indices)
+        boxes = train_boxes(widths, heights, seed, epoch, indices, geometry)
+        enough, dct = OVERSAMPLE, DCT_OVERSAMPLE
     else:
-        boxes = eval_boxes(widths, heights, resolution)
-    level, scale = choose(entries, boxes, resolution, oversample)
+        boxes = eval_boxes(widths, heights, resolution, geometry)
+        enough, dct = EVAL_OVERSAMPLE, EVAL_DCT_OVERSAMPLE
+    level, scale = choose(entries, boxes, resolution, enough if oversample is None else oversample, dct)
 
     samples = np.zeros(len(indices), SAMPLE)
     samples["entry"] = entries[np.arange(len(indices)), level]
+    crop = boxes[:, 2:] - boxes[:, :2]
     samples["box"] = boxes * _sides(samples["entry"]) / full
-    samples["full"] = boxes[:, 2:] - boxes[:, :2]
+    samples["full"] = crop
     samples["scale"] = scale
     if train:
-        samples["flip"] = flips(seed, epoch, indices)
+        samples["flip"] = flips(seed, epoch, indices, geometry.hflip)
+    else:
+        samples["fill"] = geometry.fill if geometry.crop_mode == "border" else 0
+        if filter is not None:
+            samples["margin"] = _margin(samples["box"], filter.reach(crop), scale)
     return samples
+
+
+def _margin(boxes: NDArray[np.float32], reach: NDArray[np.float64], scale: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """[n], pixels of its level beyond each box that taps use; `reach`: see `Filter.reach`, [n, 2]."""
+    pixels = (reach * (boxes[:, 2:] - boxes[:, :2])).max(axis=1)
+    return np.minimum(np.ceil(pixels + scale), 65535).astype(np.int64)  # one scaled pixel more, for rounding
 
 
 def _sides(entries: NDArray[np.void]) -> NDArray[np.float64]:

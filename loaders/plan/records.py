@@ -28,12 +28,13 @@ ENTRY = np.dtype(
 SAMPLE = np.dtype(
     [
         ("entry", ENTRY),  # the level to read
-        ("box", "<f4", 4),  # crop x0, y0, x1, y1 in pixels of that level (before DCT scaling), fractional
+        ("box", "<f4", 4),  # crop x0, y0, x1, y1 in pixels of that level (before DCT scaling); may reach outside it
         ("full", "<f4", 2),  # width and height of the same crop in full-size pixels
         ("scale", "u1"),  # DCT denominator 1, 2, 4 or 8
         ("flip", "u1"),  # 1: mirrored left to right
-        ("pad", "<u2"),
-        ("pad2", "<u4"),
+        ("margin", "<u2"),  # pixels of that level beyond the box that the filter's taps may use; 0: none
+        ("fill", "u1", 3),  # R, G, B of output pixels whose centre is outside the image
+        ("pad", "u1"),
     ]
 )
 """What the kernel must do for one sample of a batch, 72 bytes."""

@@ -20,6 +20,10 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
     assert found[224, "official"]["psnr"]["median"] == 100.0
     gap = found[32, "ours"]["psnr"]["median"] - found[32, "official"]["psnr"]["median"]
     assert found[32, "ours"]["minus_official"] == pytest.approx(gap)
+    views = {tuple(list(view.values())[:4]): view["psnr"]["median"] for view in report["evaluation"]}
+    assert len(views) == len(report["evaluation"]) == 2 * (2 * 3 * 3 + 3)
+    assert min(views[32, mode, "bicubic", "ours"] for mode in ("center", "squash", "border")) > 45
+    assert views[32, "center", "fourier", "ours"] > views[32, "center", "fourier", "official"] - 0.5
     assert (report["settings"]["images"], report["settings"]["crops"]) == (6, 12)
     assert str(tmp_path) not in json.dumps(report)
 

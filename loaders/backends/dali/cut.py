@@ -22,12 +22,14 @@ class Cut:
     Attributes, once `wait` has returned:
         jpegs: of each sample, uint8 [bytes]; the stand-in where `status` is not OK.
         status: an `EtStatus` each, [n].
-        box: the crop x0, y0, x1, y1 in pixels of these JPEGs, [n, 4]; all of a stand-in.
+        box: the crop x0, y0, x1, y1 in pixels of these JPEGs, [n, 4]; may reach outside; all of a stand-in.
+        held: the whole pixels of these JPEGs that the crop and its margin touch, likewise.
     """
 
     jpegs: list[NDArray[np.uint8]]
     status: NDArray[np.int32]
     box: NDArray[np.float32]
+    held: NDArray[np.float32]
 
     def __init__(self, batch: BatchPlan, pool: native.Pool, fd: int) -> None:
         """Starts at once. fd: the data set's file."""
@@ -42,8 +44,14 @@ class Cut:
         self.status, good = cutting.status, cutting.status == native.OK
         self.jpegs = [cutting.jpeg(i) if ok else STAND_IN for i, ok in enumerate(good)]
         sides = np.stack((samples["entry"]["width"], samples["entry"]["height"]), axis=1)
-        box = np.clip(samples["box"], 0, np.tile(sides, 2)) - np.tile(cutting.origins, 2)
-        self.box = np.where(good[:, None], box, [0, 0, 8, 8]).astype(np.float32)
+        origins, margin = np.tile(cutting.origins, 2), samples["margin"][:, None]
+        held = np.concatenate(
+            (np.floor(samples["box"][:, :2] - margin), np.ceil(samples["box"][:, 2:] + margin)), axis=1
+        )
+        held = np.clip(held, 0, np.tile(sides, 2)) - origins
+        self.box, self.held = (
+            np.where(good[:, None], box, [0, 0, 8, 8]).astype(np.float32) for box in (samples["box"] - origins, held)
+        )
 
     def close(self) -> None:
         """Gives up what has not begun."""

@@ -52,7 +52,7 @@ class Resampling:
         self._rest = decoder.submit(format, batch.samples[self._rows], rest)
 
         samples, filter_ = batch.samples.copy(), decoder.filter(format)
-        samples["box"] = cut.box - np.tile(np.floor(cut.box[:, :2]), 2)
+        samples["box"] = cut.box - np.tile(cut.held[:, :2], 2)
         table, resample, side = filter_struct(filter_), library().et_resample, format.resolution
         rows = out.reshape(n, -1)
         addresses, shapes = ([], []) if images is None else pixels(images)

@@ -103,8 +103,8 @@ class Host:
 
     def feed(self, cut: Cut) -> Feed:
         """See `Route`."""
-        low = np.floor(cut.box[:, :2])
-        return cut.jpegs, _yx(low), _yx(np.ceil(cut.box[:, 2:]) - low)
+        low = cut.held[:, :2]
+        return cut.jpegs, _yx(low), _yx(cut.held[:, 2:] - low)
 
     def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
         """See `Route`."""

@@ -76,7 +76,7 @@ def test_the_picture_holds_all_stations(beton: Path, tmp_path: Path, capsys: pyt
     ("arguments", "rule"),
     [
         (["--index", "24"], "from 0 to 23, got 24"),
-        (["--index", "0", "--resolution", "97"], "even number from 16 to 1024, got 97"),
+        (["--index", "0", "--resolution", "15"], "whole number from 16 to 1024, got 15"),
         (["--png", "x.png"], "--index"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_damaged_sample_is_black_and_told(beton: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((96, 64), r"must be B or \(B, B\), got \(96, 64\)"), (97, "even number from 16 to 1024, got 97")],
+    [((96, 64), r"must be B or \(B, B\), got \(96, 64\)"), (15, "whole number from 16 to 1024, got 15")],
 )
 def test_sizes_that_are_refused(beton: Path, size: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

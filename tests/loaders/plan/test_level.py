@@ -15,17 +15,12 @@ def pyramid(*sizes: tuple[int, int]) -> np.ndarray:
     return entries
 
 
-SHIPPED = level.DCT_OVERSAMPLE
+PLAIN = {2: 1.0, 4: 1.0, 8: 1.0}
+"""The rule itself is tested at 1, whatever the benchmark has settled on."""
 THREE = pyramid((800, 600), (400, 300), (200, 150))
 FULL = pyramid((800, 600))
 HOLE = pyramid((800, 600), (0, 0), (200, 150))
 FINE = pyramid((800, 600), (566, 424), (400, 300), (283, 212), (200, 150))
-
-
-@pytest.fixture(autouse=True)
-def plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule itself is tested at 1, whatever the benchmark has settled on."""
-    monkeypatch.setattr(level, "DCT_OVERSAMPLE", {2: 1.0, 4: 1.0, 8: 1.0})
 
 
 @pytest.mark.parametrize(
@@ -57,32 +52,33 @@ def plain_rule(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_coarsest_level_then_the_largest_scale(
     entries: np.ndarray, crop: tuple[int, int], resolution: int, expected: tuple[int, int]
 ) -> None:
-    chosen, scale = choose(entries, np.array([[0.0, 0.0, *crop]]), resolution, oversample=1.0)
+    chosen, scale = choose(entries, np.array([[0.0, 0.0, *crop]]), resolution, 1.0, PLAIN)
     assert (chosen[0], scale[0]) == expected
     assert scale.dtype == np.uint8
 
 
 def test_oversample_asks_for_more_pixels_of_the_level() -> None:
     boxes = np.array([[0.0, 0.0, 400.0, 400.0]])
-    assert choose(THREE, boxes, 96, oversample=1.04)[0] == 2
-    assert choose(THREE, boxes, 96, oversample=1.05)[0] == 1
-    assert choose(THREE, boxes, 96, oversample=2.1)[0] == 0
+    assert choose(THREE, boxes, 96, 1.04, PLAIN)[0] == 2
+    assert choose(THREE, boxes, 96, 1.05, PLAIN)[0] == 1
+    assert choose(THREE, boxes, 96, 2.1, PLAIN)[0] == 0
 
 
-def test_the_scale_table_asks_for_more_pixels_after_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(level, "DCT_OVERSAMPLE", {2: 1.5, 4: 1.25})
+def test_the_scale_table_asks_for_more_pixels_after_scaling() -> None:
+    table = {2: 1.5, 4: 1.25}
     sides = [287, 288, 479, 480, 599]
-    scales = [choose(FULL, np.array([[0.0, 0.0, side, side]]), 96, 1.0)[1][0] for side in sides]
+    scales = [choose(FULL, np.array([[0.0, 0.0, side, side]]), 96, 1.0, table)[1][0] for side in sides]
     assert scales == [1, 2, 2, 4, 4]
 
 
 def test_samples_of_one_batch_choose_for_themselves() -> None:
     crops = np.array([[0, 0, 800, 600], [10, 10, 60, 60], [300, 100, 520, 320], [0, 0, 383, 600]], float)
-    together = choose(np.repeat(THREE, 4, axis=0), crops, 96, oversample=1.0)
-    alone = [choose(THREE, crop[None], 96, oversample=1.0) for crop in crops]
+    together = choose(np.repeat(THREE, 4, axis=0), crops, 96, 1.0, PLAIN)
+    alone = [choose(THREE, crop[None], 96, 1.0, PLAIN) for crop in crops]
     assert together[0].tolist() == [int(chosen[0]) for chosen, _ in alone] == [2, 0, 1, 1]
     assert together[1].tolist() == [int(scale[0]) for _, scale in alone]
 
 
-def test_the_scale_table_names_only_scales_the_kernel_has() -> None:
-    assert set(SHIPPED) <= {2, 4, 8}
+@pytest.mark.parametrize("table", [level.DCT_OVERSAMPLE, level.EVAL_DCT_OVERSAMPLE])
+def test_the_scale_tables_name_only_scales_the_kernel_has(table: dict[int, float]) -> None:
+    assert set(table) <= {2, 4, 8}

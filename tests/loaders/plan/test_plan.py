@@ -6,7 +6,7 @@ import pytest
 from loaders import plan
 from loaders.plan import ENTRY, SAMPLE, plan_batch
 from loaders.plan.crop import eval_boxes, flips, train_boxes
-from loaders.plan.level import choose
+from loaders.plan.level import DCT_OVERSAMPLE, OVERSAMPLE, choose
 
 
 def entries_of(n: int, levels: int = 3) -> np.ndarray:
@@ -27,7 +27,7 @@ def test_a_training_plan_says_level_box_scale_and_flip() -> None:
     entries, indices = entries_of(300), np.arange(300) * 7
     samples = train_plan(entries, indices)
     boxes = train_boxes(entries["width"][:, 0], entries["height"][:, 0], 1, 2, indices)
-    level, scale = choose(entries, boxes, 96)
+    level, scale = choose(entries, boxes, 96, OVERSAMPLE, DCT_OVERSAMPLE)
     assert samples.dtype == SAMPLE
     assert set(level) == {0, 1, 2}
     assert (samples["entry"] == entries[np.arange(300), level]).all()

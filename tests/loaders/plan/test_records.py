@@ -13,5 +13,5 @@ def test_entry_is_the_40_byte_struct_the_kernel_reads() -> None:
 def test_sample_is_the_72_byte_struct_the_kernel_reads() -> None:
     assert SAMPLE.itemsize == 72
     offsets = [SAMPLE.fields[name][1] for name in SAMPLE.names]
-    assert SAMPLE.names == ("entry", "box", "full", "scale", "flip", "pad", "pad2")
-    assert offsets == [0, 40, 56, 64, 65, 66, 68]
+    assert SAMPLE.names == ("entry", "box", "full", "scale", "flip", "margin", "fill", "pad")
+    assert offsets == [0, 40, 56, 64, 65, 66, 68, 71]

@@ -40,16 +40,18 @@ HEADER = np.dtype([("version", "<u2"), ("fields", "<u2"), ("page_size", "<u4"), 
 FIELD = np.dtype([("type", "u1"), ("name", "S16"), ("arguments", "V1024")])
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("ptr", "<u8")])
 """Metadata of an image field; mode 0 is JPEG, anything else raw pixels."""
+BLOB = np.dtype([("ptr", "<u8"), ("size", "<u8")])
+"""Metadata of a bytes or JSON field."""
 ALLOCATION = np.dtype([("sample", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 
-FIELD_BYTES: dict[int, tuple[str, int]] = {
-    0: ("<f8", 8),
-    INT_FIELD: ("<i8", 8),
-    IMAGE_FIELD: ("V13", 1),
-    3: ("V16", 1),
-    4: ("<u8", 8),
-    5: ("V16", 1),
-    6: ("<u8", 8),
+FIELD_ROWS: dict[int, tuple[np.dtype[Any], int]] = {
+    0: (np.dtype("<f8"), 8),
+    INT_FIELD: (np.dtype("<i8"), 8),
+    IMAGE_FIELD: (IMAGE, 1),
+    3: (BLOB, 1),
+    4: (np.dtype("<u8"), 8),
+    5: (BLOB, 1),
+    6: (np.dtype("<u8"), 8),
 }
 """Type and alignment of each field type's metadata (float, int, image, bytes, array, JSON, tensor)."""
 
@@ -99,13 +101,13 @@ def metadata_dtype(types: list[int]) -> np.dtype[Any]:
     """
     offset, widest, offsets, formats = 0, 1, [], []
     for kind in types:
-        if kind not in FIELD_BYTES:
+        if kind not in FIELD_ROWS:
             raise BadDataset(f"field types 0 to 6 are known, got {kind} (a custom field): leave it out")
-        form, alignment = FIELD_BYTES[kind]
+        form, alignment = FIELD_ROWS[kind]
         offset = round_up(offset, alignment)
         offsets.append(offset)
-        formats.append(IMAGE if kind == IMAGE_FIELD else np.dtype(form))
-        offset += np.dtype(form).itemsize
+        formats.append(form)
+        offset += form.itemsize
         widest = max(widest, alignment)
     names = [f"f{k}" for k in range(len(types))]
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": round_up(offset, widest)})

@@ -1,36 +1,45 @@
-"""Reads a beton that FFCV wrote: one level, no index; slower than a pyramid, since every record is read whole."""
+"""Reads a beton that FFCV wrote: one level, no index. Slower than a pyramid, since every JPEG is read whole."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout
+from ..beton.stored_fields import StoredFields
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from .dataset import Dataset, empty_entries
 
-MAX_CLASSES = 1 << 20  # labels above this name no classes
+MAX_CLASSES = 1 << 20  # int fields with larger values are not taken for class labels
 
 
 class FFCVBeton(Dataset):
-    """An FFCV beton, open: images from its first image field, labels from its first int field."""
+    """An open FFCV beton: images from its first image field, labels from an int field, and all its other fields."""
 
-    def __init__(self, fd: int, head: Head) -> None:
+    def __init__(self, fd: int, head: Head, label_field: str | None = None) -> None:
         """Takes over `fd`; the caller closes it if this raises.
 
+        Args:
+            label_field: int field that holds the class labels. None: the one named `label`, else the only int field.
+
         Raises:
-            BadDataset: no such fields, images stored as raw pixels, or pointers that lead nowhere.
+            ValueError: `label_field` is no int field.
+            BadDataset: no image field, several int fields of which none is named `label`, images stored as raw
+                pixels, or damaged pointers.
         """
         self.fd, self.path, self.ratios, self._head = fd, head.path, (1.0,), head
         self.check_unchanged()
         self._crc = self._tables_crc()
-        image, label = head.field(layout.IMAGE_FIELD), head.field(layout.INT_FIELD)
-        if image is None or label is None:
-            missing = "an image field" if image is None else "an int field for labels"
-            raise BadDataset(f"{self.path}: needs {missing}, has {', '.join(head.names)}; write it with one")
+        image = head.field(layout.IMAGE_FIELD)
+        if image is None:
+            raise BadDataset(f"{self.path}: needs an image field, has {', '.join(head.names)}; write it with one")
+        self._stored = StoredFields(head)
+        self.fields = self._stored.types
+        self.label_field = self._choose_label(label_field)
         raw = read_exactly(fd, head.samples * head.row.itemsize, head.rows, self.path)
         rows = np.frombuffer(raw, head.row)
         images = rows[f"f{image}"]
@@ -40,18 +49,36 @@ class FFCVBeton(Dataset):
                 f"{self.path}: images must be JPEGs, sample {first} is raw pixels; "
                 'write it with write_mode="jpg", or convert the source folder with `python -m tools convert`'
             )
-        self._labels = rows[f"f{label}"].astype(np.int64)
         self._entries = empty_entries(head.samples, 1)
         self._entries["offset"][:, 0] = images["ptr"]
         self._entries["width"][:, 0], self._entries["height"][:, 0] = images["width"], images["height"]
         if not (images["width"].all() and images["height"].all()):
             raise BadDataset(f"{self.path}: damaged, an image has no pixels; write it again")
         self._entries["size"][:, 0] = self._sizes(head, images["ptr"])
-        low, high = int(self._labels.min()), int(self._labels.max())
-        self.classes = [str(k) for k in range(high + 1)] if low >= 0 and high < MAX_CLASSES else []
+        self._labels = np.full(head.samples, -1, np.int64)
+        self.classes = []
+        if self.label_field is not None:
+            self._labels = rows[f"f{head.names.index(self.label_field)}"].astype(np.int64)
+            low, high = int(self._labels.min()), int(self._labels.max())
+            self.classes = [str(k) for k in range(high + 1)] if low >= 0 and high < MAX_CLASSES else []
+
+    def _choose_label(self, chosen: str | None) -> str | None:
+        ints = [name for name, kind in self.fields.items() if kind.kind == "int"]
+        if chosen is not None:
+            if chosen not in ints:
+                names = ", ".join(ints) or "none"
+                raise ValueError(f"{self.path}: `label_field` must be one of its int fields ({names}), got {chosen!r}")
+            return chosen
+        if "label" in ints:
+            return "label"
+        if len(ints) > 1:
+            raise BadDataset(
+                f"{self.path}: several int fields may be the label ({', '.join(ints)}); name one by `label_field`"
+            )
+        return ints[0] if ints else None
 
     def _sizes(self, head: Head, pointers: np.ndarray) -> np.ndarray:
-        """Bytes at each pointer, as the allocation table has them."""
+        """Bytes at each pointer, as stated in the allocation table."""
         raw = read_exactly(self.fd, head.file_size - head.table, head.table, self.path)
         table = np.frombuffer(raw, layout.ALLOCATION)
         order = np.lexsort((table["size"], table["ptr"]))  # an empty allocation shares its pointer with the next one
@@ -86,6 +113,9 @@ class FFCVBeton(Dataset):
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._labels[self._checked(indices)]
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        return self._stored.read(self.fd, name, indices)
 
     def name(self, index: int) -> str:
         return f"sample {int(self._checked([index])[0])}"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..errors import BadDataset
-from .dataset import Dataset, empty_entries
+from .dataset import LABEL, Dataset, empty_entries
 from .regular_file import open_regular
 from .scan import scan
 
@@ -38,6 +38,7 @@ class Folder(Dataset):
         self._paths = np.frombuffer(b"".join(paths), np.uint8)
         self._ends = np.cumsum([len(name) for name in paths], dtype=np.int64)
         self._labels = np.array(sources.labels, np.int32)
+        self.fields = {"label": LABEL}
         self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool: native.Pool | None = None

@@ -1,4 +1,4 @@
-"""One door to every kind of data set."""
+"""Opens any kind of data set."""
 
 from __future__ import annotations
 
@@ -12,25 +12,38 @@ from .folder import Folder
 from .pyramid import Pyramid
 
 
-def open_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Opens a pyramid, a beton that FFCV wrote, or an image folder.
+def open_dataset(path: str | os.PathLike[str], *, label_field: str | None = None) -> Dataset:
+    """Opens a pyramid, an FFCV beton, or an image folder.
+
+    Args:
+        label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
+            int field.
 
     Raises:
-        FileNotFoundError: nothing there, or a folder without images.
-        ValueError: a folder of splits.
+        FileNotFoundError: no such file or folder, or a folder without images.
+        ValueError: a folder of splits, or a wrong `label_field`.
         BadDataset: a file that is none of these, or is damaged.
     """
     name = os.path.expanduser(os.fspath(path))
     if os.path.isdir(name):
-        return Folder(name)
-    if not os.path.exists(name):
+        dataset: Dataset = Folder(name)
+    elif os.path.exists(name):
+        dataset = _open_beton(name, label_field)
+    else:
         raise FileNotFoundError(f"{name}: no such file or folder; `python -m tools convert` makes a beton")
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not to wait at a pipe
+    if label_field not in (None, dataset.label_field):
+        dataset.close()
+        raise ValueError(f"{name}: its labels are the field {dataset.label_field!r}, got label_field={label_field!r}")
+    return dataset
+
+
+def _open_beton(name: str, label_field: str | None) -> Dataset:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe must not wait for its other end
     try:
         head = read_head(fd, name)
         image = head.field(layout.IMAGE_FIELD)
         private = None if image is None else layout.unpack_private(head.arguments[image], name)
-        dataset = FFCVBeton(fd, head) if private is None else Pyramid(fd, head, private)
+        dataset = FFCVBeton(fd, head, label_field) if private is None else Pyramid(fd, head, private)
     except BaseException:
         os.close(fd)
         raise

@@ -14,7 +14,7 @@ from ..beton import layout
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.records import table_bytes
-from .dataset import Dataset, empty_entries
+from .dataset import LABEL, Dataset, empty_entries
 
 CHECK = 4 << 20  # bytes read at a time where a section is checked
 _A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
@@ -46,6 +46,7 @@ class Pyramid(Dataset):
         self.meta = self._read_meta(levels)
         self.classes: list[str] = self.meta["classes"]
         self.ratios = tuple(self.meta["ratios"])
+        self.fields = {"label": LABEL}
         self._row = layout.index_dtype(levels)
         self._start = private["start"][:levels].astype(np.int64)
         self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))

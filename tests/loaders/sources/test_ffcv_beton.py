@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from loaders.beton import layout
+from loaders.beton.fields import FieldType, pack_arguments
 from loaders.beton.tables import Pages, write_tables
 from loaders.errors import BadDataset
 from loaders.sources import open_dataset
@@ -82,7 +83,7 @@ def test_raw_images_and_lost_pointers_are_told(tmp_path: Path, jpegs: list[bytes
 def test_fields_that_are_missing_are_told(tmp_path: Path, jpegs: list[bytes]) -> None:
     path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
     data = bytearray(path.read_bytes())
-    for at, kind, told in ((0, 1, "an image field"), (1, 0, "an int field"), (1, 255, "got 255")):
+    for at, kind, told in ((0, 1, "an image field"), (1, 255, "got 255")):
         broken = data.copy()
         broken[layout.HEADER.itemsize + at * layout.FIELD.itemsize] = kind
         path.write_bytes(broken)
@@ -123,3 +124,97 @@ def test_what_ffcv_itself_writes(tmp_path: Path) -> None:
                 assert abs(np.asarray(image).mean() - 8 * k) < 2
     with pytest.raises(BadDataset, match="raw pixels"):
         open_dataset(tmp_path / "raw.beton")
+
+
+@pytest.mark.ffcv
+def test_every_field_is_read(mixed: Path) -> None:
+    with open_dataset(mixed) as dataset:
+        assert {name: str(kind) for name, kind in dataset.fields.items()} == {
+            "text": "bytes",
+            "half": "float",
+            "class": "int",
+            "facts": "json",
+            "grid": "float32 [2, 3]",
+        }
+        assert dataset.label_field == "class" and dataset.label_counts().tolist() == [8, 8, 8]
+        some = [23, 0, 7]
+        assert dataset.read_field("text", some) == [b"sample %d" % k for k in some]
+        assert np.array_equal(dataset.read_field("half", some), np.array(some) / 2)
+        assert np.array_equal(dataset.read_field("class", some), dataset.labels(some))
+        assert dataset.read_field("facts", some) == [{"k": k} for k in some]
+        grid = dataset.read_field("grid", some)
+        assert isinstance(grid, np.ndarray) and grid.dtype == np.float32 and grid.shape == (3, 2, 3)
+        assert grid[:, 0, 0].tolist() == some and len(dataset.read_field("text", [])) == 0
+        with pytest.raises(ValueError, match="has the fields text, half, class, facts, grid, got 'picture'"):
+            dataset.read_field("picture", some)
+        with pytest.raises(IndexError, match="got 24"):
+            dataset.read_field("half", [24])
+
+
+def test_a_pointer_of_a_field_that_leads_outside_is_told(two_ints: Path) -> None:
+    data = bytearray(two_ints.read_bytes())
+    with open_dataset(two_ints, label_field="label") as dataset:
+        assert isinstance(dataset, FFCVBeton)
+    descriptor = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
+    data[descriptor] = 4  # the second int becomes an array, its values pointers
+    data[descriptor + 17 : descriptor + 17 + 1024] = pack_arguments(FieldType("array", np.dtype("<f4"), (3,)))
+    row = layout.metadata_dtype([layout.IMAGE_FIELD, layout.INT_FIELD, 4])
+    for wrong in (2**64 - 8, len(data)):
+        at = descriptor + layout.FIELD.itemsize + int(row.fields["f2"][1])  # type: ignore[index]
+        data[at : at + 8] = wrong.to_bytes(8, "little")
+        two_ints.write_bytes(data)
+        with open_dataset(two_ints) as dataset, pytest.raises(BadDataset, match="`index` points outside the file"):
+            dataset.read_field("index", [0])
+
+
+@pytest.fixture
+def two_ints(tmp_path: Path, jpegs: list[bytes]) -> Path:
+    """A beton with the int fields `label` and `index`."""
+    path, wide = tmp_path / "two.beton", layout.metadata_dtype([layout.IMAGE_FIELD, layout.INT_FIELD, layout.INT_FIELD])
+    data = written(tmp_path / "x.beton", jpegs, [2, 0, 1]).read_bytes()
+    first = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
+    fields = np.zeros(3, layout.FIELD)
+    fields[:2] = np.frombuffer(data[layout.HEADER.itemsize : first], layout.FIELD)
+    fields["type"][2], fields["name"][2] = layout.INT_FIELD, b"index"
+    rows, narrow = np.zeros(3, wide), layout.metadata_dtype([layout.IMAGE_FIELD, layout.INT_FIELD])
+    for name in ("f0", "f1"):
+        rows[name] = np.frombuffer(data[first : first + 3 * narrow.itemsize], narrow)[name]
+    rows["f2"] = range(3)
+    header = np.frombuffer(data[: layout.HEADER.itemsize], layout.HEADER).copy()
+    header["fields"] = 3
+    head = header.tobytes() + fields.tobytes() + rows.tobytes()
+    path.write_bytes(head + data[len(head) :])
+    return path
+
+
+def renamed(path: Path, names: list[bytes]) -> Path:
+    data = bytearray(path.read_bytes())
+    for k, name in enumerate(names):
+        at = layout.HEADER.itemsize + (k + 1) * layout.FIELD.itemsize + 1
+        data[at : at + 16] = name.ljust(16, b"\0")
+    path.write_bytes(data)
+    return path
+
+
+def test_which_int_field_is_the_label(two_ints: Path) -> None:
+    with open_dataset(two_ints) as dataset:
+        assert dataset.label_field == "label" and dataset.labels([0, 1, 2]).tolist() == [2, 0, 1]
+    with open_dataset(two_ints, label_field="index") as dataset:
+        assert dataset.labels([0, 1, 2]).tolist() == [0, 1, 2]
+        assert np.array_equal(dataset.read_field("label", [0, 1]), [2, 0])
+    with pytest.raises(ValueError, match=r"one of its int fields \(label, index\), got 'image'"):
+        open_dataset(two_ints, label_field="image")
+    with pytest.raises(BadDataset, match=r"several int fields may be the label \(a, b\); name one by `label_field`"):
+        open_dataset(renamed(two_ints, [b"a", b"b"]))
+
+
+def test_a_beton_without_an_int_field_has_no_labels(tmp_path: Path, jpegs: list[bytes]) -> None:
+    path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
+    data = bytearray(path.read_bytes())
+    data[layout.HEADER.itemsize + layout.FIELD.itemsize] = 0  # a float field
+    path.write_bytes(data)
+    with open_dataset(path) as dataset:
+        assert dataset.label_field is None and dataset.labels([0, 2]).tolist() == [-1, -1]
+        assert list(dataset.fields) == ["label"] and str(dataset.fields["label"]) == "float"
+        with pytest.raises(ValueError, match="has no class labels to count"):
+            dataset.label_counts()

@@ -1,4 +1,4 @@
-// One sample: read the bytes under the crop, decode them, resample. See sample.h.
+// One sample: read the bytes under the crop, decode them if they are a JPEG, resample. See sample.h.
 #include "sample.h"
 
 #include <fcntl.h>
@@ -149,6 +149,40 @@ bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Heade
   return true;
 }
 
+// The pixels of the scaled image that the crop box touches, from an even place on, as planes are.
+bool region_of(const EtSample& sample, int full_width, int full_height, float d, Box& region, Error& e) {
+  const int width = int((full_width + d - 1) / d), height = int((full_height + d - 1) / d);
+  region = {std::max(0, int(std::floor(sample.box[0] / d))) & ~1, std::max(0, int(std::floor(sample.box[1] / d))) & ~1,
+            std::min(width, int(std::ceil(sample.box[2] / d))), std::min(height, int(std::ceil(sample.box[3] / d)))};
+  return (region.x0 < region.x1 && region.y0 < region.y1) ||
+         e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
+               sample.box[2], sample.box[3], full_width, full_height);
+}
+
+// Reads the rows of stored pixels (interleaved RGB) under the crop into planes.
+bool read_pixels(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  const uint64_t pitch = uint64_t(entry.width) * 3;
+  if (entry.size != pitch * entry.height)
+    return e.set(ET_DAMAGED, "%u bytes are not %u x %u pixels", entry.size, entry.width, entry.height);
+  Box region;
+  if (!region_of(sample, entry.width, entry.height, 1, region, e)) return false;
+  const int64_t start = now_ns();
+  const uint64_t bytes = pitch * (region.y1 - region.y0);
+  uint8_t* buffer = bytes <= kMaxBytes ? s.file.reserve(bytes + 16) : nullptr;
+  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
+  const File file(entry.path, fd);
+  if (!file.opened(e) || !file.read(buffer, bytes, entry.offset + pitch * region.y0, e)) return false;
+  stats.bytes_read += bytes, stats.bytes_decoded += bytes;
+  stats.read_ns += now_ns() - start;
+  planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
+  for (Plane& p : planes.plane)
+    p = {nullptr, 0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0, entry.width, entry.height, 1};
+  if (!planes.reserve(s.planes, e)) return false;
+  scatter(buffer + size_t(region.x0) * 3, pitch, region.y1 - region.y0, region.y0, planes);
+  return true;
+}
+
 bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const int64_t start = now_ns();
   Bytes bytes{};
@@ -157,14 +191,8 @@ bool decode(const EtSample& sample, int fd, Scratch& s, Planes& planes, EtStats&
   const int64_t got = now_ns();
   stats.read_ns += got - start;
   if (!opened) return false;
-  const float d = sample.scale;
-  const int width = int((header.width + d - 1) / d), height = int((header.height + d - 1) / d);
-  // from an even place on, as planes are
-  const Box region{std::max(0, int(std::floor(sample.box[0] / d))) & ~1, std::max(0, int(std::floor(sample.box[1] / d))) & ~1,
-                   std::min(width, int(std::ceil(sample.box[2] / d))), std::min(height, int(std::ceil(sample.box[3] / d)))};
-  if (region.x0 >= region.x1 || region.y0 >= region.y1)
-    return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
-                 sample.box[2], sample.box[3], header.width, header.height);
+  Box region;
+  if (!region_of(sample, header.width, header.height, sample.scale, region, e)) return false;
   bool good;
   if (header.own) {
     good = decode_own(header, bytes.source, region, sample.scale, s, planes, e);
@@ -195,13 +223,14 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
     return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
   Planes planes;
-  if (!sound_box(sample.box, e) || !decode(sample, batch.fd, s, planes, stats, e)) return false;
+  const bool raw = sample.entry.kind == ET_RAW;
+  if (!sound_box(sample.box, e) || !(raw ? read_pixels : decode)(sample, batch.fd, s, planes, stats, e)) return false;
   const int64_t start = now_ns();
   const size_t area = size_t(batch.side) * batch.side;
   uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
   if (!pixels) return e.set(ET_IO, "out of memory for %zu pixels", area);
   Target target{batch.side, batch.side, {}, {sample.full[0], sample.full[1]}, sample.flip != 0};
-  for (int i = 0; i < 4; i++) target.box[i] = sample.box[i] / sample.scale;
+  for (int i = 0; i < 4; i++) target.box[i] = sample.box[i] / (raw ? 1 : sample.scale);
   if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
   if (batch.lut && batch.element == 4) look_up<uint32_t>(pixels, batch.lut, area, out);
   if (batch.lut && batch.element == 2) look_up<uint16_t>(pixels, batch.lut, area, out);
@@ -224,6 +253,7 @@ bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
 
 bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
   EtSample sample = batch.samples[i];
+  if (sample.entry.kind == ET_RAW) return e.set(ET_UNSUPPORTED, "stored pixels are no JPEG to cut");
   sample.scale = 1;  // others decode at full scale, and no more rows are wanted
   const int64_t start = now_ns();
   Bytes bytes{};

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from ..beton import layout
 from ..beton.tables import read_head
@@ -12,12 +13,12 @@ from .folder import Folder
 from .pyramid import Pyramid
 
 
-def open_dataset(path: str | os.PathLike[str], *, label_field: str | None = None) -> Dataset:
+def open_dataset(path: str | os.PathLike[str], *, label_field: str | Literal[False] | None = None) -> Dataset:
     """Opens a pyramid, an FFCV beton, or an image folder.
 
     Args:
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
-            int field.
+            int field; False: labels are not needed.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without images.
@@ -31,13 +32,13 @@ def open_dataset(path: str | os.PathLike[str], *, label_field: str | None = None
         dataset = _open_beton(name, label_field)
     else:
         raise FileNotFoundError(f"{name}: no such file or folder; `python -m tools convert` makes a beton")
-    if label_field not in (None, dataset.label_field):
+    if label_field not in (None, False, dataset.label_field):
         dataset.close()
         raise ValueError(f"{name}: its labels are the field {dataset.label_field!r}, got label_field={label_field!r}")
     return dataset
 
 
-def _open_beton(name: str, label_field: str | None) -> Dataset:
+def _open_beton(name: str, label_field: str | Literal[False] | None) -> Dataset:
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe must not wait for its other end
     try:
         head = read_head(fd, name)

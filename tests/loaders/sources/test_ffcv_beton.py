@@ -3,52 +3,33 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from loaders import Loader
 from loaders.beton import layout
 from loaders.beton.fields import FieldType, pack_arguments
-from loaders.beton.tables import Pages, write_tables
+from loaders.conversion import extract, verify
 from loaders.errors import BadDataset
+from loaders.pillow import decode_rgb
+from loaders.plan.records import RAW
 from loaders.sources import open_dataset
 from loaders.sources.ffcv_beton import FFCVBeton
+from tests.loaders.ffcv_files import write_beton
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def written(path: Path, jpegs: list[bytes], labels: list[int]) -> Path:
-    """A beton without private section, as FFCV writes it, but with the allocation table in another order."""
-    pages, levels = Pages(len(jpegs), layout.MIN_PAGE), np.zeros(len(jpegs), layout.LEVEL)
-    with open(path, "w+b") as file:
-        for level, jpeg in zip(levels, jpegs, strict=True):
-            level["ptr"], level["size"] = pages.place(len(jpeg)), len(jpeg)
-            level["width"], level["height"] = Image.open(io.BytesIO(jpeg)).size
-            file.seek(int(level["ptr"]))
-            file.write(jpeg)
-        table = file.tell()
-
-        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            yield levels, np.array(labels)
-
-        write_tables(file, layout.MIN_PAGE, blocks())
-    data = bytearray(path.read_bytes())
-    rows = np.frombuffer(bytes(data[table:]), layout.ALLOCATION)
-    data[table:] = rows[::-1].tobytes()
-    path.write_bytes(data)
-    return path
-
-
 @pytest.fixture
-def jpegs(odd_files: dict[str, bytes]) -> list[bytes]:
+def jpegs(odd_files: dict[str, bytes]) -> list[bytes | np.ndarray]:
     return [odd_files[name] for name in ("grey", "progressive", "tiny")]
 
 
-def test_a_beton_of_ffcvs_is_a_dataset(tmp_path: Path, jpegs: list[bytes]) -> None:
-    with open_dataset(written(tmp_path / "x.beton", jpegs, [2, 0, 2])) as dataset:
+def test_a_beton_of_ffcvs_is_a_dataset(tmp_path: Path, jpegs: list[bytes | np.ndarray]) -> None:
+    with open_dataset(write_beton(tmp_path / "x.beton", jpegs, [2, 0, 2])) as dataset:
         assert isinstance(dataset, FFCVBeton)
         assert (len(dataset), dataset.ratios, dataset.classes) == (3, (1.0,), ["0", "1", "2"])
         indices = np.array([2, 0, 0])
@@ -62,26 +43,57 @@ def test_a_beton_of_ffcvs_is_a_dataset(tmp_path: Path, jpegs: list[bytes]) -> No
             dataset.entries([3])
 
 
-def test_labels_that_are_no_classes(tmp_path: Path, jpegs: list[bytes]) -> None:
+def test_labels_that_are_no_classes(tmp_path: Path, jpegs: list[bytes | np.ndarray]) -> None:
     for labels in ([-1, 0, 1], [0, 1, 1 << 40]):
-        with open_dataset(written(tmp_path / "x.beton", jpegs, labels)) as dataset:
+        with open_dataset(write_beton(tmp_path / "x.beton", jpegs, labels)) as dataset:
             assert dataset.classes == [] and dataset.labels([0, 1, 2]).tolist() == labels
 
 
-def test_raw_images_and_lost_pointers_are_told(tmp_path: Path, jpegs: list[bytes]) -> None:
-    path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
-    data = path.read_bytes()
-    first = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
-    for at, told in ((0, "sample 1 is raw pixels; .*tools convert"), (5, "sample 1 points to no image")):
-        broken = bytearray(data)
-        broken[first + 24 + at] ^= 1
-        path.write_bytes(broken)
-        with pytest.raises(BadDataset, match=told):
-            open_dataset(path)
+@pytest.mark.parametrize(
+    ("at", "told"), [(0, "the raw pixels of sample 1 have .* expected"), (5, "sample 1 points to no image")]
+)
+def test_damaged_rows_are_told(tmp_path: Path, jpegs: list[bytes | np.ndarray], at: int, told: str) -> None:
+    path = write_beton(tmp_path / "x.beton", jpegs, [0, 1, 2])
+    data = bytearray(path.read_bytes())
+    data[layout.HEADER.itemsize + 2 * layout.FIELD.itemsize + 24 + at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BadDataset, match=told):
+        open_dataset(path)
 
 
-def test_fields_that_are_missing_are_told(tmp_path: Path, jpegs: list[bytes]) -> None:
-    path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
+@pytest.fixture
+def pictures(pixels: np.ndarray) -> list[np.ndarray]:
+    """Pixels of odd and even sides, one pixel, and more than twice the output's side."""
+    large = np.kron(pixels, np.ones((3, 3, 1), np.uint8))
+    return [pixels, pixels[:77, :91].copy(), pixels[:1, :1].copy(), large, pixels[:120, :33].copy()]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_raw_pixels_are_cropped_and_resampled(tmp_path: Path, pictures: list[np.ndarray], train: bool) -> None:
+    (tmp_path / "x").mkdir()
+    for k, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "x" / f"{k}.png")
+    path = write_beton(tmp_path / "x.beton", [*pictures], [0] * len(pictures))
+    batches = []
+    for data in (tmp_path / "x", path):
+        with Loader(data, batch_size=5, resolution=64, train=train, output="uint8", workers=2) as loader:
+            batches.append([images.numpy() for _ in range(3) for images, _ in loader])
+    assert len(batches[0]) == 3
+    np.testing.assert_array_equal(batches[0], batches[1])
+
+
+def test_raw_pixels_and_jpegs_in_one_beton(tmp_path: Path, pixels: np.ndarray, odd_files: dict[str, bytes]) -> None:
+    path = write_beton(tmp_path / "x.beton", [pixels, odd_files["progressive"]], [0, 1])
+    with open_dataset(path) as dataset:
+        assert dataset.read(1) == odd_files["progressive"]
+        np.testing.assert_array_equal(decode_rgb(dataset.read(0)), pixels)
+    assert verify(path) == []
+    with pytest.raises(BadDataset, match="stores raw pixels; convert it first"):
+        extract(path, tmp_path / "y.beton", 0)
+
+
+def test_fields_that_are_missing_are_told(tmp_path: Path, jpegs: list[bytes | np.ndarray]) -> None:
+    path = write_beton(tmp_path / "x.beton", jpegs, [0, 1, 2])
     data = bytearray(path.read_bytes())
     for at, kind, told in ((0, 1, "an image field"), (1, 255, "got 255")):
         broken = data.copy()
@@ -105,10 +117,11 @@ class Pictures:
         picture = np.full((40 + k, 60, 3), 8 * k, np.uint8)
         return np.frombuffer(bytes(k), np.uint8), 0.5, picture, k % 3
 
-for mode in ("jpg", "raw"):
-    photo = RGBImageField(write_mode=mode)
+np.random.seed(0)
+for mode in ("jpg", "raw", "smart", "proportion"):
+    photo = RGBImageField(write_mode=mode, smart_threshold=50 * 60 * 3)
     fields = {"blob": BytesField(), "x": FloatField(), "photo": photo, "class": IntField()}
-    writer = DatasetWriter(f"{sys.argv[1]}/{mode}.beton", fields, num_workers=2)
+    writer = DatasetWriter(f"{sys.argv[1]}/{mode}.beton", fields, num_workers=1)
     writer.from_indexed_dataset(Pictures(), chunksize=5)
 """
 
@@ -122,8 +135,19 @@ def test_what_ffcv_itself_writes(tmp_path: Path) -> None:
             with Image.open(io.BytesIO(dataset.read(k))) as image:
                 assert image.size == (60, 40 + k)
                 assert abs(np.asarray(image).mean() - 8 * k) < 2
-    with pytest.raises(BadDataset, match="raw pixels"):
-        open_dataset(tmp_path / "raw.beton")
+    with open_dataset(tmp_path / "raw.beton") as dataset:
+        for k in range(20):
+            assert np.array_equal(decode_rgb(dataset.read(k)), np.full((40 + k, 60, 3), 8 * k))
+            assert dataset.read_field("blob", [k]) == [bytes(k)]
+    for mode in ("smart", "proportion"):
+        with open_dataset(tmp_path / f"{mode}.beton") as dataset:
+            kinds = dataset.entries(range(20))["kind"][:, 0].tolist()
+            assert set(kinds) == {0, RAW}
+            assert all(abs(decode_rgb(dataset.read(k)).mean() - 8 * k) < 2 for k in range(20))
+        with Loader(tmp_path / f"{mode}.beton", batch_size=20, resolution=32, train=False, output="uint8") as loader:
+            (images, labels), *_ = loader
+        assert np.abs(images.numpy().mean((1, 2, 3)) - 8 * np.arange(20)).max() < 2
+        assert labels.tolist() == [k % 3 for k in range(20)]
 
 
 @pytest.mark.ffcv
@@ -168,10 +192,10 @@ def test_a_pointer_of_a_field_that_leads_outside_is_told(two_ints: Path) -> None
 
 
 @pytest.fixture
-def two_ints(tmp_path: Path, jpegs: list[bytes]) -> Path:
+def two_ints(tmp_path: Path, jpegs: list[bytes | np.ndarray]) -> Path:
     """A beton with the int fields `label` and `index`."""
     path, wide = tmp_path / "two.beton", layout.metadata_dtype([layout.IMAGE_FIELD, layout.INT_FIELD, layout.INT_FIELD])
-    data = written(tmp_path / "x.beton", jpegs, [2, 0, 1]).read_bytes()
+    data = write_beton(tmp_path / "x.beton", jpegs, [2, 0, 1]).read_bytes()
     first = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
     fields = np.zeros(3, layout.FIELD)
     fields[:2] = np.frombuffer(data[layout.HEADER.itemsize : first], layout.FIELD)
@@ -208,8 +232,8 @@ def test_which_int_field_is_the_label(two_ints: Path) -> None:
         open_dataset(renamed(two_ints, [b"a", b"b"]))
 
 
-def test_a_beton_without_an_int_field_has_no_labels(tmp_path: Path, jpegs: list[bytes]) -> None:
-    path = written(tmp_path / "x.beton", jpegs, [0, 1, 2])
+def test_a_beton_without_an_int_field_has_no_labels(tmp_path: Path, jpegs: list[bytes | np.ndarray]) -> None:
+    path = write_beton(tmp_path / "x.beton", jpegs, [0, 1, 2])
     data = bytearray(path.read_bytes())
     data[layout.HEADER.itemsize + layout.FIELD.itemsize] = 0  # a float field
     path.write_bytes(data)

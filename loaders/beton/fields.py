@@ -63,6 +63,9 @@ class FieldType:
         return f"{self.dtype} {list(self.shape)}" if self.kind == "array" else self.kind
 
 
+LABEL_ONLY = {"label": FieldType("int")}
+"""The fields of a pyramid made from an image folder."""
+
 FieldSpec = FieldType | str | tuple[Any, Any]
 """How a caller names a type: "int", "float", "bytes", "json", or (dtype, side) or (dtype, shape) for an array."""
 
@@ -144,6 +147,26 @@ def row_dtype(types: Mapping[str, FieldType]) -> np.dtype[Any]:
         inline = "<i8" if kind.kind == "int" else "<f8"
         formats.append(inline if kind.inline else "<u8" if kind.kind == "array" else layout.BLOB)
     return np.dtype({"names": list(types), "formats": formats})
+
+
+def with_pointers(types: Mapping[str, FieldType]) -> list[str]:
+    """Names of the fields whose rows hold a pointer, in order."""
+    return [name for name, kind in types.items() if not kind.inline]
+
+
+def extents(kind: FieldType, column: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Pointer and size of each value, from a field's column of metadata rows."""
+    if kind.dtype is None:
+        return column["ptr"].astype(np.uint64), column["size"].astype(np.uint64)
+    size = kind.dtype.itemsize * int(np.prod(kind.shape))
+    return column.astype(np.uint64), np.full(len(column), size, np.uint64)
+
+
+def move(types: Mapping[str, FieldType], rows: NDArray[np.void], distance: Any) -> None:
+    """Adds a distance (a number, or one for each row) to every pointer in metadata rows, in place."""
+    for name in with_pointers(types):
+        column = rows[name] if types[name].dtype is not None else rows[name]["ptr"]
+        column += np.asarray(distance, np.uint64)
 
 
 def encode(types: Mapping[str, FieldType], values: Mapping[str, Any], row: np.dtype[Any]) -> Encoded:

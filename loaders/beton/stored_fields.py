@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadDataset
 from . import layout
-from .fields import KINDS, FieldType, unpack_type
+from .fields import KINDS, FieldType, extents, unpack_type
 from .tables import Head, read_exactly
 
 _A_READ = 4096  # bytes that take about as long to read as a second call takes to start
@@ -42,33 +42,25 @@ class StoredFields:
         Raises:
             BadDataset: a pointer leads outside the file, or the file cannot be read.
         """
-        rows, kind = self.rows(fd, indices)[self._column[name]], self.types[name]
+        column, kind = self.column(fd, name, indices), self.types[name]
         if kind.inline:
-            return rows.astype(np.int64 if kind.kind == "int" else np.float64)
-        return decode(kind, self.blobs(fd, name, rows), f"{self._head.path}: field `{name}`")
+            return column.astype(np.int64 if kind.kind == "int" else np.float64)
+        return decode(kind, self.blobs(fd, name, column), f"{self._head.path}: field `{name}`")
 
-    def rows(self, fd: int, indices: NDArray[np.int64]) -> NDArray[np.void]:
-        """Metadata rows of these samples."""
+    def column(self, fd: int, name: str, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """A field's part of the metadata rows of these samples."""
         size = self._head.row.itemsize
         raw = gather(fd, self._head.rows + indices * size, np.full(len(indices), size, np.int64), self._head.path)
-        return np.frombuffer(b"".join(raw), self._head.row)
+        return np.frombuffer(b"".join(raw), self._head.row)[self._column[name]]
 
     def blobs(self, fd: int, name: str, column: NDArray[Any]) -> list[bytes]:
         """Stored bytes of a field that has pointers, from its column of the metadata rows."""
         kind, end = self.types[name], self._head.table
-        pointers, sizes = _extents(kind, column)
+        pointers, sizes = extents(kind, column)
         wrong = (sizes > min(end, layout.MAX_PAGE)) | (pointers > end - np.minimum(sizes, end))
         if wrong.any():
             raise BadDataset(f"{self._head.path}: damaged, field `{name}` points outside the file; write it again")
         return gather(fd, pointers.astype(np.int64), sizes.astype(np.int64), self._head.path)
-
-
-def _extents(kind: FieldType, column: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Pointer and size of each stored value."""
-    if kind.dtype is None:
-        return column["ptr"].astype(np.uint64), column["size"].astype(np.uint64)
-    size = kind.dtype.itemsize * int(np.prod(kind.shape))
-    return column.astype(np.uint64), np.full(len(column), size, np.uint64)
 
 
 def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | list[Any]:

@@ -16,8 +16,6 @@ from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import ENTRY
 
-LABEL = FieldType("int")
-"""Type of a class label."""
 _BLOCK = 1 << 16  # labels read at a time where all are counted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Literal
 
 from ..beton import layout
@@ -13,10 +14,17 @@ from .folder import Folder
 from .pyramid import Pyramid
 
 
-def open_dataset(path: str | os.PathLike[str], *, label_field: str | Literal[False] | None = None) -> Dataset:
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    label_field: str | Literal[False] | None = None,
+    classes: Sequence[str] | None = None,
+    allow_empty: bool = False,
+) -> Dataset:
     """Opens a pyramid, an FFCV beton, or an image folder.
 
     Args:
+        classes, allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed.
 
@@ -27,7 +35,7 @@ def open_dataset(path: str | os.PathLike[str], *, label_field: str | Literal[Fal
     """
     name = os.path.expanduser(os.fspath(path))
     if os.path.isdir(name):
-        dataset: Dataset = Folder(name)
+        dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field)
     else:

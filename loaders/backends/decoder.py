@@ -31,6 +31,8 @@ class BatchPlan:
     indices: NDArray[np.int64]
     labels: NDArray[np.int64]
     samples: NDArray[np.void]
+    lease: object = None
+    """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
 
 
 class Decoder:
@@ -64,7 +66,9 @@ class Decoder:
 
     def plan(self, stage: Stage, epoch: int, indices: NDArray[np.int64]) -> BatchPlan:
         """Decides everything about some samples; no image is read."""
-        return BatchPlan(stage, epoch, indices, self._dataset.labels(indices), self._samples(stage, epoch, indices))
+        lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
+        labels, samples = self._dataset.labels(indices), self._samples(stage, epoch, indices)
+        return BatchPlan(stage, epoch, indices, labels, samples, lease)
 
     def plans(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since somebody waits for it; then several at once."""
@@ -79,7 +83,7 @@ class Decoder:
             end = 0
             for batch in some:
                 part = slice(end, end := end + len(batch))
-                yield BatchPlan(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part])
+                yield BatchPlan(stage, epoch, plan.indices[part], plan.labels[part], plan.samples[part], plan.lease)
 
     def submit(
         self, stage: Stage, samples: NDArray[np.void], out: NDArray[np.uint8], lut: NDArray[Any] | None

@@ -16,6 +16,7 @@ from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
 from ..beton.tables import Pages
 from ..errors import BadDataset
+from ..sources.labels import Labels
 from ..sources.registry import open_source
 from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
@@ -23,7 +24,6 @@ from ..strict import strict_pillow
 from .assemble import finish
 from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
 from .journal import Journal
-from .labels import Labels
 from .transcode import FULL_QUALITY, Job
 from .workers import results
 from .writer import REMARKS, Writer

@@ -12,8 +12,8 @@ from .. import native
 from ..beton import layout
 from ..beton.fields import Encoded, FieldType, encode, row_dtype
 from ..errors import BadDataset
+from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
-from .labels import Labels, Refused
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 where the source is no JPEG that can be carried over losslessly."""

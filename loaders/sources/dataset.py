@@ -95,6 +95,13 @@ class Dataset(ABC):
             counts += np.bincount(block, minlength=len(counts))
         return counts
 
+    def lease(self, _indices: ArrayLike) -> object:
+        """An object that keeps the bytes named by `entries(indices)` valid as long as it lives; None: they always are.
+
+        To be taken before `entries` is called.
+        """
+        return None
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""

@@ -72,6 +72,14 @@ class PythonSource:
         """Whether samples can be read in any order."""
         return self._files is not None or (hasattr(self._data, "__getitem__") and hasattr(self._data, "__len__"))
 
+    @property
+    def labels(self) -> list[Any] | None:
+        """The labels of all samples, if the object lists them (`targets`, as torchvision's data sets do)."""
+        if self._files is not None:
+            return [label for _, label in self._files]
+        listed = plain(getattr(self._data, "targets", None))
+        return list(listed) if isinstance(listed, list | tuple | np.ndarray) and len(listed) == len(self) else None
+
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
         for index, raw in enumerate(self._raw(start), start):

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ...beton.tables import read_head
 from ...sources import Dataset
+from ...sources.ffcv_beton import FFCVBeton
+from ...sources.pyramid import Pyramid
 from ..decoder import BatchPlan
 from ..torch import Submit, TorchBackend
 from .epoch import Epoch, Turn, make_loader
@@ -34,14 +36,20 @@ class FFCVBackend(TorchBackend):
             ValueError: an image folder, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
         """
-        if dataset.fd < 0:
+        if not isinstance(dataset, Pyramid | FFCVBeton):
             raise ValueError(
-                f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
+                f'backend="ffcv" reads betons only, {dataset.path} is none; pass backend="torch", '
                 "or convert it with `python -m tools convert`."
+            )
+        if dataset.label_field is None:
+            raise ValueError(
+                f'backend="ffcv" needs an int field as label, {dataset.path} has none; use backend="torch".'
             )
         super().__init__(dataset, pipeline, workers=1, prefetch=prefetch, **options)  # the pool only mends bad samples
         self._dataset = dataset
-        self._loader = make_loader(read_head(dataset.fd, dataset.path), threads=workers, ahead=max(1, prefetch - 1))
+        self._loader = make_loader(
+            read_head(dataset.fd, dataset.path), dataset.label_field, threads=workers, ahead=max(1, prefetch - 1)
+        )
         self._epochs: set[Epoch] = set()
         self._ended: Counter[str] = Counter()
 

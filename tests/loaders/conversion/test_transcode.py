@@ -11,11 +11,11 @@ from PIL import Image
 from loaders import native
 from loaders.beton import layout
 from loaders.beton.fields import parse_fields
-from loaders.conversion.labels import Labels
 from loaders.conversion.transcode import Job, Refused, convert_job, pillow_rgb, records_of
 from loaders.errors import BadDataset
 from loaders.native.codec import coefficients
 from loaders.plan.records import table_bytes
+from loaders.sources.labels import Labels
 from loaders.sources.source import FileRange, Sample
 
 DAMAGED = ("empty", "half", "half_png", "header", "text")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from .sources import Dataset
+
+
+def absolute(data: Any) -> Any:
+    """A path that a change of the working directory does not move; URLs and objects as they are."""
+    if not isinstance(data, str | os.PathLike):
+        return data
+    name = os.fspath(data)
+    return name if "://" in name else os.path.abspath(os.path.expanduser(name))
 
 
 def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:

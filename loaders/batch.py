@@ -32,10 +32,12 @@ class BatchPlan:
     """[n]"""
     samples: NDArray[np.void]
     """SAMPLE records [n]: what the kernel does."""
+    lease: object = None
+    """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
 
     def rows(self, rows: slice | NDArray[np.int64]) -> BatchPlan:
         """The plan of some of its samples."""
-        return BatchPlan(self.format, self.epoch, self.keys[rows], self.labels[rows], self.samples[rows])
+        return BatchPlan(self.format, self.epoch, self.keys[rows], self.labels[rows], self.samples[rows], self.lease)
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
         """The batch as it is before its transforms."""
@@ -150,7 +152,8 @@ def deliver(batch: Batch, dataset: Dataset, fields: tuple[str, ...], collate: st
 
 
 def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
-    if name in FIELDS:
+    stored = name in dataset.fields and name != dataset.label_field
+    if name in FIELDS and (not stored or (name == "label" and batch.targets is not None)):
         return FIELDS[name](batch, dataset)
     values = dataset.read_field(name, batch.indices[: batch.count])
     return _beside_labels(values, batch) if isinstance(values, np.ndarray) else values

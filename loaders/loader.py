@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import at_least, indices_of, one_of, weights_of
+from .arguments import absolute, at_least, indices_of, one_of, weights_of
 from .batch import Batch, check_fields, deliver
 from .cursor import Cursor, Progress
 from .errors import LoaderError
@@ -59,7 +59,7 @@ class Loader:
 
     def __init__(
         self,
-        data: str | os.PathLike[str] | Dataset,
+        data: str | os.PathLike[str] | Dataset | Any,
         batch_size: int = 256,
         *,
         resolution: int = 224,
@@ -101,7 +101,8 @@ class Loader:
         """Opens the data set; threads start, images are read with the first batch.
 
         Args:
-            data: a `.beton`, a folder with one sub-folder a class, or an open `Dataset`.
+            data: a `.beton`, a folder with one sub-folder a class, an open `Dataset`, or anything else that
+                `loaders.open_dataset` opens.
             batch_size: samples a batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
@@ -214,7 +215,7 @@ class Loader:
         self._coming: tuple[_Epoch, _Run] | None = None
         self._waited = self._iterated = 0.0
         self._closed = False
-        self._data = data if isinstance(data, Dataset) else os.path.abspath(os.path.expanduser(os.fspath(data)))
+        self._data = absolute(data)
         self.source = open_dataset(self._data)
         try:
             self.fields = check_fields(fields, self.source.fields)

@@ -75,8 +75,10 @@ class Decoder:
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
         """Decides everything about some samples, given by draw keys [n]; no image is read."""
-        labels = self._dataset.labels(sample_indices(keys))
-        return BatchPlan(format, epoch, keys, labels, self._samples(format, epoch, keys))
+        indices = sample_indices(keys)
+        lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
+        labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
+        return BatchPlan(format, epoch, keys, labels, samples, lease)
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""

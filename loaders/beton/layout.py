@@ -6,13 +6,18 @@ FFCV's part was written down from the files that FFCV 1.0.2 writes (all numbers 
     ...        pages: level 0, every record a JPEG; no record straddles a multiple of the page size
     table      ALLOCATION rows up to the end of the file, in any order
 
-A pyramid has the fields `image` (type 2) and `label` (type 1). Between its last page and the allocation table,
-where FFCV never looks, lies the private section:
+A pyramid has the field `image` (type 2), mostly `label` (type 1), and any further fields (see fields.py). Between its
+last page and the allocation table, where FFCV never looks, lies the private section:
 
     level 1, level 2, ...     records of the reduced sizes, each level in one piece
     index                     one row (`index_dtype`) per sample
     names                     source paths, one after the other, without separators
+    checks                    version 3 only: CRC-32 of each stored value, u32 [samples, fields with pointers]
     meta                      JSON: classes, ratios, quality, how it was made
+
+Version 2 has the fields `image` and `label`. Version 3 has others, and two more sections: `rows` is FFCV's own metadata
+table, and `values` are the bytes that the fields' pointers name. They begin at a page's start right after level 0, and
+none of them straddles a page.
 
 The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: where those lie.
 A *record* is a JPEG with its row table before it: a check of the offsets and the JPEG's headers, a check of each
@@ -40,38 +45,42 @@ HEADER = np.dtype([("version", "<u2"), ("fields", "<u2"), ("page_size", "<u4"), 
 FIELD = np.dtype([("type", "u1"), ("name", "S16"), ("arguments", "V1024")])
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), ("ptr", "<u8")])
 """Metadata of an image field; mode 0 is JPEG, anything else raw pixels."""
+BLOB = np.dtype([("ptr", "<u8"), ("size", "<u8")])
+"""Metadata of a bytes or JSON field."""
 ALLOCATION = np.dtype([("sample", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 
-FIELD_BYTES: dict[int, tuple[str, int]] = {
-    0: ("<f8", 8),
-    INT_FIELD: ("<i8", 8),
-    IMAGE_FIELD: ("V13", 1),
-    3: ("V16", 1),
-    4: ("<u8", 8),
-    5: ("V16", 1),
-    6: ("<u8", 8),
+FIELD_ROWS: dict[int, tuple[np.dtype[Any], int]] = {
+    0: (np.dtype("<f8"), 8),
+    INT_FIELD: (np.dtype("<i8"), 8),
+    IMAGE_FIELD: (IMAGE, 1),
+    3: (BLOB, 1),
+    4: (np.dtype("<u8"), 8),
+    5: (BLOB, 1),
+    6: (np.dtype("<u8"), 8),
 }
 """Type and alignment of each field type's metadata (float, int, image, bytes, array, JSON, tensor)."""
 
 SECTION = np.dtype([("offset", "<u8"), ("size", "<u8"), ("crc", "<u4"), ("pad", "<u4")])
-PRIVATE = np.dtype(
-    [
-        ("magic", "S8"),
-        ("version", "<u4"),
-        ("crc", "<u4"),  # CRC-32 of this struct with 0 here
-        ("file_size", "<u8"),
-        ("samples", "<u8"),
-        ("levels", "<u4"),
-        ("row_size", "<u4"),  # bytes of an index row
-        ("start", "<u8", MAX_LEVELS),  # where pointers of each level count from; 0 for level 0
-        ("end", "<u8", MAX_LEVELS),  # one past each level's last byte
-        ("index", SECTION),
-        ("names", SECTION),
-        ("meta", SECTION),
-    ]
-)
+_PRIVATE: list[Any] = [
+    ("magic", "S8"),
+    ("version", "<u4"),
+    ("crc", "<u4"),  # CRC-32 of this struct with 0 here
+    ("file_size", "<u8"),
+    ("samples", "<u8"),
+    ("levels", "<u4"),
+    ("row_size", "<u4"),  # bytes of an index row
+    ("start", "<u8", MAX_LEVELS),  # where pointers of each level count from; 0 for level 0
+    ("end", "<u8", MAX_LEVELS),  # one past each level's last byte
+    ("index", SECTION),
+    ("names", SECTION),
+    ("meta", SECTION),
+]
+PRIVATE = np.dtype(_PRIVATE)
+"""The private section's header if `label` is the only field beside the image (version 2)."""
+PRIVATE_FIELDS = np.dtype([*_PRIVATE, ("rows", SECTION), ("values", SECTION), ("checks", SECTION)])
+"""The same for any other fields (version 3)."""
 MAGIC = b"ladder\r\n"  # the line end catches transfers that rewrite text
-PRIVATE_VERSION = 2
+PRIVATE_VERSION, PRIVATE_FIELDS_VERSION = 2, 3
 
 LEVEL = np.dtype(
     [
@@ -99,13 +108,13 @@ def metadata_dtype(types: list[int]) -> np.dtype[Any]:
     """
     offset, widest, offsets, formats = 0, 1, [], []
     for kind in types:
-        if kind not in FIELD_BYTES:
+        if kind not in FIELD_ROWS:
             raise BadDataset(f"field types 0 to 6 are known, got {kind} (a custom field): leave it out")
-        form, alignment = FIELD_BYTES[kind]
+        form, alignment = FIELD_ROWS[kind]
         offset = round_up(offset, alignment)
         offsets.append(offset)
-        formats.append(IMAGE if kind == IMAGE_FIELD else np.dtype(form))
-        offset += np.dtype(form).itemsize
+        formats.append(form)
+        offset += form.itemsize
         widest = max(widest, alignment)
     names = [f"f{k}" for k in range(len(types))]
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": round_up(offset, widest)})
@@ -134,29 +143,32 @@ def page_size_for(total: int, largest: int) -> int:
 
 
 def pack_private(private: np.ndarray) -> bytes:
-    """The image field's arguments bytes: PRIVATE with its CRC, zeros up to 1,024."""
-    private["magic"], private["version"], private["crc"] = MAGIC, PRIVATE_VERSION, 0
+    """The image field's arguments bytes: PRIVATE or PRIVATE_FIELDS with its CRC, zeros up to 1,024."""
+    private["version"] = PRIVATE_VERSION if private.dtype == PRIVATE else PRIVATE_FIELDS_VERSION
+    private["magic"], private["crc"] = MAGIC, 0
     private["crc"] = zlib.crc32(private.tobytes())
     return private.tobytes().ljust(FIELD["arguments"].itemsize, b"\0")
 
 
 def unpack_private(arguments: bytes, path: str) -> np.ndarray | None:
-    """Reads PRIVATE from an image field's arguments bytes; None where FFCV left them empty.
+    """Reads PRIVATE or PRIVATE_FIELDS from an image field's arguments bytes; None if FFCV left them empty.
 
     Raises:
         BadDataset: damaged, or of a version this code does not know.
     """
     if not any(arguments):
         return None
-    private = np.frombuffer(arguments, PRIVATE, 1).copy().reshape(())
+    version = int(np.frombuffer(arguments, PRIVATE, 1)["version"][0])
+    dtype = PRIVATE_FIELDS if version == PRIVATE_FIELDS_VERSION else PRIVATE
+    private = np.frombuffer(arguments, dtype, 1).copy().reshape(())
     crc = int(private["crc"])
     private["crc"] = 0
     if private["magic"] != MAGIC or crc != zlib.crc32(private.tobytes()):
         raise BadDataset(f"{path}: its private section's header is damaged; convert it again")
-    if private["version"] != PRIVATE_VERSION:
-        theirs = int(private["version"])
-        remedy = "convert it again" if theirs < PRIVATE_VERSION else "update this package"
-        raise BadDataset(f"{path}: pyramid version {PRIVATE_VERSION} can be read, got {theirs}; {remedy}")
+    if version not in (PRIVATE_VERSION, PRIVATE_FIELDS_VERSION):
+        known = f"{PRIVATE_VERSION} and {PRIVATE_FIELDS_VERSION}"
+        remedy = "convert it again" if version < PRIVATE_VERSION else "update this package"
+        raise BadDataset(f"{path}: pyramid versions {known} can be read, got {version}; {remedy}")
     return private
 
 

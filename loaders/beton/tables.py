@@ -1,20 +1,20 @@
-"""FFCV's part of a beton: the head that is read, and the tables that are written, without FFCV."""
+"""FFCV's part of a beton: reads its head, and writes its tables, without FFCV."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import BadDataset
 from . import layout
+from .fields import LABEL_ONLY, FieldType, extents, pack_arguments, with_pointers
 
 BLOCK = 1 << 16  # samples handled at a time where tables are written
-ROW = layout.metadata_dtype([layout.IMAGE_FIELD, layout.INT_FIELD])
-"""Metadata row of the betons written here: image, label."""
 
 
 @dataclass(frozen=True)
@@ -97,66 +97,121 @@ def read_head(fd: int, path: str) -> Head:
     )
 
 
+def table_row(types: Mapping[str, FieldType]) -> np.dtype[Any]:
+    """Metadata row of a beton written here: the image, then these fields."""
+    return layout.metadata_dtype([layout.IMAGE_FIELD, *(kind.code for kind in types.values())])
+
+
 class Pages:
-    """Gives out places for records one after the other, so that none straddles a page."""
+    """Assigns file offsets to records one after the other, so that none straddles a page.
 
-    def __init__(self, samples: int, page_size: int, position: int | None = None) -> None:
-        head = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize + samples * ROW.itemsize
+    Pages grow to hold a larger record. Earlier offsets stay valid: pages are powers of two, so that the boundaries of
+    the larger ones are boundaries of the smaller ones too.
+
+    Attributes:
+        first: file offset of the first record, after the head and the metadata. FFCV's own writer begins a page there;
+            its readers only require that no record straddles one.
+        page_size: bytes, so far.
+        position: end of the last record.
+    """
+
+    def __init__(
+        self,
+        samples: int,
+        page_size: int,
+        position: int | None = None,
+        types: Mapping[str, FieldType] = LABEL_ONLY,
+    ) -> None:
+        """types: the fields beside the image of these samples; position: where to go on, None: at `first`."""
+        head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
+        self.first = layout.round_up(head + samples * table_row(types).itemsize, 4096)
         self.page_size = page_size
-        self.first = layout.round_up(head, 4096)
-        """File offset of the first record, after the head and the metadata of `samples` samples.
-
-        FFCV's own writer begins a page there; its readers ask only that no record straddles one.
-        """
         self.position = self.first if position is None else position
 
     def place(self, size: int) -> int:
         """File offset for the next `size` bytes.
 
         Raises:
-            ValueError: more than a page.
+            ValueError: more than the largest page.
         """
-        if size > self.page_size:
-            raise ValueError(f"a record must fit its page of {self.page_size} bytes, got {size}")
-        if self.position % self.page_size + size > self.page_size:
-            self.position = layout.round_up(self.position, self.page_size)
-        offset = self.position
-        self.position += size
+        self.position, offset, self.page_size = place(self.position, size, self.page_size)
         return offset
 
 
-def write_tables(
-    file: IO[bytes], page_size: int, levels: Iterator[tuple[np.ndarray, np.ndarray]], arguments: bytes = b""
-) -> None:
-    """Ends a beton whose pages are written: the allocation table goes to the end of `file`, then the head.
+def place(position: int, size: int, page_size: int) -> tuple[int, int, int]:
+    """Places `size` bytes at or after `position`, see `Pages`: the new position, their offset, and the page size.
+
+    Raises:
+        ValueError: more than the largest page.
+    """
+    if size > layout.MAX_PAGE:
+        raise ValueError(f"a record must fit a page of {layout.MAX_PAGE} bytes, got {size}")
+    while page_size < size:
+        page_size *= 2
+    if position % page_size + size > page_size:
+        position = layout.round_up(position, page_size)
+    return position + size, position, page_size
+
+
+class Written(NamedTuple):
+    """The tables of a beton: number of samples, file offset of the allocation table, CRC-32 of the metadata table."""
+
+    samples: int
+    table: int
+    crc: int
+
+
+def write_rows(
+    file: IO[bytes], blocks: Iterator[tuple[np.ndarray, np.ndarray]], types: Mapping[str, FieldType] = LABEL_ONLY
+) -> Written:
+    """Writes the allocation table to the end of `file`, and the metadata table to its place near the beginning.
 
     Args:
         file: positioned where the allocation table shall start.
-        levels: blocks of (LEVEL rows with absolute pointers, labels) in sample order.
-        arguments: what the image field's arguments bytes start with.
+        blocks: (LEVEL rows with absolute pointers, field values) of runs of samples in order; field values are the
+            labels, or rows of `fields.row_dtype` with absolute pointers if there are other fields.
+        types: the fields beside the image.
     """
-    table = file.tell()
-    head = layout.HEADER.itemsize + 2 * layout.FIELD.itemsize
-    samples = 0
-    for level, labels in levels:
-        allocation = np.zeros(len(level), layout.ALLOCATION)
-        allocation["sample"] = np.arange(samples, samples + len(level))
-        allocation["ptr"], allocation["size"] = level["ptr"], level["size"]
-        rows = np.zeros(len(level), ROW)
+    table, samples, crc = file.tell(), 0, 0
+    row, pointed = table_row(types), with_pointers(types)
+    head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
+    for level, values in blocks:
+        allocation = np.zeros((len(level), 1 + len(pointed)), layout.ALLOCATION)
+        allocation["sample"] = np.arange(samples, samples + len(level))[:, None]
+        allocation["ptr"][:, 0], allocation["size"][:, 0] = level["ptr"], level["size"]
+        rows = np.zeros(len(level), row)
         for name in ("width", "height", "ptr"):
             rows["f0"][name] = level[name]
-        rows["f1"] = labels
-        file.seek(head + samples * ROW.itemsize)
+        for k, name in enumerate(types, 1):
+            rows[f"f{k}"] = values[name] if values.dtype.names else values
+        for k, name in enumerate(pointed, 1):
+            allocation["ptr"][:, k], allocation["size"][:, k] = extents(types[name], values[name])
+        crc = zlib.crc32(rows.tobytes(), crc)
+        file.seek(head + samples * row.itemsize)
         file.write(rows.tobytes())
-        file.seek(table + samples * layout.ALLOCATION.itemsize)
+        file.seek(table + samples * layout.ALLOCATION.itemsize * (1 + len(pointed)))
         file.write(allocation.tobytes())
         samples += len(level)
-    fields = np.zeros(2, layout.FIELD)
-    fields["type"] = layout.IMAGE_FIELD, layout.INT_FIELD
-    fields["name"] = b"image", b"label"
-    fields["arguments"][0] = np.void(arguments.ljust(layout.FIELD["arguments"].itemsize, b"\0"))
+    return Written(samples, table, crc)
+
+
+def write_tables(file: IO[bytes], page_size: int, blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Ends a beton of images and labels whose pages are written: its tables, then its head. See `write_rows`."""
+    written = write_rows(file, blocks)
+    write_head(file, page_size, written.samples, written.table, b"", LABEL_ONLY)
+
+
+def write_head(
+    file: IO[bytes], page_size: int, samples: int, table: int, arguments: bytes, types: Mapping[str, FieldType]
+) -> None:
+    """Writes header and field descriptors. table: file offset of the allocation table."""
+    fields = np.zeros(1 + len(types), layout.FIELD)
+    fields["type"] = layout.IMAGE_FIELD, *(kind.code for kind in types.values())
+    fields["name"] = b"image", *(name.encode("ascii") for name in types)
+    packed = [arguments.ljust(layout.FIELD["arguments"].itemsize, b"\0"), *map(pack_arguments, types.values())]
+    fields["arguments"] = np.frombuffer(b"".join(packed), layout.FIELD["arguments"])
     header = np.zeros(1, layout.HEADER)
-    header["version"], header["fields"], header["page_size"] = layout.VERSION, 2, page_size
+    header["version"], header["fields"], header["page_size"] = layout.VERSION, len(fields), page_size
     header["samples"], header["table"] = samples, table
     file.seek(0)
     file.write(header.tobytes() + fields.tobytes())

@@ -1,53 +1,69 @@
-"""The converter's last step: from the working folder's files to one beton under its final name."""
+"""The converter's last step: makes one beton of the working folder's files, under its final name."""
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from ..beton import layout
-from ..beton.tables import BLOCK, write_tables
+from ..beton.fields import LABEL_ONLY, FieldType, move, row_dtype, with_pointers
+from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
 
 COPY = 8 << 20  # bytes copied at a time
 
 
-def finish(journal: Journal, out: Path, page_size: int, meta: dict[str, Any]) -> int:
-    """Appends the private section and the tables to the pages, and gives the file its name.
+def finish(
+    journal: Journal, out: Path, page_size: int, meta: dict[str, Any], types: Mapping[str, FieldType] | None = None
+) -> int:
+    """Appends the private section and the tables to the pages, and renames the file.
 
-    May be cut off at any point and done again: it only writes past what the journal vouches for.
+    May be interrupted at any point and repeated: it only writes behind the bytes that the journal lists.
+
+    Args:
+        types: the fields beside the image; None: `label` only.
 
     Returns:
         bytes of the beton.
     """
-    beton, levels = journal.files[0], journal.levels
-    index = journal.files[levels]
+    beton, levels = journal.files["beton"], journal.levels
     row = layout.index_dtype(levels)
-    samples = journal.sizes[levels] // row.itemsize
-    private = np.zeros((), layout.PRIVATE)
+    samples = journal.size("index") // row.itemsize
+    private = np.zeros((), layout.PRIVATE if types is None else layout.PRIVATE_FIELDS)
     private["samples"], private["levels"], private["row_size"] = samples, levels, row.itemsize
-    private["end"][0] = journal.sizes[0]
-    beton.seek(journal.sizes[0])
+    private["end"][0] = journal.size("beton")
+    beton.seek(journal.size("beton"))
+    sections = ["index", "names"]
+    if types is not None:
+        sections.append("checks")
+        beton.seek(layout.round_up(journal.size("beton"), page_size))
+        _append(journal.files["values"], beton, private, "values")
+        private["values"]["crc"] = 0  # each value has a check of its own
     for level in range(1, levels):
         private["start"][level] = beton.tell()
-        _copy(journal.files[level], beton)
+        _copy(journal.files[f"level{level}"], beton)
         private["end"][level] = beton.tell()
-    for name, file in (("index", index), ("names", journal.files[levels + 1])):
-        offset = beton.tell()
-        private[name]["crc"] = _copy(file, beton)
-        private[name]["offset"], private[name]["size"] = offset, beton.tell() - offset
+    for name in sections:
+        _append(journal.files[name], beton, private, name)
     text = layout.pack_meta(meta)
     private["meta"]["offset"], private["meta"]["size"] = beton.tell(), len(text)
     private["meta"]["crc"] = zlib.crc32(text)
     beton.write(text)
-    size = beton.tell() + samples * layout.ALLOCATION.itemsize
+    if types is None:
+        types, written = LABEL_ONLY, write_rows(beton, _labels(journal.files["index"], row))
+    else:
+        written = write_rows(beton, _fields(journal, row, types, int(private["values"]["offset"])), types)
+        head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
+        private["rows"]["offset"], private["rows"]["crc"] = head, written.crc
+        private["rows"]["size"] = samples * table_row(types).itemsize
+    size = written.table + samples * (1 + len(with_pointers(types))) * layout.ALLOCATION.itemsize
     private["file_size"] = size
-    write_tables(beton, page_size, _level0(index, row), layout.pack_private(private))
+    write_head(beton, page_size, samples, written.table, layout.pack_private(private), types)
     beton.flush()
     os.fsync(beton.fileno())
     os.replace(journal.folder / "beton", out)
@@ -56,6 +72,13 @@ def finish(journal: Journal, out: Path, page_size: int, meta: dict[str, Any]) ->
     os.close(folder)
     journal.remove()
     return size
+
+
+def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str) -> None:
+    """Copies a file to the beton's end as a section of that name."""
+    private[name]["offset"] = beton.tell()
+    private[name]["crc"] = _copy(source, beton)
+    private[name]["size"] = beton.tell() - int(private[name]["offset"])
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> int:
@@ -68,8 +91,21 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> int:
     return crc
 
 
-def _level0(index: IO[bytes], row: np.dtype[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _labels(index: IO[bytes], row: np.dtype[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """LEVEL rows of level 0 and labels, in blocks."""
     index.seek(0)
     while block := index.read(BLOCK * row.itemsize):
         rows = np.frombuffer(block, row)
         yield rows["level"][:, 0], rows["label"]
+
+
+def _fields(
+    journal: Journal, row: np.dtype[Any], types: Mapping[str, FieldType], start: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """LEVEL rows of level 0 and the fields' rows, in blocks. start: file offset of the values."""
+    stored, fields = journal.files["rows"], row_dtype(types)
+    stored.seek(0)
+    for level, _ in _labels(journal.files["index"], row):
+        rows = np.frombuffer(stored.read(len(level) * fields.itemsize), fields).copy()
+        move(types, rows, start)
+        yield level, rows

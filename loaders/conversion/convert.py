@@ -1,11 +1,10 @@
-"""From a folder of images to a pyramid: transcodes in threads, writes in order, resumes where it was killed."""
+"""From a source to a pyramid: transcodes in threads, writes in order, resumes after an interruption."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,32 +13,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..beton import layout
+from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
 from ..beton.tables import Pages
-from ..errors import BadDataset, BadSample
-from ..sources.scan import WORKING, scan
+from ..errors import BadDataset
+from ..sources.labels import Labels
+from ..sources.registry import open_source
+from ..sources.scan import WORKING
+from ..sources.source import Limited, Source
 from ..strict import strict_pillow
 from .assemble import finish
-from .jobs import JOB_BYTES, JOB_FILES, cut_jobs, fingerprint, largest_record, take
+from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
 from .journal import Journal
-from .transcode import FULL_QUALITY, Converted, Job
+from .transcode import FULL_QUALITY, Job
 from .workers import results
+from .writer import REMARKS, Writer
 
 FORMAT = f"efficienttrain ladder {layout.PRIVATE_VERSION}"
-REMARKS = ("changed", "refused", "notes")
 
 
 class Summary(NamedTuple):
-    """What a conversion made.
+    """The result of a conversion.
 
     Attributes:
         out: the beton.
         images: samples in it.
         classes: number of classes.
-        source_bytes: bytes of their source files.
+        source_bytes: bytes of their source images.
         bytes: bytes of the beton.
-        changed: (name, why) of each file whose pixels level 0 does not hold exactly.
-        refused: (name, why) of each file left out.
-        notes: (name, what) of each file that is odd but lost nothing, e.g. stray bytes before its end.
+        changed: (name, why) of each sample whose pixels level 0 does not hold exactly.
+        refused: (name, why) of each sample left out.
+        notes: (name, what) of each odd sample that lost nothing, e.g. stray bytes before its end.
     """
 
     out: str
@@ -53,9 +56,12 @@ class Summary(NamedTuple):
 
 
 def convert(
-    src: str | os.PathLike[str],
+    src: Any,
     out: str | os.PathLike[str],
     *,
+    fields: Mapping[str, FieldSpec] | None = None,
+    classes: Sequence[str] | None = None,
+    allow_empty: bool = False,
     ratios: Sequence[float] = (1.0, 0.5, 0.25),
     quality: int = 90,
     workers: int | None = None,
@@ -65,30 +71,38 @@ def convert(
     restart: bool = False,
     page_size: int | None = None,
     progress: bool = False,
+    **options: Any,
 ) -> Summary:
-    """Writes the images of a folder as one beton that holds the pyramid; FFCV reads it too.
+    """Writes the images of a source, with their targets, as one beton that holds the pyramid; FFCV reads it too.
 
-    The result depends on the sources and settings alone, not on `workers` or on how often it was interrupted.
-    Until it is complete it lies in the folder `OUT.partial`; the same call goes on from there.
+    The result depends on the source and settings alone, not on `workers` or on the number of interruptions. Until it is
+    complete it lies in the folder `OUT.partial`; the same call resumes it.
 
     Args:
-        src: an ImageFolder tree: a sub-folder per class.
-        out: the beton to write; one that exists is replaced when the new one is complete.
+        src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
+            them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
+        out: the beton to write; an existing one is replaced when the new one is complete.
+        fields: targets to store, by name: "int", "float", "bytes", "json", or (dtype, shape) for an array. None: all
+            that the source knows.
+        classes: class names in the order of their labels; None: the source's. Labels are mapped by name.
+        allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100. Level 0 is lossless.
         workers: threads; None: one per processor.
-        on_error: "raise" at the first file that cannot be decoded, or "skip" it.
-        limit: convert so many images only, spread evenly over the folder; None: all.
-        split: sub-folder of `src` that is the tree.
+        on_error: "raise" at the first sample that cannot be converted, or "skip" it.
+        limit: convert so many samples only, spread evenly over the source; None: all.
+        split: sub-folder or split of `src` to convert.
         restart: throw away unfinished work of an earlier call.
-        page_size: bytes, a power of two from 2 MiB to 2 GiB; None: chosen to hold every source.
+        page_size: bytes of a page at least, a power of two from 2 MiB to 2 GiB; None: chosen. Pages grow to hold the
+            largest image.
         progress: show a progress bar on stderr.
+        options: of the source, see `sources.registry.open_source`.
 
     Raises:
         ValueError: a wrong argument.
-        FileNotFoundError: no such folder, or no images in it.
-        BadSample: a file cannot be decoded and `on_error` is "raise".
-        BadDataset: unfinished work with other settings lies there, or sources change meanwhile.
+        FileNotFoundError: no such source, or no images in it.
+        BadSample: a sample cannot be converted and `on_error` is "raise".
+        BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
     """
     ratios = _check(ratios, quality, workers, on_error, limit, page_size)
@@ -97,9 +111,23 @@ def convert(
         raise IsADirectoryError(f"{target}: must be a file, is a folder; name one inside it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write to; make it first")
-    sources = take(scan(src, split), limit)
-    sizes, prints = fingerprint(sources)
-    page_size = page_size or layout.page_size_for(sum(sizes), largest_record(sources.names, sizes))
+    wanted = None if fields is None else parse_fields(fields)
+    source = open_source(
+        src,
+        fields=wanted,
+        classes=None if classes is None else tuple(classes),
+        allow_empty=allow_empty,
+        split=split,
+        **options,
+    )
+    if limit is not None and limit < len(source):
+        source = Limited(source, limit)
+    types = source.fields if wanted is None else wanted
+    labels = Labels(source.classes, classes) if types.get("label") == LABEL_ONLY["label"] else None
+    further = None if types == LABEL_ONLY else types
+    count, start_page = len(source), page_size or _page_size(source)
+    if not count:
+        raise BadDataset(f"{source.path}: holds no samples")
     how = {
         "format": FORMAT,
         "full_quality": FULL_QUALITY,
@@ -107,23 +135,31 @@ def convert(
         "ratios": list(ratios),
         "versions": _versions(),
     }
-    jobs = cut_jobs(sources, sizes, ratios, quality, page_size)
+    manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
+    manifest["classes"] = [] if labels is None else labels.classes
+    manifest["fields"] = {name: str(kind) for name, kind in types.items()}
     folder = target.with_name(target.name + WORKING)
-    first = Pages(len(sources.names), page_size).first
-    manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "page_size": page_size, **prints}
-    with _room_for(target), Journal(folder, manifest, len(ratios), first, restart) as journal:
-        done = sum(len(job.names) for job in jobs[: journal.jobs])
-        pages = Pages(len(sources.names), page_size, journal.sizes[0])
-        stream = results(jobs[journal.jobs :], workers or len(os.sched_getaffinity(0)))
-        with strict_pillow(), closing(stream), _bar(len(sources.names), done, progress) as bar:
+    first = Pages(count, start_page, types=types).first
+    files = () if further is None else ("rows", "values", "checks")
+    with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
+        writer = Writer(journal, count, start_page, types, on_error)
+        template = Job(0, [], ratios, quality, labels, further)
+        stream = results(cut_jobs(source, writer.samples, template), workers or len(os.sched_getaffinity(0)))
+        with strict_pillow(), closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
-                _store(journal, pages, job, result, sources.labels, on_error)
-                bar.update(len(job.names))
-        summary = _summary(journal, target, len(sources.classes))
+                writer.store(job, result)
+                bar.update(len(job.samples))
+        names = [] if labels is None else labels.classes or writer.numbers()
+        summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()
-            raise BadDataset(f"{sources.root}: none of its {len(sources.names)} images can be decoded")
-        return summary._replace(bytes=finish(journal, target, page_size, {**how, "classes": sources.classes}))
+            raise BadDataset(f"{source.path}: none of its {count} images can be converted")
+        return summary._replace(bytes=finish(journal, target, writer.page_size, {**how, "classes": names}, further))
+
+
+def _page_size(source: Source) -> int:
+    """Bytes of the first pages. Sources that know their sizes name them; pages grow where that is too little."""
+    return layout.page_size_for(getattr(source, "nbytes", 0), getattr(source, "largest", 0))
 
 
 def _check(
@@ -160,7 +196,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _room_for(target: Path) -> Iterator[None]:
-    """Says what a full disk means for the work done."""
+    """Tells the user of a full disk that the work done is kept."""
     try:
         yield
     except OSError as error:
@@ -176,53 +212,11 @@ def _bar(total: int, done: int, progress: bool) -> Any:
     return tqdm(total=total, initial=done, unit="img", desc="convert", smoothing=0.1, disable=not progress)
 
 
-def _store(journal: Journal, pages: Pages, job: Job, result: Converted, labels: list[int], on_error: str) -> None:
-    """Gives one job's records their places and writes them.
-
-    Raises:
-        BadSample: a source was refused and `on_error` is "raise".
-    """
-    if result.refused and on_error == "raise":
-        position, why = result.refused[0]
-        if journal.jobs == 0:
-            journal.remove()
-        raise BadSample(
-            job.start + position, job.names[position], f'{why}; on_error="skip" (--on-error skip) leaves it out'
-        )
-    levels, blob, level0 = result.levels, memoryview(result.blobs[0]), bytearray()
-    start, end = pages.position, 0
-    for record in levels[:, 0]:
-        begin, end = end, int(record["ptr"]) + int(record["size"])
-        offset = pages.place(end - begin)
-        level0 += bytes(offset - start - len(level0))
-        level0 += blob[begin:end]
-        record["ptr"] += offset - begin
-    for level in range(1, journal.levels):
-        levels["ptr"][:, level] += journal.sizes[level]
-    names = [os.fsencode(job.names[position]) for position in result.kept]
-    rows = np.zeros(len(names), layout.index_dtype(journal.levels))
-    rows["label"] = [labels[job.start + position] for position in result.kept]
-    rows["name_size"] = [len(name) for name in names]
-    rows["name"] = journal.sizes[-2] + np.cumsum(rows["name_size"]) - rows["name_size"]
-    rows["level"] = levels
-    report: dict[str, Any] = {
-        "images": len(names),
-        "bytes": sum(job.sizes[position] for position in result.kept),
-    }
-    for kind in REMARKS:
-        report[kind] = [(job.names[position], why) for position, why in getattr(result, kind)]
-    line = json.dumps(report, sort_keys=True).encode("ascii") + b"\n"
-    journal.append([level0, *result.blobs[1:], rows.tobytes(), b"".join(names), line])
-
-
-def _summary(journal: Journal, target: Path, classes: int) -> Summary:
+def _summary(writer: Writer, target: Path, classes: int) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too."""
     summary = Summary(os.fspath(target), 0, classes, 0, 0, [], [], [])
     images, source_bytes = 0, 0
-    report = journal.files[-1]
-    report.seek(0)
-    for line in report:
-        job = json.loads(line)
+    for job in writer.reports():
         images += job["images"]
         source_bytes += job["bytes"]
         for kind in REMARKS:

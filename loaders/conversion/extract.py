@@ -11,6 +11,7 @@ import numpy as np
 from ..beton import layout
 from ..beton.tables import BLOCK, Pages, read_exactly, write_tables
 from ..errors import BadDataset
+from ..plan.records import RAW
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 
@@ -53,6 +54,10 @@ def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: in
 def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
     blocks = [np.arange(k, min(k + BLOCK, len(dataset))) for k in range(0, len(dataset), BLOCK)]
     entries = np.concatenate([dataset.entries(block)[:, level] for block in blocks])
+    if (entries["kind"] == RAW).any():
+        raise BadDataset(
+            f"{dataset.path}: levels are extracted as JPEGs, this beton stores raw pixels; convert it first"
+        )
     page_size = layout.page_size_for(int(entries["size"].sum(dtype=np.int64)), int(entries["size"].max()))
     pages = Pages(len(dataset), page_size)
     placed = np.zeros(len(dataset), layout.LEVEL)

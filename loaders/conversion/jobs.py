@@ -1,60 +1,37 @@
-"""Which sources are converted together, and what tells one set of sources from another."""
+"""Cuts a source's samples into jobs."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from typing import Any
+from collections.abc import Iterator
 
-from ..sources.scan import Sources
+from ..errors import BadDataset
+from ..sources.source import Sample, Source
 from .transcode import Job
 
 JOB_FILES, JOB_BYTES = 32, 32 << 20  # a job ends before it would exceed either
 
 
-def take(sources: Sources, limit: int | None) -> Sources:
-    """`limit` samples, spread evenly so that a small trial still sees every class; None: all."""
-    count = len(sources.names)
-    if limit is None or limit >= count:
-        return sources
-    chosen = [k * count // limit for k in range(limit)]
-    names, labels = [sources.names[k] for k in chosen], [sources.labels[k] for k in chosen]
-    return sources._replace(names=names, labels=labels)
+def cut_jobs(source: Source, start: int, template: Job) -> Iterator[Job]:
+    """The source's samples from number `start` on, as jobs; the same for any number of workers.
 
+    Args:
+        template: what all jobs share.
 
-def fingerprint(sources: Sources) -> tuple[list[int], dict[str, Any]]:
-    """Bytes of each source, and facts that differ when the sources do."""
-    sizes, digest = [], hashlib.sha256()
-    for name, label in zip(sources.names, sources.labels, strict=True):
-        try:
-            stat = os.stat(os.path.join(sources.root, name))
-            size, modified = stat.st_size, stat.st_mtime_ns
-        except OSError:  # a link to nowhere: its job will refuse it
-            size, modified = 0, 0
-        sizes.append(size)
-        digest.update(b"%s\0%d %d %d\n" % (os.fsencode(name), label, size, modified))
-    return sizes, {"images": len(sizes), "sources": digest.hexdigest(), "classes": sources.classes}
-
-
-def largest_record(names: list[str], sizes: list[int]) -> int:
-    """Bytes to allow for the largest record: markers make JPEGs grow, other formats grow more."""
-    return max(
-        int(size * (1.25 if name.lower().endswith((".jpg", ".jpeg")) else 4)) + (64 << 10)
-        for name, size in zip(names, sizes, strict=True)
-    )
-
-
-def cut_jobs(sources: Sources, sizes: list[int], ratios: tuple[float, ...], quality: int, page_size: int) -> list[Job]:
-    """Cuts the sources into jobs, in order; the same for any number of workers."""
-    ends, files, total = [], 0, 0
-    for k, size in enumerate(sizes):
-        if files == JOB_FILES or (files and total + size > JOB_BYTES):
-            ends.append(k)
-            files, total = 0, 0
-        files += 1
+    Raises:
+        BadDataset: the source yields another number of samples than its length.
+    """
+    batch: list[Sample] = []
+    total, position, count = 0, start, len(source)
+    for sample in source.samples(start):
+        size = len(sample.image) if isinstance(sample.image, bytes) else sample.image.size
+        if len(batch) == JOB_FILES or (batch and total + size > JOB_BYTES):
+            yield template._replace(start=position, samples=batch)
+            position, total, batch = position + len(batch), 0, []
+        batch.append(sample)
         total += size
-    ends.append(len(sizes))
-    return [
-        Job(sources.root, start, sources.names[start:end], sizes[start:end], ratios, quality, page_size)
-        for start, end in zip([0, *ends], ends, strict=False)
-    ]
+        if position + len(batch) > count:
+            raise BadDataset(f"{source.path}: yields more samples than its length, {count}; its length must be exact")
+    if position + len(batch) < count:
+        raise BadDataset(f"{source.path}: yields {position + len(batch)} samples, its length is {count}")
+    if batch:
+        yield template._replace(start=position, samples=batch)

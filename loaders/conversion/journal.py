@@ -1,4 +1,4 @@
-"""The converter's working folder: files that only grow, and a journal of what in them is finished.
+"""The converter's working folder: files that only grow, and a journal of the finished part of each.
 
     manifest    what is converted and how; another manifest means other work
     journal     one line per finished job: a CRC, then JSON with the size of every file after it
@@ -6,7 +6,8 @@
     level1 ...  records of the reduced levels
     index       index rows
     names       source names
-    report      JSON lines: what was changed or refused
+    rows, values, checks      only if there are fields besides `label`: their metadata, their bytes, a CRC of each value
+    report      a JSON line per job: samples read, page sizes, changed and refused samples
 
 Note [what survives]: a job counts as finished once its journal line is there. After `kill -9` everything
 written is still in the page cache, so every line holds. After a power failure it need not be: lines up to the
@@ -42,12 +43,21 @@ class Journal:
 
     Attributes:
         folder: where it is.
-        jobs: how many jobs are finished.
+        files: the open files, by name.
+        jobs: number of finished jobs.
         sizes: bytes of each file of `names` that they fill.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], levels: int, start: int, restart: bool) -> None:
-        """Opens or makes the folder and takes back what a killed converter left half-done.
+    def __init__(
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        levels: int,
+        start: int,
+        restart: bool,
+        further: Sequence[str] = (),
+    ) -> None:
+        """Opens or makes the folder and cuts off unfinished work of a killed converter.
 
         Args:
             folder: OUT.beton.partial
@@ -55,16 +65,17 @@ class Journal:
             levels: how many levels the pyramid has.
             start: size of the file `beton` before any job: the offset of its first page.
             restart: throw away work already there.
+            further: names of further files, between `names` and `report`.
 
         Raises:
             BadDataset: the folder holds other work, or another converter is at work in it.
             OSError: it cannot be made or written.
         """
         self.folder, self.levels = folder, levels
-        self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "report"]
+        self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", *further, "report"]
         self.first = [start] + [0] * (len(self.names) - 1)
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
-        self.files: list[IO[bytes]] = []
+        self.files: dict[str, IO[bytes]] = {}
         folder.mkdir(exist_ok=True)
         self._log = open(folder / "journal", "a+b")  # noqa: SIM115
         try:
@@ -107,10 +118,10 @@ class Journal:
         """Finds the jobs that hold (see Note [what survives]) and cuts every file to their sizes."""
         for name in self.names:
             mode = "r+b" if (self.folder / name).exists() else "w+b"
-            self.files.append(open(self.folder / name, mode))  # noqa: SIM115
+            self.files[name] = open(self.folder / name, mode)  # noqa: SIM115
         lines, good = self._lines()
         synced = max((k + 1 for k, line in enumerate(lines) if line["synced"]), default=0)
-        sizes = [os.fstat(file.fileno()).st_size for file in self.files]
+        sizes = [os.fstat(file.fileno()).st_size for file in self.files.values()]
         end = 0
         for number, line in enumerate(lines):
             fits = all(have >= need for have, need in zip(sizes, line["sizes"], strict=True))
@@ -118,7 +129,7 @@ class Journal:
                 break
             self.jobs, self.sizes, end = number + 1, line["sizes"], good[number]
         self._log.truncate(end)
-        for file, size in zip(self.files, self.sizes, strict=True):
+        for file, size in zip(self.files.values(), self.sizes, strict=True):
             file.truncate(size)
             file.seek(size)
 
@@ -138,7 +149,7 @@ class Journal:
     def _holds(self, line: dict[str, Any]) -> bool:
         """Whether the bytes of a job are those that were written."""
         paths = [os.fspath(self.folder / name) for name in self.names]
-        fds = [file.fileno() for file in self.files]
+        fds = [file.fileno() for file in self.files.values()]
         for k in range(self.levels, len(self.names)):
             text = read_exactly(fds[k], line["sizes"][k] - line["from"][k], line["from"][k], paths[k])
             if zlib.crc32(text) != line["crcs"][k - self.levels]:
@@ -156,6 +167,10 @@ class Journal:
                     return False
         return True
 
+    def size(self, name: str) -> int:
+        """Bytes of a file that finished jobs fill."""
+        return self.sizes[self.names.index(name)]
+
     def append(self, parts: Sequence[bytes | bytearray]) -> None:
         """Writes one job's bytes for each file of `names`, then its journal line.
 
@@ -163,14 +178,14 @@ class Journal:
             OSError: the disk is full, or gone; the job does not count then.
         """
         before = self.sizes
-        for file, part in zip(self.files, parts, strict=True):
+        for file, part in zip(self.files.values(), parts, strict=True):
             file.write(part)
             file.flush()
         self.sizes = [size + len(part) for size, part in zip(before, parts, strict=True)]
         self._unsynced += sum(len(part) for part in parts)
         synced = self._unsynced >= SYNC_EVERY
         if synced:
-            for file in self.files:
+            for file in self.files.values():
                 os.fsync(file.fileno())
             self._unsynced = 0
         crcs = [zlib.crc32(part) for part in parts[self.levels :]]
@@ -182,7 +197,7 @@ class Journal:
 
     def close(self) -> None:
         """Closes the files; the folder stays, for another run to go on."""
-        for file in [*self.files, self._log]:
+        for file in [*self.files.values(), self._log]:
             with suppress(OSError):  # a full disk may refuse the last buffer; that job has no journal line
                 file.close()
 

@@ -1,86 +1,89 @@
-"""From a source file to the records of its pyramid; runs in the converter's threads."""
+"""Turns one image into the records of its pyramid; runs in the converter's threads."""
 
 from __future__ import annotations
 
 import io
-import os
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import native
 from ..beton import layout
+from ..beton.fields import Encoded, FieldType, encode, row_dtype
 from ..errors import BadDataset
-from ..sources.regular_file import open_regular
+from ..sources.labels import Labels, Refused
+from ..sources.source import Sample
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 where the source is no JPEG that can be carried over losslessly."""
 
 
 class Job(NamedTuple):
-    """A run of sources that is converted, written and journaled as one.
+    """A run of samples that is converted, written and journaled as one.
 
     Attributes:
-        root: the source folder.
-        start: position of the first file among all sources.
-        names: paths relative to it.
-        sizes: bytes of each file when the folder was listed.
+        start: position of the first sample in the source.
+        samples: the samples.
         ratios: side of each level / side of level 0, 1.0 first.
         quality: JPEG quality of the reduced levels.
-        page_size: bytes that a record of level 0 may have.
+        labels: turns labels into positions in the list of classes; None: the samples have none.
+        types: the fields to store beside the image and the label; None: no others.
     """
 
-    root: str
     start: int
-    names: list[str]
-    sizes: list[int]
+    samples: list[Sample]
     ratios: tuple[float, ...]
     quality: int
-    page_size: int
+    labels: Labels | None = None
+    types: dict[str, FieldType] | None = None
 
 
 class Converted(NamedTuple):
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
-        kept: positions in the job of the files that have records.
+        kept: positions in the job of the samples that have records.
         levels: LEVEL rows [kept, levels]; `ptr` counts from the start of that level's blob.
         blobs: for each level its records, one after the other.
-        changed: (position, why) where level 0 does not hold the source's own pixels.
-        refused: (position, why) where there are no records.
-        notes: (position, what) where something odd was accepted without losing a pixel.
+        labels: label of each record, -1 where there is none.
+        fields: the stored fields of each record, if the job has `types`.
+        sizes: bytes of each record's source image.
+        changed: (position, why) of each record whose level 0 does not hold the source's own pixels.
+        refused: (position, why) of each sample without records.
+        notes: (position, what) of each odd sample that lost no pixel.
     """
 
     kept: list[int]
     levels: np.ndarray
     blobs: list[bytes]
+    labels: list[int]
+    fields: list[Encoded]
+    sizes: list[int]
     changed: list[tuple[int, str]]
     refused: list[tuple[int, str]]
     notes: list[tuple[int, str]]
 
 
-class Refused(Exception):
-    """A source that cannot be decoded, and why."""
-
-
 def convert_job(job: Job) -> Converted:
-    """Reads and transcodes the files of a job.
+    """Reads and transcodes the samples of a job.
 
     Raises:
-        BadDataset: a file changed its size since the folder was listed.
+        BadDataset: a file has another size than when the source was listed.
     """
     parts: list[list[bytes]] = [[] for _ in job.ratios]
     ends = [0] * len(job.ratios)
-    levels = np.zeros((len(job.names), len(job.ratios)), layout.LEVEL)
-    done = Converted([], levels, [], [], [], [])
-    for position, (name, size) in enumerate(zip(job.names, job.sizes, strict=True)):
+    levels = np.zeros((len(job.samples), len(job.ratios)), layout.LEVEL)
+    row = None if job.types is None else row_dtype(job.types)
+    done = Converted([], levels, [], [], [], [], [], [], [])
+    for position, sample in enumerate(job.samples):
         try:
-            data = read_file(os.path.join(job.root, name), size)
+            label, fields = _targets(sample, job, row)
+            data = read_image(sample)
             records, why = records_of(data, job.ratios, job.quality)
             need = len(records[0].jpeg) + len(records[0].table)
-            if need > job.page_size:
-                raise Refused(f"{need} bytes do not fit a page of {job.page_size}; give a larger page size")
+            if need > layout.MAX_PAGE:
+                raise Refused(f"{need} bytes do not fit the largest page of {layout.MAX_PAGE}; shrink that image")
         except Refused as refused:
             done.refused.append((position, str(refused)))
             continue
@@ -101,23 +104,51 @@ def convert_job(job: Job) -> Converted:
             parts[level] += [record.table, record.jpeg]
             ends[level] += len(record.table) + len(record.jpeg)
         done.kept.append(position)
+        done.labels.append(label)
+        done.sizes.append(len(data))
+        if fields is not None:
+            done.fields.append(fields)
     return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
 
 
-def read_file(path: str, size: int) -> bytes:
-    """The bytes of a file that had `size` of them when the folder was listed.
+def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, Encoded | None]:
+    """Label and stored fields of a sample.
 
     Raises:
-        Refused: the operating system does not let it be read.
-        BadDataset: it has another size now.
+        Refused: a value is missing or does not fit its field, or the source could not make the sample.
     """
+    if sample.problem:
+        raise Refused(sample.problem)
+    values, label = sample.values, -1
+    if job.labels is not None:
+        if "label" not in values:
+            raise Refused(f"has no label; its fields are {', '.join(values) or 'none'}")
+        label = job.labels(values["label"])
+        values = {**values, "label": label}
+    if job.types is None or row is None:
+        return label, None
     try:
-        with open_regular(path) as file:
-            data = file.read(size + 1)
+        return label, encode(job.types, values, row)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def read_image(sample: Sample) -> bytes:
+    """The encoded image of a sample.
+
+    Raises:
+        Refused: the operating system does not let its file be read.
+        BadDataset: its file has another size than when the source was listed.
+    """
+    image = sample.image
+    if isinstance(image, bytes):
+        return image
+    try:
+        data = image.read()
     except OSError as error:
         raise Refused(error.strerror or str(error)) from None
-    if len(data) != size:
-        raise BadDataset(f"{path}: changed while it was converted; run again with --restart")
+    if len(data) != image.size:
+        raise BadDataset(f"{image.path}: changed while it was converted; run again with --restart")
     return data
 
 

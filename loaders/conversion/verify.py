@@ -1,4 +1,4 @@
-"""Reads every record of a beton, compares its CRC, decodes it, and names what is damaged."""
+"""Reads every record of a beton, compares its CRC, decodes it, and names each damaged record."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from .. import native
 from ..beton import layout
-from ..beton.tables import ROW, read_exactly
+from ..beton.fields import LABEL_ONLY, extents, pack_arguments, with_pointers
+from ..beton.tables import read_exactly
 from ..errors import BadDataset
-from ..plan.records import table_bytes
+from ..plan.records import RAW, table_bytes
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.pyramid import Pyramid
@@ -39,9 +40,9 @@ class Damage(NamedTuple):
 
 
 def verify(path: str | os.PathLike[str], *, workers: int | None = None, progress: bool = False) -> list[Damage]:
-    """Checks a beton from end to end; an empty list means that it is sound.
+    """Checks a beton from end to end; an empty list means that no damage was found.
 
-    A beton that FFCV wrote has no CRCs: its records are decoded only.
+    A beton that FFCV wrote has no CRCs: its JPEGs are decoded only, and of raw pixels only the number is checked.
 
     Args:
         workers: threads; None: one per processor.
@@ -78,6 +79,8 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
         for k in np.flatnonzero(_strangers(dataset, block, entries)):
             index = int(block[k])
             yield Damage(index, dataset.name(index), -1, "FFCV's tables disagree with the index")
+        for index, why in dataset.damaged_values(block):
+            yield Damage(index, dataset.name(index), -1, why)
     for index, levels in zip(block.tolist(), entries, strict=True):
         for level, entry in enumerate(levels):
             why = _fault(dataset, entry)
@@ -86,39 +89,53 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
 
 
 def _header_fault(dataset: Pyramid) -> str:
-    """What FFCV would stumble over in the header, which this package's own reading does not need; or ""."""
+    """A fault in the header that FFCV's reader would meet, though ours does not; or ""."""
     head = dataset.head
     raw = read_exactly(dataset.fd, len(head.types) * layout.FIELD.itemsize, layout.HEADER.itemsize, dataset.path)
     fields = np.frombuffer(raw, layout.FIELD)
-    if head.types != [layout.IMAGE_FIELD, layout.INT_FIELD] or fields["name"].tolist() != [b"image", b"label"]:
-        return f"its header names the fields {', '.join(map(repr, head.names))}, a pyramid has 'image' and 'label'"
+    names = [b"image", *(name.encode("ascii", "replace") for name in dataset.fields)]
+    codes = [layout.IMAGE_FIELD, *(kind.code for kind in dataset.fields.values())]
+    if head.types != codes or fields["name"].tolist() != names:
+        wanted = " and ".join(repr(name.decode()) for name in names)
+        return f"its header names the fields {', '.join(map(repr, head.names))}, a pyramid has {wanted}"
     if head.page_size & (head.page_size - 1) or not layout.MIN_PAGE <= head.page_size <= layout.MAX_PAGE:
         return f"its header gives pages of {head.page_size} bytes, no power of two from {layout.MIN_PAGE} on"
-    if any(head.arguments[0][layout.PRIVATE.itemsize :]) or any(head.arguments[1]):
+    private = layout.PRIVATE if dataset.fields == LABEL_ONLY else layout.PRIVATE_FIELDS
+    packed = [pack_arguments(kind) for kind in dataset.fields.values()]
+    if any(head.arguments[0][private.itemsize :]) or head.arguments[1:] != packed:
         return "its header's fields have arguments that a pyramid does not write"
     return ""
 
 
 def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.ndarray:
-    """Which samples FFCV would find elsewhere, or with another size or label, than the index has them."""
+    """Samples that FFCV would find elsewhere, or with another size or label, than the index states: bool [n]."""
     head, first, count = dataset.head, int(block[0]), len(block)
-    raw = read_exactly(dataset.fd, count * ROW.itemsize, head.rows + first * ROW.itemsize, dataset.path)
-    step = layout.ALLOCATION.itemsize
+    raw = read_exactly(dataset.fd, count * head.row.itemsize, head.rows + first * head.row.itemsize, dataset.path)
+    pointed = with_pointers(dataset.fields)
+    step = layout.ALLOCATION.itemsize * (1 + len(pointed))
     table = np.frombuffer(
         read_exactly(dataset.fd, count * step, head.table + first * step, dataset.path), layout.ALLOCATION
-    )
-    full, wanted = entries[:, 0], np.zeros(count, ROW)
+    ).reshape(count, -1)
+    full, rows = entries[:, 0], np.frombuffer(raw, head.row)
+    wanted = np.zeros(count, head.row)
+    for k in range(1, len(head.types)):
+        wanted[f"f{k}"] = rows[f"f{k}"]  # a CRC protects them, and only they state them
     for name, value in (("width", full["width"]), ("height", full["height"]), ("ptr", full["offset"])):
         wanted["f0"][name] = value
-    wanted["f1"] = dataset.labels(block)
+    if dataset.label_field is not None:
+        wanted[f"f{1 + list(dataset.fields).index(dataset.label_field)}"] = dataset.labels(block)
     unlike = np.frombuffer(raw, np.uint8) != np.frombuffer(wanted.tobytes(), np.uint8)
-    return (
+    strange = (
         unlike.reshape(count, -1).any(axis=1)
-        | (table["sample"] != block)
-        | (table["ptr"] != full["offset"])
-        | (table["size"] != full["size"])
-        | (full["offset"] // head.page_size != (full["offset"] + full["size"] - 1) // head.page_size)
+        | (table["sample"] != block[:, None]).any(axis=1)
+        | (table["ptr"][:, 0] != full["offset"])
+        | (table["size"][:, 0] != full["size"])
     )
+    for k, name in enumerate(pointed, 1):
+        pointers, sizes = extents(dataset.fields[name], rows[f"f{1 + list(dataset.fields).index(name)}"])
+        strange |= (table["ptr"][:, k] != pointers) | (table["size"][:, k] != sizes)
+    last = table["ptr"] + np.maximum(table["size"], 1) - 1
+    return strange | (table["ptr"] // head.page_size != last // head.page_size).any(axis=1)
 
 
 def _fault(dataset: Dataset, entry: np.void) -> str:
@@ -130,6 +147,8 @@ def _fault(dataset: Dataset, entry: np.void) -> str:
         return "its CRC does not match"
     if table and int.from_bytes(raw[4 * (rows + 1) :][:4], "little") != entry["head"]:
         return "its row table does not start where the JPEG's data do"
+    if entry["kind"] == RAW:
+        return ""  # opening the beton has compared their number with the image's size
     try:
         pixels = native.decode(raw[table:])
     except native.JpegError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from queue import SimpleQueue
 
@@ -19,13 +19,12 @@ AHEAD = 2  # jobs in hand per worker: one at work, one waiting; bounds the memor
 Inbox = SimpleQueue[tuple[Job, "Future[Converted]"] | None]
 
 
-def results(jobs: list[Job], workers: int) -> Generator[tuple[Job, Converted], None, None]:
-    """Each job with what became of it, in the order of `jobs`.
+def results(jobs: Iterable[Job], workers: int) -> Generator[tuple[Job, Converted], None, None]:
+    """Each job with its result, in the order of `jobs`, which are taken as threads become free.
 
     Raises:
         BadDataset: a source changed meanwhile.
     """
-    workers = min(workers, len(jobs))
     inbox: Inbox = SimpleQueue()
     for _ in range(workers):
         # A daemon: one that waits for a dead disk must not keep the program from ending.

@@ -32,8 +32,9 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
     """Takes the place of FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
 
     Same crops in distribution (area 0.08 to 1, aspect 3/4 to 4/3), same output: uint8 [n, B, B, 3]. From a pyramid it
-    reads only the level and the part that the crop needs; from a beton that FFCV wrote it decodes the part under the
-    crop. The crop of a sample is a function of the FFCV loader's `seed`, its epoch (`next_epoch`) and the sample index.
+    reads only the level and the part that the crop needs. From an FFCV beton it decodes the part under the crop, or
+    reads the rows under the crop if raw pixels are stored. The crop of a sample is a function of the FFCV loader's
+    `seed`, its epoch (`next_epoch`) and the sample index.
 
     A sample that cannot be decoded is black in its batch, with a RuntimeWarning: FFCV gives its thread no way to raise
     in yours. `loaders.Loader(..., backend="ffcv")` has `on_error`.
@@ -86,7 +87,7 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
             return
         if self._loader is not None:
             raise ValueError("a SubJPEGRandomResizedCrop belongs to one loader; make another one for this loader.")
-        dataset = open_dataset(loader.fname)
+        dataset = open_dataset(loader.fname, label_field=False)
         weakref.finalize(self, dataset.close).atexit = False
         self._decoder = Decoder(dataset, train=True, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
         self._fd, self._sums, self._loader = dataset.fd, ffi.Sums(loader.num_workers), loader

@@ -15,18 +15,24 @@ enum EtStatus : int32_t {
   ET_BAD_ARGUMENT = 4, // a caller's mistake
 };
 
+// What the bytes of an entry are.
+enum EtKind : uint32_t {
+  ET_JPEG = 0,
+  ET_RAW = 1,  // width x height x 3 bytes: pixels, interleaved RGB, row-major
+};
+
 enum { ET_MESSAGE = 96 };  // bytes of one sample's message, NUL included
 
 // One stored level of one sample. Mirrors loaders.plan.records.ENTRY.
 struct EtEntry {
   int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file
-  int64_t offset;  // file offset of the SOI marker
-  uint32_t size;   // bytes of the JPEG; 0: up to the end of the file
+  int64_t offset;  // file offset of the SOI marker, or of the first pixel
+  uint32_t size;   // bytes of the image; 0: up to the end of the file
   uint32_t rows;   // MCU rows of the table that stands right before the SOI, see check.h; 0: there is none
   uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
   uint32_t crc;    // CRC-32 of row table and JPEG; not looked at here
   uint16_t width, height;
-  uint32_t pad;
+  uint32_t kind;   // an EtKind
 };
 
 // What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.

@@ -1,4 +1,4 @@
-// One sample: read the bytes under the crop, decode them, resample. See sample.h.
+// One sample: read the bytes under the crop, decode them if they are a JPEG, resample. See sample.h.
 #include "sample.h"
 
 #include <fcntl.h>
@@ -149,6 +149,37 @@ bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Heade
   return true;
 }
 
+// Sets the part of an image of this size that a target needs, from an even place on, as planes are.
+bool needed(const EtSample& sample, const Target& target, int width, int height, Box& region, Error& e) {
+  return region_of(target, width, height, region) ||
+         e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
+               sample.box[2], sample.box[3], width, height);
+}
+
+// Reads the rows of stored pixels (interleaved RGB) under the crop into planes.
+bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  const uint64_t pitch = uint64_t(entry.width) * 3;
+  if (entry.size != pitch * entry.height)
+    return e.set(ET_DAMAGED, "%u bytes are not %u x %u pixels", entry.size, entry.width, entry.height);
+  Box region;
+  if (!needed(sample, target, entry.width, entry.height, region, e)) return false;
+  const int64_t start = now_ns();
+  const uint64_t bytes = pitch * (region.y1 - region.y0);
+  uint8_t* buffer = bytes <= kMaxBytes ? s.file.reserve(bytes + 16) : nullptr;
+  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
+  const File file(entry.path, fd);
+  if (!file.opened(e) || !file.read(buffer, bytes, entry.offset + pitch * region.y0, e)) return false;
+  stats.bytes_read += bytes, stats.bytes_decoded += bytes;
+  stats.read_ns += now_ns() - start;
+  planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
+  for (Plane& p : planes.plane)
+    p = {nullptr, 0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0, entry.width, entry.height, 1};
+  if (!planes.reserve(s.planes, e)) return false;
+  scatter(buffer + size_t(region.x0) * 3, pitch, region.y1 - region.y0, region.y0, planes);
+  return true;
+}
+
 bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const int64_t start = now_ns();
   Bytes bytes{};
@@ -159,9 +190,7 @@ bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Pl
   if (!opened) return false;
   const int d = sample.scale;
   Box region;
-  if (!region_of(target, (header.width + d - 1) / d, (header.height + d - 1) / d, region))
-    return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
-                 sample.box[2], sample.box[3], header.width, header.height);
+  if (!needed(sample, target, (header.width + d - 1) / d, (header.height + d - 1) / d, region, e)) return false;
   bool good;
   if (header.own) {
     good = decode_own(header, bytes.source, region, sample.scale, s, planes, e);
@@ -192,8 +221,9 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
     return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
   Planes planes;
-  const Target target = target_of(sample, batch.side, sample.scale);
-  if (!sound_box(sample.box, e) || !decode(sample, target, batch.fd, s, planes, stats, e)) return false;
+  const bool raw = sample.entry.kind == ET_RAW;
+  const Target target = target_of(sample, batch.side, raw ? 1 : sample.scale);
+  if (!sound_box(sample.box, e) || !(raw ? read_pixels : decode)(sample, target, batch.fd, s, planes, stats, e)) return false;
   const int64_t start = now_ns();
   const size_t area = size_t(batch.side) * batch.side;
   uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
@@ -220,6 +250,7 @@ bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
 
 bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
   EtSample sample = batch.samples[i];
+  if (sample.entry.kind == ET_RAW) return e.set(ET_UNSUPPORTED, "stored pixels are no JPEG to cut");
   sample.scale = 1;  // others decode at full scale, and no more rows are wanted
   const int64_t start = now_ns();
   Bytes bytes{};

@@ -1,7 +1,6 @@
-"""The records that travel from data set over plan to kernel: one stored level, and one sample of a batch.
+"""The records that a data set, the plan and the kernel share: one stored level, and one sample of a batch.
 
-Both are read by the C++ kernel as plain structs (little-endian, no hidden padding), so a change here is a
-change of its ABI.
+The C++ kernel reads both as plain structs (little-endian, no hidden padding), so a change here changes its ABI.
 """
 
 from __future__ import annotations
@@ -13,17 +12,20 @@ import numpy as np
 ENTRY = np.dtype(
     [
         ("path", "<i8"),  # address of a NUL-terminated file name; 0: the data set's own file descriptor
-        ("offset", "<i8"),  # file offset of the JPEG's first byte (SOI)
-        ("size", "<u4"),  # bytes of the JPEG; 0: to the end of the file
+        ("offset", "<i8"),  # file offset of the image's first byte (of a JPEG its SOI)
+        ("size", "<u4"),  # bytes of the image; 0: to the end of the file
         ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table
         ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte; 0: unknown
         ("crc", "<u4"),  # CRC-32 of row table and JPEG
         ("width", "<u2"),  # pixels; 0: unknown, or this level is not stored
         ("height", "<u2"),  # pixels; 0: unknown, or this level is not stored
-        ("pad", "<u4"),
+        ("kind", "<u4"),  # 0: JPEG; RAW: pixels
     ]
 )
 """One stored level of one sample, 40 bytes. A data set answers with an array of these, [samples, levels]."""
+
+RAW = 1
+"""`kind` of an entry whose bytes are pixels: height x width x 3, RGB, as FFCV stores them in mode "raw"."""
 
 SAMPLE = np.dtype(
     [

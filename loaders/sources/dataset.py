@@ -1,4 +1,4 @@
-"""What every data set answers: which samples there are, and where each of their levels lies."""
+"""The interface of every data set: its samples, the place of each of their levels, and their fields."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..beton.fields import FieldType
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import ENTRY
+
+_BLOCK = 1 << 16  # labels read at a time where all are counted
 
 
 class Dataset(ABC):
@@ -21,17 +24,21 @@ class Dataset(ABC):
 
     Attributes:
         path: the file or folder.
-        fd: file descriptor that records are read from; -1 where each sample is a file of its own.
-        classes: class names; a label is a position in it. Empty where labels name no classes.
+        fd: file descriptor that records are read from; -1 if each sample is a file of its own.
+        classes: class names; a label is a position in it. Empty if labels are no classes.
         ratios: side of each stored level / full side, 1.0 first.
+        fields: stored fields beside the image, by name, in file order. An image folder has `label` only.
+        label_field: name of the int field that `labels` returns; None: the samples have no class label.
     """
 
     path: str
     fd: int = -1
     classes: list[str]
     ratios: tuple[float, ...]
+    fields: dict[str, FieldType]
+    label_field: str | None = "label"
     _closing: weakref.finalize[..., Any] | None = None
-    _stamp: tuple[int, int] | None = None  # size and time of last writing when the tables were last known to be sound
+    _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -47,36 +54,65 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        """Class of each sample, int64 [n].
+        """Class of each sample, int64 [n]; -1 for each where `label_field` is None.
 
         Raises:
             IndexError: an index is negative or not below `len`.
         """
 
+    def read_field(self, name: str, indices: ArrayLike) -> NDArray[Any] | list[Any]:
+        """Values of one stored field, in the order of `indices`.
+
+        Returns:
+            int: int64 [n]; float: float64 [n]; array: [n, *shape] of the field's dtype; bytes, json: a list of n.
+
+        Raises:
+            ValueError: no field of that name.
+            IndexError: an index is negative or not below `len`.
+            BadDataset: the stored bytes are damaged.
+        """
+        if name not in self.fields:
+            raise ValueError(f"{self.path}: has the fields {', '.join(self.fields) or '(none)'}, got {name!r}")
+        if name == self.label_field:
+            return self.labels(indices)
+        return self._read_field(name, self._checked(indices))
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        """`read_field` for a field that is not the label; `name` and `indices` are checked."""
+        raise NotImplementedError(f"{type(self).__name__} stores no field but its label")
+
+    def label_counts(self) -> NDArray[np.int64]:
+        """Samples of each class, int64 [classes]. Reads the labels of the whole data set, no image.
+
+        Raises:
+            ValueError: the samples have no class labels.
+        """
+        if self.label_field is None or not self.classes:
+            raise ValueError(f"{self.path}: has no class labels to count; its fields are {', '.join(self.fields)}")
+        counts = np.zeros(len(self.classes), np.int64)
+        for start in range(0, len(self), _BLOCK):
+            block = self.labels(np.arange(start, min(start + _BLOCK, len(self))))
+            counts += np.bincount(block, minlength=len(counts))
+        return counts
+
+    def lease(self, _indices: ArrayLike) -> object:
+        """An object that keeps the bytes named by `entries(indices)` valid as long as it lives; None: they always are.
+
+        To be taken before `entries` is called.
+        """
+        return None
+
     @abstractmethod
     def name(self, index: int) -> str:
-        """What the sample was called where it came from: a path relative to the source folder, or its number."""
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """Fields stored beside the image: name -> type."""
-        return {}
-
-    def read_field(self, name: str, indices: ArrayLike) -> Any:
-        """A stored field of some samples: an array [n, ...], or a list where samples differ in shape.
-
-        Raises:
-            KeyError: no such field.
-        """
-        raise KeyError(f"{self.path}: has no field {name!r}; it has {', '.join(self.fields) or 'none'}")
+        """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""
 
     def check_unchanged(self) -> None:
-        """Looks whether the file was written to since it was opened; costs a microsecond where it was not.
+        """Checks that the file has not changed since it was opened; takes a microsecond if it was not written to.
 
-        A file that was merely touched, or written again with the same tables, passes.
+        A file with a new modification time but the same tables passes.
 
         Raises:
-            BadDataset: it is another one now.
+            BadDataset: the file has changed.
         """
         if self.fd < 0:
             return
@@ -105,14 +141,14 @@ class Dataset(ABC):
         return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
 
     def close(self) -> None:
-        """Closes the file. Nothing may be asked afterwards."""
+        """Closes the file. No other method may be called afterwards."""
         if self.fd >= 0:
             if self._closing is None or self._closing.detach():
                 os.close(self.fd)
             self.fd = -1
 
     def close_at_collection(self) -> None:
-        """Makes the file close with the data set also where nobody calls `close`."""
+        """Closes the file when the data set is collected without a call of `close`."""
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
 
@@ -133,5 +169,5 @@ class Dataset(ABC):
 
 
 def empty_entries(samples: int, levels: int) -> NDArray[np.void]:
-    """ENTRY [samples, levels], all zero: a data set fills what it knows."""
+    """ENTRY [samples, levels], all zero, for a data set to fill in."""
     return np.zeros((samples, levels), ENTRY)

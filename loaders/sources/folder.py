@@ -1,13 +1,15 @@
-"""An image folder as a data set: no conversion, one level, each sample a file."""
+"""An image folder as a data set without conversion: one level, each sample a file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import native
+from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
 from .dataset import Dataset, empty_entries
 from .regular_file import open_regular
@@ -17,27 +19,36 @@ from .scan import scan
 class Folder(Dataset):
     """An ImageFolder tree, listed. Sizes of images are read from their headers when first asked for, and kept.
 
-    Memory: the paths, and 16 bytes a sample. A file whose size cannot be told counts as 1x1: whoever decodes it
-    finds out what is wrong with it.
+    Memory: the paths, and 16 bytes a sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
+    reports why.
     """
 
-    def __init__(self, path: str | os.PathLike[str], workers: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        workers: int | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        allow_empty: bool = False,
+    ) -> None:
         """Lists the folder.
 
         Args:
             path: sub-folders are classes, as in torchvision's ImageFolder.
             workers: threads that read headers; None: one per processor.
+            classes, allow_empty: see `scan.scan`.
 
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
         """
-        sources = scan(path)
+        sources = scan(path, classes=classes, allow_empty=allow_empty)
         self.path, self.classes, self.ratios = sources.root, sources.classes, (1.0,)
         paths = [os.fsencode(os.path.join(sources.root, name)) + b"\0" for name in sources.names]
         self._prefix = len(os.fsencode(os.path.join(sources.root, "")))
         self._paths = np.frombuffer(b"".join(paths), np.uint8)
         self._ends = np.cumsum([len(name) for name in paths], dtype=np.int64)
         self._labels = np.array(sources.labels, np.int32)
+        self.fields = LABEL_ONLY
         self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool: native.Pool | None = None

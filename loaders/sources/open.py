@@ -1,8 +1,10 @@
-"""One door to every kind of data set."""
+"""Opens any kind of data set."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from ..beton import layout
 from ..beton.tables import read_head
@@ -11,28 +13,65 @@ from .ffcv_beton import FFCVBeton
 from .folder import Folder
 from .pyramid import Pyramid
 
+_SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
+"""Endings of files that are sources, not betons."""
 
-def open_dataset(path: str | os.PathLike[str] | Dataset) -> Dataset:
-    """Opens a pyramid, a beton that FFCV wrote, or an image folder; an open `Dataset` is returned as it is.
+
+def open_dataset(
+    data: Any,
+    *,
+    label_field: str | Literal[False] | None = None,
+    classes: Sequence[str] | None = None,
+    allow_empty: bool = False,
+) -> Dataset:
+    """Opens a pyramid, an FFCV beton, an image folder, or a source whose samples can be read in any order.
+
+    Args:
+        data: the path of a beton or folder; the path of such a source (a table, ILSVRC2012's tars); or a Python object,
+            see `registry.open_source`.
+        classes, allow_empty: for image folders, see `scan.scan`.
+        label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
+            int field; False: labels are not needed.
 
     Raises:
-        FileNotFoundError: nothing there, or a folder without images.
-        ValueError: a folder of splits.
+        FileNotFoundError: no such file or folder, or a folder without images.
+        ValueError: a folder of splits, or a wrong `label_field`.
         BadDataset: a file that is none of these, or is damaged.
     """
-    if isinstance(path, Dataset):
-        return path
-    name = os.path.expanduser(os.fspath(path))
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, str | os.PathLike):
+        return _open_source(data, classes)
+    name = os.path.expanduser(os.fspath(data))
     if os.path.isdir(name):
-        return Folder(name)
-    if not os.path.exists(name):
+        dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
+    elif name.lower().endswith(_SOURCES):
+        dataset = _open_source(name, classes)
+    elif os.path.exists(name):
+        dataset = _open_beton(name, label_field)
+    else:
         raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # not to wait at a pipe
+    if label_field not in (None, False, dataset.label_field):
+        dataset.close()
+        raise ValueError(f"{name}: its labels are the field {dataset.label_field!r}, got label_field={label_field!r}")
+    return dataset
+
+
+def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:
+    from .registry import open_source
+    from .source_dataset import SourceDataset
+
+    source = open_source(data, classes=None if classes is None else tuple(classes))
+    return SourceDataset(source, classes)
+
+
+def _open_beton(name: str, label_field: str | Literal[False] | None) -> Dataset:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe must not wait for its other end
     try:
         head = read_head(fd, name)
         image = head.field(layout.IMAGE_FIELD)
         private = None if image is None else layout.unpack_private(head.arguments[image], name)
-        dataset = FFCVBeton(fd, head) if private is None else Pyramid(fd, head, private)
+        dataset = FFCVBeton(fd, head, label_field) if private is None else Pyramid(fd, head, private)
     except BaseException:
         os.close(fd)
         raise

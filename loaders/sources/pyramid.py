@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout
+from ..beton.fields import LABEL_ONLY, with_pointers
+from ..beton.stored_fields import StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from .dataset import Dataset, empty_entries
 
 CHECK = 4 << 20  # bytes read at a time where a section is checked
+_CHECK = np.dtype("<u4")
 _A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
 
 
@@ -40,8 +44,12 @@ class Pyramid(Dataset):
         self.fd, self.path, self.head, self.private = fd, head.path, head, private
         self.check_unchanged()
         self._samples, levels = int(private["samples"]), int(private["levels"])
+        self._stored = StoredFields(head) if private.dtype == layout.PRIVATE_FIELDS else None
+        self.fields = LABEL_ONLY if self._stored is None else self._stored.types
+        self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
+        self._pointed = with_pointers(self.fields)
         self._check_extents(levels)
-        for name in ("index", "names"):
+        for name in self._sections():
             self._check_section(name)
         self.meta = self._read_meta(levels)
         self.classes: list[str] = self.meta["classes"]
@@ -68,9 +76,13 @@ class Pyramid(Dataset):
     def _same_tables(self) -> bool:
         if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest
             return False
-        for name in ("index", "names"):
+        for name in self._sections():
             self._check_section(name)
         return True
+
+    def _sections(self) -> tuple[str, ...]:
+        """Names of the sections whose CRCs are compared when the file is opened."""
+        return ("index", "names") if self._stored is None else ("index", "names", "rows", "checks")
 
     def _damaged(self, why: str) -> NoReturn:
         raise BadDataset(f"{self.path}: damaged, {why}; copy or convert it again")
@@ -82,14 +94,21 @@ class Pyramid(Dataset):
                 f"{self.path}: cut short or grown, has {size} bytes of {int(private['file_size'])}; copy it again"
             )
         samples = self._samples
-        if samples != self.head.samples or size - self.head.table != samples * layout.ALLOCATION.itemsize:
+        pointers = samples * (1 + len(self._pointed))
+        if samples != self.head.samples or size - self.head.table != pointers * layout.ALLOCATION.itemsize:
             self._damaged(f"its tables hold {self.head.samples} samples, its index {samples}")
         if not 1 <= levels <= layout.MAX_LEVELS or private["row_size"] != layout.index_dtype(levels).itemsize:
             self._damaged(f"it claims {levels} levels with index rows of {int(private['row_size'])} bytes")
         if private["index"]["size"] != samples * int(private["row_size"]):
             self._damaged("its index has another length than its samples need")
+        if self._stored is not None:
+            rows = private["rows"]
+            if rows["offset"] != self.head.rows or rows["size"] != samples * self.head.row.itemsize:
+                self._damaged("its metadata rows lie elsewhere than FFCV finds them")
+            if private["checks"]["size"] != samples * len(self._pointed) * _CHECK.itemsize:
+                self._damaged("its checks have another length than its samples need")
         ends = [int(end) for end in (*private["start"][:levels], *private["end"][:levels])]
-        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in ("index", "names", "meta")]
+        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in (*self._sections(), "meta")]
         if max(ends) > self.head.table:
             self._damaged("a part of it reaches into the allocation table")
 
@@ -148,9 +167,42 @@ class Pyramid(Dataset):
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         labels = self.rows(indices)["label"].astype(np.int64)
-        if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+        if (
+            self.label_field is not None
+            and len(labels)
+            and not (labels.min() >= 0 and labels.max() < len(self.classes))
+        ):
             self._damaged(f"a label is outside its {len(self.classes)} classes")
         return labels
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        self.check_unchanged()
+        assert self._stored is not None
+        kind = self.fields[name]
+        if kind.inline:
+            return self._stored.read(self.fd, name, indices)
+        blobs, sound = self._checked_values(name, indices)
+        if not sound.all():
+            index = int(indices[int(sound.argmin())])
+            self._damaged(f"field `{name}` of sample {index} ({self.name(index)}) does not match its check")
+        return decode(kind, blobs, f"{self.path}: field `{name}`")
+
+    def _checked_values(self, name: str, indices: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.bool_]]:
+        """Stored bytes of a field with pointers, and whether each matches its check."""
+        assert self._stored is not None
+        blobs = self._stored.blobs(self.fd, name, self._stored.column(self.fd, name, indices))
+        places = indices * len(self._pointed) + self._pointed.index(name)
+        offsets = int(self.private["checks"]["offset"]) + places * _CHECK.itemsize
+        sizes = np.full(len(places), _CHECK.itemsize, np.int64)
+        checks = np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
+        return blobs, np.array([zlib.crc32(blob) for blob in blobs], _CHECK) == checks
+
+    def damaged_values(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
+        """Each stored value that does not match its check: sample index, and a text that says so."""
+        for name in self._pointed:
+            _, sound = self._checked_values(name, indices)
+            for k in np.flatnonzero(~sound):
+                yield int(indices[k]), f"its field `{name}` does not match its check"
 
     def name(self, index: int) -> str:
         row = self.rows([index])[0]

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ...batch import BatchPlan
 from ...beton.tables import read_head
 from ...sources import Dataset
+from ...sources.ffcv_beton import FFCVBeton
+from ...sources.pyramid import Pyramid
 from ..torch import Submit, TorchBackend
 from .epoch import Epoch, FFCVPendingBatch, make_loader
 
@@ -42,16 +44,23 @@ class FFCVBackend(TorchBackend):
             ValueError: an image folder, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
         """
-        if dataset.fd < 0:
+        if not isinstance(dataset, Pyramid | FFCVBeton):
             raise ValueError(
-                f'backend="ffcv" reads betons only, {dataset.path} is an image folder; pass backend="torch", '
+                f'backend="ffcv" reads betons only, {dataset.path} is none; pass backend="torch", '
                 "or convert it with `efficienttrain convert`."
+            )
+        if dataset.label_field is None:
+            raise ValueError(
+                f'backend="ffcv" needs an int field as label, {dataset.path} has none; use backend="torch".'
             )
         # The pool only decodes samples that replace bad ones.
         super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)
         self._dataset = dataset
         self._loader = make_loader(
-            read_head(dataset.fd, dataset.path), threads=num_workers, ahead=max(1, prefetch_factor - 1)
+            read_head(dataset.fd, dataset.path),
+            dataset.label_field,
+            threads=num_workers,
+            ahead=max(1, prefetch_factor - 1),
         )
         self._epochs: set[Epoch] = set()
         self._ended: Counter[str] = Counter()

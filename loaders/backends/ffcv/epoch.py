@@ -192,19 +192,20 @@ def _close_all() -> None:
         epoch.close()
 
 
-def make_loader(head: Head, *, threads: int, ahead: int) -> Loader:
-    """A real FFCV loader of a beton's first image and first int field, to be run by `Epoch`.
+def make_loader(head: Head, label: str, *, threads: int, ahead: int) -> Loader:
+    """A real FFCV loader of a beton's first image and its label, to be run by `Epoch`.
 
     Args:
+        label: the int field with the labels.
         threads: that decode a batch; numba has as many as there are processors, and gives no more.
         ahead: finished batches that FFCV keeps.
 
     Raises:
         BadDataset: the fields are not what FFCV can read; a pyramid's own checks do not cover them.
     """
-    fields = [head.field(kind) for kind in (layout.IMAGE_FIELD, layout.INT_FIELD)]
-    image, label = ("" if field is None else head.names[field] for field in fields)
-    if not (image and label):
+    field = head.field(layout.IMAGE_FIELD)
+    image = "" if field is None else head.names[field]
+    if not image or (label, layout.INT_FIELD) not in zip(head.names, head.types, strict=True):
         raise BadDataset(
             f"{head.path}: FFCV needs an image and an int field with names, it has {', '.join(map(ascii, head.names))} "
             f"of types {head.types}; copy or convert it again"

@@ -115,7 +115,7 @@ def test_nothing_decodable_is_an_error(odd_folder: Path, tmp_path: Path) -> None
         if path.stem not in DAMAGED:
             path.unlink()
     shutil.rmtree(odd_folder / "b")
-    with pytest.raises(BadDataset, match="none of its 5 images"):
+    with pytest.raises(BadDataset, match="none of its 5 images can be converted"):
         convert(odd_folder, tmp_path / "x.beton", workers=1, on_error="skip")
     assert os.listdir(tmp_path) == ["odd"]
 

@@ -1,45 +1,50 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Iterator
 
-from loaders.conversion.jobs import JOB_BYTES, JOB_FILES, cut_jobs, fingerprint, largest_record, take
-from loaders.sources.scan import Sources
+import pytest
+
+from loaders.conversion.jobs import JOB_BYTES, JOB_FILES, cut_jobs
+from loaders.conversion.transcode import Job
+from loaders.errors import BadDataset
+from loaders.sources.source import FileRange, Sample
+
+TEMPLATE = Job(0, [], (1.0,), 95)
 
 
-def sources(count: int) -> Sources:
-    return Sources("root", ["a", "b"], [f"{k:05d}.jpg" for k in range(count)], [k * 2 // count for k in range(count)])
+class Sized:
+    """Samples of these sizes, by name their numbers."""
+
+    path, classes, fields = "sized", [], {}
+
+    def __init__(self, sizes: list[int], length: int | None = None) -> None:
+        self.sizes, self.length = sizes, len(sizes) if length is None else length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        for k in range(start, len(self.sizes)):
+            yield Sample(str(k), FileRange(str(k), self.sizes[k]), {})
+
+    def fingerprint(self) -> str:
+        return ""
 
 
 def test_jobs_cover_every_source_once_and_in_order() -> None:
     sizes = [0] * 200 + [JOB_BYTES // 3] * 9 + [2 * JOB_BYTES, 5, JOB_BYTES, 0]
-    given = sources(len(sizes))
-    jobs = cut_jobs(given, sizes, (1.0,), 95, 1)
-    assert [name for job in jobs for name in job.names] == given.names
-    assert [size for job in jobs for size in job.sizes] == sizes
-    assert [job.start for job in jobs] == [given.names.index(job.names[0]) for job in jobs]
-    assert max(len(job.names) for job in jobs) == JOB_FILES
-    assert all(sum(job.sizes) <= JOB_BYTES or len(job.names) == 1 for job in jobs)
+    jobs = list(cut_jobs(Sized(sizes), 0, TEMPLATE))
+    assert [sample.name for job in jobs for sample in job.samples] == [str(k) for k in range(len(sizes))]
+    assert [job.start for job in jobs] == [int(job.samples[0].name) for job in jobs]
+    assert max(len(job.samples) for job in jobs) == JOB_FILES
+    assert all(sum(s.image.size for s in job.samples) <= JOB_BYTES or len(job.samples) == 1 for job in jobs)
+    later = list(cut_jobs(Sized(sizes), jobs[3].start, TEMPLATE))
+    assert later == jobs[3:]
 
 
-def test_a_limit_is_spread_over_the_classes() -> None:
-    few = take(sources(100), 4)
-    assert few.names == ["00000.jpg", "00025.jpg", "00050.jpg", "00075.jpg"]
-    assert few.labels == [0, 0, 1, 1]
-    assert take(sources(100), 200) == take(sources(100), None) == sources(100)
-
-
-def test_fingerprints_tell_changes(tmp_path: Path) -> None:
-    for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).write_bytes(b"abc")
-    given = Sources(os.fspath(tmp_path), ["a"], ["1.jpg", "2.jpg", "gone.jpg"], [0, 0, 0])
-    sizes, before = fingerprint(given)
-    assert sizes == [3, 3, 0]
-    assert fingerprint(given)[1] == before
-    os.utime(tmp_path / "2.jpg", ns=(0, 0))
-    assert fingerprint(given)[1] != before
-    assert fingerprint(given._replace(labels=[0, 0, 1]))[1] != fingerprint(given)[1]
-
-
-def test_records_of_other_formats_may_grow_more() -> None:
-    assert largest_record(["a.jpg"], [1 << 20]) < largest_record(["a.png"], [1 << 20])
+@pytest.mark.parametrize(
+    ("length", "told"), [(99, "yields more samples than its length, 99"), (101, "yields 100 samp")]
+)
+def test_a_length_that_is_wrong_is_told(length: int, told: str) -> None:
+    with pytest.raises(BadDataset, match=told):
+        list(cut_jobs(Sized([1] * 100, length), 0, TEMPLATE))

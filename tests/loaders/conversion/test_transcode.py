@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ from PIL import Image
 
 from loaders import native
 from loaders.beton import layout
+from loaders.beton.fields import parse_fields
 from loaders.conversion.transcode import Job, Refused, convert_job, pillow_rgb, records_of
 from loaders.errors import BadDataset
 from loaders.native.codec import coefficients
 from loaders.plan.records import table_bytes
+from loaders.sources.labels import Labels
+from loaders.sources.source import FileRange, Sample
 
 DAMAGED = ("empty", "half", "half_png", "header", "text")
 LOSSLESS = ("grey", "progressive", "exif", "tiny")
@@ -68,9 +72,10 @@ def test_damaged_files_are_refused_with_a_reason(odd_files: dict[str, bytes], ki
     assert len(str(caught.value)) > 5 and "\n" not in str(caught.value)
 
 
-def job(folder: Path, names: list[str], **changes: object) -> Job:
+def job(folder: Path, names: list[str], **changes: Any) -> Job:
     sizes = [(folder / name).stat().st_size if (folder / name).exists() else 0 for name in names]
-    return Job(str(folder), 0, names, sizes, (1.0, 0.5), 95, layout.MIN_PAGE)._replace(**changes)
+    samples = [Sample(n, FileRange(str(folder / n), size), {"label": 1}) for n, size in zip(names, sizes, strict=True)]
+    return Job(0, samples, (1.0, 0.5), 95, Labels(["a", "b"], None))._replace(**changes)
 
 
 def test_a_job_tells_what_became_of_each_file(odd_folder: Path) -> None:
@@ -100,11 +105,28 @@ def test_rows_are_tabled_before_each_jpeg(odd_folder: Path) -> None:
         assert all(jpeg[at - 2] == 0xFF and jpeg[at - 1] in range(0xD0, 0xD8) for at in table[1:])
 
 
-def test_a_record_larger_than_its_page_is_refused(odd_folder: Path) -> None:
-    done = convert_job(job(odd_folder, ["b/0.jpg"], page_size=500))
-    assert "larger page size" in done.refused[0][1]
+def test_a_record_larger_than_any_page_is_refused(odd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MAX_PAGE", 500)
+    done = convert_job(job(odd_folder, ["b/0.jpg"]))
+    assert "largest page of 500; shrink that image" in done.refused[0][1]
+
+
+def test_targets_are_stored_or_refused(odd_folder: Path) -> None:
+    image = (odd_folder / "b/0.jpg").read_bytes()
+    values = [{"label": "b", "x": 2}, {"label": 0, "x": 2.5}, {"label": "c", "x": 1}, {"label": 2, "x": 1}, {"x": 1}]
+    samples = [Sample(str(k), image, value) for k, value in enumerate(values)]
+    samples.append(Sample("5", image, {}, "has no image"))
+    done = convert_job(job(odd_folder, [], samples=samples, types=parse_fields({"x": "int", "label": "int"})))
+    assert done.kept == [0] and done.labels == [1] and done.fields[0].row.tolist() == (2, 1)
+    assert [why for _, why in done.refused] == [
+        "field `x` must be int, got 2.5: it is not a whole number",
+        "label 'c' is none of the 2 classes",
+        "label 2 must be from 0 to 1",
+        "has no label; its fields are x",
+        "has no image",
+    ]
 
 
 def test_a_file_that_changes_meanwhile_is_told(odd_folder: Path) -> None:
     with pytest.raises(BadDataset, match=r"0\.jpg: changed while"):
-        convert_job(job(odd_folder, ["b/0.jpg"], sizes=[7]))
+        convert_job(job(odd_folder, [], samples=[Sample("0", FileRange(str(odd_folder / "b/0.jpg"), 7), {"label": 0})]))

@@ -24,14 +24,14 @@ import os, sys, time
 from loaders.conversion import transcode as source
 from tools.__main__ import main
 
-read_file = source.read_file
+read_image = source.read_image
 
-def waiting(path, size):
-    while os.path.exists(path + ".stop"):
+def waiting(sample):
+    while os.path.exists(sample.image.path + ".stop"):
         time.sleep(0.01)
-    return read_file(path, size)
+    return read_image(sample)
 
-source.read_file = waiting
+source.read_image = waiting
 sys.exit(main(["convert", *sys.argv[1:], "--quiet"]))
 """
 

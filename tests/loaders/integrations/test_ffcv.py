@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from loaders.errors import BadDataset
 from loaders.sources import open_dataset
 from tests.contract import make
+from tests.loaders.ffcv_files import write_beton
 
 if TYPE_CHECKING:
     from loaders.backends.ffcv import SubJPEGRandomResizedCrop
@@ -129,12 +130,11 @@ def test_one_decoder_serves_one_loader(beton: Path) -> None:
     assert len(images(loader)) == 24
 
 
-def test_raw_pixels_are_refused(ffcv_beton: Path, tmp_path: Path) -> None:
-    data = bytearray(ffcv_beton.read_bytes())
-    data[24 + 2 * 1041] = 1  # mode of the first sample
-    (tmp_path / "raw.beton").write_bytes(data)
-    with pytest.raises(BadDataset, match="images must be JPEGs, sample 0 is raw pixels"):
-        pipeline(tmp_path / "raw.beton", decoder(32))
+def test_raw_pixels_are_cropped(jpeg_folder: Path, tmp_path: Path) -> None:
+    names = sorted((jpeg_folder / "train").rglob("*.jpg"))
+    pictures: list[bytes | np.ndarray] = [np.asarray(Image.open(name)) for name in names[:7]]
+    raw = write_beton(tmp_path / "raw.beton", [*pictures, names[7].read_bytes()], [0] * 8)
+    np.testing.assert_array_equal(images(pipeline(raw, decoder(32, flip=True))), planned(raw, 0, 32))
 
 
 @pytest.mark.slow

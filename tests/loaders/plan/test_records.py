@@ -6,7 +6,7 @@ from loaders.plan.records import ENTRY, SAMPLE
 def test_entry_is_the_40_byte_struct_the_kernel_reads() -> None:
     assert ENTRY.itemsize == 40
     offsets = [ENTRY.fields[name][1] for name in ENTRY.names]
-    assert ENTRY.names == ("path", "offset", "size", "rows", "head", "crc", "width", "height", "pad")
+    assert ENTRY.names == ("path", "offset", "size", "rows", "head", "crc", "width", "height", "kind")
     assert offsets == [0, 8, 16, 20, 24, 28, 32, 34, 36]
 
 

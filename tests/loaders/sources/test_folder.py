@@ -74,3 +74,12 @@ def test_names_that_are_not_utf8(jpeg_folder: Path, tmp_path: Path) -> None:
     with Folder(tmp_path) as dataset:
         assert dataset.name(0) == f"a/{name}"
         assert dataset.entries([0])["width"].item() > 1
+
+
+def test_the_label_is_its_only_field(jpeg_folder: Path) -> None:
+    with Folder(jpeg_folder / "train") as dataset:
+        assert list(dataset.fields) == ["label"] and str(dataset.fields["label"]) == "int"
+        assert np.array_equal(dataset.read_field("label", [0, 9, 23]), [0, 1, 2])
+        assert dataset.label_counts().tolist() == [8, 8, 8]
+        with pytest.raises(ValueError, match="has the fields label, got 'name'"):
+            dataset.read_field("name", [0])

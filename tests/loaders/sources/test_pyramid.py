@@ -154,3 +154,9 @@ def test_closed_twice_is_harmless(pyramid: Path) -> None:
     dataset.close()
     dataset.close()
     assert dataset.fd == -1
+
+
+def test_a_pyramid_of_a_folder_has_the_field_label(pyramid: Path) -> None:
+    with opened(pyramid) as dataset:
+        assert list(dataset.fields) == ["label"] and dataset.label_counts().tolist() == [8, 8, 8]
+        assert np.array_equal(dataset.read_field("label", [23, 0]), [2, 0])

@@ -1,0 +1,129 @@
+"""Writes the results of conversion jobs, in order, to the working folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..beton import layout
+from ..beton.fields import LABEL_ONLY, FieldType, move, room, row_dtype
+from ..beton.tables import BLOCK, Pages, place
+from ..errors import BadSample
+from .journal import Journal
+from .transcode import Converted, Job
+
+REMARKS = ("changed", "refused", "notes")
+
+
+class Writer:
+    """Assigns places to records and stored fields, and appends them to a journal.
+
+    Attributes:
+        samples: number of the source's samples that are done, in earlier runs too.
+    """
+
+    def __init__(
+        self, journal: Journal, count: int, page_size: int, types: Mapping[str, FieldType], on_error: str
+    ) -> None:
+        """
+        Args:
+            count: samples of the source.
+            page_size: of the first page, bytes.
+            types: the fields beside the image.
+            on_error: see `convert`.
+        """
+        self._journal, self._types, self._on_error = journal, types, on_error
+        self.samples, pages = 0, [page_size, page_size]
+        for report in self.reports():
+            self.samples += report["samples"]
+            pages = [max(page_size, page) for page in report["pages"]]
+        self._pages = Pages(count, pages[0], journal.size("beton"), types)
+        self._values_page = pages[1]
+        self._further = dict(types) != LABEL_ONLY
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page that holds every record and every stored value so far."""
+        return max(self._pages.page_size, self._values_page)
+
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """The report of each finished job."""
+        report = self._journal.files["report"]
+        report.seek(0)
+        for line in report:
+            yield json.loads(line)
+
+    def numbers(self) -> list[str]:
+        """Names for labels that have none: their numbers, up to the largest."""
+        index, row, largest = self._journal.files["index"], layout.index_dtype(self._journal.levels), -1
+        index.seek(0)
+        while block := index.read(BLOCK * row.itemsize):
+            largest = max(largest, int(np.frombuffer(block, row)["label"].max()))
+        return [str(k) for k in range(largest + 1)]
+
+    def store(self, job: Job, result: Converted) -> None:
+        """Writes one job.
+
+        Raises:
+            BadSample: a sample was refused and `on_error` is "raise".
+        """
+        journal = self._journal
+        if result.refused and self._on_error == "raise":
+            position, why = result.refused[0]
+            if journal.jobs == 0:
+                journal.remove()
+            name = job.samples[position].name
+            raise BadSample(job.start + position, name, f'{why}; on_error="skip" (--on-error skip) leaves it out')
+        levels, blob, level0 = result.levels, memoryview(result.blobs[0]), bytearray()
+        start, end = self._pages.position, 0
+        for record in levels[:, 0]:
+            begin, end = end, int(record["ptr"]) + int(record["size"])
+            offset = self._pages.place(end - begin)
+            level0 += bytes(offset - start - len(level0))
+            level0 += blob[begin:end]
+            record["ptr"] += offset - begin
+        for level in range(1, journal.levels):
+            levels["ptr"][:, level] += journal.size(f"level{level}")
+        names = [os.fsencode(job.samples[position].name) for position in result.kept]
+        rows = np.zeros(len(names), layout.index_dtype(journal.levels))
+        rows["label"] = result.labels
+        rows["name_size"] = [len(name) for name in names]
+        rows["name"] = journal.size("names") + np.cumsum(rows["name_size"]) - rows["name_size"]
+        rows["level"] = levels
+        parts: list[bytes | bytearray] = [level0, *result.blobs[1:], rows.tobytes(), b"".join(names)]
+        if self._further:
+            parts += self._values(result)
+        journal.append([*parts, self._report(job, result)])
+        self.samples += len(job.samples)
+
+    def _values(self, result: Converted) -> tuple[bytes, bytes, bytes]:
+        """Rows, values and checks of a job's fields. A sample's values lie together, in one page."""
+        rows = np.zeros(len(result.fields), row_dtype(self._types))
+        values, checks = bytearray(), []
+        start = position = self._journal.size("values")
+        for k, (row, blobs) in enumerate(result.fields):
+            rows[k] = row
+            checks += [zlib.crc32(blob) for blob in blobs]
+            size = sum(room(len(blob)) for blob in blobs)
+            position, offset, self._values_page = place(position, size, self._values_page)
+            values += bytes(offset - start - len(values))
+            for blob in blobs:
+                values += blob or b"\0"
+            move(self._types, rows[k : k + 1], offset)
+        return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
+
+    def _report(self, job: Job, result: Converted) -> bytes:
+        report: dict[str, Any] = {
+            "samples": len(job.samples),
+            "images": len(result.kept),
+            "bytes": sum(result.sizes),
+            "pages": [self._pages.page_size, self._values_page],
+        }
+        for kind in REMARKS:
+            report[kind] = [(job.samples[position].name, why) for position, why in getattr(result, kind)]
+        return json.dumps(report, sort_keys=True).encode("ascii") + b"\n"

@@ -1,0 +1,58 @@
+"""A beton as a source: one that FFCV wrote, with all its fields, becomes a pyramid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from .open import open_dataset
+from .source import Options, Sample, file_facts
+
+_BLOCK = 64  # samples whose fields are read together
+
+
+class Beton:
+    """The samples of a beton: its images in full size, and its stored fields.
+
+    Raw pixels are handed on as they are, and stored at quality 95.
+    """
+
+    format = "beton"
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Opens the beton.
+
+        Raises:
+            BadDataset, ValueError: see `open_dataset`; option `label_column` chooses the label's field.
+        """
+        self.path = path
+        self._dataset = open_dataset(path, label_field=options.label_column)
+        self.classes = self._dataset.classes
+        if options.classes is not None and self.classes == [str(k) for k in range(len(self.classes))]:
+            self.classes = list(options.classes)  # numbers are no names, so the caller may name them
+        stored, label = self._dataset.fields, self._dataset.label_field
+        self.fields = {"label" if name == label else name: kind for name, kind in stored.items()}
+        self._names = {"label" if name == label else name: name for name in stored}
+
+    @staticmethod
+    def recognises(path: str) -> bool:
+        """By the ending .beton or .ffcv."""
+        return path.lower().endswith((".beton", ".ffcv"))
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        for first in range(start, len(self), _BLOCK):
+            block = np.arange(first, min(first + _BLOCK, len(self)))
+            columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
+            for k, index in enumerate(block.tolist()):
+                values = {name: column[k] for name, column in columns.items()}
+                yield Sample(self._dataset.name(index), self._dataset.read(index), values)
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return f"{file_facts([os.path.abspath(self.path)])} {self._dataset.label_field}"

@@ -1,0 +1,152 @@
+"""ILSVRC2012's own files as a source, without unpacking them: the training tar of class tars, the validation tar."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+
+from ..beton.fields import LABEL_ONLY
+from ..errors import BadDataset
+from .source import FileRange, Options, Sample, file_facts
+
+_TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440764
+
+
+class ImageNet:
+    """The samples of `ILSVRC2012_img_train.tar`, or of `ILSVRC2012_img_val.tar` with a file of labels.
+
+    Classes are the WordNet ids, sorted: the labels that the published models count. Samples lie in the order of their
+    classes, then of their names, as in an image folder made of the same files.
+    """
+
+    format = "imagenet"
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Reads the tars' headers.
+
+        Args:
+            path: either tar.
+            options: `labels` is needed with the validation tar: the devkit as it came (.tar.gz), whose ground truth
+                and synset table are used; or a text file of lines `ILSVRC2012_val_00000001.JPEG n01751748`.
+
+        Raises:
+            ValueError: a validation tar without labels, or images without a label.
+            BadDataset: a tar is damaged or cut short.
+        """
+        self.path, self._options = path, options
+        train = _members(path, ".tar")
+        self.fields = dict(LABEL_ONLY)
+        if train:
+            self._samples = [
+                (f"{wnid}/{name}", wnid, place)
+                for wnid, tar in sorted((os.path.basename(name)[:-4], place) for name, place in train)
+                for name, place in sorted(_inner(path, tar))
+            ]
+        else:
+            labels = self._val_labels()
+            images = sorted((os.path.basename(name), place) for name, place in _members(path, ".jpeg"))
+            missing = [name for name, _ in images if name not in labels]
+            if missing or not images:
+                raise ValueError(f"{path}: {missing[0] if missing else 'no image'} has no label in {options.labels}")
+            self._samples = sorted((f"{labels[name]}/{name}", labels[name], place) for name, place in images)
+        self.classes = sorted({wnid for _, wnid, _ in self._samples} | set(options.classes or ()))
+
+    @staticmethod
+    def recognises(path: str) -> bool:
+        """By the published names of the tars, or by a tar whose first member is a tar of a class."""
+        base = os.path.basename(path)
+        if base.startswith("ILSVRC2012_img_") and base.endswith(".tar"):
+            return True
+        if not path.endswith(".tar") or not os.path.isfile(path):
+            return False
+        try:
+            with tarfile.open(path, "r:") as tar:
+                first = tar.next()
+        except (tarfile.TarError, OSError):
+            return False
+        return first is not None and first.name.endswith(".tar") and os.path.basename(first.name)[:1] == _TRAIN_PREFIX
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, wnid, place = self._samples[index]
+        return Sample(name, place, {"label": wnid})
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return file_facts([self.path, *([self._options.labels] if self._options.labels else [])])
+
+    def _val_labels(self) -> dict[str, str]:
+        """WordNet id of each validation image."""
+        source = self._options.labels
+        if source is None:
+            raise ValueError(f"{self.path}: the validation images need `labels`: the devkit's .tar.gz, or a text file")
+        if source.endswith((".tar.gz", ".tgz")):
+            return _devkit(source)
+        with open(source, encoding="utf-8") as file:
+            rows = [line.replace(",", " ").split() for line in file if line.strip()]
+        return {os.path.basename(row[0]): row[1] for row in rows if len(row) > 1}
+
+
+def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
+    """Name and place of a tar's members with that ending.
+
+    Raises:
+        BadDataset: the tar is damaged or cut short.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            infos = [info for info in tar if info.isreg() and info.name.lower().endswith(ending)]
+    except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
+    size = os.path.getsize(path)
+    if any(info.offset_data + info.size > size for info in infos):
+        raise BadDataset(f"{path}: cut short, has {size} bytes; copy it again")
+    return [(info.name, FileRange(path, info.size, info.offset_data)) for info in infos]
+
+
+def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
+    """Name and place of the images in a tar inside a tar."""
+    start = tar.offset or 0
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as inner:
+                for info in inner:
+                    if info.isreg():
+                        # Offsets count from the file's beginning: the inner tar begins in its middle.
+                        yield os.path.basename(info.name), FileRange(path, info.size, info.offset_data)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise BadDataset(f"{path}: its class tar at byte {start} is damaged ({error}); copy it again") from None
+
+
+def _devkit(path: str) -> dict[str, str]:
+    """WordNet ids of the validation images from the devkit: `validation_ground_truth.txt` and `meta.mat`.
+
+    Raises:
+        ValueError: scipy, which reads the synset table, is not installed; or the devkit lacks a file.
+    """
+    try:
+        from scipy.io import loadmat  # type: ignore[import-untyped]
+    except ImportError:
+        raise ValueError(f"{path}: the devkit's meta.mat needs scipy; install it, or give a text file") from None
+    with tarfile.open(path, "r:*") as tar:
+        files = {os.path.basename(info.name): info for info in tar if info.isreg()}
+        try:
+            truth = tar.extractfile(files["ILSVRC2012_validation_ground_truth.txt"])
+            meta = tar.extractfile(files["meta.mat"])
+        except KeyError as error:
+            raise ValueError(f"{path}: the devkit lacks {error}") from None
+        assert truth is not None and meta is not None
+        numbers = [int(line) for line in truth.read().split()]
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
+    wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
+    return {f"ILSVRC2012_val_{k:08d}.JPEG": wnids[number] for k, number in enumerate(numbers, 1)}

@@ -1,0 +1,64 @@
+"""Turns labels as a source has them, numbers or names, into positions in the list of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+MOST_CLASSES = 1 << 20  # of labels without names
+
+
+class Refused(Exception):
+    """A sample that cannot be converted, and why."""
+
+
+class Labels:
+    """Maps labels to positions in `classes`.
+
+    Attributes:
+        classes: class names of the result; empty: labels are numbers without names.
+    """
+
+    def __init__(self, known: Sequence[str], wanted: Sequence[str] | None) -> None:
+        """
+        Args:
+            known: the source's class names, which its numeric labels count; empty: it has none.
+            wanted: class names in the order of the labels to store; None: the source's.
+
+        Raises:
+            ValueError: a name twice, or a class of the source that is not wanted.
+        """
+        self.classes = list(known if wanted is None else wanted)
+        self._position = {name: label for label, name in enumerate(self.classes)}
+        if len(self._position) != len(self.classes):
+            twice = next(name for k, name in enumerate(self.classes) if self._position[name] != k)
+            raise ValueError(f"`classes` must name each class once, got {twice!r} twice")
+        missing = [name for name in known if name not in self._position]
+        if missing:
+            raise ValueError(
+                f"`classes` must name every class of the source, {missing[0]!r} is missing ({len(missing)} in all)"
+            )
+        self._number = [self._position[name] for name in known]  # the source's number -> ours
+
+    def __call__(self, label: Any) -> int:
+        """The position of a label.
+
+        Raises:
+            Refused: no class of that name or number.
+        """
+        if isinstance(label, bytes):
+            label = label.decode("utf-8", "replace")
+        if isinstance(label, str):
+            position = self._position.get(label.strip())
+            if position is None:
+                remedy = f"is none of the {len(self.classes)} classes" if self.classes else "is a name: give `classes`"
+                raise Refused(f"label {label.strip()!r} {remedy}")
+            return position
+        if not isinstance(label, int | np.integer) or isinstance(label, bool):
+            raise Refused(f"a label must be a class number or name, got {label!r}")
+        most = len(self._number) or len(self.classes) or MOST_CLASSES
+        if not 0 <= label < most:
+            raise Refused(f"label {label} must be from 0 to {most - 1}")
+        return self._number[label] if self._number else int(label)

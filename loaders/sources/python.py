@@ -1,0 +1,210 @@
+"""Any indexable or iterable Python object as a source: torchvision data sets, lists, generators' functions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..beton.fields import LABEL_ONLY, FieldType
+from .source import FileRange, Options, Sample, guess_type
+
+
+class PythonSource:
+    """Samples of a Python object, each an image with its targets.
+
+    The object has `__getitem__` and `__len__`, or can be iterated more than once, or is a function without arguments
+    that returns a new iterator. A sample is a tuple `(image, label)` or `(image, *targets)`, or a mapping with the key
+    `image`. An image is encoded bytes, a path, a PIL image, or an array or tensor of uint8 (height x width x 3).
+
+    PIL images and arrays are no files any more: their pixels are stored as RGB. Give paths or bytes where the JPEGs
+    themselves shall be kept. A torchvision `ImageFolder` or another `VisionDataset` with a list `samples` or `imgs` of
+    (path, label) is read from its files.
+    """
+
+    def __init__(self, data: Any, options: Options) -> None:
+        """
+        Raises:
+            ValueError: `data` is neither indexable nor iterable again, or its samples are of an unknown form.
+        """
+        self._data, self.path = data, type(data).__name__
+        self._files = _file_list(data)
+        self._names = list(options.fields) if options.fields is not None else None
+        self._count = self._counted()
+        self.classes = list(options.classes or getattr(data, "classes", ()) or ())
+        first = next(iter(self._raw(0)), None)
+        self.fields = options.fields or ({} if first is None else self._guessed(first))
+        self._first = b"" if first is None else repr(_facts(first)).encode()
+
+    def _counted(self) -> int:
+        if self._files is not None:
+            return len(self._files)
+        try:
+            return len(self._data)
+        except TypeError:
+            pass
+        if isinstance(self._data, Iterator):
+            raise ValueError(
+                "an iterator can be read only once; give a list, an object with __len__, or a function that returns a "
+                f"new iterator each time, got {self.path}"
+            )
+        if not isinstance(self._data, Iterable | Callable):
+            raise ValueError(f"a source must be indexable or iterable, got {self.path}")
+        return sum(1 for _ in self._raw(0))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample by its number.
+
+        Raises:
+            TypeError: the object can only be iterated.
+        """
+        return self._sample(index, self._data[index] if self._files is None else self._files[index])
+
+    @property
+    def indexable(self) -> bool:
+        """Whether samples can be read in any order."""
+        return self._files is not None or (hasattr(self._data, "__getitem__") and hasattr(self._data, "__len__"))
+
+    @property
+    def labels(self) -> list[Any] | None:
+        """The labels of all samples, if the object lists them (`targets`, as torchvision's data sets do)."""
+        if self._files is not None:
+            return [label for _, label in self._files]
+        listed = plain(getattr(self._data, "targets", None))
+        return list(listed) if isinstance(listed, list | tuple | np.ndarray) and len(listed) == len(self) else None
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        for index, raw in enumerate(self._raw(start), start):
+            yield self._sample(index, raw)
+
+    def fingerprint(self) -> str:
+        """Of the object's type, its length and first sample: more cannot be known without reading everything."""
+        text = f"{self.path} {len(self)} {self.classes} {self.fields}".encode()
+        return hashlib.sha256(text + self._first).hexdigest()
+
+    def _raw(self, start: int) -> Iterator[Any]:
+        if self._files is not None:
+            yield from self._files[start:]
+        elif self.indexable:
+            for index in range(start, len(self._data)):
+                yield self._data[index]
+        else:
+            again = self._data() if callable(self._data) else self._data
+            for index, raw in enumerate(again):
+                if index >= start:
+                    yield raw
+
+    def _guessed(self, raw: Any) -> dict[str, FieldType]:
+        """Types of the targets, from the first sample."""
+        values = self._split(raw)[1]
+        types: dict[str, FieldType] = {}
+        for name, value in values.items():
+            types[name] = LABEL_ONLY["label"] if name == "label" and isinstance(value, str) else guess_type(value)
+        return types
+
+    def _split(self, raw: Any) -> tuple[Any, dict[str, Any]]:
+        """Image and targets."""
+        if isinstance(raw, Sample):
+            return raw.image, dict(raw.values)
+        if isinstance(raw, Mapping):
+            if "image" not in raw:
+                raise ValueError(f"{self.path}: a sample that is a mapping needs the key `image`, has {', '.join(raw)}")
+            return raw["image"], {key: value for key, value in raw.items() if key not in ("image", "name")}
+        if not isinstance(raw, tuple | list) or not raw:
+            raise ValueError(f"{self.path}: a sample must be a tuple (image, label) or a mapping, got {type(raw)}")
+        image, *targets = raw
+        if self._names is None and len(targets) > 1:
+            names = ["label", *(f"target{k}" for k in range(1, len(targets)))]
+        else:
+            names = self._names or ["label"]
+        if len(targets) < len(names):
+            raise ValueError(f"{self.path}: a sample has {len(targets)} targets, {', '.join(names)} are wanted")
+        return image, dict(zip(names, map(plain, targets), strict=False))
+
+    def _sample(self, index: int, raw: Any) -> Sample:
+        if isinstance(raw, Sample):
+            return raw
+        name = str(raw["name"]) if isinstance(raw, Mapping) and "name" in raw else f"sample {index}"
+        try:
+            image, values = self._split(raw)
+            if isinstance(image, str | os.PathLike):
+                name = name if not name.startswith("sample ") else os.fspath(image)
+                return Sample(name, file_range(os.fspath(image)), values)
+            return Sample(name, encoded(image), values)
+        except (ValueError, TypeError, OSError) as error:
+            return Sample(name, b"", {}, str(error))
+
+
+def plain(value: Any) -> Any:
+    """A tensor as an array, and an array or tensor of one element as a number."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
+
+
+def file_range(path: str) -> FileRange:
+    """The whole of a file.
+
+    Raises:
+        OSError: there is none.
+    """
+    return FileRange(path, os.stat(path).st_size)
+
+
+def encoded(image: Any) -> bytes:
+    """Encoded bytes of an image: as they are, or for pixels a PPM.
+
+    Raises:
+        ValueError: no kind of image that is known.
+    """
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if hasattr(image, "convert") and hasattr(image, "mode"):  # a PIL image
+        image = np.asarray(image.convert("RGB"))
+    image = plain(image)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image must be bytes, a path, a PIL image or an array, got {type(image).__name__}")
+    if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[2] not in (1, 3):
+        image = image.transpose(1, 2, 0)
+    if image.dtype == np.uint8 and image.ndim == 1:
+        return image.tobytes()
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(f"an image's pixels must be uint8, height x width x 3, got {image.dtype} {list(image.shape)}")
+    return ppm(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def ppm(pixels: np.ndarray) -> bytes:
+    """Pixels [height, width, 3] uint8 as a PPM file, which every image library reads."""
+    return b"P6 %d %d 255\n" % (pixels.shape[1], pixels.shape[0]) + np.ascontiguousarray(pixels).tobytes()
+
+
+def _file_list(data: Any) -> list[tuple[str, Any]] | None:
+    """Paths and labels of a torchvision data set that reads files, unless it changes its targets."""
+    if type(data).__module__.split(".")[0] != "torchvision" or getattr(data, "target_transform", None) is not None:
+        return None
+    files = getattr(data, "samples", None)
+    if isinstance(files, list) and files and all(isinstance(f, tuple) and len(f) == 2 for f in files):
+        return [(os.fspath(path), label) for path, label in files]
+    return None
+
+
+def _facts(raw: Any) -> Any:
+    """A sample in a form whose text depends on its content alone."""
+    if isinstance(raw, Mapping):
+        return [(key, _facts(value)) for key, value in raw.items()]
+    if isinstance(raw, tuple | list):
+        return [_facts(value) for value in raw]
+    try:
+        return hashlib.sha256(encoded(raw)).hexdigest()
+    except ValueError:
+        return json.dumps(plain(raw), default=lambda value: type(value).__name__)

@@ -1,0 +1,164 @@
+"""The interface of a source: anything that yields named images with their targets, in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..beton.fields import FieldType
+from .regular_file import open_regular
+
+
+class FileRange(NamedTuple):
+    """One encoded image in a file, which converter threads read.
+
+    Attributes:
+        path: the file.
+        size: bytes of the image.
+        offset: its first byte in the file; None: the image is the whole file.
+    """
+
+    path: str
+    size: int
+    offset: int | None = None
+
+    def read(self) -> bytes:
+        """The image. It has another length than `size` if the file has changed.
+
+        Raises:
+            OSError: the file cannot be opened or read, or is no regular file.
+        """
+        with open_regular(self.path) as file:
+            file.seek(self.offset or 0)
+            return file.read(self.size + (self.offset is None))
+
+
+class Sample(NamedTuple):
+    """One sample of a source.
+
+    Attributes:
+        name: unique if the source can tell: a relative path, a key, or a number. It appears in errors and reports.
+        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one in a file.
+        values: targets by field name. `label` may be a class name instead of a number.
+        problem: why the sample cannot be used, or "". Such a sample is refused, the others are converted.
+    """
+
+    name: str
+    image: bytes | FileRange
+    values: Mapping[str, Any]
+    problem: str = ""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Yields samples in a fixed order; the same again each time it is asked.
+
+    A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be given to
+    `open_dataset` and `Loader` as it is, without conversion.
+
+    Attributes:
+        path: what error messages call it.
+        classes: class names; a numeric `label` is a position in it. Empty if the source does not know them.
+        fields: type of each target, by name, in the order in which they are stored.
+    """
+
+    path: str
+    classes: list[str]
+    fields: dict[str, FieldType]
+
+    def __len__(self) -> int:
+        """Number of samples that `samples()` yields."""
+        ...
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """All samples from number `start` on."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A short text that differs when the samples do, so that a conversion resumes only on the same data."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may say about a source; each source uses what concerns it.
+
+    Attributes:
+        split: sub-folder, or split of a Hugging Face layout.
+        classes: class names in the order of their labels; None: as the source has them.
+        allow_empty: accept classes without samples.
+        fields: targets wanted, with their types; None: all that the source knows.
+        image_column: name of the column that holds the images (Parquet, MDS).
+        path_column: name of the column that holds image paths (tables).
+        label_column: name of the column that holds the label.
+        labels: a file with the labels of ILSVRC2012's validation images.
+    """
+
+    split: str | None = None
+    classes: tuple[str, ...] | None = None
+    allow_empty: bool = False
+    fields: dict[str, FieldType] | None = None
+    image_column: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    labels: str | None = None
+
+
+def file_facts(paths: Iterable[str]) -> str:
+    """A digest of files' names, sizes and modification times, for `Source.fingerprint`."""
+    digest = hashlib.sha256()
+    for path in paths:
+        facts = os.stat(path)
+        digest.update(b"%s\0%d %d\n" % (os.fsencode(os.path.abspath(path)), facts.st_size, facts.st_mtime_ns))
+    return digest.hexdigest()
+
+
+class Limited:
+    """A given number of samples of a source, spread evenly, so that a small trial still sees every class."""
+
+    def __init__(self, source: Source, limit: int) -> None:
+        """limit: at least 1, at most the samples of the source."""
+        self.path, self.classes, self.fields = source.path, source.classes, source.fields
+        self._source, self._limit = source, limit
+
+    def __len__(self) -> int:
+        return self._limit
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """Those of the source at positions k * len(source) // limit."""
+        chosen = [k * len(self._source) // self._limit for k in range(start, self._limit)]
+        get = getattr(self._source, "__getitem__", None)
+        if get is not None:
+            yield from map(get, chosen)
+            return
+        wanted = iter(chosen)
+        following = next(wanted, -1)
+        for position, sample in enumerate(self._source.samples()):
+            if position == following:
+                yield sample
+                following = next(wanted, -1)
+                if following < 0:
+                    return
+
+    def fingerprint(self) -> str:
+        """The source's, with the limit."""
+        return f"{self._source.fingerprint()} {self._limit} of {len(self._source)}"
+
+
+def guess_type(value: Any) -> FieldType:
+    """The type of field that holds a value as it is: numbers, arrays, bytes; anything else is JSON."""
+    if isinstance(value, bool | int | np.integer | np.bool_):
+        return FieldType("int")
+    if isinstance(value, float | np.floating):
+        return FieldType("float")
+    if isinstance(value, bytes):
+        return FieldType("bytes")
+    array = value if isinstance(value, np.ndarray) else np.asarray(value) if hasattr(value, "__array__") else None
+    if array is not None and array.ndim and array.size and array.dtype.kind in "biuf":
+        return FieldType("array", array.dtype.newbyteorder("<"), array.shape)
+    return FieldType("json")

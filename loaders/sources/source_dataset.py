@@ -1,0 +1,252 @@
+"""A source as a data set, without conversion: threads read its samples into memory, where the kernel finds them.
+
+The memory is an anonymous file (memfd), so the kernel reads it as it reads any other file. Offsets only grow and are
+never used again: bytes that were given back read as zeros, an error and never another image.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import native
+from ..beton.fields import LABEL_ONLY, FieldType, encode, row_dtype
+from ..beton.stored_fields import decode
+from ..errors import BadDataset, LoaderError
+from ..pillow import decode_rgb
+from ..plan.records import RAW
+from .dataset import Dataset, empty_entries
+from .labels import Labels, Refused
+from .source import Sample, Source
+
+_PAGE = 4096
+_UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
+_KEPT = 4  # chunks that are kept for a second look, whoever else holds them
+_BLOCK = 64  # samples read at a time where only targets are wanted
+_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+
+
+class _Read(NamedTuple):
+    """A sample in memory: its JPEG or pixels."""
+
+    sample: Sample
+    data: bytes
+    kind: int
+    width: int
+    height: int
+
+
+class _Chunk:
+    """Samples in memory, until nobody holds the chunk."""
+
+    def __init__(self, entries: NDArray[np.void], samples: list[Sample]) -> None:
+        self.entries, self.samples = entries, samples
+
+
+class SourceDataset(Dataset):
+    """A source with `__getitem__`, open. Each batch's samples are read when it is planned.
+
+    Images that are no JPEGs are decoded by the reading threads, and cropped and resampled by the kernel.
+    """
+
+    def __init__(self, source: Source, classes: Sequence[str] | None = None, workers: int | None = None) -> None:
+        """
+        Args:
+            classes: class names in the order of the labels; None: the source's.
+            workers: threads that read samples; None: one per processor.
+
+        Raises:
+            ValueError: the source cannot be read in any order, or has no samples; or see `Labels`.
+            LoaderError: the system has no memfd (only Linux does).
+        """
+        if not getattr(source, "indexable", hasattr(source, "__getitem__")):
+            raise ValueError(
+                f"{source.path}: its samples can only be read one after the other; convert it first, "
+                "`loaders.convert(source, OUT.beton)`"
+            )
+        if not len(source):
+            raise ValueError(f"{source.path}: holds no samples")
+        if not hasattr(os, "memfd_create"):
+            raise LoaderError("reading a source without conversion needs Linux's memfd_create; convert it first")
+        self._source, self.path, self.ratios = source, source.path, (1.0,)
+        self.fields = source.fields
+        self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
+        self._to_label = Labels(source.classes, classes)
+        self._threads = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), "read")
+        self._lock, self._end, self._recent = threading.Lock(), 0, deque[_Chunk](maxlen=_KEPT)
+        self._alive: weakref.WeakValueDictionary[bytes, _Chunk] = weakref.WeakValueDictionary()
+        self._labels = self._listed_labels()
+        self.classes = self._to_label.classes or self._numbers()
+        self.fd = os.memfd_create("samples", os.MFD_CLOEXEC)
+        self.close_at_collection()
+
+    def _listed_labels(self) -> NDArray[np.int64] | None:
+        listed = getattr(self._source, "labels", None)
+        if listed is None or self.label_field is None:
+            return None
+        try:
+            return np.array([self._to_label(label) for label in listed], np.int64)
+        except Refused:
+            return None
+
+    def _numbers(self) -> list[str]:
+        """Names of labels that have none, if the source lists its labels."""
+        return [] if self._labels is None else [str(k) for k in range(int(self._labels.max()) + 1)]
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def check_unchanged(self) -> None:
+        """Nothing to check: each batch is read anew."""
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        """See `Dataset.entries`. Valid as long as `lease(indices)` is held."""
+        return self._chunk(self._checked(indices)).entries
+
+    def lease(self, indices: ArrayLike) -> object:
+        return self._chunk(self._checked(indices))
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        indices = self._checked(indices)
+        if self.label_field is None:
+            return np.full(len(indices), -1, np.int64)
+        if self._labels is not None:
+            return self._labels[indices]
+        return np.array([self._label(index, sample) for index, sample in self._targets(indices)], np.int64)
+
+    def _label(self, index: int, sample: Sample) -> int:
+        """The label of a sample; 0 for one that cannot be read, which the decoder will report or replace."""
+        if sample.problem:
+            return 0
+        try:
+            return self._to_label(sample.values["label"])
+        except KeyError:
+            raise BadDataset(f"{self.path}: sample {index} ({sample.name}) has no label") from None
+        except Refused as refused:
+            raise BadDataset(f"{self.path}: sample {index} ({sample.name}): {refused}") from None
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        kind = self.fields[name]
+        samples = [sample for _, sample in self._targets(indices)]
+        try:
+            return _column(name, kind, [sample.values for sample in samples])
+        except ValueError as error:
+            raise BadDataset(f"{self.path}: {error}") from None
+
+    def _targets(self, indices: NDArray[np.int64]) -> list[tuple[int, Sample]]:
+        """Samples, of which only the targets are wanted."""
+        chunk = self._alive.get(indices.tobytes())
+        if chunk is not None:
+            return list(zip(indices.tolist(), chunk.samples, strict=True))
+        if len(indices) <= _BLOCK:
+            return list(zip(indices.tolist(), self._threads.map(self._sample, indices.tolist()), strict=True))
+        return [
+            pair for start in range(0, len(indices), _BLOCK) for pair in self._targets(indices[start : start + _BLOCK])
+        ]
+
+    def name(self, index: int) -> str:
+        return self._sample(int(self._checked([index])[0])).name
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        """The encoded image of a sample; `level` must be 0.
+
+        Raises:
+            BadDataset: the source cannot give it.
+        """
+        if level:
+            raise IndexError(f"{self.path}: a source has level 0 only, got {level}")
+        sample = self._sample(int(self._checked([index])[0]))
+        try:
+            if sample.problem:
+                raise OSError(sample.problem)
+            return sample.image if isinstance(sample.image, bytes) else sample.image.read()
+        except OSError as error:
+            raise BadDataset(error.strerror or str(error)) from None
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        super().close()
+
+    def _sample(self, index: int) -> Sample:
+        """A sample; one that the source cannot give has a `problem`."""
+        try:
+            return self._source[index]  # type: ignore[index]
+        except Exception as error:  # code of the user's may raise anything
+            return Sample(f"sample {index}", b"", {}, f"{type(error).__name__}: {error}")
+
+    def _chunk(self, indices: NDArray[np.int64]) -> _Chunk:
+        with self._lock:
+            chunk = self._alive.get(indices.tobytes())
+            if chunk is None:
+                chunk = self._alive[indices.tobytes()] = self._read_chunk(indices)
+            self._recent.append(chunk)
+            return chunk
+
+    def _read_chunk(self, indices: NDArray[np.int64]) -> _Chunk:
+        read = list(self._threads.map(self._load, indices.tolist()))
+        entries = empty_entries(len(read), 1)
+        start = position = self._end
+        for entry, one in zip(entries[:, 0], read, strict=True):
+            entry["offset"], entry["size"], entry["kind"] = position, len(one.data), one.kind
+            entry["width"], entry["height"] = one.width, one.height
+            os.pwrite(self.fd, one.data, position)
+            position += len(one.data)
+        self._end = -(-position // _PAGE) * _PAGE
+        chunk = _Chunk(entries, [one.sample for one in read])
+        weakref.finalize(chunk, _give_back, weakref.ref(self), start, self._end - start).atexit = False
+        return chunk
+
+    def _load(self, index: int) -> _Read:
+        """Reads a sample in a thread: a JPEG as it is, anything else as pixels."""
+        sample = self._sample(index)
+        try:
+            if sample.problem:
+                raise LoaderError(sample.problem)
+            data = sample.image if isinstance(sample.image, bytes) else sample.image.read()
+            try:
+                info = native.peek(data)
+                return _Read(sample, data, 0, info.width, info.height)
+            except native.JpegError:
+                pixels = decode_rgb(data)
+            if max(pixels.shape) > 0xFFFF:
+                raise LoaderError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, at most 65535 a side can be read")
+            return _Read(sample, pixels.tobytes(), RAW, pixels.shape[1], pixels.shape[0])
+        except (LoaderError, OSError):
+            return _Read(sample, _UNREADABLE, 0, 1, 1)
+
+
+def _column(name: str, kind: FieldType, values: list[Any]) -> NDArray[Any] | list[Any]:
+    """Values of a field, as `Dataset.read_field` gives them.
+
+    Raises:
+        ValueError: a value does not fit the field.
+    """
+    types = {name: kind}
+    stored = [encode(types, one, row_dtype(types)) for one in values]
+    if kind.inline:
+        return np.array([one.row[name] for one in stored])
+    return decode(kind, [one.blobs[0] for one in stored], f"field `{name}`")
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return library
+
+
+def _give_back(dataset: weakref.ref[SourceDataset], start: int, size: int) -> None:
+    """Returns the memory of a chunk to the system."""
+    alive = dataset()
+    if alive is not None and alive.fd >= 0 and size:
+        _libc().fallocate(alive.fd, _PUNCH_HOLE, start, size)

@@ -1,0 +1,124 @@
+"""A table of image paths and targets as a source: CSV, TSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..beton.fields import LABEL_ONLY
+from ..errors import BadDataset
+from .source import FileRange, Options, Sample, file_facts
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PATHS = ("path", "image", "file", "file_name", "filename", "image_path", "filepath")
+
+
+class Table:
+    """The rows of a CSV or TSV file with a header line, or of a file with one JSON object a line.
+
+    Paths are relative to the table's folder. Labels are class names, unless all are whole numbers. Class names are
+    sorted, or in the order of the option `classes`.
+    """
+
+    format = "table"
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Reads the table, and no image.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: no column of paths, or a wrong column name.
+            BadDataset: the table cannot be read.
+        """
+        self.path, self._folder = path, os.path.dirname(os.path.abspath(path))
+        self._table = _read(path)
+        columns = list(dict.fromkeys(key for row in self._table for key in row))
+        path_column = _chosen(path, options.path_column, columns, _PATHS)
+        if path_column is None:
+            raise ValueError(f"{path}: needs a column of image paths, has {', '.join(columns)}; name it by path_column")
+        self._path_column = path_column
+        self._label = _chosen(path, options.label_column, columns, ("label", "class", "target"))
+        self.classes = list(options.classes or ())
+        if self._label is not None:
+            self._prepare_labels(self._label)
+        self.fields = options.fields or (dict(LABEL_ONLY) if self._label is not None else {})
+
+    @staticmethod
+    def recognises(path: str) -> bool:
+        """By the ending .csv, .tsv, .jsonl or .ndjson."""
+        return path.lower().endswith((*_DELIMITERS, ".jsonl", ".ndjson"))
+
+    def _prepare_labels(self, column: str) -> None:
+        """Turns whole numbers into such; finds the class names otherwise."""
+        labels = [row.get(column) for row in self._table]
+        if all(_whole(label) for label in labels):
+            for row in self._table:
+                row["label"] = int(row[column])
+            return
+        for row in self._table:
+            if row.get(column) is not None:
+                row["label"] = str(row[column])
+        self.classes = self.classes or sorted({str(label) for label in labels if label is not None})
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self._table[index]
+        name = str(row.get(self._path_column) or f"row {index + 1}")
+        place = os.path.join(self._folder, name)
+        try:
+            values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
+            return Sample(name, FileRange(place, os.stat(place).st_size), values)
+        except OSError as error:
+            return Sample(name, b"", {}, error.strerror or str(error))
+        except ValueError as error:
+            return Sample(name, b"", {}, str(error))
+
+    def _value(self, column: str, value: Any) -> Any:
+        """A cell of a text table as its field's type has it."""
+        kind = self.fields[column]
+        if not isinstance(value, str) or kind.kind == "bytes" or column == "label":
+            return value
+        if kind.kind in ("json", "array"):
+            return json.loads(value)
+        return int(value) if kind.kind == "int" else float(value)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`. Of the table and its columns; each image's size is compared when it is read."""
+        return f"{file_facts([self.path])} {self._path_column} {self._label}"
+
+
+def _read(path: str) -> list[dict[str, Any]]:
+    delimiter = _DELIMITERS.get(os.path.splitext(path)[1].lower())
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if delimiter is not None:
+                rows: list[dict[str, Any]] = list(csv.DictReader(file, delimiter=delimiter, strict=True))
+            else:
+                rows = [json.loads(line) for line in file if line.strip()]
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise BadDataset(f"{path}: cannot be read as a table ({error})") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or None in row or (delimiter and None in row.values()):
+            raise BadDataset(f"{path}: row {number} has other columns than the header, or is no JSON object")
+    return rows
+
+
+def _chosen(path: str, name: str | None, columns: list[str], usual: tuple[str, ...]) -> str | None:
+    if name is not None and name not in columns:
+        raise ValueError(f"{path}: has the columns {', '.join(columns) or '(none)'}, got {name!r}")
+    return name if name is not None else next((column for column in usual if column in columns), None)
+
+
+def _whole(label: Any) -> bool:
+    if isinstance(label, str):
+        return label.strip().lstrip("+-").isdecimal()
+    return isinstance(label, int) and not isinstance(label, bool)

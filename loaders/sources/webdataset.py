@@ -1,0 +1,207 @@
+"""WebDataset shards as a source: tar files whose members of one key make a sample.
+
+The key of a member is its path up to the first dot of its base name, the field the rest: `train/000001.jpg`,
+`train/000001.cls`, `train/000001.left.json`. Members of a key stand one after the other, as the format demands.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from ..beton.fields import LABEL_ONLY, FieldType
+from ..errors import BadDataset
+from .source import FileRange, Options, Sample, file_facts
+
+IMAGES = ("jpg", "jpeg", "png", "webp")
+TARS = (".tar", ".tar.gz", ".tgz")
+
+
+class Member(NamedTuple):
+    """A file in a tar: its name, place, and its content if the tar is compressed."""
+
+    name: str
+    image: FileRange | bytes
+
+    def content(self) -> bytes:
+        """Its bytes."""
+        return self.image if isinstance(self.image, bytes) else self.image.read()
+
+
+class WebDataset:
+    """The samples of tar shards, in the order of the shards and of their members.
+
+    `label` is the member `.cls`, or the entry `label` (or the one named by the option `label_column`) of the member
+    `.json`. Any other field is the member of that name, or else the entry of that name in `.json`. Without the option
+    `fields`, the first sample's label, JSON and text are stored.
+    """
+
+    format = "webdataset"
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Finds the shards and counts their samples by reading the tars' headers.
+
+        Raises:
+            FileNotFoundError: no shard there.
+            BadDataset: a shard is damaged or cut short.
+        """
+        self.path, self._label = path, options.label_column or "label"
+        self._shards = expand(path)
+        if not self._shards:
+            raise FileNotFoundError(f"{path}: no such tar shards")
+        self.classes = list(options.classes or ())
+        self._counts = [sum(1 for _ in _groups(shard)) for shard in self._shards]
+        first = next(self.samples(), None)
+        given = {} if first is None else first.values
+        self.fields = options.fields or self._guessed(given)
+
+    @staticmethod
+    def recognises(path: str) -> bool:
+        """Tar files by name, alone, in a glob with braces, or in a folder of nothing but shards."""
+        if path.endswith(TARS):
+            return True
+        return os.path.isdir(path) and any(name.endswith(TARS) for name in os.listdir(path)) and not _has_folders(path)
+
+    def _guessed(self, values: Any) -> dict[str, FieldType]:
+        fields: dict[str, FieldType] = {}
+        if "label" in values:
+            fields |= LABEL_ONLY
+        return fields | {name: FieldType(kind) for name, kind in (("json", "json"), ("txt", "bytes")) if name in values}
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`. Whole shards before `start` are skipped unread."""
+        for shard, count in zip(self._shards, self._counts, strict=True):
+            if start >= count:
+                start -= count
+                continue
+            for key, members in _groups(shard):
+                if start:
+                    start -= 1
+                    continue
+                yield self._sample(shard, key, members)
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return file_facts(self._shards)
+
+    def _sample(self, shard: str, key: str, members: dict[str, Member]) -> Sample:
+        name = f"{os.path.basename(shard)}/{key}"
+        images = [field for field in members if field.lower().rsplit(".", 1)[-1] in IMAGES]
+        if len(images) != 1 and "jpg" not in members:
+            have = ", ".join(members)
+            problem = f"needs one member of {', '.join(IMAGES)}, has {have}" if not images else f"has images {have}"
+            return Sample(name, b"", {}, problem)
+        image = members["jpg" if "jpg" in members else images[0]].image
+        try:
+            return Sample(name, image, self._values(members))
+        except (ValueError, OSError, RecursionError) as error:
+            return Sample(name, b"", {}, str(error))
+
+    def _values(self, members: dict[str, Member]) -> dict[str, Any]:
+        """The targets: members by field name, and the entries of the JSON member."""
+        values: dict[str, Any] = {}
+        if "json" in members:
+            entries = json.loads(members["json"].content())
+            if isinstance(entries, dict):
+                values |= entries
+                if self._label in entries:
+                    values["label"] = entries[self._label]
+            values["json"] = entries
+        for field, member in members.items():
+            kind = field.lower().rsplit(".", 1)[-1]
+            if kind == "cls":
+                text = member.content().decode("utf-8").strip()
+                number = int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+                values[field] = values["label" if field == "cls" else field] = number
+            elif kind == "json" and field != "json":
+                values[field] = json.loads(member.content())
+            elif kind not in (*IMAGES, "json"):
+                values[field] = member.content()
+        return values
+
+
+def expand(path: str) -> list[str]:
+    """Files that a path names: braces are expanded (`{000..031}`, `{a,b}`), then wildcards; a folder's tars."""
+    if os.path.isdir(path):
+        return [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(TARS)]
+    found: list[str] = []
+    for pattern in _braces(path):
+        matches = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+        missing = [name for name in matches if not os.path.exists(name)]
+        if missing:
+            raise FileNotFoundError(f"{missing[0]}: no such shard")
+        found += matches
+    return found
+
+
+def _braces(pattern: str) -> list[str]:
+    """A pattern with one brace after the other expanded, as a shell does."""
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
+    if numbers:
+        first, last, width = int(numbers[1]), int(numbers[2]), len(numbers[1])
+        choices = [f"{k:0{width}d}" for k in range(first, last + 1)]
+    else:
+        choices = match[1].split(",")
+    return [rest for choice in choices for rest in _braces(pattern[: match.start()] + choice + pattern[match.end() :])]
+
+
+def _has_folders(path: str) -> bool:
+    with os.scandir(path) as entries:
+        return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+
+
+def members(path: str) -> Iterator[Member]:
+    """The regular files of a tar, in order.
+
+    Raises:
+        BadDataset: damaged or cut short, or no tar.
+    """
+    plain = path.endswith(".tar")
+    try:
+        with tarfile.open(path, "r:" if plain else "r:*") as tar:
+            for info in tar:
+                if info.isreg():
+                    yield Member(info.name, _place(path, tar, info, plain))
+                if plain:
+                    tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
+            if plain and tar.offset > os.path.getsize(path):
+                raise BadDataset(f"{path}: cut short; copy it again")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
+
+
+def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) -> FileRange | bytes:
+    if plain and not info.issparse():
+        return FileRange(path, info.size, info.offset_data)
+    file = tar.extractfile(info)
+    return b"" if file is None else file.read()
+
+
+def _groups(shard: str) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Each key of a shard with its members by field name; hidden members are left out."""
+
+    def key(member: Member) -> str:
+        folder, base = os.path.split(member.name)
+        return os.path.join(folder, base.split(".", 1)[0])
+
+    visible = (member for member in members(shard) if not os.path.basename(member.name).startswith("."))
+    for name, group in groupby(visible, key):
+        yield name, {_field(member.name): member for member in group}
+
+
+def _field(name: str) -> str:
+    return os.path.basename(name).partition(".")[2]

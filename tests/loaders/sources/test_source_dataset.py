@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from loaders import Loader, open_dataset
+from loaders.beton.fields import FieldType
+from loaders.errors import BadSample
+from loaders.sources.source import FileRange, Sample
+from loaders.sources.source_dataset import SourceDataset
+
+
+class Photos:
+    """A source of a user's own: the files of a folder, some as bytes and some as places."""
+
+    def __init__(self, root: Path) -> None:
+        self.path, self.classes = "photos", ["class000", "class001", "class002"]
+        vector = FieldType("array", np.dtype("<f4"), (2,))
+        self.fields = {"label": FieldType("int"), "half": FieldType("float"), "vector": vector}
+        self.files = sorted(root.rglob("*.jpg"))
+        self.read = 0
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        self.read += 1
+        path = self.files[index]
+        image = path.read_bytes() if index % 2 else FileRange(str(path), path.stat().st_size)
+        return Sample(path.name, image, {"label": path.parent.name, "half": index / 2, "vector": [index, 1]})
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        return "photos"
+
+
+@pytest.fixture
+def photos(jpeg_folder: Path) -> Photos:
+    return Photos(jpeg_folder / "train")
+
+
+def batches(data: Any, **options: Any) -> list[tuple[np.ndarray, list[int]]]:
+    options = {"batch_size": 5, "resolution": 64, "output": "uint8", "workers": 2, **options}
+    with Loader(data, **options) as loader:
+        return [(images.numpy(), labels.tolist()) for _ in range(2) for images, labels in loader]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_source_gives_the_batches_of_its_folder(jpeg_folder: Path, photos: Photos, train: bool) -> None:
+    ours, theirs = batches(photos, train=train), batches(jpeg_folder / "train", train=train)
+    assert len(ours) == len(theirs) == 8
+    for (images, labels), (other_images, other_labels) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(images, other_images)
+        assert labels == other_labels
+    assert photos.read <= 48  # label and image of a sample are read together
+
+
+def test_pixels_and_pictures_are_read_too(jpeg_folder: Path) -> None:
+    files = sorted((jpeg_folder / "train").rglob("*.jpg"))
+    pictures = [(Image.open(path).convert("RGB"), 0) for path in files]
+    arrays = [(torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1), 0) for image, _ in pictures]
+    assert [len(images) for images, _ in batches(pictures)] == [5] * 8
+    for (ours, _), (theirs, _) in zip(batches(pictures), batches(arrays), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_fields_and_labels(photos: Photos) -> None:
+    with open_dataset(photos) as dataset:
+        assert isinstance(dataset, SourceDataset)
+        assert dataset.classes == photos.classes and dataset.label_counts().tolist() == [8, 8, 8]
+        assert dataset.read_field("half", [3, 0]).tolist() == [1.5, 0.0]  # type: ignore[union-attr]
+        assert np.array_equal(dataset.read_field("vector", [3, 0]), [[3, 1], [0, 1]])
+        assert dataset.name(0) == photos.files[0].name and dataset.read(1) == photos.files[1].read_bytes()
+    with open_dataset(photos, classes=photos.classes[::-1]) as dataset:
+        assert dataset.labels([0, 23]).tolist() == [2, 0]
+
+
+def test_memory_is_given_back(photos: Photos) -> None:
+    with open_dataset(photos) as dataset:
+        held = []
+        for k in range(40):
+            indices = np.array([k % 24, (k * 7 + 1) % 24])
+            if k == 3:
+                lease = dataset.lease(indices)
+                entry = dataset.entries(indices)[0, 0]
+            dataset.entries(indices)
+            gc.collect()
+            held.append(os.fstat(dataset.fd).st_blocks * 512)
+        assert max(held[20:]) <= 1.5 * max(held[:20])
+        kept = os.pread(dataset.fd, int(entry["size"]), int(entry["offset"]))
+        assert kept == photos.files[3].read_bytes()
+        del lease
+        dataset.entries([1])
+        gc.collect()
+        assert not any(os.pread(dataset.fd, int(entry["size"]), int(entry["offset"])))
+
+
+class Broken(Photos):
+    def __getitem__(self, index: int) -> Sample:
+        if index == 2:
+            raise RuntimeError("the disk is gone")
+        if index == 4:
+            return Sample("four", b"no image", {"label": 0})
+        return super().__getitem__(index)
+
+
+def test_samples_that_cannot_be_read_are_named(jpeg_folder: Path) -> None:
+    broken = Broken(jpeg_folder / "train")
+    with pytest.raises(BadSample, match=r"sample 2 \(sample 2\) cannot be decoded: RuntimeError: the disk is gone"):
+        batches(broken, train=False)
+    with Loader(broken, batch_size=8, resolution=32, train=False, on_error="replace", num_workers=1) as loader:
+        assert sum(len(images) for images, _ in loader) == 24
+        assert sorted(bad.index for bad in loader.stats()["bad"]) == [2, 4]
+
+
+def test_a_source_that_only_streams_must_be_converted(photos: Photos) -> None:
+    with pytest.raises(ValueError, match="one after the other; convert it first"):
+        open_dataset(photos.samples)
+    with pytest.raises(ValueError, match="an iterator can be read only once"):
+        open_dataset(photos.samples())
+    with pytest.raises(ValueError, match="holds no samples"):
+        open_dataset([])
+    with pytest.raises(ValueError, match="must be indexable or iterable, got int"):
+        open_dataset(3)
+
+
+def test_tables_are_read_as_they_are(photos: Photos, tmp_path: Path) -> None:
+    rows = [f"{path},{path.parent.name}\n" for path in photos.files]
+    (tmp_path / "x.csv").write_text("path,label\n" + "".join(rows))
+    for (ours, labels), (theirs, others) in zip(batches(tmp_path / "x.csv"), batches(photos), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert labels == others

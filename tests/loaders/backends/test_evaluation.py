@@ -13,11 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from loaders import convert, native
-from loaders.backends.decoder import Decoder
-from loaders.plan import CropGeometry
-from loaders.sources import open_dataset
-from loaders.stage import Stage
+from loaders import Loader, convert, native
 from tests.images import picture
 
 FILL = (124, 116, 104)
@@ -49,26 +45,12 @@ def data(
     return beton, images
 
 
-def delivered(path: Path, resolution: int, **geometry: Any) -> NDArray[np.uint8]:
-    """What a decoder of the torch backend makes of every sample, [n, B, B, 3]."""
-    stage = Stage(resolution=resolution, magnitude=None, batch_size=1)
-    with open_dataset(path) as dataset:
-        decoder = Decoder(
-            dataset,
-            train=False,
-            seed=0,
-            workers=1,
-            on_error="raise",
-            filter="fourier",
-            max_level=None,
-            geometry=CropGeometry(**geometry),
-        )
-        batch = decoder.plan(stage, 0, np.arange(len(dataset)))
-        out = np.zeros((len(dataset), 3, resolution, resolution), np.uint8)
-        ticket = decoder.submit(stage, batch.samples, out, None)
-        assert ticket.wait(30) and not ticket.status.any(), ticket.message(0)
-        decoder.pool.close()
-    return out.transpose(0, 2, 3, 1)
+def delivered(path: Path, resolution: int, fill: tuple[int, int, int] = FILL, **geometry: Any) -> NDArray[np.uint8]:
+    """Every sample as the loader delivers it in evaluation, [n, B, B, 3]."""
+    options = {"train": False, "dtype": "uint8", "num_workers": 1, "mean": [level / 255 for level in fill], **geometry}
+    with Loader(path, 256, resolution=resolution, **options) as loader:
+        images, _ = next(iter(loader))
+    return images.numpy().transpose(0, 2, 3, 1)
 
 
 def bordered(side: int, resolution: int, interpolation: InterpolationMode) -> Callable[[Image.Image], Image.Image]:

@@ -101,7 +101,7 @@ def test_ctrl_c_stops_at_once(many: Path, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the command
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.decode() == f"stopped; run the same again to go on with {tmp_path / 'x.beton'}\n"
+    assert told.decode() == f"stopped by Ctrl-C; the same command resumes {tmp_path / 'x.beton'}\n"
     assert finished_jobs(tmp_path / "x.beton") == 2
 
 

@@ -50,7 +50,7 @@ def photos(jpeg_folder: Path) -> Photos:
 
 
 def batches(data: Any, **options: Any) -> list[tuple[np.ndarray, list[int]]]:
-    options = {"batch_size": 5, "resolution": 64, "output": "uint8", "workers": 2, **options}
+    options = {"batch_size": 5, "resolution": 64, "dtype": "uint8", "num_workers": 2, **options}
     with Loader(data, **options) as loader:
         return [(images.numpy(), labels.tolist()) for _ in range(2) for images, labels in loader]
 

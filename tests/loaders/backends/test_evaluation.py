@@ -17,7 +17,7 @@ from loaders import convert, native
 from loaders.backends.decoder import Decoder
 from loaders.plan import CropGeometry
 from loaders.sources import open_dataset
-from loaders.stage import Stage
+from loaders.transforms.pipeline import OutputFormat
 from tests.images import picture
 
 FILL = (124, 116, 104)
@@ -51,21 +51,21 @@ def data(
 
 def delivered(path: Path, resolution: int, **geometry: Any) -> NDArray[np.uint8]:
     """What a decoder of the torch backend makes of every sample, [n, B, B, 3]."""
-    stage = Stage(resolution=resolution, magnitude=None, batch_size=1)
+    format = OutputFormat.pixels(resolution)
     with open_dataset(path) as dataset:
         decoder = Decoder(
             dataset,
             train=False,
             seed=0,
-            workers=1,
+            num_workers=1,
             on_error="raise",
             filter="fourier",
             max_level=None,
             geometry=CropGeometry(**geometry),
         )
-        batch = decoder.plan(stage, 0, np.arange(len(dataset)))
+        batch = decoder.plan(format, 0, np.arange(len(dataset)))
         out = np.zeros((len(dataset), 3, resolution, resolution), np.uint8)
-        ticket = decoder.submit(stage, batch.samples, out, None)
+        ticket = decoder.submit(format, batch.samples, out)
         assert ticket.wait(30) and not ticket.status.any(), ticket.message(0)
         decoder.pool.close()
     return out.transpose(0, 2, 3, 1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from . import level
 from .crop import DEFAULT, eval_boxes, flips, train_boxes
 from .filters import Filter
 from .geometry import CropGeometry
-from .level import DCT_OVERSAMPLE, EVAL_DCT_OVERSAMPLE, EVAL_OVERSAMPLE, OVERSAMPLE, choose
 from .records import SAMPLE
 
 
@@ -36,8 +36,7 @@ def plan_batch(
         resolution: side of the output in pixels.
         train: random resized crop and flip; else the fixed crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all there are.
-        oversample: pixels a crop must have at its level per pixel of output; None: those of `level`, for training or
-            for evaluation.
+        oversample: pixels a crop must have at its level per pixel of output; None: `level.oversample`.
         geometry: how images are cropped and resized.
         filter: the resampling kernel of evaluation, which resizes before it crops: its taps use the image's own pixels
             beyond the crop. None: they do not. In training they never do, because training crops first.
@@ -57,14 +56,14 @@ def plan_batch(
     widths, heights = full[:, 0], full[:, 1]
     if train:
         boxes = train_boxes(widths, heights, seed, epoch, indices, geometry)
-        enough, dct = OVERSAMPLE, DCT_OVERSAMPLE
     else:
         boxes = eval_boxes(widths, heights, resolution, geometry)
-        enough, dct = EVAL_OVERSAMPLE, EVAL_DCT_OVERSAMPLE
-    level, scale = choose(entries, boxes, resolution, enough if oversample is None else oversample, dct)
+    enough = level.oversample(resolution, train) if oversample is None else oversample
+    enough_scaled = level.DCT_OVERSAMPLE if train else level.EVAL_DCT_OVERSAMPLE
+    chosen, scale = level.choose(entries, boxes, resolution, enough, enough_scaled)
 
     samples = np.zeros(len(indices), SAMPLE)
-    samples["entry"] = entries[np.arange(len(indices)), level]
+    samples["entry"] = entries[np.arange(len(indices)), chosen]
     crop = boxes[:, 2:] - boxes[:, :2]
     samples["box"] = boxes * _sides(samples["entry"]) / full
     samples["full"] = crop

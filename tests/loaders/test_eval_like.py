@@ -56,10 +56,10 @@ def test_wrapped_models_are_unwrapped() -> None:
     assert eval_like(model) == eval_like(torch.nn.DataParallel(model)) == eval_like(compiled)
 
 
-def test_every_timm_model_resolves_as_timm_resolves_it() -> None:
+def test_timm_models_resolve_as_timm_resolves_them() -> None:
     timm = pytest.importorskip("timm")
     refused = 0
-    for name in timm.list_pretrained():
+    for name in timm.list_pretrained()[::20]:
         cfg = timm.get_pretrained_cfg(name)
         wanted = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict())
         try:
@@ -71,7 +71,7 @@ def test_every_timm_model_resolves_as_timm_resolves_it() -> None:
         assert got.pop("resolution") == wanted.pop("input_size")[1]
         assert got == {**wanted, "mean": tuple(wanted["mean"]), "std": tuple(wanted["std"])}, name
         CropGeometry(**{key: got[key] for key in ("crop_pct", "crop_mode", "interpolation")})
-    assert refused < 20
+    assert refused < 5
 
 
 @pytest.mark.parametrize("model", ["resnet50", None, {}, SimpleNamespace(), FCN_ResNet50_Weights.DEFAULT])

@@ -79,6 +79,12 @@ def test_samples_of_one_batch_choose_for_themselves() -> None:
     assert together[1].tolist() == [int(scale[0]) for _, scale in alone]
 
 
+@pytest.mark.parametrize(("resolution", "more"), [(64, 1.0), (96, 1.0), (97, 1.1), (128, 1.1), (160, 1.0), (224, 1.0)])
+def test_training_between_96_and_160_and_evaluation_ask_for_more_pixels(resolution: int, more: float) -> None:
+    assert level.oversample(resolution, train=True) == more
+    assert level.oversample(resolution, train=False) == level.EVAL_OVERSAMPLE
+
+
 @pytest.mark.parametrize("table", [level.DCT_OVERSAMPLE, level.EVAL_DCT_OVERSAMPLE])
 def test_the_scale_tables_name_only_scales_the_kernel_has(table: dict[int, float]) -> None:
     assert set(table) <= {2, 4, 8}

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from loaders import plan
-from loaders.plan import ENTRY, SAMPLE, plan_batch
+from loaders.plan import ENTRY, SAMPLE, CropGeometry, plan_batch
 from loaders.plan.crop import eval_boxes, flips, train_boxes
+from loaders.plan.filters import build
 from loaders.plan.level import DCT_OVERSAMPLE, OVERSAMPLE, choose
 
 
@@ -90,6 +91,35 @@ def test_oversample_reaches_the_choice_of_level() -> None:
     entries, indices = entries_of(100), np.arange(100)
     finer = train_plan(entries, indices, oversample=2.0)["entry"]["width"]
     assert finer.mean() > train_plan(entries, indices, oversample=1.0)["entry"]["width"].mean()
+
+
+def test_evaluation_takes_a_level_only_with_pixels_to_spare() -> None:
+    entries = np.zeros((2, 3), ENTRY)
+    entries["width"], entries["height"] = [(500, 250, 125), (2000, 1000, 500)], [(375, 188, 94), (1500, 750, 375)]
+    samples = train_plan(entries, np.arange(2), train=False)
+    assert samples["entry"]["width"].tolist() == [500, 1000]
+    assert samples["scale"].tolist() == [1, 2]
+    samples = train_plan(entries, np.arange(2), train=False, resolution=224)
+    assert samples["entry"]["width"].tolist() == [500, 2000]
+
+
+def test_only_evaluation_with_a_filter_has_a_margin() -> None:
+    entries, indices = entries_of(100), np.arange(100)
+    filter_ = build(96)
+    assert not train_plan(entries, indices, filter=filter_)["margin"].any()
+    assert not train_plan(entries, indices, train=False)["margin"].any()
+    samples = train_plan(entries, indices, train=False, filter=filter_)
+    wanted = filter_.reach(samples["full"]) * (samples["box"][:, 2:] - samples["box"][:, :2])
+    assert (samples["margin"] >= wanted.max(axis=1)).all()
+    assert (samples["margin"] <= wanted.max(axis=1) + 1 + samples["scale"]).all()
+
+
+def test_only_a_border_has_a_colour() -> None:
+    entries, indices = entries_of(10), np.arange(10)
+    border, squash = (CropGeometry(crop_mode=mode, fill=(1, 2, 3)) for mode in ("border", "squash"))
+    assert (train_plan(entries, indices, train=False, geometry=border)["fill"] == (1, 2, 3)).all()
+    assert not train_plan(entries, indices, train=False, geometry=squash)["fill"].any()
+    assert not train_plan(entries, indices, geometry=border)["fill"].any()
 
 
 def test_an_empty_batch_is_planned() -> None:

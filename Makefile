@@ -6,12 +6,16 @@ SANITIZED := build/sanitize
 DATA ?= .demo/photos/train
 RESULTS ?= .demo/results
 BENCH ?=
+# Two processors for each process that runs tests, because the loaders under test have threads of their own.
+WORKERS := $(shell echo $$(($$(nproc) / 2)))
+PARALLEL := $(shell [ $(WORKERS) -gt 1 ] && printf -- '-n %s --dist loadfile' $(WORKERS))
 
 .PHONY: help demo test test-fast check check-native check-threads wheel check-wheel fuzz faults bench clean
 
 help:
 	@echo 'make demo          set up, make a small JPEG data set, convert, measure, train through the curriculum, draw'
 	@echo 'make test          set up, run the tests'
+	@echo 'make test-fast     the tests near the files that differ from main, without the slow ones'
 	@echo 'make check         lint, types, tests with warnings as errors'
 	@echo 'make wheel         dist/*.whl for x86-64 Linux and any Python from 3.10 on'
 	@echo 'make check-wheel   the wheel, tested in empty environments'
@@ -26,12 +30,15 @@ demo: .venv/.kernel
 	@$(PYTHON_ENV) -m tools demo
 
 test: .venv/.kernel
-	@$(PYTHON_ENV) -m pytest -q
+	@$(PYTHON_ENV) -m pytest -q $(PARALLEL)
+
+test-fast: .venv/.kernel
+	@$(PYTHON_ENV) -m pytest -q $(PARALLEL) -m 'not slow' $$($(PYTHON_ENV) -m tools neighbours)
 
 check: .venv/.kernel
 	$(PYTHON_ENV) -m ruff check .
 	$(PYTHON_ENV) -m mypy
-	$(PYTHON_ENV) -m pytest -q -W error
+	$(PYTHON_ENV) -m pytest -q $(PARALLEL) -W error
 
 # The sanitizers' libraries must come before all others; Python itself leaks by design, so leaks are not checked.
 check-native: .venv/.kernel

@@ -28,7 +28,10 @@ EXTRAS = {
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
-    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=70.1", "torchvision", "timm>=1.0", "matplotlib", "pyyaml"],
+    "dev": [
+        *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
+        *("torchvision", "timm>=1.0", "matplotlib", "pyyaml"),
+    ],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})
 

@@ -6,13 +6,19 @@ SANITIZED := build/sanitize
 DATA ?= .demo/photos/train
 RESULTS ?= .demo/results
 BENCH ?=
+# Two processors for each process that runs tests, because the loaders under test have threads of their own.
+WORKERS := $(shell echo $$(($$(nproc) / 2)))
+PARALLEL := $(shell [ $(WORKERS) -gt 1 ] && printf -- '-n %s --dist loadfile' $(WORKERS))
 
-.PHONY: help demo test check check-native check-threads fuzz faults bench clean
+.PHONY: help demo test test-fast check check-native check-threads wheel check-wheel fuzz faults bench clean
 
 help:
 	@echo 'make demo          set up, make a small JPEG data set, convert, measure, train through the curriculum, draw'
 	@echo 'make test          set up, run the tests'
+	@echo 'make test-fast     the tests near the files that differ from main, without the slow ones'
 	@echo 'make check         lint, types, tests with warnings as errors'
+	@echo 'make wheel         dist/*.whl for x86-64 Linux and any Python from 3.10 on'
+	@echo 'make check-wheel   the wheel, tested in empty environments'
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make check-threads the thread pool under ThreadSanitizer'
 	@echo 'make fuzz          the kernel on mutated input for a minute, under both other sanitizers; then what reads betons'
@@ -24,12 +30,15 @@ demo: .venv/.kernel
 	@$(PYTHON_ENV) -m tools demo
 
 test: .venv/.kernel
-	@$(PYTHON_ENV) -m pytest -q
+	@$(PYTHON_ENV) -m pytest -q $(PARALLEL)
+
+test-fast: .venv/.kernel
+	@$(PYTHON_ENV) -m pytest -q $(PARALLEL) -m 'not slow' $$($(PYTHON_ENV) -m tools neighbours)
 
 check: .venv/.kernel
 	$(PYTHON_ENV) -m ruff check .
 	$(PYTHON_ENV) -m mypy
-	$(PYTHON_ENV) -m pytest -q -W error
+	$(PYTHON_ENV) -m pytest -q $(PARALLEL) -W error
 
 # The sanitizers' libraries must come before all others; Python itself leaks by design, so leaks are not checked.
 check-native: .venv/.kernel
@@ -41,6 +50,12 @@ check-native: .venv/.kernel
 
 check-threads: .venv/.kernel
 	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/robustness/fuzz/run.sh threads 30
+
+wheel:
+	bash tools/wheel.sh
+
+check-wheel: .venv/.kernel wheel
+	$(PYTHON_ENV) -m pytest -q tests/test_wheel.py
 
 fuzz: .venv/.kernel
 	PYTHON=$(CURDIR)/$(PYTHON_ENV) bash tests/robustness/fuzz/run.sh fuzz 60
@@ -57,7 +72,7 @@ bench: .venv/.kernel
 	$(PYTHON_ENV) -m efficienttrain benchmark fidelity --data $(DATA) $(BENCH) --json $(RESULTS)/fidelity.json --png $(RESULTS)/fidelity.png
 
 clean:
-	rm -rf build .demo .mypy_cache .pytest_cache .ruff_cache *.egg-info .venv/.ready .venv/.kernel
+	rm -rf build dist .demo .mypy_cache .pytest_cache .ruff_cache *.egg-info .venv/.ready .venv/.kernel
 	rm -f loaders/native/_kernel*.so
 	find loaders efficienttrain benchmarks tools tests -name __pycache__ -type d -exec rm -rf {} +
 

@@ -1,12 +1,22 @@
-"""Builds the C++ kernel and says what is installed; the one place of the version and of every requirement."""
+"""Builds the C++ kernel and lists what is installed; the only place of the version and of every requirement.
+
+Environment variables for special builds; tools/wheel.sh sets the last two:
+  ETL_SANITIZE=1      AddressSanitizer and UndefinedBehaviorSanitizer
+  ETL_JPEG=FOLDER     link FOLDER/lib/libjpeg.a, with the headers in FOLDER/include, instead of the system's libjpeg
+  ETL_LINKER=COMMAND  link with this command, which is given objects and output
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from glob import glob
+from typing import Any
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 VERSION = "0.1.0"
 
@@ -18,7 +28,10 @@ EXTRAS = {
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
-    "dev": ["pytest>=8", "ruff", "mypy", "setuptools>=64", "torchvision", "timm>=1.0", "matplotlib", "pyyaml"],
+    "dev": [
+        *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
+        *("torchvision", "timm>=1.0", "matplotlib", "pyyaml"),
+    ],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})
 
@@ -39,7 +52,12 @@ def libjpeg_flags(what: str, default: list[str]) -> list[str]:
 # g++'s straight-line vectoriser packs the entropy decoder's pointers into vector registers.
 compile_args = ["-std=c++17", "-O3", "-g0", "-ffp-contract=off", "-fwrapv", "-fno-tree-slp-vectorize", "-pthread"]
 compile_args += ["-Wall", "-Wextra"]
-link_args = ["-pthread", *libjpeg_flags("--libs", ["-ljpeg"])]
+if static_jpeg := os.environ.get("ETL_JPEG"):
+    compile_args.append(f"-I{static_jpeg}/include")
+    link_args = ["-pthread", f"{static_jpeg}/lib/libjpeg.a"]
+else:
+    compile_args += libjpeg_flags("--cflags", [])
+    link_args = ["-pthread", *libjpeg_flags("--libs", ["-ljpeg"])]
 if os.environ.get("ETL_SANITIZE") == "1":
     checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     compile_args += [*checks, "-g", "-O1"]
@@ -50,9 +68,33 @@ kernel = Extension(
     sources=sorted(glob("loaders/native/*.cpp")),
     depends=sorted(glob("loaders/native/*.h") + glob("loaders/native/*.inl")),
     language="c++",
-    extra_compile_args=compile_args + libjpeg_flags("--cflags", []),
+    extra_compile_args=compile_args,
     extra_link_args=link_args,
 )
+
+
+class BuildKernel(build_ext):
+    """The kernel's file name carries no Python version, because it is a C library that ctypes loads."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extensions(self) -> None:
+        if linker := os.environ.get("ETL_LINKER"):
+
+            def link(objects: list[str], output: str, *_: Any, extra_postargs: list[str], **__: Any) -> None:
+                self.spawn([*shlex.split(linker), "-shared", *objects, *extra_postargs, "-o", output])
+
+            self.compiler.link_shared_object = link
+        super().build_extensions()
+
+
+class KernelWheel(bdist_wheel):
+    """One wheel for all versions of Python, for the same reason."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
+
 
 PACKAGES = find_packages(include=["loaders", "loaders.*", "efficienttrain", "efficienttrain.*"])
 BENCHMARKS = find_packages(include=["benchmarks", "benchmarks.*"])
@@ -76,5 +118,7 @@ setup(
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["efficienttrain = efficienttrain.__main__:main"]},
+    cmdclass={"build_ext": BuildKernel, "bdist_wheel": KernelWheel},
+    license_files=["LICENSE", "tools/wheel/LICENSE.*"],
     zip_safe=False,
 )

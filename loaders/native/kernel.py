@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import count
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def library() -> ctypes.CDLL:
     Raises:
         LoaderError: it has not been built.
     """
-    beside = Path(__file__).with_name("_kernel" + EXTENSION_SUFFIXES[0])
+    beside = Path(__file__).with_name("_kernel.so")
     built = Path(os.environ.get("ETL_KERNEL") or beside)
     if not built.exists():
         raise LoaderError(

@@ -127,7 +127,9 @@ class TransformPipeline:
             stage: what the loader delivers.
             in_kernel: whether the kernel resamples every image, so that it can transform them too.
         """
-        in_kernel = in_kernel and (self.augment_on == "cpu" or (self.augment_on == "auto" and self.device.type == "cpu"))
+        in_kernel = in_kernel and (
+            self.augment_on == "cpu" or (self.augment_on == "auto" and self.device.type == "cpu")
+        )
         if self.custom is not None:
             return OutputFormat(stage, stage.resolution, None, torch.uint8, self.custom)
         at_base = self.augment_at == "base" and stage.resolution < BASE

@@ -15,6 +15,7 @@ from .plan.rng import sample_indices
 if TYPE_CHECKING:
     import torch
 
+    from .native import Augment
     from .sources import Dataset
     from .transforms.pipeline import OutputFormat
 
@@ -31,13 +32,17 @@ class BatchPlan:
     labels: NDArray[np.int64]
     """[n]"""
     samples: NDArray[np.void]
-    """SAMPLE records [n]: what the kernel does."""
+    """SAMPLE records [n]: what the kernel decodes."""
+    augment: Augment | None = None
+    """What the kernel does to their pixels after resampling, besides the look-up."""
     lease: object = None
     """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
 
     def rows(self, rows: slice | NDArray[np.int64]) -> BatchPlan:
         """The plan of some of its samples."""
-        return BatchPlan(self.format, self.epoch, self.keys[rows], self.labels[rows], self.samples[rows], self.lease)
+        keys, labels, samples = self.keys[rows], self.labels[rows], self.samples[rows]
+        augment = None if self.augment is None else self.augment.rows(rows)
+        return BatchPlan(self.format, self.epoch, keys, labels, samples, augment, self.lease)
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
         """The batch as it is before its transforms."""

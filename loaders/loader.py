@@ -84,6 +84,7 @@ class Loader:
         crop_mode: str = "center",
         resize_size: int | None = None,
         augment_at: str = "resolution",
+        augment_on: str = "auto",
         erase: float = 0.0,
         max_level: int | None = None,
         backend: str = "torch",
@@ -134,6 +135,8 @@ class Loader:
                 them for a timm model or torchvision weights.
             augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
                 to B by `interpolation`, which costs most of what a small B saves.
+            augment_on: "cpu": the decoding threads augment each image while it is in cache; "device": whole batches are
+                augmented on `device`; "auto": "device" on a GPU, else "cpu". The pixels are the same.
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
             max_level: coarsest stored level to use; 0: full size only.
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
@@ -169,6 +172,7 @@ class Loader:
         one_of("collate", collate, ("tuple", "dict"))
         one_of("uneven", uneven, (None, "drop", "pad", "keep"))
         one_of("augment_at", augment_at, ("resolution", "base"))
+        one_of("augment_on", augment_on, ("auto", "cpu", "device"))
         at_least("num_workers", num_workers, 1)
         at_least("prefetch_factor", prefetch_factor, 1)
         at_least("max_level", max_level, 0)
@@ -207,6 +211,7 @@ class Loader:
             seed=self.seed,
             memory_format=memory_format,
             augment_at=augment_at,
+            augment_on=augment_on,
             filter=interpolation or "fourier",
             erase=erase,
             custom=transforms_of(transforms),

@@ -78,7 +78,8 @@ class Decoder:
         indices = sample_indices(keys)
         lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
-        return BatchPlan(format, epoch, keys, labels, samples, lease)
+        augment = format.augment(keys, seed=self._seed, epoch=epoch)
+        return BatchPlan(format, epoch, keys, labels, samples, augment, lease)
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
@@ -94,16 +95,21 @@ class Decoder:
             for batch in some:
                 yield plan.rows(slice(end, end := end + len(batch)))
 
-    def submit(self, format: OutputFormat, samples: NDArray[np.void], out: NDArray[np.uint8]) -> native.PendingBatch:
+    def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch:
         """Has the kernel's threads decode into `out`; see `native.Pool.submit`."""
-        return self.pool.submit(
-            samples,
-            side=format.resolution,
-            filter=self.filter(format),
-            out=out,
-            fd=self._dataset.fd,
-            lut=format.lut,
-        )
+        return self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
+
+    def kernel_options(self, batch: BatchPlan) -> dict[str, Any]:
+        """What `native.KernelBatch` must know of a batch, besides its samples and its memory."""
+        format = batch.format
+        return {
+            "side": format.resolution,
+            "filter": self.filter(format),
+            "fd": self._dataset.fd,
+            "lut": format.lut,
+            "augment": batch.augment,
+            "channels_last": format.channels_last,
+        }
 
     def repair(
         self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
@@ -137,11 +143,11 @@ class Decoder:
 
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
         key = int(batch.keys[i])
-        index, sample = int(sample_indices(batch.keys[i])), batch.samples[i]
+        index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
         chosen = self._replace_from
         found = replacements(self._seed, batch.epoch, key, len(self._dataset) if chosen is None else len(chosen))
         others = iter(found if chosen is None else chosen[found].tolist())
-        while (why := self._by_pillow(batch.format, index, sample, status, message, pixels)) is not None:
+        while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
             bad = BadSample(index, self._dataset.name(index), why)
             if self._on_error == "raise":
                 raise bad
@@ -149,30 +155,23 @@ class Decoder:
             if (index := next(others, -1)) < 0:
                 raise bad
             key = index
-            samples = self._samples(batch.format, batch.epoch, np.array([index]))
-            pending = self.submit(batch.format, samples, pixels)
+            plan = self.plan(batch.format, batch.epoch, np.array([index]))
+            pending = self.submit(plan, pixels)
             pending.wait()
-            sample, status, message = samples[0], int(pending.status[0]), pending.message(0)
-        batch.keys[i], batch.labels[i], batch.samples[i] = key, self._dataset.labels([index])[0], sample
+            status, message = int(pending.status[0]), pending.message(0)
+        batch.keys[i], batch.labels[i], batch.samples[i] = key, plan.labels[0], plan.samples[0]
 
     def _by_pillow(
-        self,
-        format: OutputFormat,
-        index: int,
-        sample: NDArray[np.void],
-        status: int,
-        message: str,
-        pixels: NDArray[np.uint8],
+        self, plan: BatchPlan, index: int, status: int, message: str, pixels: NDArray[np.uint8]
     ) -> str | None:
-        """None once `pixels` hold the sample, else why they do not."""
+        """None once `pixels` hold the only sample of `plan`, else why they do not."""
         if status != native.UNSUPPORTED:
             return message if status else None
         try:
             rgb = decode_rgb(self._dataset.read(index))
         except LoaderError as error:
             return str(error)
-        made = native.resample(rgb, sample, side=format.resolution, filter=self.filter(format))
-        if format.lut is not None:
-            made = np.take_along_axis(format.lut, made.reshape(3, -1).astype(np.intp), axis=1)
-        pixels[:] = made.reshape(-1).view(np.uint8)
+        options = self.kernel_options(plan)
+        made = native.resample(rgb, plan.samples[0], side=options["side"], filter=options["filter"])
+        native.KernelBatch(plan.samples, out=pixels, **options).finish(0, made)
         return None

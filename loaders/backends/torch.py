@@ -54,7 +54,7 @@ class TorchBackend:
 
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
-        return self._deliver(batches, self._decoder.plans(self._pipeline.format(stage), epoch, batches))
+        return self._deliver(batches, self._decoder.plans(self._pipeline.format(stage, in_kernel=True), epoch, batches))
 
     def _deliver(
         self, batches: Sequence[NDArray[np.int64]], plans: Iterator[BatchPlan]
@@ -82,7 +82,7 @@ class TorchBackend:
 
     def _threads(self, _batches: Sequence[NDArray[np.int64]]) -> AbstractContextManager[Submit]:
         """The threads that decode these batches, for as long as they are iterated."""
-        return nullcontext(lambda batch, out: self._decoder.submit(batch.format, batch.samples, out))
+        return nullcontext(lambda batch, out: self._decoder.submit(batch, out))
 
     def _submit(self, plans: Iterator[BatchPlan], submit: Submit) -> Iterator[tuple[BatchPlan, PendingBatch]]:
         """Starts each batch when it is asked for."""

@@ -1,6 +1,6 @@
 """The C++ kernel from Python: the pool that loading runs on, and the codec that conversion runs on."""
 
-from ..plan.records import ENTRY, SAMPLE
+from ..plan.records import ENTRY, ERASURE, OPERATION, SAMPLE
 from .codec import JpegError, JpegInfo, Record, cut, decode, encode, peek, transcode
 from .cutting import Cutting
 from .pool import (
@@ -9,28 +9,34 @@ from .pool import (
     IO_ERROR,
     OK,
     UNSUPPORTED,
+    Augment,
     KernelBatch,
     PendingBatch,
     Pool,
+    augmented,
     peek_files,
     resample,
 )
 
 __all__ = [
+    "Augment",
     "BAD_ARGUMENT",
     "Cutting",
     "DAMAGED",
     "ENTRY",
+    "ERASURE",
     "IO_ERROR",
     "JpegError",
     "JpegInfo",
     "OK",
+    "OPERATION",
     "Pool",
     "Record",
     "SAMPLE",
     "PendingBatch",
     "UNSUPPORTED",
     "KernelBatch",
+    "augmented",
     "cut",
     "decode",
     "encode",

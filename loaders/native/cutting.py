@@ -13,22 +13,9 @@ from ..errors import LoaderError
 from ..plan.records import SAMPLE
 from .kernel import library
 from .pool import Outcome, Pool, _UnderWay
+from .structs import EtCutBatch
 
 _LARGEST = 1 << 30  # bytes of a file that the kernel reads
-
-
-class _CutBatch(ctypes.Structure):
-    _fields_ = [
-        ("samples", ctypes.c_void_p),
-        ("count", ctypes.c_int64),
-        ("fd", ctypes.c_int32),
-        ("out", ctypes.c_void_p),
-        ("slots", ctypes.c_void_p),
-        ("sizes", ctypes.c_void_p),
-        ("origins", ctypes.c_void_p),
-        ("status", ctypes.c_void_p),
-        ("messages", ctypes.c_void_p),
-    ]
 
 
 class Cutting(Outcome, _UnderWay):
@@ -65,7 +52,7 @@ class Cutting(Outcome, _UnderWay):
             ) from None
         self._sizes, self.origins = np.zeros(n, np.int64), np.zeros((n, 2), np.int32)
         arrays = (self._out, self._slots, self._sizes, self.origins, self.status, self._messages)
-        self._batch = _CutBatch(samples.ctypes.data, n, fd, *(array.ctypes.data for array in arrays))
+        self._batch = EtCutBatch(samples.ctypes.data, n, fd, *(array.ctypes.data for array in arrays))
         self._begin(pool, library().et_submit_cut, ctypes.addressof(self._batch), samples, *arrays)
 
     def jpeg(self, i: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .kernel import library
-from .pool import STATS
+from .structs import STATS
 
 FUNCTION, BATCH, COUNT, NEXT, FAILED, SUMS, THREADS = FIELDS = range(7)
 """What stands where in a work record, int64 [7]: addresses of `et_decode_one` and of the `EtBatch`; samples in the

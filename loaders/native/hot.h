@@ -121,6 +121,12 @@ struct AxisPlan {
   float* memory;       // 2 * (most + 24)
 };
 
+// Places of moved pixels, in multiples of 2**-20 pixels, and the row of weights of a place's nearest multiple of 2**-10; see Note
+// [moves in whole numbers] in loaders/transforms/randaugment_ops.py.
+enum { kPlaceBits = 20, kPlaceOne = 1 << kPlaceBits, kPhaseBits = 10, kNearest = 1 << (kPlaceBits - kPhaseBits - 1) };
+inline int move_phase(int near) { return near >> (kPlaceBits - kPhaseBits) & ((1 << kPhaseBits) - 1); }
+inline bool moved_inside(int place, int side) { return uint32_t(place + kPlaceOne / 2) < uint32_t(side) << kPlaceBits; }
+
 struct Hot {
   const char* name;
   void (*build_ac)(const HuffSpec&, AcTable&);
@@ -150,6 +156,18 @@ struct Hot {
   void (*forward)(const uint8_t* pixels, int stride, const float* steps, Coefficients&);
   // Writes a block's tokens, at most 64, and returns their end.
   Token* (*tokens_of)(const Coefficients&, int component, int& prediction, Token*);
+  // RandAugment, see augment.inl.
+  void (*count_levels)(const uint8_t* pixels, size_t n, uint32_t* counts);
+  void (*level_range)(const uint8_t* pixels, size_t n, uint8_t& low, uint8_t& high);
+  int64_t (*grey_sum)(const uint8_t* rgb, size_t area);
+  void (*map_levels)(const uint8_t* from, size_t n, const uint8_t* table, uint8_t* to);
+  void (*color)(const uint8_t* from, size_t area, float factor, uint8_t* to);
+  void (*sharpen)(const uint8_t* from, int side, float factor, uint8_t* to);
+  void (*pair_pixels)(const uint8_t* row, int side, uint8_t* pairs);
+  void (*truncate_q6)(const int16_t* samples, int n, uint8_t* out);
+  void (*transpose_levels)(const uint8_t* from, int stride, int rows, int columns, uint8_t* to, int to_stride);
+  void (*frame_pixels)(const uint8_t* rgb, int side, uint8_t* to);
+  void (*move_pixels)(const uint8_t* framed, int side, const int32_t* map, const int16_t* cubic, const uint8_t* fill, uint8_t* to);
   uint32_t (*check)(const uint8_t* bytes, size_t size);  // see check.h
 };
 

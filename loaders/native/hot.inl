@@ -11,6 +11,7 @@ static inline int16_t saturate(int v) { return v < -32768 ? -32768 : v > 32767 ?
 #include "fdct.inl"
 #include "weights.inl"
 #include "weigh.inl"
+#include "augment.inl"
 
 // A block of the MCU at (mx, my), whose last coefficient that is not 0 stands at zigzag position `last`.
 static inline void place_block(const ScanPlan& plan, const BlockPlan& block, int mx, int my, const int16_t* coefficients,
@@ -129,7 +130,9 @@ static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs,
 
 const Hot kHot = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
-                  read_tokens,   write_tokens, forward8, tokens_of, check};
+                  read_tokens,   write_tokens, forward8, tokens_of,
+                  count_levels,  level_range, grey_sum, map_levels, color, sharpen,
+                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, check};
 
 }  // namespace ET_BUILD
 }  // namespace et

@@ -55,6 +55,29 @@ struct EtFilter {
   float stretch_step;   // row = round((stretch - 1) / stretch_step)
 };
 
+// One operation of RandAugment on one sample. Mirrors loaders.plan.records.OPERATION.
+struct EtOperation {
+  int32_t kind;     // an `Op` of loaders/transforms/randaugment_ops.py, or -1: none
+  float argument;   // in the operation's own unit, see `augment` there
+  int32_t map[6];   // where pixels are moved from, see `motion` there; only for operations that move them
+};
+
+// A box that random erasing fills with noise. Mirrors loaders.plan.records.ERASURE.
+struct EtErasure {
+  int32_t top, left, height, width;  // pixels; a height of 0: nothing is erased
+  int64_t key;                       // of the noise
+};
+
+// What happens to the pixels of a batch after resampling.
+struct EtAugment {
+  const EtOperation* operations;  // count x steps; null: none
+  const EtErasure* erasures;      // count; null: none. Only with a look-up table, since noise is normalised
+  const int16_t* cubic;           // 1024 x 4: weights of the pixels around a place, Q14
+  const void* noise;              // 65536 values of an output element's size, equally likely
+  int32_t steps;                  // operations a sample
+  uint8_t fill[4];                // red, green and blue of pixels that move in from outside
+};
+
 struct EtBatch {
   const EtSample* samples;
   int64_t count;
@@ -64,8 +87,10 @@ struct EtBatch {
   uint8_t* out;           // count * 3 * B * B elements
   const void* lut;        // 3 x 256 elements of `element` bytes that replace the pixel values; null: uint8
   int32_t element;        // bytes of an output element: 1, 2 or 4
+  int32_t channels_last;  // 1: each sample is B x B x 3
   int32_t* status;        // count, an EtStatus each
   char* messages;         // count * ET_MESSAGE
+  EtAugment augment;      // operations, look-up, erasing: in this order
 };
 
 // A batch to be cut: of each sample the JPEG that holds its crop (see codec.h, et_cut), or where it cannot be cut all of it.
@@ -88,6 +113,9 @@ struct EtStats {
   int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples, cut_ns;
 };
 
+static_assert(sizeof(EtEntry) == 40 && sizeof(EtSample) == 72, "as loaders/plan/records.py has them");
+static_assert(sizeof(EtOperation) == 32 && sizeof(EtErasure) == 24, "as loaders/plan/records.py has them");
+
 struct EtPool;
 struct EtTicket;
 
@@ -103,6 +131,10 @@ void et_ticket_free(EtTicket*);                           // cancels what has no
 // Sample `i` of a batch on the calling thread.
 int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats);
 
+// What follows resampling, for sample `i` of a batch whose three planes of B x B levels another library made, on the calling
+// thread. `batch` may be one that the pool has done.
+int32_t et_finish_one(const EtBatch* batch, int64_t i, const uint8_t* pixels, char* message);
+
 // Width and height from the headers of `count` files; the pool's threads share the work.
 void et_peek_files(EtPool*, const int64_t* paths, int64_t count, uint16_t* widths, uint16_t* heights, int32_t* status);
 
@@ -114,6 +146,9 @@ int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtS
 // out: for each component, rows x columns bytes of the whole scaled component, row-major; what lies outside the region is 0.
 int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
                   char* message);
+
+// Bytes of EtEntry, EtSample, EtOperation, EtErasure, EtBatch, EtCutBatch and EtStats, for the caller to compare with its own.
+void et_sizes(int32_t sizes[7]);
 
 // For tests: the builds of the hot loops that this processor runs, the fastest, which is used, first.
 const char* et_build(int32_t i);   // the name of build `i`, null past the last

@@ -9,9 +9,10 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import LoaderError
+from .structs import sizes
 
 _POINTERS = ("et_pool_new", "et_submit", "et_submit_cut")
-_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free")
+_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free", "et_sizes")
 
 _I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {
@@ -24,6 +25,8 @@ _ARGUMENTS = {
     "et_ticket_free": (_PTR,),
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
     "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
+    "et_finish_one": (_PTR, _I64, _PTR, _PTR),
+    "et_sizes": (_PTR,),
     "et_planes": (ctypes.c_char_p, ctypes.c_size_t, _PTR, _I32, _PTR, ctypes.c_size_t, _PTR),
     "et_build": (_I32,),
     "et_use_build": (_I32,),
@@ -37,7 +40,7 @@ def library() -> ctypes.CDLL:
     The environment variable ETL_KERNEL names another build of it (with sanitizers, say).
 
     Raises:
-        LoaderError: it has not been built.
+        LoaderError: it has not been built, or is of another version than this Python code.
     """
     beside = Path(__file__).with_name("_kernel.so")
     built = Path(os.environ.get("ETL_KERNEL") or beside)
@@ -52,6 +55,13 @@ def library() -> ctypes.CDLL:
         function.argtypes = arguments
         function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
     kernel.et_build.restype = ctypes.c_char_p
+    ours, theirs = sizes(), (ctypes.c_int32 * 7)()
+    kernel.et_sizes(theirs)
+    if tuple(theirs) != ours:
+        raise LoaderError(
+            f"the C++ kernel {built} has structs of {list(theirs)} bytes, Python expects {list(ours)}; "
+            "it was built from other sources: run `pip install -e .` in the checkout again"
+        )
     return kernel
 
 

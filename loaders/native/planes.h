@@ -55,7 +55,7 @@ struct Box {
 
 // Working memory of one thread.
 struct Scratch {
-  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb;
+  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved;
 };
 
 // Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.

@@ -10,6 +10,7 @@ import ctypes
 import os
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LoaderError
-from ..plan.records import SAMPLE
+from ..plan.records import ERASURE, OPERATION, SAMPLE
 from .kernel import library
+from .structs import STATS, EtAugment, EtBatch, EtFilter
 
 if TYPE_CHECKING:
     from ..plan.filters import Filter
@@ -30,40 +32,64 @@ _MESSAGE = 96
 _POLL = 100  # ms between two looks at Ctrl-C while waiting
 
 
-class _Filter(ctypes.Structure):
-    _fields_ = [
-        ("table", ctypes.c_void_p),
-        ("radius", ctypes.c_void_p),
-        ("rows", ctypes.c_int32),
-        ("columns", ctypes.c_int32),
-        ("steps", ctypes.c_int32),
-        ("base", ctypes.c_int32),
-        ("stretch_step", ctypes.c_float),
-    ]
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Augment:
+    """What happens to a batch's pixels after resampling: operations, then the look-up table, then erasing.
 
+    Attributes:
+        operations: OPERATION [n, steps], carried out from the first to the last, or None.
+        fill: red, green and blue levels of pixels that move in from outside.
+        cubic: int16 [1024, 4], weights of moved pixels, see `cubic_weights` in loaders/transforms/randaugment_ops.py.
+        erasures: ERASURE [n], or None; only with a look-up table.
+        noise: [65536] of the look-up table's dtype: equally likely values of erased pixels.
+    """
 
-class _Batch(ctypes.Structure):
-    _fields_ = [
-        ("samples", ctypes.c_void_p),
-        ("count", ctypes.c_int64),
-        ("filter", _Filter),
-        ("fd", ctypes.c_int32),
-        ("side", ctypes.c_int32),
-        ("out", ctypes.c_void_p),
-        ("lut", ctypes.c_void_p),
-        ("element", ctypes.c_int32),
-        ("status", ctypes.c_void_p),
-        ("messages", ctypes.c_void_p),
-    ]
+    operations: NDArray[np.void] | None = None
+    fill: tuple[int, int, int] = (0, 0, 0)
+    cubic: NDArray[np.int16] | None = None
+    erasures: NDArray[np.void] | None = None
+    noise: NDArray[Any] | None = None
 
+    def struct(self, n: int, lut: NDArray[Any] | None) -> EtAugment:
+        """As the kernel reads it; this object must live as long.
 
-STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns")
+        Args:
+            n: samples of the batch.
+            lut: the batch's look-up table.
+
+        Raises:
+            ValueError: an array of another shape or dtype than the kernel will read.
+        """
+        arrays = {
+            "operations": (self.operations, OPERATION, (n, self.steps)),
+            "erasures": (self.erasures, ERASURE, (n,)),
+            "cubic": (self.cubic, np.dtype(np.int16), (1024, 4)),
+            "noise": (self.noise, None if lut is None else lut.dtype, (1 << 16,)),
+        }
+        for name, (array, dtype, shape) in arrays.items():
+            if array is not None and not (array.dtype == dtype and array.shape == shape and array.flags.c_contiguous):
+                raise ValueError(f"`{name}` must be {dtype} {shape} in one piece, got {array.dtype} {array.shape}.")
+        for name, needed in (("operations", "cubic"), ("erasures", "noise")):
+            if arrays[name][0] is not None and arrays[needed][0] is None:
+                raise ValueError(f"`{needed}` must be given together with `{name}`, got None.")
+        pointers = {name: None if array is None else array.ctypes.data for name, (array, _, _) in arrays.items()}
+        return EtAugment(**pointers, steps=self.steps, fill=(*self.fill, 0))
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> Augment:
+        """For some of the samples."""
+        operations, erasures = (None if a is None else a[rows] for a in (self.operations, self.erasures))
+        return replace(self, operations=operations, erasures=erasures)
+
+    @property
+    def steps(self) -> int:
+        """Operations a sample."""
+        return 0 if self.operations is None else self.operations.shape[1]
 
 
 @lru_cache(maxsize=64)
-def filter_struct(table: Filter, base: int | None = None) -> _Filter:
+def filter_struct(table: Filter, base: int | None = None) -> EtFilter:
     """The filter as the kernel reads it. base: instead of the filter's; 0: output's side."""
-    struct = _Filter(
+    struct = EtFilter(
         table.table.ctypes.data,
         table.radius.ctypes.data,
         table.rows,
@@ -88,7 +114,7 @@ class Outcome:
 
     def message(self, i: int) -> str:
         """Why sample `i` of the batch failed."""
-        return bytes(self._messages[i]).split(b"\0", 1)[0].decode("utf-8", "replace")
+        return _text(self._messages[i])
 
 
 class KernelBatch(Outcome):
@@ -108,6 +134,8 @@ class KernelBatch(Outcome):
         out: NDArray[Any],
         fd: int = -1,
         lut: NDArray[Any] | None = None,
+        augment: Augment | None = None,
+        channels_last: bool = False,
     ) -> None:
         """
         Args:
@@ -117,6 +145,11 @@ class KernelBatch(Outcome):
             out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
             fd: the data set's file, for samples without a path of their own.
             lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
+            augment: what happens to the pixels before and after the look-up; None: nothing.
+            channels_last: each sample becomes B x B x 3.
+
+        Raises:
+            ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)
         n = len(samples)
@@ -127,7 +160,7 @@ class KernelBatch(Outcome):
             )
         super().__init__(n)
         self.out = out
-        self._batch = _Batch(
+        self._batch = EtBatch(
             samples.ctypes.data,
             n,
             filter_struct(filter),
@@ -136,11 +169,28 @@ class KernelBatch(Outcome):
             out.ctypes.data,
             lut.ctypes.data if lut is not None else None,
             item,
+            channels_last,
             self.status.ctypes.data,
             self._messages.ctypes.data,
+            (augment or Augment()).struct(n, lut),
         )
-        self._keep = (self.status, self._messages, samples, filter, lut, out)
+        self._keep = (self.status, self._messages, samples, filter, lut, out, augment)
         self.address = ctypes.addressof(self._batch)
+
+    def finish(self, i: int, pixels: NDArray[np.uint8]) -> None:
+        """Sample `i` out of levels that another library made, on this thread: what the kernel does after resampling.
+
+        Args:
+            i: place in the batch, of which nothing may be under way.
+            pixels: uint8 [3, B, B].
+
+        Raises:
+            LoaderError: an augmentation that the kernel refuses.
+        """
+        pixels = np.ascontiguousarray(pixels, np.uint8)
+        message = self._messages[i]
+        if library().et_finish_one(self.address, i, pixels.ctypes.data, message.ctypes.data):
+            raise LoaderError(f"sample {i} of the batch: {self.message(i)}")
 
 
 class _UnderWay:
@@ -279,3 +329,27 @@ def resample(rgb: NDArray[np.uint8], sample: NDArray[np.void], *, side: int, fil
     if status != OK:
         raise LoaderError(f"resampling {width} x {height} pixels to {side} x {side} failed with status {status}")
     return out
+
+
+def augmented(images: NDArray[np.uint8], augment: Augment) -> NDArray[np.uint8]:
+    """Augmented copies of images that are decoded already, on this thread.
+
+    Args:
+        images: uint8 [n, 3, B, B].
+        augment: operations, no erasing.
+
+    Raises:
+        LoaderError: an operation that the kernel refuses.
+    """
+    images = np.ascontiguousarray(images, np.uint8)
+    out, message = np.empty_like(images), np.zeros(_MESSAGE, np.uint8)
+    batch = EtBatch(side=images.shape[-1], out=out.ctypes.data, element=1, augment=augment.struct(len(images), None))
+    source, finish = images.ctypes.data, library().et_finish_one
+    for i in range(len(images)):
+        if finish(ctypes.addressof(batch), i, source + i * images[0].nbytes, message.ctypes.data):
+            raise LoaderError(f"image {i} of the batch: {_text(message)}")
+    return out
+
+
+def _text(message: NDArray[np.uint8]) -> str:
+    return bytes(message).split(b"\0", 1)[0].decode("utf-8", "replace")

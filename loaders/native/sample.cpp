@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "cut.h"
+#include "output.h"
 
 namespace et {
 namespace {
@@ -203,21 +204,14 @@ bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Pl
   return good;
 }
 
-template <class T>
-void look_up(const uint8_t* pixels, const void* table, size_t area, void* values) {
-  const T* lut = static_cast<const T*>(table);
-  T* out = static_cast<T*>(values);
-  for (int c = 0; c < 3; c++)
-    for (size_t i = 0; i < area; i++) out[c * area + i] = lut[c * 256 + pixels[c * area + i]];
-}
-
 bool sound_box(const float* box, Error& e) {
   for (int i = 0; i < 4; i++)
     if (!(std::abs(box[i]) <= 1 << 27)) return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", box[0], box[1], box[2], box[3]);
   return true;
 }
 
-bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
+bool run(const EtBatch& batch, int64_t i, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
+  const EtSample& sample = batch.samples[i];
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
     return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
   Planes planes;
@@ -225,14 +219,12 @@ bool run(const EtBatch& batch, const EtSample& sample, uint8_t* out, Scratch& s,
   const Target target = target_of(sample, batch.side, raw ? 1 : sample.scale);
   if (!sound_box(sample.box, e) || !(raw ? read_pixels : decode)(sample, target, batch.fd, s, planes, stats, e)) return false;
   const int64_t start = now_ns();
-  const size_t area = size_t(batch.side) * batch.side;
-  uint8_t* pixels = batch.lut ? s.rgb.reserve(3 * area) : out;
-  if (!pixels) return e.set(ET_IO, "out of memory for %zu pixels", area);
+  uint8_t* pixels = place_for(batch, out, s);
+  if (!pixels) return e.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
   if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
-  if (batch.lut && batch.element == 4) look_up<uint32_t>(pixels, batch.lut, area, out);
-  if (batch.lut && batch.element == 2) look_up<uint16_t>(pixels, batch.lut, area, out);
+  const bool delivered = deliver(batch, i, pixels, out, s, e);
   stats.resample_ns += now_ns() - start;
-  return true;
+  return delivered;
 }
 
 // Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
@@ -286,10 +278,25 @@ EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& 
   Error e;
   const size_t bytes = size_t(3) * batch.side * batch.side * batch.element;
   uint8_t* out = batch.out + i * bytes;
-  if (!run(batch, batch.samples[i], out, scratch, stats, e)) std::memset(out, 0, bytes);
+  if (!run(batch, i, out, scratch, stats, e)) std::memset(out, 0, bytes);
   stats.samples++;
   batch.status[i] = e.status;
   std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
+  return e.status;
+}
+
+EtStatus finish_sample(const EtBatch& batch, int64_t i, const uint8_t* pixels, Scratch& scratch, char* message) {
+  Error e;
+  const size_t levels = size_t(3) * batch.side * batch.side;
+  uint8_t* const out = batch.out + size_t(i) * levels * batch.element;
+  uint8_t* const held = place_for(batch, out, scratch);
+  if (held) {
+    std::memcpy(held, pixels, levels);
+    deliver(batch, i, held, out, scratch, e);
+  } else {
+    e.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
+  }
+  std::memcpy(message, e.text, ET_MESSAGE);
   return e.status;
 }
 

@@ -1,6 +1,6 @@
-"""The records that a data set, the plan and the kernel share: one stored level, and one sample of a batch.
+"""The records that the plan hands to the kernel: a stored level, a sample of a batch, how its pixels are transformed.
 
-The C++ kernel reads both as plain structs (little-endian, no hidden padding), so a change here changes its ABI.
+The C++ kernel reads them as plain structs (little-endian, no hidden padding), so a change here changes its ABI.
 """
 
 from __future__ import annotations
@@ -40,6 +40,27 @@ SAMPLE = np.dtype(
     ]
 )
 """What the kernel must do for one sample of a batch, 72 bytes."""
+
+
+OPERATION = np.dtype(
+    [
+        ("kind", "<i4"),  # an `Op` of loaders/transforms/randaugment_ops.py; -1: none
+        ("argument", "<f4"),  # in the operation's own unit, see `augment` there
+        ("map", "<i4", 6),  # where moved pixels come from, see `motion` there
+    ]
+)
+"""One operation of RandAugment on one sample, 32 bytes."""
+
+ERASURE = np.dtype(
+    [
+        ("top", "<i4"),  # of the box, pixels
+        ("left", "<i4"),
+        ("height", "<i4"),  # 0: nothing is erased
+        ("width", "<i4"),
+        ("key", "<i8"),  # of the noise
+    ]
+)
+"""What random erasing does to one sample, 24 bytes."""
 
 
 def table_bytes(rows: Any) -> Any:

@@ -6,15 +6,20 @@ timm.data.random_erasing, which the EfficientTrain++ recipes use.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..batch import Batch
+from ..native import Augment
+from ..plan.records import ERASURE
 from ..plan.rng import Purpose, below, uniform, words
 from .device import CACHED, drawn_by, put
-from .keyed_noise import normal
+from .keyed_noise import normal, quantiles
 
 Integers = NDArray[np.int64]
 _ATTEMPTS = 10
@@ -111,6 +116,23 @@ class RandomErasing(nn.Module):
         found = fits.any(1)
         return row[found], box[found], key[found]
 
+    def for_kernel(
+        self, indices: NDArray[np.int64], side: int, dtype: torch.dtype, *, seed: int, epoch: int
+    ) -> Augment:
+        """`draw` for images of `side` x `side` as the C++ kernel takes it, whose values are those of `forward`.
+
+        Raises:
+            ValueError: `dtype`, that of the batch, is not floating-point.
+        """
+        if not dtype.is_floating_point:
+            raise ValueError(f"`dtype` must be floating-point where pixels are erased, got {dtype}.")
+        row, box, key = self.draw(indices, side, side, seed=seed, epoch=epoch)
+        erasures = np.zeros(len(indices), ERASURE)
+        for name, column in zip(("top", "left", "height", "width"), box.T, strict=True):
+            erasures[name][row] = column
+        erasures["key"][row] = key
+        return Augment(erasures=erasures, noise=_noise(dtype))
+
 
 def _fill(images: Tensor, image: Integers, row: Integers, column: Integers, width: Integers, key: Integers) -> None:
     """Noise into lines of `width` pixels, starting at [image, :, row, column]; nothing waits for the device."""
@@ -128,6 +150,13 @@ def _fill(images: Tensor, image: Integers, row: Integers, column: Integers, widt
     reach = sum((size - 1) * step for size, step in zip(images.shape, steps, strict=True))
     memory = images.as_strided((1 + reach,), (1,))
     memory.scatter_(0, ((place_ + ramp * steps[3])[:, None] + channels).flatten(), noise.flatten())
+
+
+@lru_cache(maxsize=4)
+def _noise(dtype: torch.dtype) -> NDArray[Any]:
+    """[65536], the values of `normal` in `dtype`, as integers of its size."""
+    values = torch.from_numpy(quantiles().astype(np.float32)).to(dtype)
+    return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
 
 
 def _between(drawn: NDArray[np.uint32], low: float, high: float) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
     words = -(-count // 4)
     steps = position[:, None] * words + torch.arange(1, words + 1, device=key.device)
     bits = _splitmix(key[:, None] + steps * _WEYL).view(torch.int16)[:, :count]
-    table = constant(_quantiles, device=key.device)
+    table = constant(quantiles, device=key.device)
     return table.index_select(0, bits.flatten().int() + _LEVELS // 2).view(-1, count)
 
 
@@ -43,6 +43,6 @@ def _splitmix(bits: Tensor) -> Tensor:
     return bits ^ (bits >> 31 & (1 << 33) - 1)
 
 
-def _quantiles() -> NDArray[np.float64]:
+def quantiles() -> NDArray[np.float64]:
     """[65536]: of the normal distribution, at the middles of as many equal parts."""
     return torch.special.ndtri((torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS).numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..batch import Batch
+from ..native import Augment
 from ..stage import Stage
 from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
@@ -41,6 +42,12 @@ class OutputFormat:
     """Of the values that the kernel writes."""
     transforms: tuple[Transform, ...]
     """What is done to the batch after decoding, in this order."""
+    randaugment: RandAugment | None = None
+    """What the kernel does to each image before the look-up."""
+    erasing: RandomErasing | None = None
+    """What the kernel does to each image after the look-up."""
+    channels_last: bool = False
+    """Whether the kernel writes the three channels of a pixel beside each other."""
 
     @classmethod
     def pixels(cls, resolution: int) -> OutputFormat:
@@ -55,8 +62,22 @@ class OutputFormat:
 
     def tensor(self, out: NDArray[np.uint8]) -> torch.Tensor:
         """The bytes that the kernel wrote, as [n, 3, B, B] of `dtype`."""
-        images = torch.from_numpy(out.reshape(-1, 3, self.resolution, self.resolution * self.dtype.itemsize))
-        return images if self.dtype is torch.uint8 else images.view(self.dtype)
+        images = torch.from_numpy(out.reshape(-1))
+        if self.dtype is not torch.uint8:
+            images = images.view(self.dtype)
+        if self.channels_last:
+            return images.view(-1, self.resolution, self.resolution, 3).permute(0, 3, 1, 2)
+        return images.view(-1, 3, self.resolution, self.resolution)
+
+    def augment(self, keys: NDArray[np.int64], *, seed: int, epoch: int) -> Augment | None:
+        """What the kernel does to these samples' pixels besides the look-up; keys: draw keys [n]."""
+        made = None
+        if self.randaugment is not None:
+            made = self.randaugment.for_kernel(keys, self.resolution, seed=seed, epoch=epoch)
+        if self.erasing is not None:
+            erased = self.erasing.for_kernel(keys, self.resolution, self.dtype, seed=seed, epoch=epoch)
+            made = replace(made or erased, erasures=erased.erasures, noise=erased.noise)
+        return made
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,6 +99,9 @@ class TransformPipeline:
     augment_at: str = "resolution"
     """"resolution": images are decoded and augmented at the stage's resolution; "base": in the published order, at
     `BASE` pixels, and then brought down by `filter`."""
+    augment_on: str = "auto"
+    """"cpu": the kernel's threads augment, each image behind the resampler; "device": the whole batch is augmented
+    where it is delivered; "auto": "cpu" unless batches go to a GPU. The pixels are the same."""
     filter: str = "fourier"
     """Method of `LowFrequencyCrop`."""
     erase: float = 0.0
@@ -93,28 +117,43 @@ class TransformPipeline:
         if self.erase and self.dtype == "uint8":
             raise ValueError(f'`erase` must be 0 for `dtype="uint8"`, got {self.erase}: its noise is normalised.')
 
-    def format(self, stage: Stage) -> OutputFormat:
+    def format(self, stage: Stage, in_kernel: bool = False) -> OutputFormat:
         """What the kernel is to write at a stage, and what follows.
 
         On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
         quarter of the bytes over the bus and normalises them itself.
+
+        Args:
+            stage: what the loader delivers.
+            in_kernel: whether the kernel resamples every image, so that it can transform them too.
         """
+        in_kernel = in_kernel and (
+            self.augment_on == "cpu" or (self.augment_on == "auto" and self.device.type == "cpu")
+        )
         if self.custom is not None:
             return OutputFormat(stage, stage.resolution, None, torch.uint8, self.custom)
         at_base = self.augment_at == "base" and stage.resolution < BASE
         resolution = BASE if at_base else stage.resolution
         before: list[Transform] = []
-        if stage.magnitude is not None:
-            before.append(RandAugment(stage.magnitude, fill=self._fill))
+        augment = None if stage.magnitude is None else RandAugment(stage.magnitude, fill=self._fill)
+        if augment is not None and not in_kernel:
+            before.append(augment)
+        kernels = augment if in_kernel else None
         if at_base:
             if self.filter == "fourier" and self.dtype != "uint8":
                 before.append(_to_float)  # the ICCV code's low-pass works on floats; the TPAMI code's Lanczos rounds
             before.append(LowFrequencyCrop(stage.resolution, self.filter))
-        after: list[Transform] = [RandomErasing(self.erase)] if self.erase else []
+        erasing = RandomErasing(self.erase) if self.erase else None
+        after: list[Transform] = [erasing] if erasing else []
+        last = self.memory_format == "channels_last"
         if self.dtype == "uint8":
-            return OutputFormat(stage, resolution, None, torch.uint8, (*before, *self._arranged()))
+            if in_kernel and not before:
+                return OutputFormat(stage, resolution, None, torch.uint8, (), kernels, channels_last=last)
+            return OutputFormat(stage, resolution, None, torch.uint8, (*before, *self._arranged()), kernels)
         if before or self.device.type == "cuda":
-            return OutputFormat(stage, resolution, None, torch.uint8, (*before, self._normalise, *after))
+            return OutputFormat(stage, resolution, None, torch.uint8, (*before, self._normalise, *after), kernels)
+        if in_kernel:
+            return OutputFormat(stage, resolution, self._lut, DTYPES[self.dtype], (), kernels, erasing, last)
         return OutputFormat(stage, resolution, self._lut, DTYPES[self.dtype], (*self._arranged(), *after))
 
     def __call__(self, batch: Batch, format: OutputFormat) -> Batch:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..batch import Batch
+from ..native import Augment, augmented
 from ..plan.rng import Purpose, below, uniform, words
+from ..stage import LARGEST
 from .device import drawn_by
-from .randaugment_ops import Op, augment
+from .randaugment_ops import Op, augment, pack, packed_weights
 
 MAX_MAGNITUDE = 10
 PROBABILITY = 0.5
@@ -33,8 +35,9 @@ class RandAugment(nn.Module):
     device or torch's random state. There is nothing to rebuild: `set_magnitude` at any time, any batch size and
     resolution on each call.
 
-    Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but
-    for rotations, shears and translations, which are off by 1 level at most (white noise rotated: by 4).
+    Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but for
+    rotations, shears and translations, which are off by 1 level at most. They are the same on every device: a CPU runs
+    the C++ kernel, other devices run `augment` of randaugment_ops.py, whose arithmetic is exact.
 
     Args:
         magnitude: strength M, 0 to 10. 0 is not the identity: some operations have no strength, and half of all
@@ -109,13 +112,37 @@ class RandAugment(nn.Module):
         """
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, indices)
-        op, strength, sign = draw(indices, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
-        argument = arguments(op, strength, sign, self.increasing, min(1.0, images.shape[-1] / self.base))
+        side = images.shape[-1]
+        if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
+            return torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
+        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         # Lower precision would move pixels: rounding is part of what the operations do.
         with torch.autocast(images.device.type, enabled=False):
             for step in range(self.num_ops):
                 images = augment(images, op[:, step], argument[:, step], self.fill)
         return images
+
+    def plan(
+        self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What `forward` does to each sample: its draws, in the units of each operation.
+
+        Args:
+            indices: sample indices, [n].
+            side: B, pixels.
+            seed: 0 to 2**64 - 1, the loader's.
+            epoch: 0 to 2**32 - 1.
+
+        Returns:
+            Two arrays [n, num_ops]: the `Op` (-1 for none) and its argument, see `randaugment_ops.augment`.
+        """
+        op, strength, sign = draw(indices, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
+        return op, arguments(op, strength, sign, self.increasing, min(1.0, side / self.base))
+
+    def for_kernel(self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int) -> Augment:
+        """`plan` as the C++ kernel takes it, whose pixels are those of `forward`, bit for bit."""
+        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
+        return Augment(operations=pack(op, argument, side), fill=self.fill, cubic=packed_weights())
 
 
 def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .device import portions, put
+from ..plan.records import OPERATION
+from .device import constant, portions, put
 
 Ops = NDArray[np.int64]
 Arguments = NDArray[np.float64]
@@ -175,71 +175,162 @@ def sharpness(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
     return result
 
 
-def rotate(images: Tensor, _: Ops, argument: Arguments, fill: Colour) -> Tensor:
-    """Rotations about the centre, bicubic."""
-    # Note [another kernel]: `grid_sample` has Keys's cubic kernel with a = -0.75, Pillow with a = -1. Along an axis the
-    # kernel is P + a Q, where P, what is left for a = 0, is linear interpolation at a smoothed place. So the step from
-    # P to the kernel at -0.75 is made a third longer; what that neglects is Q along both axes at once, which is small.
+def rotate(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
+    """Rotations about the centre, bicubic: four rows of four taps a pixel."""
+    side, device = images.shape[-1], images.device
+    x, x_right, x_down, y, y_right, y_down = put(motion(op, argument, side).T[..., None, None], device)
+    right = torch.arange(side, device=device) - side // 2
+    down = right[:, None]
+    x = x + x_right * right + x_down * down  # [n, B, B] from here on
+    y = y + y_right * right + y_down * down
+    (column, across), (row, along) = _taps(x, device), _taps(y, device)
+    across, along = ((part * WEIGHT_ONE).int().movedim(3, 0).contiguous()[:, :, None] for part in (across, along))
+    words, columns = _four_pixels(images).flatten(2), (column + 1).clamp_(0, side)
+    shifts = torch.arange(0, 32, 8, dtype=torch.int32, device=device).view(4, 1, 1, 1, 1)
+    total = torch.full(images.shape, 1 << 13, dtype=torch.int32, device=device)
+    for tap in range(4):
+        place = (row + (tap - 1)).clamp_(0, side - 1) * (side + 1) + columns
+        taps = words.gather(2, place.flatten(1)[:, None].expand(-1, 3, -1)).view(images.shape) >> shifts & 255
+        sums = taps.mul_(across).sum(0, dtype=torch.int32) + 128 >> 8
+        total.addcmul_(sums, along[tap])
+    levels = (total >> 20).clamp_(0, 255).to(torch.uint8)
+    return _framed(levels, _within(x, side) & _within(y, side), fill)
+
+
+def _four_pixels(images: Tensor) -> Tensor:
+    """int32 [n, 3, B, B + 1], four neighbouring pixels of a row a word, so that one look-up brings all taps of a row.
+
+    Word i holds columns i - 2 to i + 1, the first in the lowest byte; beyond the edges the outermost pixel is repeated.
+    """
     side = images.shape[-1]
-    angle = np.radians(argument)
-    cos, sin = put(np.stack((np.cos(angle), np.sin(angle))).astype(np.float32), images.device)[..., None, None]
-    # -1 and 1 are the outer edges. Not `affine_grid`: its matrix product may run at reduced precision.
-    across = _centres(images) * 2 / side - 1
-    down = across[:, None]
-    x, y = cos * across - sin * down, sin * across + cos * down
-    grid = torch.view_as_real(torch.complex(x, y))  # what `torch.stack` makes, but not number by number
-    place = grid * (side / 2) + (side / 2 - 0.5)
-    whole = place.floor()
-    part = place - whole
-    smooth = (whole + part * part * (3 - 2 * part) + 0.5) * (2 / side) - 1
-    levels = images.float()
-    linear = F.grid_sample(levels, smooth, "bilinear", "border", align_corners=False)
-    cubic = F.grid_sample(levels, grid, "bicubic", "border", align_corners=False)
-    return _framed(cubic.lerp_(linear, -1 / 3), (x.abs() < 1) & (y.abs() < 1), fill)
+    columns = torch.arange(-2, side + 2, device=images.device).clamp_(0, side - 1)
+    return images.index_select(3, columns).unfold(3, 4, 1).contiguous().view(torch.int32)[..., 0]
 
 
 def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
-    """Shears and translations, bicubic: each row by a distance of its own."""
-    side = images.shape[-1]
-    shears = np.isin(op, (Op.SHEAR_X, Op.SHEAR_Y))
-    slope_offset = np.stack((argument * shears, argument * ~shears * side)).astype(np.float32)
-    slope, offset = put(slope_offset, images.device)[..., None]
-    centres = _centres(images)
-    distance = slope * centres + offset  # [n, B] pixels
-    whole = distance.floor()
-    part = distance - whole
-    place = torch.arange(-1, side + 2, device=images.device) + whole.long()[..., None]
-    taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
-    moved = torch.zeros(images.shape, device=images.device)
-    # Keys's cubic kernel with a = -1, Pillow's for moving (it resizes with -0.5).
-    weights = (
-        -part * (1 - part) ** 2,
-        1 - part * part * (2 - part),
-        part * (1 + part - part * part),
-        -part * part * (1 - part),
-    )
-    for tap, weight in enumerate(weights):
-        moved.addcmul_(weight[:, None, :, None], taps[..., tap : tap + side])
-    source = centres + distance[..., None]
-    return _framed(moved, (source >= 0) & (source < side), fill)
+    """Shears and translations along x, bicubic: each row by a distance of its own."""
+    return _slide(images, motion(op, argument, images.shape[-1])[:, :3], fill)
 
 
 def slide_columns(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
     """`slide_rows` along the other axis."""
-    return slide_rows(images.mT.contiguous(), op, argument, fill).mT
+    moves = motion(op, argument, images.shape[-1])[:, [3, 5, 4]]
+    return _slide(images.mT.contiguous(), moves, fill).mT
 
 
-def _centres(images: Tensor) -> Tensor:
-    """float32 [B]: where pixels' centres lie, 0.5, 1.5, ..."""
-    return torch.arange(images.shape[-1], device=images.device) + 0.5
+def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
+    """Rows moved along themselves. moves: [n, 3], the first half of a `motion`."""
+    side = images.shape[-1]
+    middle, _, slope = put(moves.T[..., None], images.device)
+    columns = torch.arange(side, device=images.device)
+    first = middle - side // 2 * POSITION_ONE + slope * (columns - side // 2)  # [n, B]: where each row's first pixel is
+    whole, weights = _taps(first, images.device)
+    place = torch.arange(-1, side + 2, device=images.device) + whole[..., None]
+    taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
+    moved = torch.zeros(images.shape, device=images.device)
+    for tap in range(4):
+        moved.addcmul_(weights[:, None, :, None, tap], taps[..., tap : tap + side])
+    inside = _within(first[..., None] + columns * POSITION_ONE, side)
+    return _framed(_truncate(moved.add_(1 / 128)), inside, fill)
+
+
+# Note [moves in whole numbers]: places are multiples of 2**-20 pixels, rounded to 2**-10 where weights are looked up,
+# and weights are multiples of 2**-14. A weight times a level and the sum of four such products fit into float32's 24
+# bits, so their order does not matter, nor whether a processor fuses multiplication and addition: CPUs, GPUs and the
+# C++ kernel (loaders/native/augment.inl) give the same pixels. What is rounded: a row's sum, to 2**-6 of a level;
+# then the result, which is truncated, as Pillow does, after 2**-7 has been added. A whole level stays that level.
+POSITION_ONE = 1 << 20
+PHASES = 1 << 10
+WEIGHT_ONE = 1 << 14
+
+
+def motion(op: Ops, argument: Arguments, side: int) -> NDArray[np.int64]:
+    """Where the pixels of a moved image come from, an affine map in multiples of 2**-20 pixels.
+
+    Args:
+        op: `Op`s, [n]; those that do not move pixels get the identity.
+        argument: as in `augment`, [n].
+        side: B, pixels.
+
+    Returns:
+        [n, 6]: x of the place from which the pixel in column and row `side // 2` comes, counted from the first pixel's
+        centre, its change from a column to the next, and from a row to the next; the same for y.
+    """
+    turn = op == Op.ROTATE
+    angle = np.radians(np.where(turn, argument, 0))
+    cos, sin = np.cos(angle), np.sin(angle)
+    shear_x, shear_y, move_x, move_y = (
+        np.where(op == kind, argument, 0) for kind in (Op.SHEAR_X, Op.SHEAR_Y, Op.TRANSLATE_X, Op.TRANSLATE_Y)
+    )
+    middle = side // 2
+    off = middle + 0.5 - side / 2  # from the image's centre to that of the pixel in the middle
+    x = np.where(turn, side / 2 - 0.5 + (cos - sin) * off, middle + shear_x * (middle + 0.5) + move_x * side)
+    y = np.where(turn, side / 2 - 0.5 + (cos + sin) * off, middle + shear_y * (middle + 0.5) + move_y * side)
+    places = np.stack((x, cos, shear_x - sin, y, shear_y + sin, cos), axis=-1)
+    return np.rint(places * POSITION_ONE).astype(np.int64)
+
+
+def pack(op: Ops, argument: Arguments, side: int) -> NDArray[np.void]:
+    """Operations as the kernel reads them.
+
+    Args:
+        op: `Op`s, or -1 for none, [n, steps].
+        argument: as in `augment`, of the same shape.
+        side: B, pixels.
+
+    Returns:
+        OPERATION [n, steps].
+    """
+    packed = np.empty(op.shape, OPERATION)
+    packed["kind"], packed["argument"] = op, argument
+    packed["map"] = motion(op.ravel(), argument.ravel(), side).reshape(*op.shape, 6)
+    return packed
+
+
+@lru_cache(maxsize=1)
+def packed_weights() -> NDArray[np.int16]:
+    """`cubic_weights` as the kernel reads them, in multiples of 2**-14."""
+    return (cubic_weights() * WEIGHT_ONE).astype(np.int16)
+
+
+def cubic_weights() -> NDArray[np.float64]:
+    """Weights of the four pixels around a place, by the place's fraction, [PHASES, 4]; each row's sum is 1.
+
+    Keys's cubic kernel with a = -1, Pillow's for moving (it resizes with -0.5), in multiples of 2**-14.
+    """
+    part = np.arange(PHASES) / PHASES
+    weights = np.stack(
+        (
+            -part * (1 - part) ** 2,
+            1 - part * part * (2 - part),
+            part * (1 + part - part * part),
+            -part * part * (1 - part),
+        ),
+        axis=-1,
+    )
+    whole = np.rint(weights * WEIGHT_ONE)
+    whole[np.arange(PHASES), 1 + (part > 0.5)] += WEIGHT_ONE - whole.sum(1)  # the larger of the inner two
+    return whole / WEIGHT_ONE
+
+
+def _taps(place: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The pixel at or before each place, and the weights [..., 4] of that pixel, the one before and the two after."""
+    near = place + POSITION_ONE // PHASES // 2
+    phase = near >> 10 & PHASES - 1
+    return near >> 20, constant(cubic_weights, device=device)[phase]
+
+
+def _within(place: Tensor, side: int) -> Tensor:
+    """Whether a place lies on one of `side` pixels, along one axis."""
+    edge = place + POSITION_ONE // 2
+    return (edge >= 0) & (edge < side * POSITION_ONE)
 
 
 def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
-    """uint8 of float `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
-    # Pillow truncates, in double precision: what is a whole level but for float32's error must stay that level.
+    """uint8 `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
     colour = put(np.array(fill, np.uint8), levels.device)[:, None, None]
     mask = -inside[:, None].view(torch.uint8)  # 255 or 0: `torch.where` goes byte by byte
-    return _truncate(levels.add_(1 / 128)).bitwise_xor_(colour).bitwise_and_(mask).bitwise_xor_(colour)
+    return levels.bitwise_xor_(colour).bitwise_and_(mask).bitwise_xor_(colour)
 
 
 def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:

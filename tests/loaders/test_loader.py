@@ -132,6 +132,27 @@ def test_stages_change_without_a_new_loader(beton: Path) -> None:
         assert loader.stage.resolution == 64
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "uint8"},
+        {"dtype": "uint8", "memory_format": "channels_last"},
+        {"dtype": "float32", "erase": 0.6},
+        {"dtype": "float16", "erase": 0.6, "memory_format": "channels_last"},
+        {"dtype": "bfloat16", "augment_at": "base", "erase": 0.6},
+        {"dtype": "uint8", "augment_at": "base", "interpolation": "lanczos"},
+        {"dtype": "float32", "magnitude": None, "memory_format": "channels_last", "erase": 1.0},
+    ],
+)
+def test_the_kernels_threads_augment_as_the_batch_transforms_do(dirty: Path, options: dict[str, Any]) -> None:
+    options = {"magnitude": 8, "on_error": "replace", "resolution": 48, "train": True, **options}
+    with make(dirty, augment_on="cpu", **options) as kernel, make(dirty, augment_on="device", **options) as batch:
+        for (images, labels), (wanted, theirs) in zip(kernel, batch, strict=True):
+            assert torch.equal(images, wanted) and torch.equal(labels, theirs)
+            assert images.stride() == wanted.stride() and images.dtype == wanted.dtype
+        assert kernel.stats()["bad"] and len(kernel.stats()["bad"]) == len(batch.stats()["bad"])
+
+
 def test_magnitude_changes_pixels_and_none_switches_it_off(beton: Path) -> None:
     with make(beton) as loader:
         plain = digest(list(loader))

@@ -49,7 +49,7 @@ class Resampling:
         self._rows = np.arange(n) if images is None else np.flatnonzero(cut.status)
         self._size = out.size // n
         rest = np.empty(self._rows.size * self._size, np.uint8)
-        self._rest = decoder.submit(format, batch.samples[self._rows], rest)
+        self._rest = decoder.submit(batch.rows(self._rows), rest)
 
         samples, filter_ = batch.samples.copy(), decoder.filter(format)
         samples["box"] = cut.box - np.tile(cut.held[:, :2], 2)

@@ -149,7 +149,7 @@ class InGraph:
         batch, side = cut.batch, cut.batch.format.resolution
         rows = np.arange(len(cut.status)) if images is None else np.flatnonzero(cut.status)
         out = np.empty(len(rows) * 3 * side**2, np.uint8)
-        return DecodedByDALI(batch, images, why, rows, self._decoder.submit(batch.format, batch.samples[rows], out))
+        return DecodedByDALI(batch, images, why, rows, self._decoder.submit(batch.rows(rows), out))
 
     def finish(self, pending: DecodedByDALI) -> Batch:
         """See `Route`."""

@@ -85,14 +85,7 @@ class FFCVBackend(TorchBackend):
         self._epochs.add(epoch)
 
         def submit(batch: BatchPlan, out: NDArray[np.uint8]) -> FFCVPendingBatch:
-            return epoch.submit(
-                batch,
-                side=batch.format.resolution,
-                filter=self._decoder.filter(batch.format),
-                out=out,
-                fd=self._dataset.fd,
-                lut=batch.format.lut,
-            )
+            return epoch.submit(batch, out=out, **self._decoder.kernel_options(batch))
 
         try:
             yield submit

@@ -101,6 +101,23 @@ def test_channels_last_is_another_arrangement_of_the_same_values(dtype: str, mag
     assert torch.equal(plain, last) and last.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_what_the_kernel_does_is_not_done_again() -> None:
+    asked = stage(magnitude=5)
+    every = pipeline(erase=0.5, memory_format="channels_last").format(asked, in_kernel=True)
+    assert every.transforms == () and every.randaugment is not None and every.erasing is not None
+    assert every.channels_last and every.lut is not None
+    base = pipeline(erase=0.5, augment_at="base").format(asked, in_kernel=True)
+    assert base.randaugment is not None and base.erasing is None and base.lut is None
+    assert [type(t).__name__ for t in base.transforms[1:]] == ["LowFrequencyCrop", "Normalize", "RandomErasing"]
+    for options in ({"augment_on": "device"}, {"device": torch.device("cuda")}, {"custom": (RandAugment(3),)}):
+        left = pipeline(**options).format(asked, in_kernel=True)
+        assert left.randaugment is None and isinstance(left.transforms[0], RandAugment)
+    gpu = pipeline(device=torch.device("cuda"), augment_on="cpu", erase=0.5).format(asked, in_kernel=True)
+    assert gpu.randaugment is not None and gpu.lut is None
+    assert [type(t).__name__ for t in gpu.transforms] == ["Normalize", "RandomErasing"]
+    assert pipeline(augment_on="cpu").format(asked).randaugment is None  # another library decodes
+
+
 def test_the_users_transforms_replace_ours() -> None:
     seen = []
 

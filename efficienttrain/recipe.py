@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from efficienttrain.curriculum import BASE, BASELINE, ICCV, LINEAR, STEP, Stage, check_stages, epochs_of, tenths
+from efficienttrain.official import LONGEST_WARMUP, official
 from efficienttrain.presets import Preset, preset, replayed, runs
-from efficienttrain.step_schedule import Schedule
+from efficienttrain.step_schedule import WHOLE_EPOCHS, Schedule
 
 OPTIMIZERS = ("adamw", "lamb", "sgd")
 PACES = ("compute", "passes")
+DATA_PATHS = ("fast", "published")
+"""fast: images are resampled once, from the crop to B x B, and augmented there; published: in the order and with the
+resampling of the paper's code, see training/data_path.py."""
+BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
+"""The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
+rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
 CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
+LR_SCHEDULES = ("released", "continuous")
+CHOICES = {"optimizer": OPTIMIZERS, "pace": PACES, "lr_schedule": LR_SCHEDULES, "data_path": DATA_PATHS}
 WARMUP_EPOCHS = 20
-LONGEST_WARMUP = 0.2  # DeiT's; a small budget would else be warm-up all through
 DEEPEST_DROP = 0.9  # a large budget would else drop everything
 
 
@@ -38,13 +47,28 @@ class Recipe:
     """Peak learning rate, for `batch` samples a step."""
     min_lr: float = 1e-6
     """Learning rate at the end."""
+    lr_schedule: str = "released"
+    """"released": the learning rate of every step is that of the released scripts, whose warm-up lasts `warmup_epochs`
+    of each stage's own unit; "continuous": one warm-up and one cosine over the whole training, without jumps."""
     warmup: float = 0.05
     """Where the learning rate peaks, as a share of the compute (of the passes, if that is the pace), 0 to below 1."""
+    warmup_epochs: float | None = None
+    """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
     """What the learning rate's cosine runs over: "compute", or "passes" as EfficientTrain of 2023."""
     weight_decay: float = 0.05
+    weight_decay_end: float | None = None
+    """Weight decay at the end, reached along half a cosine; None: constant."""
+    betas: tuple[float, ...] = ()
+    """The optimizer's, of AdamW and LAMB: two numbers from 0 to below 1; none: torch's, 0.9 and 0.999."""
+    momentum: float = 0.9
+    """The optimizer's, of SGD, 0 to below 1."""
     eps: float = 1e-8
     """The optimizer's, of AdamW and LAMB."""
+    head_dropout: float = 0.0
+    """Dropout before the classifier, 0 to below 1."""
+    zero_init_last: bool | None = None
+    """Of a ResNet: whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
     amp: bool = True
     """Mixed precision."""
     clip_grad: float | None = None
@@ -56,31 +80,42 @@ class Recipe:
     micro_batch: tuple[int, ...] = ()
     """Per stage, the samples a GPU took at once in the released scripts (24 GB): advice, the result is the same."""
     mixup: float = 0.8
-    """Alpha of mixup; 0: none. One of mixup and cutmix is applied to every batch, by an even draw."""
+    """Alpha of mixup; 0: none."""
     cutmix: float = 1.0
     """Alpha of cutmix; 0: none."""
+    mixup_prob: float = 1.0
+    """Probability that a batch is mixed at all."""
+    mixup_switch_prob: float = 0.5
+    """Probability of cutmix rather than mixup, where both are on."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
     reprob: float = 0.25
     """Probability that a random box of an image is erased."""
+    data_path: str = "fast"
+    """How crops become inputs of B x B pixels, a key of `DATA_PATHS`."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
-        if self.pace not in PACES:
-            raise ValueError(f"`pace` must be one of {', '.join(PACES)}, got {self.pace!r}.")
+        for name, legal in CHOICES.items():
+            if (value := getattr(self, name)) not in legal:
+                raise ValueError(f"`{name}` must be one of {', '.join(legal)}, got {value!r}.")
         for name in ("epochs", "lr", "eps", "batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be more than 0, got {getattr(self, name)!r}.")
         for name in ("min_lr", "weight_decay", "mixup", "cutmix"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
-        for name in ("drop_path", "warmup", "smoothing"):
+        for name in ("drop_path", "warmup", "smoothing", "head_dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be from 0 to below 1, got {getattr(self, name)!r}.")
-        if not 0 <= self.reprob <= 1:
-            raise ValueError(f"`reprob` must be a probability, 0 to 1, got {self.reprob!r}.")
+        for name in ("reprob", "mixup_prob", "mixup_switch_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be a probability, 0 to 1, got {getattr(self, name)!r}.")
+        for name in ("warmup_epochs", "weight_decay_end"):
+            if (value := getattr(self, name)) is not None and not value >= 0:
+                raise ValueError(f"`{name}` must be at least 0, or None, got {value!r}.")
+        if self.betas and not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
+            raise ValueError(f"`betas` must be two numbers from 0 to below 1, got {self.betas}.")
         if self.clip_grad is not None and not self.clip_grad > 0:
             raise ValueError(f"`clip_grad` must be more than 0, or None, got {self.clip_grad!r}.")
         if self.ema is not None and not 0 < self.ema < 1:
@@ -90,9 +125,29 @@ class Recipe:
                 f"`micro_batch` must have a number for each of the {len(self.stages)} stages, got {self.micro_batch}."
             )
 
-    def schedule(self, samples: int) -> Schedule:
-        """The steps of this training on a data set of so many images."""
-        return Schedule(self.stages, self.epochs, samples, self.batch)
+    def schedule(self, samples: int, size: int = BASE) -> Schedule:
+        """The steps of this training on a data set of so many images.
+
+        Args:
+            samples: images of one pass over the data.
+            size: full size, pixels; the budget of epochs is counted at it.
+        """
+        exact = Schedule(self.stages, self.epochs * (size / BASE) ** 2, samples, self.batch)
+        nominal = round(sum(exact.passes), 6) if self.pace == "passes" else self.epochs
+        if self.lr_schedule == "continuous" or nominal < WHOLE_EPOCHS:
+            return exact
+        epochs = nominal if self.pace == "passes" else exact.epochs
+        counted = official(self.stages, epochs, self.pace, self.warmup_epochs, self.warmup)
+        starts = [stage.start for stage in counted] + [1.0]
+        # A curriculum of the user's own may have stages too short for whole epochs.
+        if any(end <= begin for begin, end in pairwise(starts)) or not all(stage.loaded for stage in counted):
+            return exact
+        return replace(exact, official=counted)
+
+    def at_batch(self, batch: int) -> Recipe:
+        """This recipe for another batch, with the learning rate scaled by the optimizer's rule, see `BATCH_POWER`."""
+        power = BATCH_POWER[self.optimizer]
+        return replace(self, batch=batch, lr=self.lr * (batch / self.batch) ** power)
 
 
 def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
@@ -142,8 +197,11 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
         optimizer=settings.optimizer,
         lr=settings.lr,
         warmup=min(LONGEST_WARMUP, settings.warmup or WARMUP_EPOCHS / first),
+        warmup_epochs=None if settings.warmup else WARMUP_EPOCHS,
         weight_decay=settings.weight_decay,
         eps=settings.eps,
+        head_dropout=settings.head_dropout,
+        zero_init_last=settings.zero_init_last,
         amp=settings.amp,
         clip_grad=settings.clip_grad,
         ema=settings.ema,
@@ -153,7 +211,8 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
 
 def _plain(settings: Preset, usual: Recipe, passes: float) -> Recipe:
     """Without what neither the baseline nor EfficientTrain of 2023 scales: drop path, and a warm-up of 20 passes."""
-    return replace(usual, drop_path=settings.drop_path, warmup=min(LONGEST_WARMUP, WARMUP_EPOCHS / passes))
+    warmup = min(LONGEST_WARMUP, WARMUP_EPOCHS / passes)
+    return replace(usual, drop_path=settings.drop_path, warmup=warmup, warmup_epochs=WARMUP_EPOCHS)
 
 
 def _iccv(settings: Preset, model: str, passes: float) -> Recipe:

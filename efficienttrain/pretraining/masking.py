@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from efficienttrain.recipe import LONGEST_WARMUP
+from efficienttrain.official import LONGEST_WARMUP
 from efficienttrain.training.config import Config
 
 TARGETS = ("pixels", "hog")

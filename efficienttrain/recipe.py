@@ -14,15 +14,27 @@ from efficienttrain.step_schedule import WHOLE_EPOCHS, Schedule
 OPTIMIZERS = ("adamw", "lamb", "sgd")
 PACES = ("compute", "passes")
 DATA_PATHS = ("fast", "published")
-"""fast: images are resampled once, from the crop to B x B, and augmented there; published: in the order and with the
-resampling of the paper's code, see training/data_path.py."""
+LOW_FREQUENCY = ("lanczos", "fourier")
+INTERPOLATIONS = (None, "fourier", "lanczos", "bicubic", "bilinear")
+MIXUP_MODES = ("batch", "pair", "elem")
+ERASE_MODES = ("pixel", "rand", "const")
 BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
 """The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
 rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
 CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
 LR_SCHEDULES = ("released", "continuous")
-CHOICES = {"optimizer": OPTIMIZERS, "pace": PACES, "lr_schedule": LR_SCHEDULES, "data_path": DATA_PATHS}
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "optimizer": OPTIMIZERS,
+    "pace": PACES,
+    "lr_schedule": LR_SCHEDULES,
+    "data_path": DATA_PATHS,
+    "low_frequency": LOW_FREQUENCY,
+    "interpolation": INTERPOLATIONS,
+    "mixup_mode": MIXUP_MODES,
+    "remode": ERASE_MODES,
+}
+"""Fields of `Recipe` that are one of several words."""
 WARMUP_EPOCHS = 20
 DEEPEST_DROP = 0.9  # a large budget would else drop everything
 
@@ -87,18 +99,41 @@ class Recipe:
     """Probability that a batch is mixed at all."""
     mixup_switch_prob: float = 0.5
     """Probability of cutmix rather than mixup, where both are on."""
+    mixup_mode: str = "batch"
+    """What shares one draw: "batch", "pair" (an image and the one it is mixed with) or "elem" (each image)."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
     reprob: float = 0.25
-    """Probability that a random box of an image is erased."""
+    """Probability that random boxes of an image are erased."""
+    remode: str = "pixel"
+    """What they are filled with: "pixel" (noise of every pixel's own), "rand" (one colour of noise) or "const" (0)."""
+    recount: int = 1
+    """How many boxes there are at most, at least 1."""
     data_path: str = "fast"
-    """How crops become inputs of B x B pixels, a key of `DATA_PATHS`."""
+    """How crops become inputs of B x B pixels: "fast" or "published", see `training.data_path`."""
+    low_frequency: str = "lanczos"
+    """How "published" brings images down to B: "lanczos" (EfficientTrain++, before normalisation), or "fourier"
+    (EfficientTrain of 2023, after erasing)."""
+    interpolation: str | None = None
+    """How crops are resampled: "fourier", "lanczos", "bicubic" or "bilinear"; None: the data path's own."""
+    scale: tuple[float, ...] = (0.08, 1.0)
+    """Least and greatest share of an image's area that a random crop takes."""
+    ratio: tuple[float, ...] = (3 / 4, 4 / 3)
+    """Least and greatest width / height of a random crop."""
+    hflip: float = 0.5
+    """Probability that an image is mirrored left to right."""
+    crop_pct: float = 0.875
+    """Evaluation: side of the centre crop / short side of the resized image, more than 0 and at most 1."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Per channel, of pixels in 0..1: ImageNet's. Some published networks have 0.5, 0.5, 0.5."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Per channel: ImageNet's. Some published networks have 0.5, 0.5, 0.5."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
         for name, legal in CHOICES.items():
             if (value := getattr(self, name)) not in legal:
-                raise ValueError(f"`{name}` must be one of {', '.join(legal)}, got {value!r}.")
+                raise ValueError(f"`{name}` must be one of {', '.join(map(str, legal))}, got {value!r}.")
         for name in ("epochs", "lr", "eps", "batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be more than 0, got {getattr(self, name)!r}.")
@@ -108,12 +143,19 @@ class Recipe:
         for name in ("drop_path", "warmup", "smoothing", "head_dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be from 0 to below 1, got {getattr(self, name)!r}.")
-        for name in ("reprob", "mixup_prob", "mixup_switch_prob"):
+        for name in ("reprob", "mixup_prob", "mixup_switch_prob", "hflip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be a probability, 0 to 1, got {getattr(self, name)!r}.")
         for name in ("warmup_epochs", "weight_decay_end"):
             if (value := getattr(self, name)) is not None and not value >= 0:
                 raise ValueError(f"`{name}` must be at least 0, or None, got {value!r}.")
+        if self.recount < 1:
+            raise ValueError(f"`recount` must be at least 1, got {self.recount}; --reprob 0 erases nothing.")
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"`crop_pct` must be more than 0 and at most 1, got {self.crop_pct!r}.")
+        for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):
+            if len(value := getattr(self, name)) != count or (name != "mean" and not min(value) > 0):
+                raise ValueError(f"`{name}` must be {count} numbers, more than 0 but for a mean, got {value}.")
         if self.betas and not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise ValueError(f"`betas` must be two numbers from 0 to below 1, got {self.betas}.")
         if self.clip_grad is not None and not self.clip_grad > 0:
@@ -220,7 +262,8 @@ def _iccv(settings: Preset, model: str, passes: float) -> Recipe:
     cost = passes / sum(epochs_of(stage, 1.0) for stage in ICCV)
     ema = None if settings.ema is None else 0.9999
     alike = replace(settings, optimizer="adamw", lr=4e-3, weight_decay=0.05, eps=1e-8, ema=ema)
-    return replace(_plain(settings, _plus_plus(alike, model, cost, ICCV), passes), pace="passes")
+    made = _plain(settings, _plus_plus(alike, model, cost, ICCV), passes)
+    return replace(made, pace="passes", low_frequency="fourier")
 
 
 def _micro_batch(settings: Preset, resolution: int) -> int:

@@ -123,6 +123,13 @@ class Schedule:
         """Learning rate at `progress`: a line from 0 to the recipe's, then half a cosine down to its smallest."""
         return curve(*self._curve_at(progress, recipe), recipe.lr, recipe.min_lr)
 
+    def weight_decay(self, step: int, recipe: Recipe) -> float:
+        """Weight decay of step number `step`: constant, or half a cosine down or up to the recipe's last one."""
+        if recipe.weight_decay_end is None:
+            return recipe.weight_decay
+        done, _ = self._curve_at(self.progress(step), recipe)
+        return curve(done, 0.0, recipe.weight_decay, recipe.weight_decay_end)
+
     def _curve_at(self, progress: float, recipe: Recipe) -> tuple[float, float]:
         """The share done of the run that the curve spans, and the share of it that is warm-up."""
         number = self.stage_at(progress)

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clip-grad", type=float, metavar="NORM", help="(none)")
     add_early_batch(recipe)
     add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
-    add("--replay-buffer", type=int, metavar="N", help="loader batches it holds")
+    add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
     add_machine(parser, "on a GPU")
     add_log(parser)

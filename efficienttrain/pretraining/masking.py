@@ -38,8 +38,8 @@ class Masking:
             raise ValueError(f"`ratio` must be a share, more than 0 and less than 1, got {self.ratio}.")
 
     def visible(self, patches: int) -> int:
-        """How many of so many patches the encoder is shown, at least one."""
-        return max(1, round(patches * (1 - self.ratio)))
+        """How many of so many patches the encoder is shown, at least one; rounded down, as in the authors' code."""
+        return max(1, int(patches * (1 - self.ratio)))
 
 
 def authors(config: Config) -> Config:
@@ -60,6 +60,7 @@ def authors(config: Config) -> Config:
         "batch": batch,
         "lr": BASE_LR * batch / 256,
         "weight_decay": 0.05,
+        "betas": BETAS,
         "warmup": min(LONGEST_WARMUP, WARMUP_EPOCHS / config.epochs),
         "clip_grad": 0.0,
     }

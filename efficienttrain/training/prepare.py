@@ -109,7 +109,14 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
         ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network.
     """
     key_weights(config.seed)
-    model = build(config.model, num_classes=classes, drop_path=recipe.drop_path, resolution=resolution)
+    model = build(
+        config.model,
+        num_classes=classes,
+        drop_path=recipe.drop_path,
+        resolution=resolution,
+        head_dropout=recipe.head_dropout,
+        zero_init_last=recipe.zero_init_last,
+    )
     if config.init is not None:
         begin_with(model, Path(config.init))
     for size in sorted({stage.resolution for stage in recipe.stages} | {config.size}):
@@ -139,12 +146,16 @@ def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
     for number, stage in enumerate(recipe.stages):
         layout = layout_of(config, recipe, number, ranks)
         if layout.factor > 1:
-            place = ring_device(stage.replay_buffer, layout, stage.resolution, ranks)
-            check_memory(stage.replay_buffer, layout.fresh, stage.resolution, place)
+            batches = stage.replay_buffer * layout.accumulation
+            place = ring_device(batches, layout, stage.resolution, ranks)
+            check_memory(batches, layout.fresh, stage.resolution, place)
 
 
 def ring_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> torch.device:
-    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM."""
+    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM.
+
+    batches: of the loader, on this rank.
+    """
     if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, resolution) < free_bytes(ranks.device):
         return ranks.device
     return torch.device("cpu")

@@ -23,6 +23,7 @@ def settle(config: Config, multiple: int = 2) -> Recipe:
     """
     made = recipe(config.model, config.epochs, config.curriculum)
     given = {name: value for name in OF_RECIPE if (value := getattr(config, name)) is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     for name in ("clip_grad", "ema"):
         given[name] = given.get(name, getattr(made, name)) or None
     if config.warmup is not None:

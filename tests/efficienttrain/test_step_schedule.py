@@ -87,6 +87,16 @@ def test_a_small_budget_has_exact_shares_and_a_fifth_of_warm_up() -> None:
     assert schedule.lr(0.05, made) == pytest.approx(4e-3 * 0.05 / (20 / (50 * (224 / 96) ** 2)))
 
 
+def test_weight_decay_goes_along_half_a_cosine_of_the_whole_run() -> None:
+    made = replace(recipe("deit_small", 200), weight_decay=0.1, weight_decay_end=0.5)
+    schedule = made.schedule(IMAGENET)
+    middle = sum(schedule.steps[:5])
+    assert schedule.weight_decay(0, made) == pytest.approx(0.1)
+    assert schedule.weight_decay(schedule.total_steps, made) == pytest.approx(0.5)
+    assert schedule.weight_decay(middle, made) == pytest.approx(0.3, abs=2e-3)
+    assert schedule.weight_decay(middle, replace(made, weight_decay_end=None)) == 0.1
+
+
 def test_stages_too_short_for_a_whole_epoch_are_not_rounded_away() -> None:
     stages = (Stage(96, 0, 0.001), Stage(224, 9, 0.999))
     schedule = Recipe("m", 100, stages, warmup_epochs=20).schedule(IMAGENET)

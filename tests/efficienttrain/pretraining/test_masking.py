@@ -26,6 +26,11 @@ def test_the_authors_recipe(options: dict[str, Any], rate: float, warmup: float)
     assert (made.optimizer, made.drop_path, made.mixup, made.reprob) == ("adamw", 0, 0, 0)
 
 
+def test_the_shown_patches_are_rounded_down_as_in_the_authors_code() -> None:
+    assert [Masking().visible(patches) for patches in (196, 100, 49, 3)] == [49, 25, 12, 1]
+    assert Masking(ratio=0.7).visible(49) == 14  # 14.7
+
+
 def test_what_labels_are_needed_for_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`mixup` means nothing in pre-training, got 0.8; leave it out"):
         authors(config(mixup=0.8))

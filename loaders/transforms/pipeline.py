@@ -83,10 +83,11 @@ class TransformPipeline:
     erase: float = 0.0
     """Probability of `RandomErasing`."""
     custom: tuple[Transform, ...] | None = None
-    """The user's own transforms, instead of all of the above."""
+    """The user's own transforms, instead of all of the above. With `augment_at="base"` they get images of `BASE` pixels
+    a side, and are to return those of the batch's `resolution`."""
 
     def __post_init__(self) -> None:
-        if self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
+        if self.custom is None and self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
             raise ValueError(
                 f'`augment_at="base"` must be used with `interpolation` "fourier" or "lanczos", got {self.filter!r}.'
             )
@@ -99,10 +100,10 @@ class TransformPipeline:
         On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
         quarter of the bytes over the bus and normalises them itself.
         """
-        if self.custom is not None:
-            return OutputFormat(stage, stage.resolution, None, torch.uint8, self.custom)
         at_base = self.augment_at == "base" and stage.resolution < BASE
         resolution = BASE if at_base else stage.resolution
+        if self.custom is not None:
+            return OutputFormat(stage, resolution, None, torch.uint8, self.custom)
         before: list[Transform] = []
         if stage.magnitude is not None:
             before.append(RandAugment(stage.magnitude, fill=self._fill))

@@ -105,7 +105,7 @@ def _timms(
         model = timm.create_model(name, num_classes=num_classes, **size)
     parts = dict(model.named_modules())
     if {"head.drop", "head.fc.head_drop"} <= parts.keys():  # CAFormer's authors drop within the head, timm before it
-        parts["head.drop"].p, parts["head.fc.head_drop"].p = 0.0, head_dropout  # type: ignore[assignment]
+        parts["head.drop"].p, parts["head.fc.head_drop"].p = 0.0, head_dropout
     return model
 
 

@@ -9,16 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from efficienttrain._loaders import Batch, LowFrequencyCrop, Normalize, RandAugment, RandomErasing
 from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
-from loaders.transforms import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
-
-if TYPE_CHECKING:
-    from loaders.batch import Batch
 
 INTERPOLATION = {"fast": "fourier", "published": "bicubic"}
 """How crops are resampled, where the recipe does not say."""

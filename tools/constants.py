@@ -210,7 +210,7 @@ def _mae() -> str:
     return (
         f"{made.optimizer}, betas {made.betas}, weight decay {made.weight_decay:g}, learning rate "
         f"{made.lr * 256 / made.batch:g} for each 256 of a batch of {made.batch}, warm-up of 40 epochs "
-        f"({made.warmup:.0%} of 400), {Masking().ratio:.0%} of the patches hidden."
+        f"({made.warmup:.0%} of 400), crops of {made.scale} of the image, {Masking().ratio:.0%} of the patches hidden."
     )
 
 

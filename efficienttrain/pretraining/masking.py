@@ -10,6 +10,8 @@ from efficienttrain.training.config import Config
 
 TARGETS = ("pixels", "hog")
 BETAS = (0.9, 0.95)
+SCALE = (0.2, 1.0)
+"""Share of an image that a random crop takes."""
 BATCH = 4096
 BASE_LR = 1.5e-4  # for 256 samples a step
 WARMUP_EPOCHS = 40
@@ -45,8 +47,8 @@ class Masking:
 def authors(config: Config) -> Config:
     """`config` with what it leaves open filled in as the authors of MAE did (arXiv 2111.06377, table 8).
 
-    AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, no drop path, no mixing, no erasing. The warm-up
-    of 40 epochs is a share of the budget here, at most a fifth.
+    AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, crops of a fifth of the image or more, no drop
+    path, no mixing, no erasing. The warm-up of 40 epochs is a share of the budget here, at most a fifth.
 
     Raises:
         ValueError: it asks for something that only training with labels has.
@@ -61,6 +63,7 @@ def authors(config: Config) -> Config:
         "lr": BASE_LR * batch / 256,
         "weight_decay": 0.05,
         "betas": BETAS,
+        "scale": SCALE,
         "warmup": min(LONGEST_WARMUP, WARMUP_EPOCHS / config.epochs),
         "clip_grad": 0.0,
     }

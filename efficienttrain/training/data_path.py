@@ -34,17 +34,17 @@ def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32)
     """
     if recipe.data_path == "published" and size != BASE:
         raise ValueError(f'`data_path` "published" must have a `size` of {BASE}, got {size}; take "fast".')
-    options = {**_options(recipe), **_changed(recipe, "scale", "ratio", "hflip")}
+    options = {**_options(recipe), "scale": recipe.scale, "ratio": recipe.ratio, "hflip": recipe.hflip}
     if recipe.data_path == "published":
         return {**options, "augment_at": "base", "transforms": [Inputs(recipe, dtype)]}
-    if recipe.reprob and _changed(recipe, "remode", "recount"):
+    if recipe.reprob and (recipe.remode, recipe.recount) != ("pixel", 1):  # which the loader does by itself
         return {**options, "transforms": [Inputs(recipe, dtype)]}
     return {**options, "erase": recipe.reprob}
 
 
 def eval_options(recipe: Recipe) -> dict[str, Any]:
     """The evaluation loader's arguments that follow from the recipe."""
-    return {**_options(recipe), **_changed(recipe, "crop_pct")}
+    return {**_options(recipe), "crop_pct": recipe.crop_pct}
 
 
 class Inputs:
@@ -74,8 +74,3 @@ class Inputs:
 def _options(recipe: Recipe) -> dict[str, Any]:
     interpolation = recipe.interpolation or INTERPOLATION[recipe.data_path]
     return {"mean": recipe.mean, "std": recipe.std, "interpolation": interpolation}
-
-
-def _changed(recipe: Recipe, *names: str) -> dict[str, Any]:
-    """Those fields of the recipe that differ from the defaults, which are the loader's, too."""
-    return {name: value for name in names if (value := getattr(recipe, name)) != getattr(Recipe, name)}

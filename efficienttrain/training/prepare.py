@@ -64,7 +64,7 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
     shared = loader_options(config, ranks, dtype)
     half = _delivers_half(ranks, dtype)
     path = data_path.train_options(recipe, config.size, torch.float16 if half else torch.float32)
-    train = Loader(config.data, **path, **shared)
+    train = Loader(config.data, 1, **path, **shared)  # the feed sets the batch size of each stage
     if len(train.classes) < 2:
         raise ValueError(
             f"training needs images of at least 2 classes, got {len(train.classes)} in {config.data}; "

@@ -77,8 +77,9 @@ def test_other_boxes_and_another_normalisation(jpeg_folder: Path) -> None:
 
 def test_what_the_loaders_are_told() -> None:
     made = recipe("swin_tiny", 200)
-    assert train_options(made, 224) == {"mean": MEAN, "std": STD, "interpolation": "fourier", "erase": 0.25}
-    assert eval_options(made) == {"mean": MEAN, "std": STD, "interpolation": "fourier"}
+    crop = {"scale": (0.08, 1.0), "ratio": (3 / 4, 4 / 3), "hflip": 0.5}
+    assert train_options(made, 224) == {"mean": MEAN, "std": STD, "interpolation": "fourier", "erase": 0.25, **crop}
+    assert eval_options(made) == {"mean": MEAN, "std": STD, "interpolation": "fourier", "crop_pct": 0.875}
     changed = replace(made, scale=(0.2, 1.0), hflip=0.0, crop_pct=0.95, interpolation="bilinear")
     assert train_options(changed, 224).items() >= {"scale": (0.2, 1.0), "hflip": 0.0}.items()
     assert eval_options(changed).items() >= {"crop_pct": 0.95, "interpolation": "bilinear"}.items()

@@ -6,7 +6,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from efficienttrain.curriculum import BASE, BASELINE, ICCV, LINEAR, STEP, Stage, check_stages, epochs_of, tenths
+from efficienttrain.curriculum import (
+    BASE,
+    BASELINE,
+    GENERAL,
+    ICCV,
+    LINEAR,
+    STEP,
+    Stage,
+    check_stages,
+    epochs_of,
+    tenths,
+)
 from efficienttrain.official import LONGEST_WARMUP, official
 from efficienttrain.presets import Preset, preset, replayed, runs
 from efficienttrain.step_schedule import WHOLE_EPOCHS, Schedule
@@ -21,7 +32,7 @@ ERASE_MODES = ("pixel", "rand", "const")
 BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
 """The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
 rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
-CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none")
+CURRICULA = ("auto", "general", "replay", "iccv", "linear", "step", "none")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
 LR_SCHEDULES = ("released", "continuous")
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -199,8 +210,9 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
         model: any name; one without a preset of its own gets the general one.
         epochs: the budget, in passes over the data at 224 pixels. For "iccv", as in its paper, passes over the data at
             whatever resolution: 300 of them cost 196 at 224.
-        curriculum: "auto" (EfficientTrain++), "replay" (with the released replay buffer), "iccv" (EfficientTrain),
-            "linear", "step", "none" (224 pixels, magnitude 9), or the path of a .yaml or .py file (see custom.py).
+        curriculum: "auto" (EfficientTrain++ as released for the model), "general" (as for most models), "replay" (with
+            the released replay buffer), "iccv" (EfficientTrain), "linear", "step", "none" (224 pixels, magnitude 9), or
+            the path of a .yaml or .py file (see custom.py).
 
     Raises:
         ValueError: an unknown curriculum, a file that is none, a budget of nothing.
@@ -218,7 +230,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
         return _iccv(settings, model, epochs)
     if curriculum == "none":
         return _plain(settings, _plus_plus(settings, model, epochs, BASELINE), epochs)
-    named = {"auto": own, "linear": LINEAR, "step": STEP}
+    named = {"auto": own, "general": GENERAL, "linear": LINEAR, "step": STEP}
     if curriculum == "replay":
         named["replay"] = replayed(model)
     if curriculum not in named:

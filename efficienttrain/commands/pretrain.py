@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", choices=TARGETS, help="what is told of hidden patches (pixels)")
     add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
     add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
-    add("--curriculum", help="auto, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
+    add("--curriculum", help="auto (general), iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--seed", type=int, help="of weights, order, crops and masks (0)")
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from efficienttrain.presets import preset, provenance
-from efficienttrain.recipe import CURRICULA, Recipe, recipe
+from efficienttrain.recipe import CHOICES, CURRICULA, Recipe, recipe
 from efficienttrain.timetable import Timetable, drawing, text, timetable
 
 IMAGENET = 1_281_167
@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, help="samples an optimizer step sees on all GPUs (the recipe's, 4096)")
     curricula = f"{', '.join(CURRICULA)}, or a .yaml or .py file (%(default)s)"
     parser.add_argument("--curriculum", default="auto", metavar="C", help=curricula)
+    schedules = CHOICES["lr_schedule"]
+    parser.add_argument("--lr-schedule", choices=schedules, help="as the released scripts, step for step, or one curve")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw it as a picture")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and the recipe")
 
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     made = recipe(args.model, args.epochs, args.curriculum)
     if args.batch is not None:
         made = made.at_batch(args.batch)
+    if args.lr_schedule is not None:
+        made = replace(made, lr_schedule=args.lr_schedule)
     table = timetable(made, args.images, args.epochs)
     print(f"{made.model}, curriculum {args.curriculum}, {args.images:,} images\n")
     print(text(table), drawing(table), sep="\n\n", end="\n\n")
@@ -87,7 +91,7 @@ def settings(made: Recipe) -> str:
     parts = [
         f"{made.optimizer}, peak learning rate {made.lr:g} for a batch of {made.batch:,}, {made.lr_schedule} schedule, "
         f"{_warmup(made)}, weight decay {made.weight_decay:g}",
-        f"drop path {made.drop_path:.3g}",
+        f"drop path {made.drop_path:.3g}" + (f", head dropout {made.head_dropout:g}" if made.head_dropout else ""),
         "mixed precision" if made.amp else "full precision",
         "no clipping" if made.clip_grad is None else f"gradients clipped to {made.clip_grad:g}",
         "no moving average" if made.ema is None else f"moving average {made.ema:g}",

@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init", metavar="CKPT", help="weights to begin with, of `efficienttrain pretrain` or another training")
     add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, report")
     add("--epochs", type=float, help="budget, in passes over the data at full size (200)")
-    add("--curriculum", help="auto, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
+    add(
+        "--curriculum",
+        help="auto, general, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)",
+    )
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--classes", type=int, metavar="N", help="outputs of the head (as many as the data have classes)")
     add("--seed", type=int, help="of weights, order, crops, augmentation, mixing and drop path (0)")

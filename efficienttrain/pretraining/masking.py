@@ -68,4 +68,6 @@ def authors(config: Config) -> Config:
         "clip_grad": 0.0,
     }
     left_open = {name: value for name, value in usual.items() if getattr(config, name) is None}
+    if config.curriculum == "auto":
+        left_open["curriculum"] = "general"  # the scripts' tailored ones are of training with labels
     return replace(config, **ABSENT, **left_open)

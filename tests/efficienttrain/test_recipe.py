@@ -166,10 +166,15 @@ def test_the_baseline_is_one_stage_and_scales_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("curriculum", "resolutions"), [("linear", "96x2 128x2 160x2 192x2 224x2"), ("step", "128x5 224x5")]
+    ("curriculum", "resolutions"),
+    [
+        ("general", "96x2 160x4 224x4"),
+        ("linear", "96x2 128x2 160x2 192x2 224x2"),
+        ("step", "128x5 224x5"),
+    ],
 )
 def test_plain_curricula(curriculum: str, resolutions: str) -> None:
-    stages = recipe("resnet50", 200, curriculum).stages
+    stages = recipe("convnext_tiny", 200, curriculum).stages
     assert tuple(stage.resolution for stage in stages) == runs(resolutions)
     assert [stage.magnitude for stage in stages] == list(range(10))
 

@@ -48,6 +48,13 @@ def test_a_model_without_a_recipe_is_said_to_have_none(capsys: pytest.CaptureFix
     assert "guessed: all of it: no recipe was published for this model" in out
 
 
+def test_the_continuous_schedule_is_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schedule", "--model", "caformer_s36", "--lr-schedule", "continuous"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "The trainer gives each stage its exact share, in steps." in out
+    assert "continuous schedule, warm-up over 1.8% of the compute" in out and "head dropout 0.4" in out
+
+
 def test_a_smaller_batch_takes_the_rate_that_the_trainer_takes(tmp_path: Path) -> None:
     for model, rate in (("convnext_tiny", 2.5e-4), ("cswin_base", 2e-3)):
         path = tmp_path / f"{model}.json"

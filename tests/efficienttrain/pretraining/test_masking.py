@@ -23,6 +23,7 @@ def config(**options: Any) -> Config:
 def test_the_authors_recipe(options: dict[str, Any], rate: float, warmup: float) -> None:
     made = authors(config(**options))
     assert (made.lr, made.warmup, made.weight_decay) == pytest.approx((rate, warmup, 0.05))
+    assert made.curriculum == "general" and authors(config(curriculum="iccv")).curriculum == "iccv"
     assert (made.betas, made.scale) == ((0.9, 0.95), (0.2, 1.0))
     assert (made.optimizer, made.drop_path, made.mixup, made.reprob) == ("adamw", 0, 0, 0)
 

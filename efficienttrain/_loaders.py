@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from loaders import LoaderError as LoaderError
     from loaders import convert as convert
     from loaders import open_dataset as open_dataset
+    from loaders.batch import Batch as Batch
     from loaders.conversion import Summary as Summary
     from loaders.conversion import draw as draw
     from loaders.conversion import extract as extract
@@ -39,11 +40,15 @@ if TYPE_CHECKING:
     from loaders.replay import ring_bytes as ring_bytes
     from loaders.requirements import Check as Check
     from loaders.requirements import checks as checks
+    from loaders.transforms import LowFrequencyCrop as LowFrequencyCrop
     from loaders.transforms import Mixup as Mixup
+    from loaders.transforms import Normalize as Normalize
+    from loaders.transforms import RandAugment as RandAugment
+    from loaders.transforms import RandomErasing as RandomErasing
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
-DOORS = ("", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
+DOORS = ("", ".batch", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
 """Modules that names are looked up in, in this order: those that import torch are the last ones."""
 
 

@@ -45,7 +45,7 @@ class Stage:
     replay: int = 1
     """How often the replay buffer lets a decoded sample be seen, on average; 1: no buffer."""
     replay_buffer: int = 0
-    """What the replay buffer holds, in batches of the loader; 0: no buffer."""
+    """What the replay buffer holds, in steps: all batches of the loader in so many steps; 0: no buffer."""
 
     def __post_init__(self) -> None:
         if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
@@ -60,7 +60,7 @@ class Stage:
             raise ValueError(f"`replay` must be a whole number, at least 1 (no buffer), got {self.replay!r}.")
         if not _whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
             raise ValueError(
-                f"`replay_buffer` must be at least 1 batch where `replay` is more than 1, got {self.replay_buffer!r}."
+                f"`replay_buffer` must be at least 1 step where `replay` is more than 1, got {self.replay_buffer!r}."
             )
 
 

@@ -23,6 +23,7 @@ from efficienttrain.recipe import Recipe
 
 KINDS = {field.name: str(field.type) for field in fields(Recipe) if field.name not in ("model", "epochs", "stages")}
 """Fields of Recipe that a file may set, and their annotations."""
+LISTS = {"tuple[int, ...]": "a list of whole numbers", "tuple[float, ...]": "a list of numbers"}
 WORDS = {"str": "a word", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
@@ -41,6 +42,8 @@ def customised(path: Path, usual: Callable[[tuple[Stage, ...] | None], Recipe]) 
         raise FileNotFoundError(f"no curriculum at {path}; give a .yaml or .py file, or one of the names.")
     try:
         found = dict(_mapping(path))
+        if "warmup" in found:
+            found.setdefault("warmup_epochs", None)  # a share takes the place of the recipe's 20 epochs
         stages = _stages(found.pop("stages")) if "stages" in found else None
         return replace(usual(stages), **{name: _value(name, value, KINDS) for name, value in found.items()})
     except ValueError as error:
@@ -100,7 +103,7 @@ def _value(name: str, value: Any, kinds: dict[str, str]) -> Any:
     kind, _, optional = kinds[name].partition(" | ")
     if optional and value is None:
         return None
-    if kind == "tuple[int, ...]" and isinstance(value, list | tuple):
+    if kind in LISTS and isinstance(value, list | tuple):
         return tuple(value)
     if kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
         try:
@@ -108,5 +111,5 @@ def _value(name: str, value: Any, kinds: dict[str, str]) -> Any:
         except ValueError:
             pass
     if type(value).__name__ != kind:
-        raise ValueError(f"`{name}` must be {WORDS.get(kind, 'a list of whole numbers')}, got {value!r}.")
+        raise ValueError(f"`{name}` must be {WORDS.get(kind) or LISTS[kind]}, got {value!r}.")
     return value

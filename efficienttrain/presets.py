@@ -1,13 +1,21 @@
-"""What the released launch scripts set for each model, and the names that models go by.
+"""The settings that each model is trained with, where they were published, and which of them are guesses.
 
-Source: the EfficientTrain++ launch scripts, `_ET_pp_main_*.py` and `_ET_pp_wReplay_main_*.py` (8 GPUs, 4096 samples a
-step). Models that have no script (`UNPUBLISHED`) take the general curriculum with Swin's settings, and drop path from
-the recipes of the models' authors; DeiT-T has none either and takes DeiT-S's.
+Sources, by `Preset.source`:
+
+* "script": the EfficientTrain++ launch scripts, `_ET_pp_main_*.py` and `_ET_pp_wReplay_main_*.py` (8 GPUs, 4096 samples
+  a step). Every number is released.
+* "family": another size of a model that has a script. Curriculum and optimizer are the script's; drop path is that of
+  the model's authors, or a guess.
+* "authors": the paper trains the model but releases no script. The curriculum is the general one; optimizer, drop path
+  and so on are those of the model's authors. This reconstruction is ours.
+* "general": everything else gets the curriculum of most scripts with Swin's settings, all of it a guess.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from efficienttrain.curriculum import Stage, tenths
 
@@ -29,9 +37,28 @@ class Preset:
     weight_decay: float = 0.05
     eps: float = 1e-8
     warmup: float | None = None
-    """Share of the compute; None: 20 epochs of the first stage's length."""
+    """Share of the compute; None: 20 epochs of each stage's own length."""
+    head_dropout: float = 0.0
+    zero_init_last: bool | None = None
+    """Whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
     replay: tuple[str, str] | None = None
-    """How often a sample is seen, and the buffer in loader batches, where a script with the buffer was released."""
+    """How often a sample is seen, and the buffer in steps, where a script with the buffer was released."""
+    source: str = "script"
+    """"script", "family", "authors" or "general": see the module."""
+    origin: str = ""
+    """Which script or code the numbers are from."""
+    guesses: str = ""
+    """What of it is nobody's published number; empty: nothing."""
+
+
+class Family(NamedTuple):
+    """Models that differ in size only."""
+
+    pattern: str
+    """A regular expression that matches a whole name without its tag; its first group is the size."""
+    sizes: dict[str, Preset]
+    other: Preset
+    """For sizes not in `sizes`."""
 
 
 def runs(text: str) -> tuple[int, ...]:
@@ -44,48 +71,150 @@ REPLAY_4 = ("4x2 2x4 1x4", "1920x2 256x4 0x4")
 REPLAY_2 = ("2x2 1x8", "1024x2 0x8")
 LARGER = "512x2 256x4 128x4"  # micro-batches of small and base models
 
-DEIT = Preset(drop_path=0.1, resolutions="96x2 160x4 192x2 224x2", warmup=0.2)
-SWIN = Preset(drop_path=0.2)
-CSWIN = Preset(drop_path=0.2, clip_grad=None, ema=0.9999)
-CONVNEXT = Preset(0.1, "160x6 224x4", "256x6 128x4", amp=False, clip_grad=None, ema=0.9999)
+RESNET = Preset(
+    0.0, micro_batch="512x10", amp=False, clip_grad=None, zero_init_last=False, replay=REPLAY_4,
+    origin="_ET_pp_main_res50.py",
+)  # fmt: skip
+DEIT = Preset(
+    0.1, resolutions="96x2 160x4 192x2 224x2", warmup=0.2, replay=REPLAY_4, origin="_ET_pp_main_deitS.py"
+)  # fmt: skip
+SWIN = Preset(0.2, replay=REPLAY_2, origin="_ET_pp_main_swinT.py")
+SWIN_BASE = replace(SWIN, drop_path=0.5, micro_batch=LARGER, replay=None, origin="_ET_pp_main_swinB.py")
+CSWIN = Preset(0.2, clip_grad=None, ema=0.9999, replay=REPLAY_2, origin="_ET_pp_main_cswinT.py")
+CSWIN_BASE = replace(
+    CSWIN, drop_path=0.5, micro_batch=LARGER, ema=0.9998, optimizer="lamb", lr=8e-3, weight_decay=0.1, eps=1e-6,
+    replay=None, origin="_ET_pp_main_cswinB.py",
+)  # fmt: skip
+CONVNEXT = Preset(
+    0.1, "160x6 224x4", "256x6 128x4", amp=False, clip_grad=None, ema=0.9999, origin="_ET_pp_main_convnextT.py"
+)
+CONVNEXT_BASE = replace(CONVNEXT, drop_path=0.5, micro_batch="128x6 64x4", origin="_ET_pp_main_convnextB.py")
 
-PRESETS = {
-    "resnet50": Preset(0.0, micro_batch="512x10", amp=False, clip_grad=None, replay=REPLAY_4),
-    "deit_tiny_patch16_224": DEIT,
-    "deit_small_patch16_224": replace(DEIT, replay=REPLAY_4),
-    "swin_tiny_patch4_window7_224": replace(SWIN, replay=REPLAY_2),
-    "swin_small_patch4_window7_224": replace(SWIN, drop_path=0.3, micro_batch=LARGER),
-    "swin_base_patch4_window7_224": replace(SWIN, drop_path=0.5, micro_batch=LARGER),
-    "cswin_tiny": replace(CSWIN, replay=REPLAY_2),
-    "cswin_small": replace(CSWIN, drop_path=0.4, micro_batch=LARGER),
-    "cswin_base": replace(
-        CSWIN, drop_path=0.5, micro_batch=LARGER, ema=0.9998, optimizer="lamb", lr=8e-3, weight_decay=0.1, eps=1e-6
+ANY = replace(
+    SWIN, drop_path=0.1, replay=None, source="general", origin="the curriculum of most scripts with Swin's settings",
+    guesses="all of it: no recipe was published for this model",
+)  # fmt: skip
+"""What every model outside the families gets."""
+
+
+def _family(of: Preset, guesses: str, **changes: float | str | None) -> Preset:
+    """Another size: the script's numbers but for `changes`."""
+    return replace(of, source="family", guesses=guesses, replay=None, **changes)  # type: ignore[arg-type]
+
+
+def _authors(origin: str, guesses: str, **settings: float | str | None) -> Preset:
+    """A model of the paper without a script: general curriculum, its authors' settings."""
+    return replace(ANY, source="authors", origin=origin, guesses=guesses, **settings)  # type: ignore[arg-type]
+
+
+_PVT_CODE, _PVT_GUESS = "whai362/PVT, classification/configs/pvt", "curriculum, micro-batches"
+_METAFORMER, _CAFORMER_GUESS = "sail-sg/metaformer, scripts/caformer", "curriculum, mixed precision, micro-batches"
+
+
+def _pvt(drop_path: float, clip_grad: float | None) -> Preset:
+    return _authors(_PVT_CODE, _PVT_GUESS, drop_path=drop_path, clip_grad=clip_grad)
+
+
+def _caformer(drop_path: float, head_dropout: float) -> Preset:
+    return _authors(
+        _METAFORMER, _CAFORMER_GUESS, drop_path=drop_path, head_dropout=head_dropout, optimizer="lamb", lr=8e-3,
+        eps=1e-6, clip_grad=None,
+    )  # fmt: skip
+
+
+FAMILIES = (
+    Family(
+        r"resnet(18|26|34|50|101|152)",
+        {"50": RESNET},
+        _family(RESNET, "that ResNet-50's settings hold for other depths"),
     ),
-    "convnext_tiny": CONVNEXT,
-    "convnext_small": replace(CONVNEXT, drop_path=0.4, micro_batch="128x6 64x4"),
-    "convnext_base": replace(CONVNEXT, drop_path=0.5, micro_batch="128x6 64x4"),
-}
-
-UNPUBLISHED = {
-    "pvt_tiny": 0.1, "pvt_small": 0.1, "pvt_medium": 0.3, "pvt_large": 0.3,
-    "caformer_s18": 0.15, "caformer_s36": 0.3, "caformer_m36": 0.4,
-}  # fmt: skip
-"""Drop path of models that the paper trains without publishing a script."""
-
-ANY = replace(SWIN, drop_path=0.1)
-"""What every other model gets."""
+    Family(
+        r"deit_(tiny|small|base)_patch16_(?:224|384)",
+        {
+            "tiny": _family(DEIT, "that DeiT-S's curriculum holds for DeiT-T (drop path: ET_training.py of 2023)"),
+            "small": DEIT,
+            "base": _family(DEIT, "micro-batches (drop path: DeiT's authors)", micro_batch=LARGER),
+        },
+        DEIT,
+    ),
+    Family(
+        r"vit_(tiny|small|base|large)_patch16_224",
+        {"large": _family(DEIT, "that DeiT-S's settings hold for the larger ViT", micro_batch=LARGER)},
+        _family(DEIT, "that the settings of DeiT-S, the same network, hold for a ViT of this name"),
+    ),
+    Family(
+        r"swin_(tiny|small|base|large)_patch4_window\d+_\d+",
+        {
+            "tiny": SWIN,
+            "small": replace(SWIN_BASE, drop_path=0.3, origin="_ET_pp_main_swinS.py"),
+            "base": SWIN_BASE,
+            "large": _family(SWIN_BASE, "drop path (Swin-B's), micro-batches"),
+        },
+        SWIN,
+    ),
+    Family(
+        r"cswin_(tiny|small|base|large)",
+        {
+            "tiny": CSWIN,
+            "small": replace(
+                CSWIN, drop_path=0.4, micro_batch=LARGER, replay=None, origin="_ET_pp_main_cswinS.py"
+            ),
+            "base": CSWIN_BASE,
+            "large": _family(CSWIN_BASE, "drop path (CSWin-B's), micro-batches"),
+        },
+        CSWIN,
+    ),
+    Family(
+        r"convnext_(atto|femto|pico|nano|tiny|small|base|large|xlarge)",
+        {
+            "tiny": CONVNEXT,
+            "small": replace(CONVNEXT_BASE, drop_path=0.4, origin="_ET_pp_main_convnextS.py"),
+            "base": CONVNEXT_BASE,
+            "large": _family(CONVNEXT_BASE, "micro-batches (drop path: ConvNeXt's authors)"),
+            "xlarge": _family(CONVNEXT_BASE, "drop path (ConvNeXt-L's), micro-batches"),
+        },
+        _family(CONVNEXT, "drop path (ConvNeXt-T's), micro-batches"),
+    ),
+    Family(
+        r"pvt_(tiny|small|medium|large)",
+        {"tiny": _pvt(0.1, None), "small": _pvt(0.1, None), "medium": _pvt(0.3, 1.0), "large": _pvt(0.3, 1.0)},
+        ANY,
+    ),
+    Family(
+        r"caformer_(s18|s36|m36|b36)",
+        {
+            "s18": _caformer(0.15, 0.0),
+            "s36": _caformer(0.3, 0.4),
+            "m36": _caformer(0.4, 0.4),
+            "b36": _caformer(0.6, 0.5),
+        },
+        ANY,
+    ),
+)  # fmt: skip
 
 ALIASES = {
     "swin_tiny": "swin_tiny_patch4_window7_224",
     "swin_small": "swin_small_patch4_window7_224",
     "swin_base": "swin_base_patch4_window7_224",
+    "swin_large": "swin_large_patch4_window7_224",
     "deit_tiny": "deit_tiny_patch16_224",
     "deit_small": "deit_small_patch16_224",
+    "deit_base": "deit_base_patch16_224",
     "CSWin_64_12211_tiny_224": "cswin_tiny",
     "CSWin_64_24322_small_224": "cswin_small",
     "CSWin_96_24322_base_224": "cswin_base",
+    "CSWin_144_24322_large_224": "cswin_large",
 }
 """Names of the released scripts, and short ones."""
+
+PUBLISHED = (
+    "resnet50", "deit_small_patch16_224", "swin_tiny", "swin_small", "swin_base", "CSWin_64_12211_tiny_224",
+    "CSWin_64_24322_small_224", "CSWin_96_24322_base_224", "convnext_tiny", "convnext_small", "convnext_base",
+)  # fmt: skip
+"""Models with a released script, by the name in it."""
+
+WITH_REPLAY = ("resnet50", "deit_small_patch16_224", "swin_tiny", "CSWin_64_12211_tiny_224")
+"""Those of them with a script for the replay buffer."""
 
 
 def canonical(model: str) -> str:
@@ -94,11 +223,27 @@ def canonical(model: str) -> str:
 
 
 def preset(model: str) -> Preset:
-    """The settings of a model by any of its names; of a model that nobody published, the general ones."""
-    name = canonical(model)
-    if name in UNPUBLISHED:
-        return replace(ANY, drop_path=UNPUBLISHED[name])
-    return PRESETS.get(name, ANY)
+    """The settings of a model by any of its names; those of `ANY` for a model outside the families.
+
+    A tag of timm's ("resnet50.a1_in1k") names weights, not a network: it is ignored.
+    """
+    name = model if ":" in model else canonical(model.partition(".")[0])
+    for family in FAMILIES:
+        if found := re.fullmatch(family.pattern, name):
+            return family.sizes.get(found[1], family.other)
+    return ANY
+
+
+def provenance(model: str) -> str:
+    """One sentence: which recipe a model gets, where it is from, and what of it is a guess."""
+    found = preset(model)
+    where = {
+        "script": f"the released script {found.origin}",
+        "family": f"the family's released script {found.origin}",
+        "authors": f"reconstructed, since no script was released: the model's authors' settings ({found.origin})",
+        "general": f"the general one ({found.origin})",
+    }[found.source]
+    return f"recipe of {model}: {where}; " + (f"guessed: {found.guesses}." if found.guesses else "nothing is guessed.")
 
 
 def replayed(model: str) -> tuple[Stage, ...]:
@@ -109,9 +254,9 @@ def replayed(model: str) -> tuple[Stage, ...]:
     """
     script = preset(model)
     if script.replay is None:
-        names = ", ".join(name for name, other in PRESETS.items() if other.replay)
         raise ValueError(
-            f'`curriculum="replay"` was released for {names}, got {model}; take "auto" and choose the replay yourself.'
+            f'`curriculum="replay"` was released for {", ".join(WITH_REPLAY)}, got {model}; '
+            'take "auto" and choose the replay yourself.'
         )
     times, buffers = map(runs, script.replay)
     triples = zip(tenths(runs(script.resolutions)), times, buffers, strict=True)

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
-from efficienttrain.curriculum import BASE, BASELINE, ICCV, LINEAR, STEP, Stage, check_stages, epochs_of, tenths
+from efficienttrain.curriculum import (
+    BASE,
+    BASELINE,
+    GENERAL,
+    ICCV,
+    LINEAR,
+    STEP,
+    Stage,
+    check_stages,
+    epochs_of,
+    tenths,
+)
+from efficienttrain.official import LONGEST_WARMUP, official
 from efficienttrain.presets import Preset, preset, replayed, runs
-from efficienttrain.step_schedule import Schedule
+from efficienttrain.step_schedule import WHOLE_EPOCHS, Schedule
 
 OPTIMIZERS = ("adamw", "lamb", "sgd")
 PACES = ("compute", "passes")
-CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none")
+DATA_PATHS = ("fast", "published")
+LOW_FREQUENCY = ("lanczos", "fourier")
+INTERPOLATIONS = (None, "fourier", "lanczos", "bicubic", "bilinear")
+MIXUP_MODES = ("batch", "pair", "elem")
+ERASE_MODES = ("pixel", "rand", "const")
+BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
+"""The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
+rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
+CURRICULA = ("auto", "general", "replay", "iccv", "linear", "step", "none")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
+LR_SCHEDULES = ("released", "continuous")
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "optimizer": OPTIMIZERS,
+    "pace": PACES,
+    "lr_schedule": LR_SCHEDULES,
+    "data_path": DATA_PATHS,
+    "low_frequency": LOW_FREQUENCY,
+    "interpolation": INTERPOLATIONS,
+    "mixup_mode": MIXUP_MODES,
+    "remode": ERASE_MODES,
+}
+"""Fields of `Recipe` that are one of several words."""
 WARMUP_EPOCHS = 20
-LONGEST_WARMUP = 0.2  # DeiT's; a small budget would else be warm-up all through
 DEEPEST_DROP = 0.9  # a large budget would else drop everything
 
 
@@ -38,13 +70,28 @@ class Recipe:
     """Peak learning rate, for `batch` samples a step."""
     min_lr: float = 1e-6
     """Learning rate at the end."""
+    lr_schedule: str = "released"
+    """"released": the learning rate of every step is that of the released scripts, whose warm-up lasts `warmup_epochs`
+    of each stage's own unit; "continuous": one warm-up and one cosine over the whole training, without jumps."""
     warmup: float = 0.05
     """Where the learning rate peaks, as a share of the compute (of the passes, if that is the pace), 0 to below 1."""
+    warmup_epochs: float | None = None
+    """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
     """What the learning rate's cosine runs over: "compute", or "passes" as EfficientTrain of 2023."""
     weight_decay: float = 0.05
+    weight_decay_end: float | None = None
+    """Weight decay at the end, reached along half a cosine; None: constant."""
+    betas: tuple[float, ...] = ()
+    """The optimizer's, of AdamW and LAMB: two numbers from 0 to below 1; none: torch's, 0.9 and 0.999."""
+    momentum: float = 0.9
+    """The optimizer's, of SGD, 0 to below 1."""
     eps: float = 1e-8
     """The optimizer's, of AdamW and LAMB."""
+    head_dropout: float = 0.0
+    """Dropout before the classifier, 0 to below 1."""
+    zero_init_last: bool | None = None
+    """Of a ResNet: whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
     amp: bool = True
     """Mixed precision."""
     clip_grad: float | None = None
@@ -56,31 +103,72 @@ class Recipe:
     micro_batch: tuple[int, ...] = ()
     """Per stage, the samples a GPU took at once in the released scripts (24 GB): advice, the result is the same."""
     mixup: float = 0.8
-    """Alpha of mixup; 0: none. One of mixup and cutmix is applied to every batch, by an even draw."""
+    """Alpha of mixup; 0: none."""
     cutmix: float = 1.0
     """Alpha of cutmix; 0: none."""
+    mixup_prob: float = 1.0
+    """Probability that a batch is mixed at all."""
+    mixup_switch_prob: float = 0.5
+    """Probability of cutmix rather than mixup, where both are on."""
+    mixup_mode: str = "batch"
+    """What shares one draw: "batch", "pair" (an image and the one it is mixed with) or "elem" (each image)."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
     reprob: float = 0.25
-    """Probability that a random box of an image is erased."""
+    """Probability that random boxes of an image are erased."""
+    remode: str = "pixel"
+    """What they are filled with: "pixel" (noise of every pixel's own), "rand" (one colour of noise) or "const" (0)."""
+    recount: int = 1
+    """How many boxes there are at most, at least 1."""
+    data_path: str = "fast"
+    """How crops become inputs of B x B pixels: "fast" or "published", see `training.data_path`."""
+    low_frequency: str = "lanczos"
+    """How "published" brings images down to B: "lanczos" (EfficientTrain++, before normalisation), or "fourier"
+    (EfficientTrain of 2023, after erasing)."""
+    interpolation: str | None = None
+    """How crops are resampled: "fourier", "lanczos", "bicubic" or "bilinear"; None: the data path's own."""
+    scale: tuple[float, ...] = (0.08, 1.0)
+    """Least and greatest share of an image's area that a random crop takes."""
+    ratio: tuple[float, ...] = (3 / 4, 4 / 3)
+    """Least and greatest width / height of a random crop."""
+    hflip: float = 0.5
+    """Probability that an image is mirrored left to right."""
+    crop_pct: float = 0.875
+    """Evaluation: side of the centre crop / short side of the resized image, more than 0 and at most 1."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Per channel, of pixels in 0..1: ImageNet's. Some published networks have 0.5, 0.5, 0.5."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Per channel: ImageNet's. Some published networks have 0.5, 0.5, 0.5."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.")
-        if self.pace not in PACES:
-            raise ValueError(f"`pace` must be one of {', '.join(PACES)}, got {self.pace!r}.")
+        for name, legal in CHOICES.items():
+            if (value := getattr(self, name)) not in legal:
+                raise ValueError(f"`{name}` must be one of {', '.join(map(str, legal))}, got {value!r}.")
         for name in ("epochs", "lr", "eps", "batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be more than 0, got {getattr(self, name)!r}.")
         for name in ("min_lr", "weight_decay", "mixup", "cutmix"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
-        for name in ("drop_path", "warmup", "smoothing"):
+        for name in ("drop_path", "warmup", "smoothing", "head_dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be from 0 to below 1, got {getattr(self, name)!r}.")
-        if not 0 <= self.reprob <= 1:
-            raise ValueError(f"`reprob` must be a probability, 0 to 1, got {self.reprob!r}.")
+        for name in ("reprob", "mixup_prob", "mixup_switch_prob", "hflip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be a probability, 0 to 1, got {getattr(self, name)!r}.")
+        for name in ("warmup_epochs", "weight_decay_end"):
+            if (value := getattr(self, name)) is not None and not value >= 0:
+                raise ValueError(f"`{name}` must be at least 0, or None, got {value!r}.")
+        if self.recount < 1:
+            raise ValueError(f"`recount` must be at least 1, got {self.recount}; --reprob 0 erases nothing.")
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"`crop_pct` must be more than 0 and at most 1, got {self.crop_pct!r}.")
+        for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):
+            if len(value := getattr(self, name)) != count or (name != "mean" and not min(value) > 0):
+                raise ValueError(f"`{name}` must be {count} numbers, more than 0 but for a mean, got {value}.")
+        if self.betas and not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
+            raise ValueError(f"`betas` must be two numbers from 0 to below 1, got {self.betas}.")
         if self.clip_grad is not None and not self.clip_grad > 0:
             raise ValueError(f"`clip_grad` must be more than 0, or None, got {self.clip_grad!r}.")
         if self.ema is not None and not 0 < self.ema < 1:
@@ -90,9 +178,29 @@ class Recipe:
                 f"`micro_batch` must have a number for each of the {len(self.stages)} stages, got {self.micro_batch}."
             )
 
-    def schedule(self, samples: int) -> Schedule:
-        """The steps of this training on a data set of so many images."""
-        return Schedule(self.stages, self.epochs, samples, self.batch)
+    def schedule(self, samples: int, size: int = BASE) -> Schedule:
+        """The steps of this training on a data set of so many images.
+
+        Args:
+            samples: images of one pass over the data.
+            size: full size, pixels; the budget of epochs is counted at it.
+        """
+        exact = Schedule(self.stages, self.epochs * (size / BASE) ** 2, samples, self.batch)
+        nominal = round(sum(exact.passes), 6) if self.pace == "passes" else self.epochs
+        if self.lr_schedule == "continuous" or nominal < WHOLE_EPOCHS:
+            return exact
+        epochs = nominal if self.pace == "passes" else exact.epochs
+        counted = official(self.stages, epochs, self.pace, self.warmup_epochs, self.warmup)
+        starts = [stage.start for stage in counted] + [1.0]
+        # A curriculum of the user's own may have stages too short for whole epochs.
+        if any(end <= begin for begin, end in pairwise(starts)) or not all(stage.loaded for stage in counted):
+            return exact
+        return replace(exact, official=counted)
+
+    def at_batch(self, batch: int) -> Recipe:
+        """This recipe for another batch, with the learning rate scaled by the optimizer's rule, see `BATCH_POWER`."""
+        power = BATCH_POWER[self.optimizer]
+        return replace(self, batch=batch, lr=self.lr * (batch / self.batch) ** power)
 
 
 def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
@@ -102,8 +210,9 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
         model: any name; one without a preset of its own gets the general one.
         epochs: the budget, in passes over the data at 224 pixels. For "iccv", as in its paper, passes over the data at
             whatever resolution: 300 of them cost 196 at 224.
-        curriculum: "auto" (EfficientTrain++), "replay" (with the released replay buffer), "iccv" (EfficientTrain),
-            "linear", "step", "none" (224 pixels, magnitude 9), or the path of a .yaml or .py file (see custom.py).
+        curriculum: "auto" (EfficientTrain++ as released for the model), "general" (as for most models), "replay" (with
+            the released replay buffer), "iccv" (EfficientTrain), "linear", "step", "none" (224 pixels, magnitude 9), or
+            the path of a .yaml or .py file (see custom.py).
 
     Raises:
         ValueError: an unknown curriculum, a file that is none, a budget of nothing.
@@ -121,7 +230,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
         return _iccv(settings, model, epochs)
     if curriculum == "none":
         return _plain(settings, _plus_plus(settings, model, epochs, BASELINE), epochs)
-    named = {"auto": own, "linear": LINEAR, "step": STEP}
+    named = {"auto": own, "general": GENERAL, "linear": LINEAR, "step": STEP}
     if curriculum == "replay":
         named["replay"] = replayed(model)
     if curriculum not in named:
@@ -142,8 +251,11 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
         optimizer=settings.optimizer,
         lr=settings.lr,
         warmup=min(LONGEST_WARMUP, settings.warmup or WARMUP_EPOCHS / first),
+        warmup_epochs=None if settings.warmup else WARMUP_EPOCHS,
         weight_decay=settings.weight_decay,
         eps=settings.eps,
+        head_dropout=settings.head_dropout,
+        zero_init_last=settings.zero_init_last,
         amp=settings.amp,
         clip_grad=settings.clip_grad,
         ema=settings.ema,
@@ -153,7 +265,8 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
 
 def _plain(settings: Preset, usual: Recipe, passes: float) -> Recipe:
     """Without what neither the baseline nor EfficientTrain of 2023 scales: drop path, and a warm-up of 20 passes."""
-    return replace(usual, drop_path=settings.drop_path, warmup=min(LONGEST_WARMUP, WARMUP_EPOCHS / passes))
+    warmup = min(LONGEST_WARMUP, WARMUP_EPOCHS / passes)
+    return replace(usual, drop_path=settings.drop_path, warmup=warmup, warmup_epochs=WARMUP_EPOCHS)
 
 
 def _iccv(settings: Preset, model: str, passes: float) -> Recipe:
@@ -161,7 +274,8 @@ def _iccv(settings: Preset, model: str, passes: float) -> Recipe:
     cost = passes / sum(epochs_of(stage, 1.0) for stage in ICCV)
     ema = None if settings.ema is None else 0.9999
     alike = replace(settings, optimizer="adamw", lr=4e-3, weight_decay=0.05, eps=1e-8, ema=ema)
-    return replace(_plain(settings, _plus_plus(alike, model, cost, ICCV), passes), pace="passes")
+    made = _plain(settings, _plus_plus(alike, model, cost, ICCV), passes)
+    return replace(made, pace="passes", low_frequency="fourier")
 
 
 def _micro_batch(settings: Preset, resolution: int) -> int:

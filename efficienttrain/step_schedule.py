@@ -1,23 +1,31 @@
 """A curriculum laid out in optimizer steps: which stage a step belongs to, and its learning rate.
 
-Progress is the fraction of the *compute* spent, a float. Each stage gets its exact share in steps (rounded once, to
-whole steps), and the learning rate is one continuous function of progress, so nothing jumps where stages meet. The
-released scripts count whole loader epochs instead, in a unit that changes with the stage: see official.py.
+Progress is the fraction of the *compute* spent, a float. There are two ways to count, chosen by `Recipe.lr_schedule`:
+
+* "released": step for step as the released scripts. A stage is a whole number of loader epochs (official.py), and the
+  warm-up is 20 epochs of each stage's own unit, so the learning rate jumps by a few percent where resolutions meet.
+  A budget below `WHOLE_EPOCHS` is too small for whole epochs: there stages get their exact shares, and only the
+  warm-up follows the stage's unit.
+* "continuous": each stage gets its exact share in steps (rounded once, to whole steps), and the learning rate is one
+  continuous function of progress.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from efficienttrain.curriculum import Stage, check_stages, epochs_of
+from efficienttrain.curriculum import BASE, Stage, check_stages, epochs_of
+from efficienttrain.official import LONGEST_WARMUP, OfficialStage, curve
 
 if TYPE_CHECKING:
     from efficienttrain.recipe import Recipe
+
+WHOLE_EPOCHS = 100
+"""The smallest budget, in epochs, that "released" counts in whole loader epochs."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Schedule:
     """Images of one pass over the data."""
     batch: int
     """Samples an optimizer step sees on all ranks together, where the stage does not say."""
+    official: tuple[OfficialStage, ...] = ()
+    """The stages in the released scripts' whole loader epochs; empty: each stage gets its exact share."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
@@ -45,11 +55,18 @@ class Schedule:
     @cached_property
     def passes(self) -> tuple[float, ...]:
         """Passes over the data, per stage."""
+        if self.official:
+            return tuple(float(stage.passes) for stage in self.official)
         return tuple(epochs_of(stage, self.epochs) for stage in self.stages)
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
         """Optimizer steps per stage, at least one."""
+        if self.official:
+            return tuple(
+                max(1, counted.steps(self.samples, stage.batch or self.batch))
+                for stage, counted in zip(self.stages, self.official, strict=True)
+            )
         return tuple(
             max(1, round(passes * self.samples / (stage.batch or self.batch)))
             for stage, passes in zip(self.stages, self.passes, strict=True)
@@ -68,6 +85,8 @@ class Schedule:
     @cached_property
     def bounds(self) -> tuple[float, ...]:
         """Progress where each stage begins, and 1."""
+        if self.official:
+            return (*(stage.start for stage in self.official), 1.0)
         sums = (0.0, *accumulate(stage.compute for stage in self.stages))
         return tuple(part / sums[-1] for part in sums)
 
@@ -102,8 +121,25 @@ class Schedule:
 
     def lr(self, progress: float, recipe: Recipe) -> float:
         """Learning rate at `progress`: a line from 0 to the recipe's, then half a cosine down to its smallest."""
+        return curve(*self._curve_at(progress, recipe), recipe.lr, recipe.min_lr)
+
+    def weight_decay(self, step: int, recipe: Recipe) -> float:
+        """Weight decay of step number `step`: constant, or half a cosine down or up to the recipe's last one."""
+        if recipe.weight_decay_end is None:
+            return recipe.weight_decay
+        done, _ = self._curve_at(self.progress(step), recipe)
+        return curve(done, 0.0, recipe.weight_decay, recipe.weight_decay_end)
+
+    def _curve_at(self, progress: float, recipe: Recipe) -> tuple[float, float]:
+        """The share done of the run that the curve spans, and the share of it that is warm-up."""
+        number = self.stage_at(progress)
+        if self.official:
+            begin, end = self.bounds[number : number + 2]
+            return self.official[number].at((progress - begin) / (end - begin))
         done = progress if recipe.pace == "compute" else self.seen(progress) / sum(self.passes)
-        if done < recipe.warmup:
-            return recipe.lr * done / recipe.warmup
-        wave = 0.5 + 0.5 * math.cos(math.pi * min(1.0, (done - recipe.warmup) / (1 - recipe.warmup)))
-        return recipe.min_lr + (recipe.lr - recipe.min_lr) * wave
+        if recipe.lr_schedule == "continuous" or recipe.warmup_epochs is None:
+            return done, recipe.warmup
+        whole = sum(self.passes)
+        if recipe.pace == "compute":
+            whole = self.epochs * (BASE / self.stages[number].resolution) ** 2
+        return done, min(LONGEST_WARMUP, recipe.warmup_epochs / whole)

@@ -30,7 +30,7 @@ class Row:
     equivalent: float
     """What it costs, in epochs at 224 pixels."""
     lr: tuple[float, float]
-    """Learning rate at its start and end."""
+    """Learning rate of its first and last step."""
     official: OfficialStage
 
 
@@ -52,10 +52,11 @@ def timetable(recipe: Recipe, samples: int, nominal: float) -> Timetable:
         nominal: the epochs that the recipe was asked for, which for EfficientTrain of 2023 are not its cost.
     """
     schedule = recipe.schedule(samples)
-    counted = official(recipe.stages, nominal, recipe.pace)
+    counted = schedule.official or official(recipe.stages, nominal, recipe.pace, recipe.warmup_epochs, recipe.warmup)
     rows = []
     for number, stage in enumerate(recipe.stages):
         begin, end = schedule.bounds[number : number + 2]
+        last = sum(schedule.steps[: number + 1]) - 1
         rows.append(
             Row(
                 stage=stage,
@@ -64,7 +65,7 @@ def timetable(recipe: Recipe, samples: int, nominal: float) -> Timetable:
                 epochs=schedule.passes[number],
                 steps=schedule.steps[number],
                 equivalent=(end - begin) * recipe.epochs,
-                lr=(schedule.lr(begin, recipe), schedule.lr(end, recipe)),
+                lr=(schedule.lr(begin, recipe), schedule.lr(schedule.progress(last), recipe)),
                 official=counted[number],
             )
         )

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", choices=TARGETS, help="what is told of hidden patches (pixels)")
     add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
     add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
-    add("--curriculum", help="auto, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
+    add("--curriculum", help="auto (general), iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--seed", type=int, help="of weights, order, crops and masks (0)")
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clip-grad", type=float, metavar="NORM", help="(none)")
     add_early_batch(recipe)
     add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
-    add("--replay-buffer", type=int, metavar="N", help="loader batches it holds")
+    add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
     add_machine(parser, "on a GPU")
     add_log(parser)

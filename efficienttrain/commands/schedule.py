@@ -14,8 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from efficienttrain.presets import PRESETS, UNPUBLISHED, canonical
-from efficienttrain.recipe import CURRICULA, Recipe, recipe
+from efficienttrain.presets import preset, provenance
+from efficienttrain.recipe import CHOICES, CURRICULA, Recipe, recipe
 from efficienttrain.timetable import Timetable, drawing, text, timetable
 
 IMAGENET = 1_281_167
@@ -30,24 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, help="samples an optimizer step sees on all GPUs (the recipe's, 4096)")
     curricula = f"{', '.join(CURRICULA)}, or a .yaml or .py file (%(default)s)"
     parser.add_argument("--curriculum", default="auto", metavar="C", help=curricula)
+    schedules = CHOICES["lr_schedule"]
+    parser.add_argument("--lr-schedule", choices=schedules, help="as the released scripts, step for step, or one curve")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw it as a picture")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and the recipe")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `efficienttrain schedule`."""
-    known = canonical(args.model) in PRESETS or canonical(args.model) in UNPUBLISHED
-    if not known:
+    if preset(args.model).source == "general":
         from efficienttrain.models import check_name
 
         check_name(args.model)
     made = recipe(args.model, args.epochs, args.curriculum)
     if args.batch is not None:
-        made = replace(made, batch=args.batch)
+        made = made.at_batch(args.batch)
+    if args.lr_schedule is not None:
+        made = replace(made, lr_schedule=args.lr_schedule)
     table = timetable(made, args.images, args.epochs)
     print(f"{made.model}, curriculum {args.curriculum}, {args.images:,} images\n")
     print(text(table), drawing(table), sep="\n\n", end="\n\n")
-    for line in notes(table, args.epochs, known):
+    for line in notes(table, args.epochs):
         print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
     if args.json is not None:
         args.json.write_text(json.dumps(as_json(table), indent=1) + "\n", encoding="utf-8")
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def notes(table: Timetable, nominal: float, known: bool) -> list[str]:
+def notes(table: Timetable, nominal: float) -> list[str]:
     """What the numbers mean, and the rest of the recipe."""
     made, first = table.recipe, table.rows[0]
     passes, cost = sum(row.epochs for row in table.rows), made.epochs
@@ -70,30 +73,37 @@ def notes(table: Timetable, nominal: float, known: bool) -> list[str]:
             f", each stage in a unit of its own. For stage 0 they print --epochs {first.official.whole}, the length of "
             f"a run at {first.stage.resolution} px alone, and stop at epoch {first.official.end}: no error"
         )
-    lines = [
+    exact = "The trainer does the same, step for step."
+    if not table.schedule.official:
+        exact = "The trainer gives each stage its exact share, in steps."
+    return [
         f"epochs: passes over the data. These {passes:.4g} cost as much as {cost:.4g} at 224 px, because a pass at B "
-        "pixels costs (B/224)^2 of one at 224. The trainer gives each stage its exact share, in steps.",
+        "pixels costs (B/224)^2 of one at 224.",
         f"official: what the released scripts would count at {nominal:g} epochs, rounded{unit}. In all {counted} "
-        f"passes, {steps:,} steps.",
+        f"passes, {steps:,} steps. {exact}",
         settings(made),
+        provenance(made.model),
     ]
-    if not known:
-        lines.append(f"No recipe was published for {made.model}: this is the general one.")
-    return lines
 
 
 def settings(made: Recipe) -> str:
     """The recipe beside the stages, in a sentence."""
     parts = [
-        f"{made.optimizer}, peak learning rate {made.lr:g} for a batch of {made.batch:,}, warm-up over "
-        f"{made.warmup:.1%} of the {made.pace}, weight decay {made.weight_decay:g}",
-        f"drop path {made.drop_path:.3g}",
+        f"{made.optimizer}, peak learning rate {made.lr:g} for a batch of {made.batch:,}, {made.lr_schedule} schedule, "
+        f"{_warmup(made)}, weight decay {made.weight_decay:g}",
+        f"drop path {made.drop_path:.3g}" + (f", head dropout {made.head_dropout:g}" if made.head_dropout else ""),
         "mixed precision" if made.amp else "full precision",
         "no clipping" if made.clip_grad is None else f"gradients clipped to {made.clip_grad:g}",
         "no moving average" if made.ema is None else f"moving average {made.ema:g}",
         f"mixup {made.mixup:g}, cutmix {made.cutmix:g}, label smoothing {made.smoothing:g}, erasing {made.reprob:g}",
     ]
     return f"recipe: {', '.join(parts)}."
+
+
+def _warmup(made: Recipe) -> str:
+    if made.lr_schedule == "continuous" or made.warmup_epochs is None:
+        return f"warm-up over {made.warmup:.1%} of the {made.pace}"
+    return f"warm-up over {made.warmup_epochs:g} epochs of each stage's own length"
 
 
 def as_json(table: Timetable) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 
 from efficienttrain.commands.options import add_early_batch, add_log, add_machine
+from efficienttrain.commands.recipe_options import add_recipe_details
 from efficienttrain.training import Config, train
 from efficienttrain.training.config import CHOICES
 
@@ -29,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init", metavar="CKPT", help="weights to begin with, of `efficienttrain pretrain` or another training")
     add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, report")
     add("--epochs", type=float, help="budget, in passes over the data at full size (200)")
-    add("--curriculum", help="auto, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
+    add(
+        "--curriculum",
+        help="auto, general, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)",
+    )
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--classes", type=int, metavar="N", help="outputs of the head (as many as the data have classes)")
     add("--seed", type=int, help="of weights, order, crops, augmentation, mixing and drop path (0)")
@@ -50,8 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reprob", type=float, metavar="P", help="random erasing")
     add_early_batch(recipe)
     add("--replay", choices=CHOICES["replay"], help="buffer: the recipe's, none, or the least that hides the loader")
-    add("--replay-buffer", type=int, metavar="N", help="loader batches it holds")
+    add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
+    add_recipe_details(parser)
     add_machine(parser, "as the recipe says, on a GPU")
     log = add_log(parser)
     log.add_argument("--evaluate-every", type=float, metavar="SHARE", help="of the compute (0.05)")

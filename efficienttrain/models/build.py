@@ -21,16 +21,27 @@ OURS: dict[str, Callable[..., nn.Module]] = {**cswin.FACTORIES, **pvt.FACTORIES}
 NEAREST = 3
 
 
-def build(name: str, *, num_classes: int, drop_path: float = 0.0, resolution: int = 224) -> nn.Module:
+def build(
+    name: str,
+    *,
+    num_classes: int,
+    drop_path: float = 0.0,
+    resolution: int = 224,
+    head_dropout: float = 0.0,
+    zero_init_last: bool | None = None,
+) -> nn.Module:
     """A network with fresh weights, for inputs [n, 3, B, B] and logits [n, num_classes].
 
     Args:
         name: of timm, or of a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours ("cswin_tiny",
             "pvt_small"), or a factory of the user's: "package.module:factory" or "file.py:factory". A factory is called
-            as `factory(num_classes=...)`, and is also given `drop_path` and `resolution` where it has such arguments.
+            as `factory(num_classes=...)`, and is also given the arguments below that it takes.
         num_classes: outputs, at least 1.
         drop_path: stochastic depth of the last block, 0 to below 1; means nothing to a network that has none.
         resolution: side B of the input it starts with, pixels; `resize` changes it.
+        head_dropout: dropout before the classifier, 0 to below 1 (timm's `drop_rate`).
+        zero_init_last: of timm's ResNets, whether the last norm of each residual branch begins at 0. torchvision's
+            ResNet-50, which the released code trains, begins at 1. None: as the model's code has it.
 
     Raises:
         ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take.
@@ -40,6 +51,10 @@ def build(name: str, *, num_classes: int, drop_path: float = 0.0, resolution: in
         raise ValueError(f"`num_classes` must be at least 1, got {num_classes}.")
     name = canonical(name)
     wishes: dict[str, Any] = {"num_classes": num_classes, "drop_path": drop_path, "resolution": resolution}
+    if head_dropout:
+        wishes["head_dropout"] = head_dropout
+    if zero_init_last is not None:
+        wishes["zero_init_last"] = zero_init_last
     if ":" in name:
         model = _users(name, wishes)
     elif name in OURS:
@@ -67,12 +82,14 @@ def check_name(name: str) -> None:
     )
 
 
-def _timms(name: str, *, num_classes: int, drop_path: float, resolution: int) -> nn.Module:
+def _timms(
+    name: str, *, num_classes: int, drop_path: float, resolution: int, head_dropout: float = 0.0, **rest: Any
+) -> nn.Module:
     import timm
     from timm.models import get_pretrained_cfg_value
 
     check_name(name)
-    size: dict[str, Any] = {}
+    size: dict[str, Any] = {**rest, **({"drop_rate": head_dropout} if head_dropout else {})}
     if get_pretrained_cfg_value(name, "fixed_input_size"):
         size["img_size"] = resolution
         if name.startswith("swin_"):  # as models/size.py sets it
@@ -80,9 +97,15 @@ def _timms(name: str, *, num_classes: int, drop_path: float, resolution: int) ->
     try:
         model: nn.Module = timm.create_model(name, num_classes=num_classes, drop_path_rate=drop_path, **size)
     except TypeError as error:
+        for option in ("zero_init_last", "drop_rate"):
+            if f"'{option}'" in str(error):
+                raise ValueError(_without(name, "head_dropout" if option == "drop_rate" else option)) from None
         if "drop_path_rate" not in str(error):
             raise
         model = timm.create_model(name, num_classes=num_classes, **size)
+    parts = dict(model.named_modules())
+    if {"head.drop", "head.fc.head_drop"} <= parts.keys():  # CAFormer's authors drop within the head, timm before it
+        parts["head.drop"].p, parts["head.fc.head_drop"].p = 0.0, head_dropout
     return model
 
 
@@ -104,10 +127,21 @@ def _users(name: str, wishes: dict[str, Any]) -> nn.Module:
 
 
 def _accepted(factory: Callable[..., Any], wishes: dict[str, Any]) -> dict[str, Any]:
-    """The wishes that the factory has arguments for, and the number of classes, which every factory needs."""
+    """The wishes that the factory has arguments for, and the number of classes, which every factory needs.
+
+    Raises:
+        ValueError: it has no argument for something that only a user or a recipe of its own asks for.
+    """
     taken = inspect.signature(factory).parameters
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    for option in ("head_dropout", "zero_init_last"):
+        if option in wishes and not anything and option not in taken:
+            raise ValueError(_without(getattr(factory, "__name__", "this model"), option))
     return {key: wish for key, wish in wishes.items() if anything or key in taken or key == "num_classes"}
+
+
+def _without(name: str, option: str) -> str:
+    return f"`{option}` must be left out for {name}: the network has no such setting."
 
 
 def _module(name: str, place: str) -> ModuleType:

@@ -122,5 +122,6 @@ FACTORIES = {
     "cswin_tiny": partial(CSWin, 64, (1, 2, 21, 1), (2, 4, 8, 16)),
     "cswin_small": partial(CSWin, 64, (2, 4, 32, 2), (2, 4, 8, 16)),
     "cswin_base": partial(CSWin, 96, (2, 4, 32, 2), (4, 8, 16, 32)),
+    "cswin_large": partial(CSWin, 144, (2, 4, 32, 2), (6, 12, 24, 24)),
 }
 """The networks of the paper's table 1; called as `factory(num_classes=..., drop_path=...)`."""

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from efficienttrain.pretraining import masks
 from efficienttrain.pretraining.mae import MaskedAutoencoder, pick
-from efficienttrain.pretraining.masking import BETAS, Masking
+from efficienttrain.pretraining.masking import Masking
 from efficienttrain.pretraining.targets import Target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
@@ -34,8 +34,6 @@ class MaskedLearner(Learner):
     ) -> None:
         super().__init__(model, recipe, ranks, classes=1, seed=seed, precision=precision, channels_last=channels_last)
         self._masking, self.target = masking, target
-        for group in self.optimizer.param_groups:
-            group["betas"] = BETAS
 
     def mask(self, images: Tensor, step: int, group: int) -> masks.Mask:
         """What is hidden of micro-batch `group` of a step."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from efficienttrain.recipe import LONGEST_WARMUP
+from efficienttrain.official import LONGEST_WARMUP
 from efficienttrain.training.config import Config
 
 TARGETS = ("pixels", "hog")
 BETAS = (0.9, 0.95)
+SCALE = (0.2, 1.0)
+"""Share of an image that a random crop takes."""
 BATCH = 4096
 BASE_LR = 1.5e-4  # for 256 samples a step
 WARMUP_EPOCHS = 40
@@ -38,15 +40,15 @@ class Masking:
             raise ValueError(f"`ratio` must be a share, more than 0 and less than 1, got {self.ratio}.")
 
     def visible(self, patches: int) -> int:
-        """How many of so many patches the encoder is shown, at least one."""
-        return max(1, round(patches * (1 - self.ratio)))
+        """How many of so many patches the encoder is shown, at least one; rounded down, as in the authors' code."""
+        return max(1, int(patches * (1 - self.ratio)))
 
 
 def authors(config: Config) -> Config:
     """`config` with what it leaves open filled in as the authors of MAE did (arXiv 2111.06377, table 8).
 
-    AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, no drop path, no mixing, no erasing. The warm-up
-    of 40 epochs is a share of the budget here, at most a fifth.
+    AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, crops of a fifth of the image or more, no drop
+    path, no mixing, no erasing. The warm-up of 40 epochs is a share of the budget here, at most a fifth.
 
     Raises:
         ValueError: it asks for something that only training with labels has.
@@ -60,8 +62,12 @@ def authors(config: Config) -> Config:
         "batch": batch,
         "lr": BASE_LR * batch / 256,
         "weight_decay": 0.05,
+        "betas": BETAS,
+        "scale": SCALE,
         "warmup": min(LONGEST_WARMUP, WARMUP_EPOCHS / config.epochs),
         "clip_grad": 0.0,
     }
     left_open = {name: value for name, value in usual.items() if getattr(config, name) is None}
+    if config.curriculum == "auto":
+        left_open["curriculum"] = "general"  # the scripts' tailored ones are of training with labels
     return replace(config, **ABSENT, **left_open)

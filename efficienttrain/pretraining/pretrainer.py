@@ -17,7 +17,7 @@ from efficienttrain.pretraining.masking import Masking
 from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
 from efficienttrain.pretraining.targets import make_target
 from efficienttrain.recipe import Recipe
-from efficienttrain.training import prepare
+from efficienttrain.training import data_path, prepare
 from efficienttrain.training.config import Config, Result
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.seeding import key_weights
@@ -43,7 +43,8 @@ class Pretrainer(Trainer):
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
         """Random crops and flips; labels are not looked at."""
-        return Loader(self.config.data, **prepare.loader_options(self.config, self.ranks, dtype)), None
+        path = data_path.train_options(self.recipe, self.config.size)
+        return Loader(self.config.data, 1, **path, **prepare.loader_options(self.config, self.ranks, dtype)), None
 
     def identify(self) -> dict[str, Any]:
         """With what is hidden and told."""

@@ -33,4 +33,6 @@ def _plain(value: object) -> str:
     """As YAML has it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_plain, value))}]"
     return str(value)

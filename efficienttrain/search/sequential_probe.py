@@ -48,9 +48,9 @@ class Prober(Trainer):
         super().__init__(config, ranks)
 
     def lay_steps(self) -> Schedule:
-        """With the rate of the whole training."""
+        """With the rate of the whole training, which is continuous (see `top1_rule.prepared`)."""
         laid = super().lay_steps()
-        return Opening(laid.stages, laid.epochs, laid.samples, laid.batch, self.span, self.task.tune)
+        return Opening(laid.stages, laid.epochs, laid.samples, laid.batch, span=self.span, tune=self.task.tune)
 
     def find(self) -> dict[str, Any] | None:
         """Its own checkpoint, or that of the probe before it, whose log and scores are not its own."""

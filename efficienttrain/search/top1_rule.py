@@ -53,7 +53,9 @@ def prepared(task: Task) -> tuple[Config, float]:
     span = sum(stage.compute for stage in stages)
     whole = settle(replace(asked, curriculum="auto" if task.pace == "compute" else "none"))
     path = task.folder / "curriculum.yaml"
-    write_curriculum(path, stages, {name: getattr(whole, name) for name in SETTINGS} | {"pace": task.pace})
+    settings = {name: getattr(whole, name) for name in SETTINGS}
+    # One curve for all candidates: that of the released scripts depends on the stages' resolutions.
+    write_curriculum(path, stages, settings | {"pace": task.pace, "lr_schedule": "continuous"})
     # A checkpoint within the fine-tune would push out the one before it.
     saved = 1.0 if task.tune else asked.save_every
     return replace(asked, epochs=asked.epochs * span, curriculum=str(path), save_every=saved), span

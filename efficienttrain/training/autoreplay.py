@@ -14,7 +14,7 @@ TOLERATED = 0.05
 """Share of the time that may be spent waiting."""
 LARGEST = 8
 HELD = 1024
-"""Loader batches held, where memory and data set allow."""
+"""Steps whose loader batches are held, where memory and data set allow."""
 
 
 def hiding_factor(stall: float, micro: int) -> int:
@@ -31,7 +31,8 @@ def hiding_factor(stall: float, micro: int) -> int:
 
 
 def ring_size(layout: Layout, resolution: int, samples: int, ranks: Ranks) -> int:
-    """Loader batches to hold: HELD, or one pass over the data, or half the free RAM, whichever is least."""
-    fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(ranks.world_size, layout.fresh, resolution)
-    wanted = max(1, min(HELD, samples // (layout.ranks * layout.fresh), fitting))
+    """Steps to hold: HELD, or one pass over the data, or half the free RAM, whichever is least."""
+    per_step = ranks.world_size * layout.accumulation  # batches that all ranks together load in a step
+    fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(per_step, layout.fresh, resolution)
+    wanted = max(1, min(HELD, samples // layout.fresh_step, fitting))
     return -int(ranks.largest(-wanted))

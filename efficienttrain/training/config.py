@@ -56,6 +56,32 @@ class Config:
     smoothing: float | None = None
     reprob: float | None = None
     """Probability that a part of an image is erased."""
+
+    # These, too, are the recipe's, where they are None; `Recipe` says what each means.
+    lr_schedule: str | None = None
+    warmup_epochs: float | None = None
+    min_lr: float | None = None
+    weight_decay_end: float | None = None
+    betas: tuple[float, ...] | None = None
+    momentum: float | None = None
+    eps: float | None = None
+    head_dropout: float | None = None
+    zero_init_last: bool | None = None
+    mixup_prob: float | None = None
+    mixup_switch_prob: float | None = None
+    mixup_mode: str | None = None
+    remode: str | None = None
+    recount: int | None = None
+    data_path: str | None = None
+    low_frequency: str | None = None
+    interpolation: str | None = None
+    scale: tuple[float, ...] | None = None
+    ratio: tuple[float, ...] | None = None
+    hflip: float | None = None
+    crop_pct: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
     early_batch_scale: float = 1.0
     """Batches of stages below full size are so many times larger: for many GPUs. See docs/training.md."""
     early_batch_rule: str = "linear"
@@ -63,7 +89,7 @@ class Config:
     replay: str = "recipe"
     """Replay buffer: "recipe" (what the curriculum says), "off", "auto" (the least that hides the loader)."""
     replay_buffer: int | None = None
-    """Loader batches that it holds, in every stage that replays."""
+    """Steps whose loader batches it holds, in every stage that replays."""
 
     device: str = "auto"
     """"cuda", "cpu", or "auto": a GPU where there is one."""
@@ -112,6 +138,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 OF_RECIPE = (
     "optimizer", "lr", "weight_decay", "warmup", "drop_path", "clip_grad", "ema",
     "mixup", "cutmix", "smoothing", "reprob", "batch",
+    "lr_schedule", "warmup_epochs", "min_lr", "weight_decay_end", "betas", "momentum", "eps", "head_dropout",
+    "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",
+    "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
 )  # fmt: skip
 """Fields that take the place of the recipe's of the same name, where they are given."""
 

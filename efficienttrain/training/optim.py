@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from efficienttrain.models import no_decay
 from efficienttrain.recipe import Recipe
-
-MOMENTUM = 0.9  # of SGD, with Nesterov's look ahead
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -22,7 +22,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         if parameter.requires_grad:
             (bare if name in spared else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": bare, "weight_decay": 0.0}]
-    settings = {"momentum": MOMENTUM} if recipe.optimizer == "sgd" else {"eps": recipe.eps}
+    settings: dict[str, Any] = {"momentum": recipe.momentum}  # of SGD, with Nesterov's look ahead
+    if recipe.optimizer != "sgd":
+        settings = {"eps": recipe.eps, **({"betas": recipe.betas} if recipe.betas else {})}
     return create_optimizer_v2(
         [group for group in groups if group["params"]], recipe.optimizer, lr=recipe.lr, **settings
     )

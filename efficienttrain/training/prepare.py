@@ -17,6 +17,7 @@ from efficienttrain.models.initial import begin_with
 from efficienttrain.models.size import multiple_of
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
+from efficienttrain.training import data_path
 from efficienttrain.training.batch_layout import Layout, lay_out
 from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
@@ -61,7 +62,9 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
         LoaderError, OSError: they cannot be read.
     """
     shared = loader_options(config, ranks, dtype)
-    train = Loader(config.data, erase=recipe.reprob, **shared)
+    half = _delivers_half(ranks, dtype)
+    path = data_path.train_options(recipe, config.size, torch.float16 if half else torch.float32)
+    train = Loader(config.data, 1, **path, **shared)  # the feed sets the batch size of each stage
     if len(train.classes) < 2:
         raise ValueError(
             f"training needs images of at least 2 classes, got {len(train.classes)} in {config.data}; "
@@ -69,7 +72,7 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
         )
     if config.val is None:
         return train, None
-    val = Loader(config.val, train=False, drop_last=False, **shared)
+    val = Loader(config.val, train=False, drop_last=False, **data_path.eval_options(recipe), **shared)
     if val.classes != train.classes:
         odd = sorted(set(val.classes) ^ set(train.classes))[:3] or ["their order"]
         raise ValueError(
@@ -81,7 +84,7 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
 
 def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> dict[str, Any]:
     """What all loaders of a training are given; dtype: of autocast."""
-    half = ranks.device.type == "cuda" and dtype is not None
+    half = _delivers_half(ranks, dtype)
     return {
         "backend": config.backend,
         "device": ranks.device,
@@ -89,6 +92,11 @@ def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> d
         "num_workers": config.workers,
         "dtype": "float16" if half else "float32",
     }
+
+
+def _delivers_half(ranks: Ranks, dtype: torch.dtype | None) -> bool:
+    """Whether the loader delivers half precision; dtype: of autocast."""
+    return ranks.device.type == "cuda" and dtype is not None
 
 
 def head_size(config: Config, classes: int) -> int:
@@ -109,7 +117,14 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
         ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network.
     """
     key_weights(config.seed)
-    model = build(config.model, num_classes=classes, drop_path=recipe.drop_path, resolution=resolution)
+    model = build(
+        config.model,
+        num_classes=classes,
+        drop_path=recipe.drop_path,
+        resolution=resolution,
+        head_dropout=recipe.head_dropout,
+        zero_init_last=recipe.zero_init_last,
+    )
     if config.init is not None:
         begin_with(model, Path(config.init))
     for size in sorted({stage.resolution for stage in recipe.stages} | {config.size}):
@@ -139,12 +154,16 @@ def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
     for number, stage in enumerate(recipe.stages):
         layout = layout_of(config, recipe, number, ranks)
         if layout.factor > 1:
-            place = ring_device(stage.replay_buffer, layout, stage.resolution, ranks)
-            check_memory(stage.replay_buffer, layout.fresh, stage.resolution, place)
+            batches = stage.replay_buffer * layout.accumulation
+            place = ring_device(batches, layout, stage.resolution, ranks)
+            check_memory(batches, layout.fresh, stage.resolution, place)
 
 
 def ring_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> torch.device:
-    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM."""
+    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM.
+
+    batches: of the loader, on this rank.
+    """
     if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, resolution) < free_bytes(ranks.device):
         return ranks.device
     return torch.device("cpu")

@@ -23,10 +23,14 @@ def settle(config: Config, multiple: int = 2) -> Recipe:
     """
     made = recipe(config.model, config.epochs, config.curriculum)
     given = {name: value for name in OF_RECIPE if (value := getattr(config, name)) is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     for name in ("clip_grad", "ema"):
         given[name] = given.get(name, getattr(made, name)) or None
-    if config.batch and config.lr is None:
-        given["lr"] = made.lr * config.batch / made.batch  # DeiT's rule (arXiv 2012.12877): rates are per 4096 samples
+    if config.warmup is not None:
+        given.setdefault("warmup_epochs", None)  # a share takes the place of the recipe's 20 epochs
+    made = replace(made, optimizer=given.get("optimizer", made.optimizer))
+    if config.batch:
+        made = made.at_batch(config.batch)
     stages = scaled(made.stages, config.size, multiple)
     stages = enlarged(stages, given.get("batch", made.batch), config.early_batch_scale, config.size)
     return replace(made, **given, stages=tuple(replayed(stage, config) for stage in stages))
@@ -44,8 +48,7 @@ def lay_steps(recipe: Recipe, size: int, samples: int) -> Schedule:
             f"`batch` must be at most the number of training images, got {largest} for {samples:,} images; "
             f"give a smaller one, --batch {2 ** max(0, (samples // 8).bit_length() - 1)} for example."
         )
-    # A budget of epochs counts passes at full size; the schedule counts passes at BASE.
-    return Schedule(recipe.stages, recipe.epochs * (size / BASE) ** 2, samples, recipe.batch)
+    return recipe.schedule(samples, size)
 
 
 def scaled(stages: tuple[Stage, ...], size: int, multiple: int) -> tuple[Stage, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from efficienttrain.presets import provenance
 from efficienttrain.training.config import Config, Result
 
 
@@ -17,11 +18,13 @@ def train(config: Config) -> Result:
     """
     import torch
 
-    from efficienttrain.training import distributed
+    from efficienttrain.training import distributed, prepare
     from efficienttrain.training.trainer import Trainer
 
     try:
         with distributed.group(config.device) as ranks, Trainer(config, ranks) as trainer:
+            if config.progress:
+                prepare.say(ranks, provenance(config.model))
             return trainer.run()
     except torch.cuda.OutOfMemoryError as error:  # not in a stage's first step, which is repeated
         raise ValueError(

@@ -43,7 +43,15 @@ class Learner:
         self.ema = ModelEmaV3(model, decay=recipe.ema) if recipe.ema else None
         self.dtype = DTYPES[precision]
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
-        self._mix = Mixup(recipe.mixup, recipe.cutmix, label_smoothing=recipe.smoothing, num_classes=classes)
+        self._mix = Mixup(
+            recipe.mixup,
+            recipe.cutmix,
+            recipe.mixup_prob,
+            recipe.mixup_switch_prob,
+            recipe.smoothing,
+            mode=recipe.mixup_mode,
+            num_classes=classes,
+        )
         self._net: nn.Module = model
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -95,6 +103,12 @@ class Learner:
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
+
+    def decay(self, weight_decay: float) -> None:
+        """Sets the weight decay of the parameters that are decayed at all."""
+        for group in self.optimizer.param_groups:
+            if group["weight_decay"] > 0:
+                group["weight_decay"] = weight_decay
 
     def update(self, rate: float) -> None:
         """The optimizer's step, with the gradients that `accumulate` left."""

@@ -126,11 +126,12 @@ class Trainer:
             self.learner.compile()
 
     def supply(self, layout: Layout, buffer: int) -> None:
-        """From here on, steps in this layout."""
+        """From here on, steps in this layout; the replay buffer holds the loader's batches of `buffer` steps."""
         stage = self.recipe.stages[self.stage]
         self.layout, self.buffer = layout, buffer
-        place = prepare.ring_device(buffer, layout, stage.resolution, self.ranks)
-        self.feed.begin(stage, layout, buffer, place)
+        batches = buffer * layout.accumulation
+        place = prepare.ring_device(batches, layout, stage.resolution, self.ranks)
+        self.feed.begin(stage, layout, batches, place)
         self.write("layout", resolution=stage.resolution, magnitude=stage.magnitude, **asdict(layout))
 
     def advance(self) -> None:
@@ -141,6 +142,8 @@ class Trainer:
         stage = self.recipe.stages[self.stage]
         rate = self.schedule.lr(self.schedule.progress(self.step), self.recipe)
         self.rate = rate * resolve.rate_factor(self.config, stage)
+        if self.recipe.weight_decay_end is not None:
+            self.learner.decay(self.schedule.weight_decay(self.step, self.recipe))
         self.learner.update(self.rate)
         self.learner.wrap()
         self.meter.add(loss)

@@ -1,4 +1,4 @@
-"""Random erasing of whole batches, in timm's pixel mode: a rectangle of noise in some of the images.
+"""Random erasing of whole batches, in timm's modes: rectangles of noise, of one colour, or of 0 in some of the images.
 
 Zhong, Zheng, Kang, Li and Yang, "Random erasing data augmentation" (arXiv 1708.04896), in the variant of
 timm.data.random_erasing, which the EfficientTrain++ recipes use.
@@ -22,12 +22,15 @@ from .device import CACHED, drawn_by, put
 from .keyed_noise import normal, quantiles
 
 Integers = NDArray[np.int64]
+MODES = ("pixel", "rand", "const")
+MOST = 100
+"""Rectangles of an image."""
 _ATTEMPTS = 10
 _WORDS = 4  # per attempt: area, aspect, top, left
 
 
 class RandomErasing(nn.Module):
-    """Puts normal noise, of its own for every pixel and channel, into one rectangle of some of the images.
+    """Fills one rectangle, or several, of some of the images.
 
     What happens to a sample, noise included, depends on (seed, epoch, sample index) and on nothing else: not on its
     batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
@@ -37,13 +40,18 @@ class RandomErasing(nn.Module):
         probability: of erasing, for each image, 0 to 1.
         area: least and greatest share of the image.
         aspect: least and greatest height / width.
+        mode: what a rectangle is filled with: "pixel", normal noise of every pixel and channel's own; "rand", one
+            colour of normal noise; "const", 0.
+        count: most rectangles an image gets, 1 to `MOST`; their number is uniform, and they share `area`.
     """
 
     def __init__(
         self,
         probability: float = 0.25,
         area: tuple[float, float] = (0.02, 1 / 3),
-        aspect: tuple[float, float] = (0.3, 3.3),
+        aspect: tuple[float, float] = (0.3, 1 / 0.3),
+        mode: str = "pixel",
+        count: int = 1,
     ) -> None:
         super().__init__()
         if not 0 <= probability <= 1:
@@ -52,12 +60,21 @@ class RandomErasing(nn.Module):
             raise ValueError(f"`area` must be two shares of the image, from above 0 to 1 and rising, got {area}.")
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f"`aspect` must be two ratios above 0 and rising, got {aspect}.")
+        if mode not in MODES:
+            raise ValueError(f"`mode` must be one of {', '.join(MODES)}, got {mode!r}.")
+        if not 1 <= count <= MOST:
+            raise ValueError(f"`count` must be from 1 to {MOST}, got {count}; `probability=0` erases nothing.")
+        self.mode = mode
+        self.count = count
         self.probability = probability
         self.area = area
         self.aspect = aspect
 
     def extra_repr(self) -> str:
-        return f"probability={self.probability}, area={self.area}, aspect={self.aspect}"
+        return (
+            f"probability={self.probability}, area={self.area}, aspect={self.aspect}, mode={self.mode!r}, "
+            f"count={self.count}"
+        )
 
     def forward(
         self,
@@ -81,7 +98,11 @@ class RandomErasing(nn.Module):
         """
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         _check(images, indices)
-        row, box, key = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch)
+        for number in range(self.count):  # one after the other: where two overlap, the later one stays
+            self._erase(images, *self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number))
+        return images
+
+    def _erase(self, images: Tensor, row: Integers, box: Integers, key: Integers) -> None:
         which = np.repeat(np.arange(len(row)), box[:, 2])  # from here on an entry is one line of one box
         line = np.arange(len(which)) - (np.cumsum(box[:, 2]) - box[:, 2])[which]
         top, left, _, width = box[which].T
@@ -89,22 +110,23 @@ class RandomErasing(nn.Module):
         step = CACHED // 8 if images.device.type == "cpu" else max(1, images.numel())
         for part in np.split(np.arange(len(which)), np.flatnonzero(np.diff(pixels // step)) + 1):
             some = which[part]
-            _fill(images, row[some], (top + line)[part], left[part], width[part], key[some])
-        return images
+            _fill(images, row[some], (top + line)[part], left[part], width[part], key[some], self.mode)
 
     def draw(
-        self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int
+        self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int, number: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Which images are erased, and where.
+        """Which images get a rectangle `number` (from 0), and where.
 
         Returns:
             Rows of `indices` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
         """
         fires = uniform(words(seed, epoch, indices, Purpose.ERASE, 1)[:, 0]) < self.probability
         row = np.flatnonzero(fires)
-        drawn = words(seed, epoch, indices[row], Purpose.ERASE, 4 + _WORDS * _ATTEMPTS)
-        tries = drawn[:, 4:].reshape(len(row), _ATTEMPTS, _WORDS)
-        area = high * wide * _between(tries[..., 0], *self.area)
+        drawn = words(seed, epoch, indices[row], Purpose.ERASE, 4 + (number + 1) * _WORDS * _ATTEMPTS)
+        boxes = 1 + below(drawn[:, 3], self.count)
+        row, drawn, boxes = row[boxes > number], drawn[boxes > number], boxes[boxes > number]
+        tries = drawn[:, -_WORDS * _ATTEMPTS :].reshape(len(row), _ATTEMPTS, _WORDS)
+        area = high * wide * _between(tries[..., 0], *self.area) / boxes[:, None]
         aspect = np.exp(_between(tries[..., 1], *np.log(self.aspect)))
         height = np.rint(np.sqrt(area * aspect)).astype(np.int64)
         width = np.rint(np.sqrt(area / aspect)).astype(np.int64)
@@ -112,7 +134,7 @@ class RandomErasing(nn.Module):
         top = below(tries[..., 2], np.maximum(high - height, 0) + 1)
         left = below(tries[..., 3], np.maximum(wide - width, 0) + 1)
         box = np.stack((top, left, height, width), -1)[np.arange(len(row)), fits.argmax(1)]
-        key = np.ascontiguousarray(drawn[:, 1:3]).view(np.int64)[:, 0]
+        key = np.ascontiguousarray(drawn[:, 1:3]).view(np.int64)[:, 0] ^ number
         found = fits.any(1)
         return row[found], box[found], key[found]
 
@@ -134,8 +156,10 @@ class RandomErasing(nn.Module):
         return Augment(erasures=erasures, noise=_noise(dtype))
 
 
-def _fill(images: Tensor, image: Integers, row: Integers, column: Integers, width: Integers, key: Integers) -> None:
-    """Noise into lines of `width` pixels, starting at [image, :, row, column]; nothing waits for the device."""
+def _fill(
+    images: Tensor, image: Integers, row: Integers, column: Integers, width: Integers, key: Integers, mode: str
+) -> None:
+    """Fills lines of `width` pixels, starting at [image, :, row, column]; nothing waits for the device."""
     steps = images.stride()
     before = np.cumsum(width) - width
     place = image * steps[0] + row * steps[2] + (column - before) * steps[3]
@@ -146,7 +170,11 @@ def _fill(images: Tensor, image: Integers, row: Integers, column: Integers, widt
     ramp = torch.arange(total, device=device)
     place_, position_, key_ = each.unbind(1)
     channels = torch.arange(images.shape[1], device=device) * steps[1]
-    noise = normal(key_, position_ + ramp, images.shape[1]).to(images.dtype)
+    if mode == "const":
+        noise = torch.zeros((total, images.shape[1]), dtype=images.dtype, device=device)
+    else:
+        place_of_noise = position_ + ramp if mode == "pixel" else torch.zeros_like(ramp)
+        noise = normal(key_, place_of_noise, images.shape[1]).to(images.dtype)
     reach = sum((size - 1) * step for size, step in zip(images.shape, steps, strict=True))
     memory = images.as_strided((1 + reach,), (1,))
     memory.scatter_(0, ((place_ + ramp * steps[3])[:, None] + channels).flatten(), noise.flatten())

@@ -1,4 +1,4 @@
-"""Mixup and CutMix of whole batches with soft targets, as timm.data.mixup does them in its mode "batch".
+"""Mixup and CutMix of whole batches with soft targets, as timm.data.mixup does them in its three modes.
 
 Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: beyond empirical risk minimization" (arXiv 1710.09412); Yun, Han, Oh, Chun,
 Choe and Yoo, "CutMix" (arXiv 1905.04899); Szegedy et al. (arXiv 1512.00567, section 7) for smoothed labels.
@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..plan.rng import Purpose, below, uniform, words
+from .device import put
 
+MODES = ("batch", "pair", "elem")
 _GRID = 4096
+_WORDS = 5  # a draw: whether, which, how much, and the rectangle's place
 Box = tuple[slice, slice]
 
 
 class Mixup(nn.Module):
-    """Mixes each image with the one that mirrors it in the batch: all in one proportion, or in one rectangle.
+    """Mixes each image with the one that mirrors it in the batch, in some proportion or in a rectangle.
 
-    One draw serves a whole batch, so it depends on (seed, epoch, `batch`), where `batch` is a number that the caller
-    gives to each batch of an epoch, over all ranks; for instance step * world_size + rank.
+    Draws depend on (seed, epoch, `batch`), where `batch` is a number that the caller gives to each batch of an epoch,
+    over all ranks; for instance step * world_size + rank.
 
     Args:
         mixup_alpha: of Beta(alpha, alpha), the distribution of mixup's proportions, up to 100; 0: no mixup.
@@ -32,6 +35,7 @@ class Mixup(nn.Module):
         prob: of mixing a batch at all.
         switch_prob: of CutMix rather than mixup, where both are on.
         label_smoothing: share of each target that is spread evenly over all classes, with or without mixing.
+        mode: what shares one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", nothing.
         num_classes: length of a target.
     """
 
@@ -43,6 +47,7 @@ class Mixup(nn.Module):
         switch_prob: float = 0.5,
         label_smoothing: float = 0.1,
         *,
+        mode: str = "batch",
         num_classes: int,
     ) -> None:
         super().__init__()
@@ -52,6 +57,8 @@ class Mixup(nn.Module):
         for name, share in (("prob", prob), ("switch_prob", switch_prob), ("label_smoothing", label_smoothing)):
             if not 0 <= share <= 1:
                 raise ValueError(f"`{name}` must be from 0 to 1, got {share}.")
+        if mode not in MODES:
+            raise ValueError(f"`mode` must be one of {', '.join(MODES)}, got {mode!r}.")
         if num_classes < 1:
             raise ValueError(f"`num_classes` must be 1 or more, got {num_classes}.")
         self.mixup_alpha = mixup_alpha
@@ -59,12 +66,14 @@ class Mixup(nn.Module):
         self.prob = prob
         self.switch_prob = switch_prob
         self.label_smoothing = label_smoothing
+        self.mode = mode
         self.num_classes = num_classes
 
     def extra_repr(self) -> str:
         return (
             f"mixup_alpha={self.mixup_alpha}, cutmix_alpha={self.cutmix_alpha}, prob={self.prob}, "
-            f"switch_prob={self.switch_prob}, label_smoothing={self.label_smoothing}, num_classes={self.num_classes}"
+            f"switch_prob={self.switch_prob}, label_smoothing={self.label_smoothing}, mode={self.mode!r}, "
+            f"num_classes={self.num_classes}"
         )
 
     def forward(self, images: Tensor, labels: Tensor, batch: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
@@ -91,6 +100,8 @@ class Mixup(nn.Module):
             raise ValueError(
                 f"`labels` must be int64, one per image, [{len(images)}], got {labels.dtype} {list(labels.shape)}."
             )
+        if self.mode != "batch":
+            return self._mix_each(images, labels, batch, seed, epoch)
         share, box = self.draw(batch, *images.shape[-2:], seed=seed, epoch=epoch)
         if box is not None:
             others = images[:, :, box[0], box[1]].flip(0)
@@ -102,7 +113,20 @@ class Mixup(nn.Module):
 
     def draw(self, batch: int, high: int, wide: int, *, seed: int, epoch: int) -> tuple[float, Box | None]:
         """How much each image keeps of itself, 0 to 1, and the rectangle that it gets from the other, if any."""
-        drawn = words(seed, epoch, np.array([batch]), Purpose.MIX, 5)[0]
+        return self._draw(words(seed, epoch, np.array([batch]), Purpose.MIX, _WORDS)[0], high, wide)
+
+    def draw_each(
+        self, batch: int, count: int, high: int, wide: int, *, seed: int, epoch: int
+    ) -> list[tuple[float, Box | None]]:
+        """The same for each of `count` images, in the modes "pair" and "elem"."""
+        draws = count if self.mode == "elem" else count // 2
+        drawn = words(seed, epoch, np.array([batch]), Purpose.MIX, _WORDS * draws).reshape(draws, _WORDS)
+        each = [self._draw(row, high, wide) for row in drawn]
+        if self.mode == "elem":
+            return each
+        return [*each, *([(1.0, None)] if count % 2 else []), *reversed(each)]
+
+    def _draw(self, drawn: NDArray[np.uint32], high: int, wide: int) -> tuple[float, Box | None]:
         mixes, switches, level = uniform(drawn[:3])
         if mixes >= self.prob or not (self.mixup_alpha or self.cutmix_alpha):
             return 1.0, None
@@ -113,7 +137,24 @@ class Mixup(nn.Module):
         rows, columns = rectangle(high, wide, share, int(below(drawn[3:4], high)[0]), int(below(drawn[4:5], wide)[0]))
         return 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (high * wide), (rows, columns)
 
-    def _targets(self, labels: Tensor, share: float) -> Tensor:
+    def _mix_each(self, images: Tensor, labels: Tensor, batch: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        count, high, wide = len(images), *images.shape[-2:]
+        drawn = self.draw_each(batch, count, high, wide, seed=seed, epoch=epoch)
+        shares = put(np.array([share for share, _ in drawn], np.float32), images.device)
+        sides = np.zeros((4, count), np.int64)
+        for number, (_, box) in enumerate(drawn):
+            if box is not None:
+                sides[:, number] = box[0].start, box[0].stop, box[1].start, box[1].stop
+        top, bottom, left, right = put(sides, images.device)[..., None]
+        row, column = torch.arange(high, device=images.device), torch.arange(wide, device=images.device)
+        cut = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[:, None, :]
+        # Where there is a rectangle, an image is wholly itself outside of it.
+        boxed = put(np.array([box is not None for _, box in drawn]), images.device)
+        whole = torch.where(boxed, torch.ones_like(shares), shares)[:, None, None]
+        kept = torch.where(cut, torch.zeros_like(whole), whole)[:, None].to(images.dtype)
+        return images.flip(0).lerp_(images, kept.expand_as(images)), self._targets(labels, shares[:, None])
+
+    def _targets(self, labels: Tensor, share: float | Tensor) -> Tensor:
         rest = self.label_smoothing / self.num_classes
         hard = torch.full((len(labels), self.num_classes), rest, device=labels.device)
         hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
@@ -121,12 +162,15 @@ class Mixup(nn.Module):
 
 
 def rectangle(high: int, wide: int, share: float, y: int, x: int) -> Box:
-    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, less what lies outside."""
+    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, less what lies outside.
+
+    An odd side comes out one pixel shorter, as in timm 0.4.12, which the released code uses.
+    """
     ratio = math.sqrt(1 - share)
     rows, columns = int(high * ratio), int(wide * ratio)
     return (
-        slice(max(y - rows // 2, 0), min(y + (rows + 1) // 2, high)),
-        slice(max(x - columns // 2, 0), min(x + (columns + 1) // 2, wide)),
+        slice(max(y - rows // 2, 0), min(y + rows // 2, high)),
+        slice(max(x - columns // 2, 0), min(x + columns // 2, wide)),
     )
 
 

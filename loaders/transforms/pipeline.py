@@ -107,10 +107,11 @@ class TransformPipeline:
     erase: float = 0.0
     """Probability of `RandomErasing`."""
     custom: tuple[Transform, ...] | None = None
-    """The user's own transforms, instead of all of the above."""
+    """The user's own transforms, instead of all of the above. With `augment_at="base"` they get images of `BASE` pixels
+    a side, and are to return those of the batch's `resolution`."""
 
     def __post_init__(self) -> None:
-        if self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
+        if self.custom is None and self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
             raise ValueError(
                 f'`augment_at="base"` must be used with `interpolation` "fourier" or "lanczos", got {self.filter!r}.'
             )
@@ -130,10 +131,10 @@ class TransformPipeline:
         in_kernel = in_kernel and (
             self.augment_on == "cpu" or (self.augment_on == "auto" and self.device.type == "cpu")
         )
-        if self.custom is not None:
-            return OutputFormat(stage, stage.resolution, None, torch.uint8, self.custom)
         at_base = self.augment_at == "base" and stage.resolution < BASE
         resolution = BASE if at_base else stage.resolution
+        if self.custom is not None:
+            return OutputFormat(stage, resolution, None, torch.uint8, self.custom)
         before: list[Transform] = []
         augment = None if stage.magnitude is None else RandAugment(stage.magnitude, fill=self._fill)
         if augment is not None and not in_kernel:

@@ -58,7 +58,7 @@ def test_merged_keeps_apart_what_differs_in_batch_or_replay() -> None:
         ({"compute": 1.5}, "got 1.5"),
         ({"batch": 0}, "`batch`"),
         ({"replay": 0}, "`replay` must be a whole number, at least 1"),
-        ({"replay": 2}, "`replay_buffer` must be at least 1 batch"),
+        ({"replay": 2}, "`replay_buffer` must be at least 1 step"),
     ],
 )
 def test_a_stage_out_of_range_is_refused(changes: dict[str, Any], names: str) -> None:

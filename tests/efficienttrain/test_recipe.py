@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from efficienttrain import Recipe, Stage, recipe
-from efficienttrain.presets import ALIASES, PRESETS, runs
+from efficienttrain.models.build import check_name
+from efficienttrain.presets import ALIASES, FAMILIES, PUBLISHED, WITH_REPLAY, preset, provenance, runs
 
 DEEP, WIDE = runs("512x2 256x4 128x4"), runs("512x6 256x4")
 # Script's model: resolutions, micro-batches, drop path at 200, AMP, clipping, average, optimizer, rate, weight decay.
@@ -52,11 +55,87 @@ def test_warm_up_is_twenty_epochs_of_the_first_stage_or_a_fifth() -> None:
 
 
 def test_every_preset_has_ten_tenths_and_every_alias_a_model() -> None:
-    for name, preset in PRESETS.items():
-        assert len(runs(preset.resolutions)) == len(runs(preset.micro_batch)) == 10, name
-        for text in preset.replay or ():
-            assert len(runs(text)) == 10, name
-    assert set(ALIASES.values()) <= set(PRESETS)
+    for family in FAMILIES:
+        for found in (*family.sizes.values(), family.other):
+            for text in (found.resolutions, found.micro_batch, *(found.replay or ())):
+                assert len(runs(text)) == 10, family.pattern
+    for name in (*ALIASES, *PUBLISHED):
+        check_name(name)
+    assert {name for name in PUBLISHED if preset(name).replay} == set(WITH_REPLAY)
+    assert {preset(name).source for name in PUBLISHED} == {"script"}
+
+
+@pytest.mark.parametrize(
+    ("tagged", "bare"),
+    [
+        ("convnext_tiny.fb_in1k", "convnext_tiny"),
+        ("resnet50.a1_in1k", "resnet50"),
+        ("deit_small_patch16_224.fb_in1k", "deit_small"),
+        ("swin_base_patch4_window7_224.ms_in22k_ft_in1k", "swin_base"),
+        ("swin_base_patch4_window12_384.ms_in22k", "swin_base"),
+        ("caformer_s36.sail_in1k", "caformer_s36"),
+    ],
+)
+def test_a_tag_of_timms_changes_nothing(tagged: str, bare: str) -> None:
+    for curriculum in ("auto", "iccv", "none"):
+        assert replace(recipe(tagged, 200, curriculum), model="m") == replace(recipe(bare, 200, curriculum), model="m")
+    check_name(tagged)
+
+
+@pytest.mark.parametrize(
+    ("model", "like", "drop_path"),
+    [
+        ("convnext_large", "convnext_base", 0.5),
+        ("convnext_xlarge.fb_in22k", "convnext_base", 0.5),
+        ("convnext_nano", "convnext_tiny", 0.1),
+        ("cswin_large", "cswin_base", 0.5),
+        ("CSWin_144_24322_large_224", "cswin_base", 0.5),
+        ("deit_base_patch16_224", "deit_small", 0.1),
+        ("deit_tiny", "deit_small", 0.1),
+        ("vit_base_patch16_224.augreg_in1k", "deit_small", 0.1),
+        ("swin_large_patch4_window12_384", "swin_base", 0.5),
+        ("resnet101.tv_in1k", "resnet50", 0.0),
+    ],
+)
+def test_a_size_without_a_script_gets_its_familys(model: str, like: str, drop_path: float) -> None:
+    found, family = preset(model), preset(like)
+    assert (found.source, found.drop_path) == ("family", drop_path) and found.guesses
+    for name in ("resolutions", "optimizer", "lr", "weight_decay", "eps", "ema", "amp", "clip_grad", "warmup"):
+        assert getattr(found, name) == getattr(family, name), name
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet50d", "resnetv2_50", "convnextv2_tiny", "swinv2_tiny_window8_256", "deit3_small"]
+)
+def test_other_networks_of_a_like_name_are_no_family(name: str) -> None:
+    assert preset(name).source == "general"
+
+
+def test_caformer_and_pvt_are_reconstructed_from_their_authors_code() -> None:
+    made = recipe("caformer_s36", 200)
+    assert (made.optimizer, made.lr, made.head_dropout, made.drop_path) == ("lamb", 8e-3, 0.4, pytest.approx(0.3))
+    assert made.clip_grad is None
+    assert [preset(f"caformer_{size}").head_dropout for size in ("s18", "s36", "m36", "b36")] == [0, 0.4, 0.4, 0.5]
+    assert [preset(f"pvt_{size}").clip_grad for size in ("tiny", "small", "medium", "large")] == [None, None, 1.0, 1.0]
+    assert [preset(f"pvt_{size}").drop_path for size in ("tiny", "small", "medium", "large")] == [0.1, 0.1, 0.3, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("swin_tiny", "released script _ET_pp_main_swinT.py; nothing is guessed"),
+        ("convnext_large", "family's released script _ET_pp_main_convnextB.py; guessed: micro-batches"),
+        ("pvt_small", "reconstructed, .*whai362/PVT.*guessed: curriculum"),
+        ("my_package:build", "the general one .*guessed: all of it"),
+    ],
+)
+def test_where_a_recipe_is_from_and_what_is_guessed(model: str, words: str) -> None:
+    assert re.search(words, provenance(model))
+
+
+def test_the_learning_rate_follows_the_batch() -> None:
+    assert recipe("swin_tiny", 200).at_batch(256).lr == pytest.approx(4e-3 / 16)
+    assert recipe("cswin_base", 200).at_batch(1024).lr == pytest.approx(8e-3 / 2)  # LAMB: the root
 
 
 def test_replay_as_released() -> None:
@@ -87,10 +166,15 @@ def test_the_baseline_is_one_stage_and_scales_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("curriculum", "resolutions"), [("linear", "96x2 128x2 160x2 192x2 224x2"), ("step", "128x5 224x5")]
+    ("curriculum", "resolutions"),
+    [
+        ("general", "96x2 160x4 224x4"),
+        ("linear", "96x2 128x2 160x2 192x2 224x2"),
+        ("step", "128x5 224x5"),
+    ],
 )
 def test_plain_curricula(curriculum: str, resolutions: str) -> None:
-    stages = recipe("resnet50", 200, curriculum).stages
+    stages = recipe("convnext_tiny", 200, curriculum).stages
     assert tuple(stage.resolution for stage in stages) == runs(resolutions)
     assert [stage.magnitude for stage in stages] == list(range(10))
 
@@ -113,6 +197,13 @@ def test_a_model_without_a_preset_gets_the_general_one() -> None:
         ({"reprob": 2}, "`reprob`"),
         ({"clip_grad": 0}, "`clip_grad`"),
         ({"ema": 1.0}, "`ema`"),
+        ({"lr_schedule": "cosine"}, "`lr_schedule` must be one of released, continuous, got 'cosine'"),
+        ({"data_path": "slow"}, "`data_path`"),
+        ({"warmup_epochs": -1}, "`warmup_epochs`"),
+        ({"weight_decay_end": -1}, "`weight_decay_end`"),
+        ({"betas": (0.9,)}, "`betas` must be two numbers"),
+        ({"mixup_prob": 2}, "`mixup_prob`"),
+        ({"head_dropout": 1.0}, "`head_dropout`"),
         ({"micro_batch": (1, 2)}, "each of the 1 stages"),
     ],
 )

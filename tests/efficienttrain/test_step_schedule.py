@@ -47,8 +47,8 @@ def test_passes_and_progress_are_each_others_reverse() -> None:
 
 @pytest.mark.parametrize("model", ["swin_tiny", "deit_small", "convnext_tiny"])
 @pytest.mark.parametrize("curriculum", ["auto", "iccv", "none"])
-def test_the_learning_rate_never_jumps(model: str, curriculum: str) -> None:
-    made = recipe(model, 200, curriculum)
+def test_the_continuous_learning_rate_never_jumps(model: str, curriculum: str) -> None:
+    made = replace(recipe(model, 200, curriculum), lr_schedule="continuous")
     schedule = made.schedule(50_000)
     rates = [schedule.lr(schedule.progress(step), made) for step in range(schedule.total_steps + 1)]
     assert rates[0] == 0 and max(rates) == pytest.approx(made.lr, rel=1e-3) and rates[-1] == pytest.approx(made.min_lr)
@@ -71,11 +71,45 @@ def test_the_learning_rate_is_a_line_then_half_a_cosine() -> None:
 
 
 def test_the_pace_of_2023_is_that_of_the_passes() -> None:
-    made = replace(recipe("deit_small", 300, "iccv"), min_lr=0.0, warmup=0.0)
+    made = replace(recipe("deit_small", 300, "iccv"), min_lr=0.0, warmup=0.0, warmup_epochs=None)
     schedule = made.schedule(IMAGENET)
     # After three fifths of the passes, but 47 % of the compute.
     assert schedule.lr(schedule.bounds[3], made) == pytest.approx(made.lr * (0.5 + 0.5 * math.cos(math.pi * 0.6)))
     assert schedule.bounds[3] == pytest.approx(0.469, abs=0.001)
+
+
+def test_a_small_budget_has_exact_shares_and_a_fifth_of_warm_up() -> None:
+    made = recipe("swin_tiny", 50)
+    schedule = made.schedule(IMAGENET)
+    assert not schedule.official and schedule.bounds == pytest.approx([tenth / 10 for tenth in range(11)])
+    # At 224, 20 epochs would be 40 % of the run.
+    assert schedule.lr(0.7, made) == pytest.approx(1e-6 + (4e-3 - 1e-6) * (0.5 + 0.5 * math.cos(math.pi * 0.5 / 0.8)))
+    assert schedule.lr(0.05, made) == pytest.approx(4e-3 * 0.05 / (20 / (50 * (224 / 96) ** 2)))
+
+
+def test_weight_decay_goes_along_half_a_cosine_of_the_whole_run() -> None:
+    made = replace(recipe("deit_small", 200), weight_decay=0.1, weight_decay_end=0.5)
+    schedule = made.schedule(IMAGENET)
+    middle = sum(schedule.steps[:5])
+    assert schedule.weight_decay(0, made) == pytest.approx(0.1)
+    assert schedule.weight_decay(schedule.total_steps, made) == pytest.approx(0.5)
+    assert schedule.weight_decay(middle, made) == pytest.approx(0.3, abs=2e-3)
+    assert schedule.weight_decay(middle, replace(made, weight_decay_end=None)) == 0.1
+
+
+def test_stages_too_short_for_a_whole_epoch_are_not_rounded_away() -> None:
+    stages = (Stage(96, 0, 0.001), Stage(224, 9, 0.999))
+    schedule = Recipe("m", 100, stages, warmup_epochs=20).schedule(IMAGENET)
+    assert not schedule.official and schedule.steps[0] == 170
+
+
+def test_another_full_size_has_the_same_epochs_and_curve() -> None:
+    made = recipe("swin_tiny", 200)
+    half = replace(made, stages=tuple(replace(stage, resolution=stage.resolution // 2) for stage in made.stages))
+    assert half.schedule(IMAGENET, 112).steps == made.schedule(IMAGENET).steps
+    for step in (100, 40_000, 120_000):
+        rates = [s.lr(s.progress(step), made) for s in (made.schedule(IMAGENET), half.schedule(IMAGENET, 112))]
+        assert rates[0] == pytest.approx(rates[1])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,19 @@ def test_a_run_from_the_command_line(
     assert "3 steps in 1 stages, batch 8, peak lr 7.81e-06" in capsys.readouterr().err  # 4e-3 * 8 / 4096
 
 
+def test_the_published_data_path_from_the_command_line(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(Trainer, "run", lambda self: seen.append(next(iter(self.loader))[0]))
+    published = {"data_path": "published", "size": 224, "curriculum": "auto", "recount": 2, "mixup_mode": "elem"}
+    assert main([*asked(jpeg_folder, tmp_path, **published)[:-1], "--mean", "0.5", "0.5", "0.5"]) == 0
+    assert seen[0].shape[1:] == (3, 96, 96)
+    assert "the general one (the curriculum of most scripts with Swin's settings)" in capsys.readouterr().err
+    assert main(asked(jpeg_folder, tmp_path, data_path="published", size=32)) == 2
+    assert '`data_path` "published" must have a `size` of 224' in capsys.readouterr().err
+
+
 def test_every_option_is_a_field_and_every_field_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Config] = []
     monkeypatch.setattr(command, "train", seen.append)

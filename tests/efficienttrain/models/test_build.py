@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from efficienttrain.models import build, check_name, resize
+from efficienttrain.presets import preset
 from tests.efficienttrain.models.counts import parameters
 
 FACTORY = """
@@ -51,6 +52,29 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in ("factory_of_a_test", "helper_of_a_factory"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
+
+
+@pytest.mark.parametrize(("model", "gamma"), [(None, 0.0), (True, 0.0), (False, 1.0)])
+def test_the_last_gamma_of_a_resnets_branches(model: bool | None, gamma: float) -> None:
+    made = build("resnet18", num_classes=2, zero_init_last=model)
+    assert set(made.get_parameter("layer2.0.bn2.weight").tolist()) == {gamma}
+
+
+def test_resnet_50_begins_as_torchvisions() -> None:
+    assert preset("resnet50.a1_in1k").zero_init_last is False
+
+
+@pytest.mark.usefixtures("package")
+def test_dropout_before_the_classifier() -> None:
+    parts = dict(build("caformer_s18", num_classes=2, head_dropout=0.4, resolution=64).named_modules())
+    assert (parts["head.drop"].p, parts["head.fc.head_drop"].p) == (0, 0.4)  # within the head, as the authors have it
+    for name in ("cswin_tiny", "factory_of_a_test:Net"):
+        with pytest.raises(
+            ValueError, match=r"`head_dropout` must be left out for .*: the network has no such setting"
+        ):
+            build(name, num_classes=2, head_dropout=0.4)
+    with pytest.raises(ValueError, match="`zero_init_last` must be left out for convnext_atto"):
+        build("convnext_atto", num_classes=2, zero_init_last=True)
 
 
 @pytest.mark.parametrize("name", ["factory_of_a_test:{}", "factory_of_a_test.py:{}"])

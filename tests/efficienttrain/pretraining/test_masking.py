@@ -23,7 +23,14 @@ def config(**options: Any) -> Config:
 def test_the_authors_recipe(options: dict[str, Any], rate: float, warmup: float) -> None:
     made = authors(config(**options))
     assert (made.lr, made.warmup, made.weight_decay) == pytest.approx((rate, warmup, 0.05))
+    assert made.curriculum == "general" and authors(config(curriculum="iccv")).curriculum == "iccv"
+    assert (made.betas, made.scale) == ((0.9, 0.95), (0.2, 1.0))
     assert (made.optimizer, made.drop_path, made.mixup, made.reprob) == ("adamw", 0, 0, 0)
+
+
+def test_the_shown_patches_are_rounded_down_as_in_the_authors_code() -> None:
+    assert [Masking().visible(patches) for patches in (196, 100, 49, 3)] == [49, 25, 12, 1]
+    assert Masking(ratio=0.7).visible(49) == 14  # 14.7
 
 
 def test_what_labels_are_needed_for_is_refused() -> None:

@@ -25,6 +25,27 @@ def test_the_rate_follows_the_batch_unless_given() -> None:
     assert settle(config(batch=1024, lr=2e-3)).lr == 2e-3
 
 
+def test_a_share_of_warm_up_takes_the_place_of_the_epochs() -> None:
+    assert settle(config()).warmup_epochs == 20
+    assert (settle(config(warmup=0.1)).warmup, settle(config(warmup=0.1)).warmup_epochs) == (0.1, None)
+    assert settle(config(warmup_epochs=5.0)).warmup_epochs == 5
+
+
+def test_every_detail_of_the_recipe_can_be_given() -> None:
+    details = {
+        "lr_schedule": "continuous", "warmup_epochs": 5.0, "min_lr": 1e-5, "weight_decay_end": 0.1,
+        "betas": [0.9, 0.95], "momentum": 0.8, "eps": 1e-6, "head_dropout": 0.1, "zero_init_last": True,
+        "mixup_prob": 0.5, "mixup_switch_prob": 0.2, "mixup_mode": "elem",
+        "remode": "const", "recount": 2, "data_path": "published",
+        "low_frequency": "fourier", "interpolation": "bilinear", "scale": [0.2, 1.0], "ratio": [1.0, 1.0], "hflip": 0.0,
+        "crop_pct": 0.95, "mean": [0.5] * 3, "std": [0.5] * 3,
+    }  # fmt: skip
+    made = settle(config(**details))
+    plain = settle(config())
+    for name, value in details.items():
+        assert getattr(made, name) == (tuple(value) if isinstance(value, list) else value) != getattr(plain, name)
+
+
 @pytest.mark.parametrize(
     ("size", "multiple", "resolutions"),
     [(224, 2, [96, 160, 224]), (256, 32, [96, 192, 256]), (64, 2, [32, 46, 64]), (64, 8, [32, 48, 64])],

@@ -49,6 +49,13 @@ def test_the_gradient_is_clipped() -> None:
     assert moved == pytest.approx(1.9e-3, rel=0.01)  # Nesterov's first step: 1 + 0.9 times the clipped gradient
 
 
+def test_weight_decay_changes_where_there_is_any() -> None:
+    decayed = learner(replace(RECIPE, optimizer="adamw", weight_decay=0.05, betas=(0.8, 0.9)))
+    decayed.decay(0.01)
+    assert sorted(group["weight_decay"] for group in decayed.optimizer.param_groups) == [0.0, 0.01]
+    assert {group["betas"] for group in decayed.optimizer.param_groups} == {(0.8, 0.9)}
+
+
 def test_the_average_follows_slowly() -> None:
     averaged = learner(replace(RECIPE, ema=0.75))
     assert averaged.ema is not None

@@ -169,6 +169,18 @@ def test_replay_auto_engages_where_the_loader_is_slow(
     assert result.report["loaded"] < 0.6 * result.report["images"]
 
 
+def test_the_replay_buffer_counts_steps_however_many_micro_batches_they_have(jpeg_folder: Path, tmp_path: Path) -> None:
+    for micro in (8, 4):
+        asked = config(jpeg_folder, tmp_path / f"{micro}", stage_replay=REPLAYED, micro_batch=micro)
+        with loop.Trainer(asked, Ranks(0, 1, torch.device("cpu"))) as trainer:
+            trainer.step = trainer.schedule.steps[0]
+            trainer.enter()
+            for _ in range(7):
+                trainer.advance()
+            held = trainer.feed.state_dict()["held"]
+            assert len(held) == 5 * 8 // micro == 5 * trainer.layout.accumulation
+
+
 @pytest.mark.parametrize(
     ("before", "after", "crossed"),
     [(0.0, 0.04, False), (0.04, 0.05, True), (0.05, 0.06, False), (0.98, 1.0, True), (0.0, 1.0, True)],

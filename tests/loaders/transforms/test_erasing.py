@@ -29,10 +29,13 @@ def test_noise_fills_the_boxes_and_nothing_else() -> None:
     assert abs(np.corrcoef(noise.numpy())[0, 1]) < 0.05
 
 
-def test_boxes_have_timms_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_boxes_have_timms_distribution(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     timm = pytest.importorskip("timm.data.random_erasing")
     high, wide, n = 60, 40, 8000
-    row, box, _ = RandomErasing().draw(np.arange(n), high, wide, seed=0, epoch=0)
+    ours_all = RandomErasing(count=count)
+    drawn = [ours_all.draw(np.arange(n), high, wide, seed=0, epoch=0, number=number) for number in range(count)]
+    row, box = np.concatenate([d[0] for d in drawn]), np.concatenate([d[1] for d in drawn])
     theirs = []
 
     class Image:
@@ -43,18 +46,59 @@ def test_boxes_have_timms_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(timm, "_get_pixels", lambda *_, **__: None)
     timm.random.seed(0)
-    module = timm.RandomErasing(0.25, max_aspect=3.3, mode="pixel", device="cpu")
+    module = timm.RandomErasing(0.25, mode="pixel", max_count=count, device="cpu")
     for _ in range(n):
         module._erase(Image(), 3, high, wide, torch.float32)
     rest = np.array(theirs)
     rest[:, 2:] -= rest[:, :2]
-    assert abs(len(row) - len(rest)) < 200
+    assert abs(len(row) - len(rest)) < 200 * count
     assert (box[:, :2] + box[:, 2:] <= [high, wide]).all() and (box[:, 2:] < [high, wide]).all()
     parts = np.linspace(0.05, 0.95, 19)
     for what in (lambda b: b[:, 2], lambda b: b[:, 3], lambda b: b[:, 2] * b[:, 3] / 12, lambda b: b[:, 0]):
         np.testing.assert_allclose(np.quantile(what(box), parts), np.quantile(what(rest), parts), rtol=0.12, atol=2)
     ours, timms = (np.quantile(boxes[:, 0] / (high - boxes[:, 2]), parts) for boxes in (box, rest))
     np.testing.assert_allclose(ours, timms, atol=0.06)
+
+
+def test_the_aspects_limits_are_timms() -> None:
+    _, box, _ = RandomErasing(1.0, area=(0.1, 0.1)).draw(np.arange(3000), 2000, 2000, seed=0, epoch=0)
+    aspects = box[:, 2] / box[:, 3]
+    assert aspects.max() == pytest.approx(1 / 0.3, rel=5e-3) and aspects.min() == pytest.approx(0.3, rel=5e-3)
+
+
+@pytest.mark.parametrize(("mode", "values"), [("const", 1), ("rand", 1), ("pixel", 100)])
+def test_what_boxes_are_filled_with(mode: str, values: int) -> None:
+    images, module = blank(32), RandomErasing(1.0, mode=mode)
+    module(images, np.arange(32), seed=0, epoch=0)
+    row, box, _ = module.draw(np.arange(32), SIDE, SIDE, seed=0, epoch=0)
+    colours = set()
+    for image, (top, left, high, wide) in zip(row, box, strict=True):
+        for channel in images[image, :, top : top + high, left : left + wide]:
+            assert len(channel.unique()) >= min(values, channel.numel()) and (values > 1 or len(channel.unique()) == 1)
+            colours.add(float(channel[0, 0]))
+    assert colours == {0.0} if mode == "const" else len(colours) == 3 * len(row)
+
+
+def test_several_boxes_are_erased_and_the_first_is_as_alone() -> None:
+    indices, several = np.arange(200), RandomErasing(1.0, count=3)
+    drawn = [several.draw(indices, SIDE, SIDE, seed=0, epoch=0, number=number) for number in range(3)]
+    counts = [len(row) for row, _, _ in drawn]
+    assert 180 < counts[0] <= 200 and 110 < counts[1] < 160 and 40 < counts[2] < 95
+    images = several(blank(200), indices, seed=0, epoch=0)
+    wanted = torch.zeros(200, SIDE, SIDE, dtype=torch.bool)
+    for row, box, _ in drawn:
+        for image, (top, left, high, wide) in zip(row, box, strict=True):
+            wanted[image, top : top + high, left : left + wide] = True
+    assert torch.equal((images != 9).all(1), wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"mode": "noise"}, "`mode` must be one of pixel, rand, const"), ({"count": 0}, "`count` must be from 1 to 100")],
+)
+def test_modes_and_counts_out_of_range_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RandomErasing(**options)
 
 
 def test_a_sample_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:

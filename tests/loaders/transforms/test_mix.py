@@ -51,15 +51,47 @@ def test_boxes_are_timms(
 ) -> None:
     coming = iter(centre)
     monkeypatch.setattr(timm.np.random, "randint", lambda *_, **__: next(coming))
-    top, bottom, left, right = timm.rand_bbox((3, 24, 32), share)  # of even sides: timm's later releases mend odd ones
+    top, bottom, left, right = timm.rand_bbox((3, 24, 32), share)  # of even sides
     assert rectangle(24, 32, share, *centre) == (slice(top, bottom), slice(left, right))
 
 
-def test_odd_boxes_have_all_their_pixels() -> None:
+def test_odd_boxes_are_one_pixel_shorter_as_in_the_released_code() -> None:
     assert rectangle(24, 24, 0.5, 12, 12) == (slice(4, 20), slice(4, 20))
-    assert rectangle(23, 23, 0.5, 12, 12) == (slice(4, 20), slice(4, 20))
-    rows, columns = rectangle(30, 30, 0.75, 15, 1)
-    assert (rows.stop - rows.start, columns) == (15, slice(0, 9))
+    rows, columns = rectangle(30, 30, 0.75, 15, 1)  # 15 pixels a side
+    assert (rows.stop - rows.start, columns) == (14, slice(0, 8))
+
+
+@pytest.mark.parametrize("mode", ["elem", "pair"])
+@pytest.mark.parametrize("count", [6, 8])
+def test_the_same_draws_give_timms_batch_image_by_image(
+    timm: ModuleType, mode: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Mixup(prob=0.8, mode=mode, num_classes=10)
+    theirs = timm.Mixup(0.8, 1.0, label_smoothing=0.1, mode=mode, num_classes=10)
+    images, labels = batch(count)
+    seen = set()
+    for number in range(6):
+        drawn = ours.draw_each(number, count, 24, 32, seed=0, epoch=0)
+        made, targets = ours(images, labels, number, seed=0, epoch=0)
+        shares = np.array([share for share, _ in drawn], np.float32)
+        boxes = iter([[side for part in box for side in (part.start, part.stop)] for _, box in drawn if box])
+        cuts = np.array([box is not None for _, box in drawn])
+        params = (shares[: count // 2], cuts[: count // 2]) if mode == "pair" else (shares, cuts)
+        monkeypatch.setattr(theirs, "_params_per_elem", lambda _, params=params: (params[0].copy(), params[1]))
+        monkeypatch.setattr(timm, "rand_bbox", lambda *_, boxes=boxes, **__: next(boxes))
+        wanted, soft = theirs(images.clone(), labels)
+        torch.testing.assert_close(made, wanted)
+        torch.testing.assert_close(targets, soft)
+        seen |= {bool(cut) for cut in cuts} | {share == 1.0 for share in shares.tolist()}
+    assert seen == {True, False}
+
+
+def test_the_odd_one_in_the_middle_stays_as_it_is() -> None:
+    images, labels = batch(5)
+    made, targets = Mixup(mode="pair", label_smoothing=0.0, num_classes=10)(images, labels, 0, seed=0, epoch=0)
+    assert torch.equal(made[2], images[2]) and targets[2, labels[2]] == 1
+    with pytest.raises(ValueError, match="`mode` must be one of batch, pair, elem, got 'half'"):
+        Mixup(mode="half", num_classes=10)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.8, 1.0, 2.0, 30.0, 100.0])

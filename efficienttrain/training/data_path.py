@@ -1,0 +1,76 @@
+"""How a training's images become inputs of B x B pixels.
+
+* "fast", the default: crops are resampled once, to B x B; RandAugment, normalisation and erasing work on that.
+* "published": the order of the released code. Crops become 224 x 224 (bicubic), are flipped and augmented there. Then
+  EfficientTrain++ resizes them to B (Lanczos, 8 bits), normalises and erases (`datasets_buffer.py`); EfficientTrain of
+  2023 normalises, erases at 224 and keeps the low frequencies (Fourier, `utils.py` and `engine.py`). This costs most of
+  the time that a small B saves in loading.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from efficienttrain._loaders import Batch, LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from efficienttrain.curriculum import BASE
+from efficienttrain.recipe import Recipe
+
+INTERPOLATION = {"fast": "fourier", "published": "bicubic"}
+"""How crops are resampled, where the recipe does not say."""
+
+
+def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """The training loader's arguments that follow from the recipe.
+
+    Args:
+        recipe: of the training.
+        size: full size, pixels.
+        dtype: of the images that are delivered.
+
+    Raises:
+        ValueError: the published path at another full size than 224.
+    """
+    if recipe.data_path == "published" and size != BASE:
+        raise ValueError(f'`data_path` "published" must have a `size` of {BASE}, got {size}; take "fast".')
+    options = {**_options(recipe), "scale": recipe.scale, "ratio": recipe.ratio, "hflip": recipe.hflip}
+    if recipe.data_path == "published":
+        return {**options, "augment_at": "base", "transforms": [Inputs(recipe, dtype)]}
+    if recipe.reprob and (recipe.remode, recipe.recount) != ("pixel", 1):  # which the loader does by itself
+        return {**options, "transforms": [Inputs(recipe, dtype)]}
+    return {**options, "erase": recipe.reprob}
+
+
+def eval_options(recipe: Recipe) -> dict[str, Any]:
+    """The evaluation loader's arguments that follow from the recipe."""
+    return {**_options(recipe), "crop_pct": recipe.crop_pct}
+
+
+class Inputs:
+    """A batch transform: augments, brings down to B, normalises and erases, in the recipe's order.
+
+    Takes uint8 [n, 3, S, S], of S = 224 or S = B pixels a side; returns [n, 3, B, B] of `dtype`.
+    """
+
+    def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32) -> None:
+        red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
+        self._fill = (red, green, blue)  # as timm fills what moves in from outside
+        self._late = recipe.low_frequency == "fourier"
+        self._method, self._dtype = recipe.low_frequency, dtype
+        self._normalise = Normalize(recipe.mean, recipe.std, torch.float32 if self._late else dtype)
+        self._erase = RandomErasing(recipe.reprob, mode=recipe.remode, count=recipe.recount)
+
+    def __call__(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The network's inputs."""
+        keep = LowFrequencyCrop(batch.resolution, self._method)
+        if batch.magnitude is not None:
+            images = RandAugment(batch.magnitude, fill=self._fill)(images, batch)
+        if self._late:
+            return keep(self._erase(self._normalise(images), batch)).to(self._dtype)
+        return self._erase(self._normalise(keep(images)), batch)
+
+
+def _options(recipe: Recipe) -> dict[str, Any]:
+    interpolation = recipe.interpolation or INTERPOLATION[recipe.data_path]
+    return {"mean": recipe.mean, "std": recipe.std, "interpolation": interpolation}

@@ -10,7 +10,7 @@ from efficienttrain.search import Local, Plan, ProbeFailed, Space, run_search
 from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.executors import Executor
 from efficienttrain.search.probe_log import read
-from efficienttrain.search.table import Table
+from efficienttrain.search.probe_table import Table
 from efficienttrain.training import Config, train
 
 from ..harness import machine

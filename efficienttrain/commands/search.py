@@ -23,8 +23,8 @@ from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
 from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.probe_log import read
+from efficienttrain.search.probe_table import Table
 from efficienttrain.search.runner import PACE
-from efficienttrain.search.table import Table
 from efficienttrain.search.task import load_rule
 from efficienttrain.training import Config
 

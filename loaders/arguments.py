@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .plan import CropGeometry
+from .plan.rng import check_seed
+from .processors import check_ranks
 
 if TYPE_CHECKING:
     from .sources import Dataset
@@ -18,6 +24,53 @@ def absolute(data: Any) -> Any:
         return data
     name = os.fspath(data)
     return name if "://" in name else os.path.abspath(os.path.expanduser(name))
+
+
+def check(arguments: Mapping[str, Any]) -> None:
+    """Checks those arguments of `Loader` that do not depend on the data set.
+
+    Raises:
+        ValueError: an argument out of its range; the message says which range.
+    """
+    import torch
+
+    from .backends import BACKENDS
+    from .transforms.pipeline import DTYPES, MEMORY_FORMATS
+
+    choices: dict[str, tuple[object, ...]] = {
+        "backend": tuple(BACKENDS),
+        "dtype": tuple(DTYPES),
+        "memory_format": tuple(MEMORY_FORMATS),
+        "on_error": ("raise", "replace"),
+        "shuffle": (None, True, False, "quasi"),
+        "interpolation": (None, "fourier", "lanczos", "bicubic", "bilinear"),
+        "collate": ("tuple", "dict"),
+        "uneven": (None, "drop", "pad", "keep"),
+        "augment_at": ("resolution", "base"),
+        "augment_on": ("auto", "cpu", "device"),
+    }
+    given = {**arguments, "dtype": str(arguments["dtype"]).removeprefix("torch.")}
+    for name, legal in choices.items():
+        one_of(name, given[name], legal)
+    for name, least in {"num_workers": 1, "prefetch_factor": 1, "max_level": 0, "views": 1}.items():
+        at_least(name, given[name], least)
+    check_ranks(given["rank"], given["world_size"])
+    check_seed(operator.index(given["seed"]))
+    if not 0 <= given["erase"] <= 1:
+        raise ValueError(f"`erase` must be a probability, 0 to 1, got {given['erase']}.")
+    device = torch.device(given["device"])
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
+    mean, std = given["mean"], given["std"]
+    if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
+        raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
+
+
+def geometry_of(arguments: Mapping[str, Any]) -> CropGeometry:
+    """How images are cropped. Raises ValueError for a setting out of its range."""
+    names = ("scale", "ratio", "hflip", "crop_pct", "crop_mode", "resize_size", "interpolation")
+    fill = [min(255, max(0, round(255 * value))) for value in arguments["mean"]]
+    return CropGeometry(**{name: arguments[name] for name in names}, fill=fill)
 
 
 def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+VERSION = 2
+"""Of the states."""
 
 
 @dataclass(eq=False)
@@ -24,7 +28,9 @@ class Cursor:
     Each iteration starts the epoch after the latest one, unless `name` or `restore` has chosen one since.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **identity: Any) -> None:
+        """identity: what a state must agree in with the loader that takes it up: `samples`, `seed`, `shuffle`."""
+        self._identity = {"version": VERSION, **identity}
         self._named: tuple[int, int] | None = (0, 0)
         self._latest: Progress | None = None
 
@@ -41,13 +47,15 @@ class Cursor:
         return self._latest
 
     def name(self, epoch: int) -> None:
-        """Chooses the epoch of the next iteration; a position restored within this same epoch is kept."""
+        """Chooses the epoch of the next iteration; a position restored within this same epoch is kept.
+
+        Raises:
+            ValueError: not from 0 to 2**32 - 1.
+        """
+        if not 0 <= epoch < 2**32:
+            raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
         if self._named is None or self._named[0] != epoch:
             self._named = epoch, 0
-
-    def restore(self, epoch: int, position: int) -> None:
-        """Chooses epoch and position of the next iteration."""
-        self._named = epoch, position
 
     @property
     def epoch(self) -> int:
@@ -57,12 +65,35 @@ class Cursor:
         assert self._latest is not None
         return self._latest.epoch + self._latest.ended
 
-    @property
-    def place(self) -> tuple[int, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Epoch and position to resume at; after an epoch's last batch, the start of the next epoch."""
         if self._named is not None:
-            return self._named
-        assert self._latest is not None
-        if self._latest.steps_left <= 0:
-            return self._latest.epoch + 1, 0
-        return self._latest.epoch, self._latest.position
+            epoch, position = self._named
+        else:
+            assert self._latest is not None
+            done = self._latest.steps_left <= 0
+            epoch, position = (self._latest.epoch + 1, 0) if done else (self._latest.epoch, self._latest.position)
+        return {**self._identity, "epoch": epoch, "position": position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Chooses epoch and position of the next iteration.
+
+        Raises:
+            ValueError: the state belongs to other data, another seed or another order.
+        """
+        state = _upgraded(state)
+        for key, mine in self._identity.items():
+            if state.get(key) != mine:
+                raise ValueError(
+                    f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine!r}; "
+                    "make the loader with the same data, `seed` and `shuffle`."
+                )
+        self._named = state["epoch"], state["position"]
+
+
+def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
+    """A state of version 1, which named the order, as one of the present version."""
+    if state.get("version") != 1:
+        return state
+    shuffle = {"random": True, "sequential": False, "quasi": "quasi"}.get(state.get("order", ""))
+    return {**state, "version": VERSION, "shuffle": shuffle}

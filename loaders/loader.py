@@ -5,23 +5,22 @@ from __future__ import annotations
 import operator
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
-from functools import cached_property
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, at_least, indices_of, one_of, weights_of
+from .arguments import absolute, check, geometry_of, indices_of, weights_of
 from .batch import Batch, check_fields, deliver
 from .cursor import Cursor, Progress
+from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
-from .plan import Batches, CropGeometry, Sampling, Shares, next_position
-from .plan.rng import check_seed
-from .processors import check_ranks, default_workers, ranks
+from .plan import Batches, Sampling, Shares, next_position
+from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
 from .stats import summarise
@@ -29,14 +28,12 @@ from .stats import summarise
 if TYPE_CHECKING:
     import torch
 
-    from .dataloader_view import EpochBatchSampler, EpochSampler, LoadedDataset
     from .transforms.pipeline import Transform
 
     _Run = Generator[Batch, None, None]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-STATE_VERSION = 2
 
 
 class _Epoch(NamedTuple):
@@ -49,7 +46,7 @@ class _Epoch(NamedTuple):
     world_size: int
 
 
-class Loader:
+class Loader(DataLoaderAttributes):
     """Batches of images at any resolution, from a pyramid beton, a beton that FFCV wrote, or an image folder.
 
     `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch
@@ -102,8 +99,7 @@ class Loader:
         """Opens the data set; threads start, images are read with the first batch.
 
         Args:
-            data: a `.beton`, a folder with one sub-folder a class, an open `Dataset`, or anything else that
-                `loaders.open_dataset` opens.
+            data: a `.beton`, a folder with one sub-folder a class, or what else `loaders.open_dataset` opens.
             batch_size: samples a batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
@@ -119,8 +115,7 @@ class Loader:
             transforms: batch transforms, `transform(images, batch)`, which return images or `(images, targets)`; they
                 get uint8 images and replace RandAugment, normalisation and erasing. None: these three.
             indices: sample indices to use; None: all.
-            weights: relative chance of each sample: an epoch is drawn with replacement. "balanced": every class
-                equally likely.
+            weights: relative chance of each sample, drawn with replacement; "balanced": all classes equally likely.
             aug_repeats: repeated augmentation: each sample comes so often in a row, with crops of its own.
             views: crops of each sample in a batch; with 2 or more, the field "image" is a tuple of as many tensors.
             uneven: what happens to a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
@@ -147,8 +142,8 @@ class Loader:
             memory_format: "contiguous" or "channels_last".
             num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
             prefetch_factor: batches decoded ahead of the one in use.
-            on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another and count it.
-            rank, world_size: this process's share of each epoch; None: as torch's process group says.
+            on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another.
+            rank, world_size: this process's share; None: as torch's process group says.
             mean, std: per channel, of pixels in 0..1.
 
         Raises:
@@ -158,34 +153,12 @@ class Loader:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
         import torch
 
-        from .backends import BACKENDS, make_backend
-        from .transforms.pipeline import DTYPES, MEMORY_FORMATS, TransformPipeline, transforms_of
+        from .backends import make_backend
+        from .transforms.pipeline import TransformPipeline, transforms_of
 
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
-        one_of("backend", backend, tuple(BACKENDS))
-        dtype = str(dtype).removeprefix("torch.")
-        one_of("dtype", dtype, tuple(DTYPES))
-        one_of("memory_format", memory_format, tuple(MEMORY_FORMATS))
-        one_of("on_error", on_error, ("raise", "replace"))
-        one_of("shuffle", shuffle, (None, True, False, "quasi"))
-        one_of("interpolation", interpolation, (None, "fourier", "lanczos", "bicubic", "bilinear"))
-        one_of("collate", collate, ("tuple", "dict"))
-        one_of("uneven", uneven, (None, "drop", "pad", "keep"))
-        one_of("augment_at", augment_at, ("resolution", "base"))
-        one_of("augment_on", augment_on, ("auto", "cpu", "device"))
-        at_least("num_workers", num_workers, 1)
-        at_least("prefetch_factor", prefetch_factor, 1)
-        at_least("max_level", max_level, 0)
-        at_least("views", views, 1)
-        check_ranks(rank, world_size)
-        if not 0 <= erase <= 1:
-            raise ValueError(f"`erase` must be a probability, 0 to 1, got {erase}.")
-        device = torch.device(device)
-        if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
-            raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
-        if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
-            raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
-        check_seed(operator.index(seed))
+        check(self._arguments)
+        device, dtype = torch.device(device), str(dtype).removeprefix("torch.")
         self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
         self.device, self.prefetch_factor, self.backend = device, prefetch_factor, backend
         self.shuffle = train if shuffle is None else shuffle
@@ -193,16 +166,6 @@ class Loader:
         self._uneven = uneven or ("drop" if train else "keep")
         self._given_ranks = rank, world_size
         self.num_workers = num_workers or default_workers()
-        geometry = CropGeometry(
-            scale=scale,
-            ratio=ratio,
-            hflip=hflip,
-            crop_pct=crop_pct,
-            crop_mode=crop_mode,  # type: ignore[arg-type]
-            resize_size=resize_size,
-            interpolation=interpolation,  # type: ignore[arg-type]
-            fill=[min(255, max(0, round(255 * value))) for value in mean],
-        )
         pipeline = TransformPipeline(
             dtype=dtype,
             mean=tuple(mean),
@@ -216,10 +179,8 @@ class Loader:
             erase=erase,
             custom=transforms_of(transforms),
         )
-        self._cursor = Cursor()
         self._coming: tuple[_Epoch, _Run] | None = None
-        self._waited = self._iterated = 0.0
-        self._closed = False
+        self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
         self.source = open_dataset(self._data)
         try:
@@ -233,6 +194,7 @@ class Loader:
                 weights=weights_of(weights, self.source, chosen),
                 repeats=aug_repeats,
             )
+            self._cursor = Cursor(samples=len(self.sampling), seed=self.seed, shuffle=self.shuffle)
             self._check_stage(self._stage)
             self._backend = make_backend(
                 backend,
@@ -245,7 +207,7 @@ class Loader:
                 on_error=on_error,
                 filter=interpolation or "fourier",
                 max_level=max_level,
-                geometry=geometry,
+                geometry=geometry_of(self._arguments),
                 replace_from=chosen,
             )
         except BaseException:
@@ -253,7 +215,15 @@ class Loader:
                 self.source.close()
             raise
 
-    # What is delivered, and when.
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is a position in this list."""
+        return self.source.classes
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a batch on each rank, at the present stage."""
+        return self._stage.batch_size
 
     @property
     def stage(self) -> Stage:
@@ -292,10 +262,7 @@ class Loader:
         Raises:
             ValueError: not a whole number from 0 to 2**32 - 1.
         """
-        epoch = operator.index(epoch)
-        if not 0 <= epoch < 2**32:
-            raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
-        self._cursor.name(epoch)
+        self._cursor.name(operator.index(epoch))
 
     @property
     def ranks(self) -> tuple[int, int]:
@@ -355,13 +322,7 @@ class Loader:
             return next(run)
 
     def _shares(self, stage: Stage, rank: int, world_size: int) -> Shares:
-        return Shares(
-            batch_size=stage.batch_size,
-            rank=rank,
-            world_size=world_size,
-            drop_last=self.drop_last,
-            uneven=self._uneven,
-        )
+        return Shares(stage.batch_size, rank, world_size, drop_last=self.drop_last, uneven=self._uneven)
 
     def _check_stage(self, stage: Stage) -> None:
         """Raises ValueError where an epoch of this stage has no batch."""
@@ -377,36 +338,25 @@ class Loader:
         shares = self._shares(run.stage, run.rank, run.world_size)
         return Batches(self.sampling.order(run.number), shares, run.position, self.views)
 
-    def _started(self, run: _Epoch) -> _Run:
-        return self._backend.run(run.stage, run.number, self._batches(run))
-
     def _prepare(self, run: _Epoch) -> None:
         """Shuffles, and plans the first batch of, the epoch that probably follows, while the threads are busy."""
         self._coming = None
         with suppress(Exception):  # an error in the next epoch is raised when that epoch is asked for
-            self._coming = run, self._started(run)
+            self._coming = run, self._backend.run(run.stage, run.number, self._batches(run))
 
     def _taken(self, run: _Epoch) -> _Run:
         """The prepared epoch if it is the one asked for, else a new one."""
         coming, self._coming = self._coming, None
-        return coming[1] if coming and coming[0] == run else self._started(run)
-
-    # State.
+        if coming and coming[0] == run:
+            return coming[1]
+        return self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead.
 
         After an epoch's last batch, that is the first batch of the next epoch.
         """
-        epoch, position = self._cursor.place
-        return {
-            "version": STATE_VERSION,
-            "samples": len(self.sampling),
-            "seed": self.seed,
-            "shuffle": self.shuffle,
-            "epoch": epoch,
-            "position": position,
-        }
+        return self._cursor.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resumes where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
@@ -414,15 +364,7 @@ class Loader:
         Raises:
             ValueError: the state belongs to other data, another seed or another order.
         """
-        state = _upgraded(state)
-        mine = self.state_dict()
-        for key in ("version", "samples", "seed", "shuffle"):
-            if state.get(key) != mine[key]:
-                raise ValueError(
-                    f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine[key]!r}; "
-                    "make the loader with the same data, `seed` and `shuffle`."
-                )
-        self._cursor.restore(state["epoch"], state["position"])
+        self._cursor.load_state_dict(state)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}
@@ -433,59 +375,10 @@ class Loader:
         self._stage = state["stage"]
         self.load_state_dict(state["place"])
 
-    # What frameworks read from a torch DataLoader.
-
-    @property
-    def classes(self) -> list[str]:
-        """Class names; a label is a position in this list."""
-        return self.source.classes
-
-    @cached_property
-    def dataset(self) -> LoadedDataset:
-        """The samples one by one, with `classes`, `class_to_idx` and `targets`; see `dataloader_view`."""
-        from .dataloader_view import LoadedDataset
-
-        return LoadedDataset(self)
-
-    @cached_property
-    def sampler(self) -> EpochSampler:
-        """This rank's samples of the next epoch, with `set_epoch`."""
-        from .dataloader_view import EpochSampler
-
-        return EpochSampler(self)
-
-    @cached_property
-    def batch_sampler(self) -> EpochBatchSampler:
-        """The samples of each of this rank's batches of the next epoch."""
-        from .dataloader_view import EpochBatchSampler
-
-        return EpochBatchSampler(self)
-
-    @property
-    def collate_fn(self) -> Callable[[list[Any]], Any]:
-        """Makes a batch of samples of `dataset`."""
-        from .dataloader_view import collate
-
-        return collate
-
-    @property
-    def batch_size(self) -> int:
-        """Samples a batch on each rank, at the present stage."""
-        return self._stage.batch_size
-
-    generator = worker_init_fn = multiprocessing_context = None
-    pin_memory = persistent_workers = False
-    """Batches already arrive on `device`; there are no worker processes."""
-    pin_memory_device, timeout, in_order = "", 0, True
-    end_of_dataloader, remainder = False, -1
-    """For Accelerate, see `integrations.accelerate`."""
-
-    # The end.
-
     def stats(self) -> dict[str, Any]:
         """Seconds and bytes per station since the loader was made, bad samples, and what limits it."""
-        bad = list(self._backend.bad.values())
-        return summarise(self._backend.stats(), bad, self._waited, self._iterated, self.num_workers)
+        sums, bad = self._backend.stats(), list(self._backend.bad.values())
+        return summarise(sums, bad, self._waited, self._iterated, self.num_workers)
 
     def close(self) -> None:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
@@ -496,24 +389,13 @@ class Loader:
     def __enter__(self) -> Loader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        stage = self._stage
+        stage, what = self._stage, "training" if self.train else "evaluation"
         return (
-            f"Loader({self.source.path!r}: {len(self.sampling):,} samples of {len(self.classes):,} classes, "
-            f"{'training' if self.train else 'evaluation'}, batch_size={stage.batch_size}, "
-            f"resolution={stage.resolution}, magnitude={stage.magnitude}, epoch {self.epoch}, "
-            f"backend={self.backend!r}, device={str(self.device)!r})"
+            f"Loader({self.source.path!r}: {len(self.sampling):,} samples of {len(self.classes):,} classes, {what}, "
+            f"batch_size={stage.batch_size}, resolution={stage.resolution}, magnitude={stage.magnitude}, "
+            f"epoch {self.epoch}, backend={self.backend!r}, device={str(self.device)!r})"
         )
-
-
-def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of version 1, which named the order, as one of the present version."""
-    if state.get("version") != 1:
-        return state
-    shuffle = {"random": True, "sequential": False, "quasi": "quasi"}.get(state.get("order", ""))
-    return {**state, "version": STATE_VERSION, "shuffle": shuffle}

@@ -13,6 +13,7 @@ HOUSES = ("loaders", "efficienttrain", "benchmarks", "tools", "tests")
 CEILINGS = {".py": 400, ".sh": 300, ".cpp": 400, ".h": 400, ".inl": 400}
 DOORS = {
     "loaders",
+    "loaders.batch",
     "loaders.conversion",
     "loaders.plan.rng",
     "loaders.replay",

@@ -114,8 +114,8 @@ class Sampling:
         """[count] positions drawn with replacement by weight."""
         assert self.weights is not None
         steps = np.cumsum(self.weights)
-        uniform = (sequence(self.seed, epoch, Purpose.SAMPLE, count) >> np.uint64(11)) * 2.0**-53
-        found = np.searchsorted(steps, uniform * steps[-1], side="right")
+        drawn = sequence(self.seed, epoch, Purpose.SAMPLE, count)
+        found = np.searchsorted(steps, (drawn >> np.uint64(11)) * 2.0**-53 * steps[-1], side="right")
         return np.minimum(found, np.flatnonzero(self.weights)[-1])
 
 
@@ -135,7 +135,7 @@ def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -
     return min(position + batch_size * world_size, n)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Shares:
     """How the ranks share an epoch's samples.
 

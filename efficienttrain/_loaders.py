@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from loaders import LoaderError as LoaderError
     from loaders import convert as convert
     from loaders import open_dataset as open_dataset
-    from loaders.batch import Batch as Batch
     from loaders.conversion import Summary as Summary
     from loaders.conversion import draw as draw
     from loaders.conversion import extract as extract
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
-DOORS = ("", ".batch", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
+DOORS = ("", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
 """Modules that names are looked up in, in this order: those that import torch are the last ones."""
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 
 from efficienttrain.commands.options import add_early_batch, add_log, add_machine
+from efficienttrain.commands.recipe_options import add_curve, add_data_path
 from efficienttrain.pretraining import Masking, pretrain
 from efficienttrain.pretraining.masking import TARGETS
 from efficienttrain.training import Config
@@ -50,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
     add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
+    add_curve(parser)
+    add_data_path(parser, ratio=False)
     add_machine(parser, "on a GPU")
     add_log(parser)
 

@@ -1,4 +1,7 @@
-"""Options in place of a recipe's less common settings: learning-rate curve, optimizer, network, data path."""
+"""Options in place of a recipe's less common settings: learning-rate curve, optimizer, network, data path.
+
+Each is a field of `Config`; `efficienttrain.Recipe` says what it means.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import argparse
 
 from efficienttrain.recipe import CHOICES
 
+INSTEAD = "in place of what the model's recipe says"
 
-def add_recipe_details(parser: argparse.ArgumentParser) -> None:
-    """Options for fields of `Config` that are the recipe's; `efficienttrain.Recipe` says what each means."""
-    add = parser.add_argument_group("curve and optimizer", "in place of what the model's recipe says").add_argument
+
+def add_curve(parser: argparse.ArgumentParser) -> None:
+    """The learning rate's curve and the optimizer."""
+    add = parser.add_argument_group("curve and optimizer", INSTEAD).add_argument
     add("--lr-schedule", choices=CHOICES["lr_schedule"], help="as the released scripts, step for step, or one curve")
     add("--warmup-epochs", type=float, metavar="N", help="in passes over the data at each stage's resolution")
     add("--min-lr", type=float, metavar="LR", help="learning rate at the end")
@@ -17,22 +22,31 @@ def add_recipe_details(parser: argparse.ArgumentParser) -> None:
     add("--betas", type=float, nargs=2, metavar=("B1", "B2"), help="of AdamW and LAMB")
     add("--eps", type=float, help="of AdamW and LAMB")
     add("--momentum", type=float, help="of SGD")
-    add("--head-dropout", type=float, metavar="P", help="before the classifier")
-    add("--zero-init-last", action=argparse.BooleanOptionalAction, help="last norm of a ResNet's branches begins at 0")
 
-    add = parser.add_argument_group("data path", "in place of what the model's recipe says").add_argument
+
+def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
+    """From a stored image to the network's input; ratio: False where `--ratio` means something else."""
+    add = parser.add_argument_group("data path", INSTEAD).add_argument
     add("--data-path", choices=CHOICES["data_path"], help="one resampling, or the published order (fast)")
     add("--low-frequency", choices=CHOICES["low_frequency"], help="of the published path: how images come down to B")
     names = [name for name in CHOICES["interpolation"] if name]
     add("--interpolation", choices=names, help="of crops (fast: fourier; published: bicubic)")
-    add("--scale", type=float, nargs=2, metavar=("MIN", "MAX"), help="share of the image that a crop takes (0.08 1)")
-    add("--ratio", type=float, nargs=2, metavar=("MIN", "MAX"), help="width / height of a crop (0.75 1.3333)")
+    add("--scale", type=float, nargs=2, metavar=("MIN", "MAX"), help="share of the image that a crop takes")
+    if ratio:
+        add("--ratio", type=float, nargs=2, metavar=("MIN", "MAX"), help="width / height of a crop (0.75 1.3333)")
     add("--hflip", type=float, metavar="P", help="(0.5)")
-    add("--crop-pct", type=float, metavar="SHARE", help="of evaluation (0.875)")
     add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="(ImageNet's)")
     add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="(ImageNet's)")
-    add("--remode", choices=CHOICES["remode"], help="erased boxes: noise, one colour, or 0 (pixel)")
-    add("--recount", type=int, metavar="N", help="erased boxes at most (1)")
+
+
+def add_supervised(parser: argparse.ArgumentParser) -> None:
+    """What only training with labels has: the head, mixing, erasing, evaluation."""
+    add = parser.add_argument_group("head, mixing, erasing, evaluation", INSTEAD).add_argument
+    add("--head-dropout", type=float, metavar="P", help="before the classifier")
+    add("--zero-init-last", action=argparse.BooleanOptionalAction, help="last norm of a ResNet's branches begins at 0")
     add("--mixup-prob", type=float, metavar="P", help="of mixing a batch at all (1)")
     add("--mixup-switch-prob", type=float, metavar="P", help="of cutmix rather than mixup (0.5)")
     add("--mixup-mode", choices=CHOICES["mixup_mode"], help="what shares one draw (batch)")
+    add("--remode", choices=CHOICES["remode"], help="erased boxes: noise, one colour, or 0 (pixel)")
+    add("--recount", type=int, metavar="N", help="erased boxes at most (1)")
+    add("--crop-pct", type=float, metavar="SHARE", help="of evaluation (0.875)")

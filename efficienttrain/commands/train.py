@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 
 from efficienttrain.commands.options import add_early_batch, add_log, add_machine
-from efficienttrain.commands.recipe_options import add_recipe_details
+from efficienttrain.commands.recipe_options import add_curve, add_data_path, add_supervised
 from efficienttrain.training import Config, train
 from efficienttrain.training.config import CHOICES
 
@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--replay", choices=CHOICES["replay"], help="buffer: the recipe's, none, or the least that hides the loader")
     add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
-    add_recipe_details(parser)
+    add_curve(parser)
+    add_data_path(parser)
+    add_supervised(parser)
     add_machine(parser, "as the recipe says, on a GPU")
     log = add_log(parser)
     log.add_argument("--evaluate-every", type=float, metavar="SHARE", help="of the compute (0.05)")

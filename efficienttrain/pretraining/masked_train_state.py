@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from efficienttrain.pretraining import masks
 from efficienttrain.pretraining.mae import MaskedAutoencoder, pick
-from efficienttrain.pretraining.masking import Masking
+from efficienttrain.pretraining.masking import BETAS, Masking
 from efficienttrain.pretraining.targets import Target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
@@ -33,6 +33,8 @@ class MaskedLearner(Learner):
         channels_last: bool,
     ) -> None:
         super().__init__(model, recipe, ranks, classes=1, seed=seed, precision=precision, channels_last=channels_last)
+        for group in self.optimizer.param_groups:
+            group["betas"] = recipe.betas or BETAS
         self._masking, self.target = masking, target
 
     def mask(self, images: Tensor, step: int, group: int) -> masks.Mask:

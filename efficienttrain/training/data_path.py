@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from efficienttrain._loaders import Batch, LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from efficienttrain._loaders import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
 from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
 
@@ -61,8 +61,8 @@ class Inputs:
         self._normalise = Normalize(recipe.mean, recipe.std, torch.float32 if self._late else dtype)
         self._erase = RandomErasing(recipe.reprob, mode=recipe.remode, count=recipe.recount)
 
-    def __call__(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The network's inputs."""
+    def __call__(self, images: torch.Tensor, batch: Any) -> torch.Tensor:
+        """The network's inputs; `batch`: the loader's `Batch`."""
         keep = LowFrequencyCrop(batch.resolution, self._method)
         if batch.magnitude is not None:
             images = RandAugment(batch.magnitude, fill=self._fill)(images, batch)

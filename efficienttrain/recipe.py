@@ -32,7 +32,7 @@ ERASE_MODES = ("pixel", "rand", "const")
 BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
 """The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
 rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
-CURRICULA = ("auto", "general", "replay", "iccv", "linear", "step", "none")
+CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none", "general")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
 LR_SCHEDULES = ("released", "continuous")
 CHOICES: dict[str, tuple[str | None, ...]] = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 VERSION = 2
 """Of the states."""
+Place = tuple[int, int]
+"""An epoch, and the samples of it that all ranks together have been given."""
 
 
 @dataclass(eq=False)
@@ -25,25 +28,47 @@ class Progress:
 class Cursor:
     """The epoch of the next iteration, and the state that a checkpoint keeps.
 
-    Each iteration starts the epoch after the latest one, unless `name` or `restore` has chosen one since.
+    Each iteration runs the epoch after the latest one, unless `name` or `load_state_dict` has chosen one since. An
+    iterator takes its epoch with its first batch: some frameworks make iterators that they never use.
     """
 
     def __init__(self, **identity: Any) -> None:
         """identity: what a state must agree in with the loader that takes it up: `samples`, `seed`, `shuffle`."""
         self._identity = {"version": VERSION, **identity}
-        self._named: tuple[int, int] | None = (0, 0)
+        self._chosen: Place | None = (0, 0)
+        self._claimed: Place | None = None  # by an iterator that has not begun
         self._latest: Progress | None = None
 
-    def next(self) -> tuple[int, int]:
-        """Epoch and position of the next iteration."""
-        if self._named is not None:
-            return self._named
+    @property
+    def place(self) -> Place:
+        """Epoch and position of the next iteration that begins."""
+        place = self._chosen or self._claimed
+        if place is not None:
+            return place
         assert self._latest is not None
         return self._latest.epoch + 1, 0
 
-    def begin(self, epoch: int, position: int, steps: int) -> Progress:
-        """An iteration begins; it is the latest from now on."""
-        self._named, self._latest = None, Progress(epoch, position, steps)
+    @property
+    def position(self) -> int:
+        """Position at which the next iterator begins."""
+        return self._chosen[1] if self._chosen else 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way; before and after one, that of the next iteration."""
+        if self._chosen or self._claimed or self._latest is None:
+            return self.place[0]
+        return self._latest.epoch + self._latest.ended
+
+    def claim(self) -> None:
+        """An iterator is made."""
+        self._claimed, self._chosen = self.place, None
+
+    def begin(self, steps: Callable[[int], int]) -> Progress:
+        """An iteration begins. steps: the number of its batches, given the position it begins at."""
+        epoch, position = self.place
+        self._chosen = self._claimed = None
+        self._latest = Progress(epoch, position, steps(position))
         return self._latest
 
     def name(self, epoch: int) -> None:
@@ -54,25 +79,16 @@ class Cursor:
         """
         if not 0 <= epoch < 2**32:
             raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
-        if self._named is None or self._named[0] != epoch:
-            self._named = epoch, 0
-
-    @property
-    def epoch(self) -> int:
-        """The epoch under way; before and after one, that of the next iteration."""
-        if self._named is not None:
-            return self._named[0]
-        assert self._latest is not None
-        return self._latest.epoch + self._latest.ended
+        place = self._chosen or self._claimed
+        if place is None or place[0] != epoch:
+            self._chosen = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and position to resume at; after an epoch's last batch, the start of the next epoch."""
-        if self._named is not None:
-            epoch, position = self._named
+        if self._chosen or self._claimed or self._latest is None or self._latest.steps_left <= 0:
+            epoch, position = self.place
         else:
-            assert self._latest is not None
-            done = self._latest.steps_left <= 0
-            epoch, position = (self._latest.epoch + 1, 0) if done else (self._latest.epoch, self._latest.position)
+            epoch, position = self._latest.epoch, self._latest.position
         return {**self._identity, "epoch": epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -88,7 +104,7 @@ class Cursor:
                     f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine!r}; "
                     "make the loader with the same data, `seed` and `shuffle`."
                 )
-        self._named = state["epoch"], state["position"]
+        self._chosen, self._claimed = (state["epoch"], state["position"]), None
 
 
 def _upgraded(state: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arguments import absolute, check, geometry_of, indices_of, weights_of
 from .batch import Batch, check_fields, deliver
-from .cursor import Cursor, Progress
+from .cursor import Cursor
 from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
@@ -271,20 +271,20 @@ class Loader(DataLoaderAttributes):
 
     def __len__(self) -> int:
         """Batches that the next iteration delivers on this rank."""
-        return self._shares(self._stage, *self.ranks).steps(len(self.sampling), self._cursor.next()[1])
+        return self._shares(self._stage, *self.ranks).steps(len(self.sampling), self._cursor.position)
 
     def __iter__(self) -> Iterator[Any]:
         if self._closed:
             raise LoaderError("the loader is closed; make a new Loader")
-        run = self._next_epoch()
-        shares = self._shares(run.stage, run.rank, run.world_size)
-        if not run.position:
-            self._check_stage(run.stage)  # ranks may have come since
-        steps = shares.steps(len(self.sampling), run.position)
-        return self._deliver(run, self._cursor.begin(run.number, run.position, steps), shares)
+        self._check_stage(self._stage)  # ranks may have come since
+        self._cursor.claim()
+        return self._deliver()
 
-    def _deliver(self, run: _Epoch, progress: Progress, shares: Shares) -> Generator[Any, None, None]:
-        n, steps = len(self.sampling), progress.steps_left
+    def _deliver(self) -> Generator[Any, None, None]:
+        n, stage, (rank, world_size) = len(self.sampling), self._stage, self.ranks
+        shares = self._shares(stage, rank, world_size)
+        progress = self._cursor.begin(lambda position: shares.steps(n, position))
+        run, steps = _Epoch(stage, progress.epoch, progress.position, rank, world_size), progress.steps_left
         with closing(self._taken(run)) as batches, report_to_accelerate(self, steps) as report:
             started = time.perf_counter()
             for done, batch in enumerate(batches):
@@ -303,17 +303,11 @@ class Loader(DataLoaderAttributes):
                 started = time.perf_counter()
         progress.ended = True
 
-    def _next_epoch(self) -> _Epoch:
-        return _Epoch(self._stage, *self._cursor.next(), *self.ranks)
-
     def next_batches(self, advance: bool = True) -> tuple[int, Batches]:
-        """The next epoch's number, and the draw keys of this rank's batches, for the samplers.
-
-        advance: count this as an iteration: the next one is the epoch after it.
-        """
-        run = self._next_epoch()
+        """The next epoch's number and the draw keys of this rank's batches. advance: count this as an iteration."""
+        run = _Epoch(self._stage, *self._cursor.place, *self.ranks)
         if advance:
-            self._cursor.begin(run.number, run.position, 0)
+            self._cursor.begin(lambda _: 0)
         return run.number, self._batches(run)
 
     def decode(self, keys: NDArray[np.int64], epoch: int) -> Batch:

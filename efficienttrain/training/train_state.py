@@ -118,7 +118,7 @@ class Learner:
         if self._recipe.clip_grad:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip_grad)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema is not None:

@@ -39,9 +39,8 @@ def test_the_same_as_by_hand(jpeg_folder: Path, tmp_path: Path) -> None:
     assert (found.images, found.size) == (24, 48)
     assert found.top1 == pytest.approx(right.float().mean().item())
     assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert [score.top1 for score in found.classes] == pytest.approx(
-        [right[labels == k].float().mean() for k in range(3)]
-    )
+    each = [right[labels == k].float().mean().item() for k in range(3)]
+    assert [score.top1 for score in found.classes] == pytest.approx(each)
     assert [(score.name, score.images) for score in found.classes] == [(f"class{k:03}", 8) for k in range(3)]
     assert found.top5 >= found.top1
 

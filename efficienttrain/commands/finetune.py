@@ -14,6 +14,7 @@ import argparse
 import sys
 
 from efficienttrain.commands import train as training
+from efficienttrain.commands.options import given
 from efficienttrain.finetuning import RECIPES, default, finetune, settings
 
 
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain finetune`."""
-    given = vars(args)
-    recipe = given.pop("recipe", None)
-    print(settings(recipe or default(args.model), args.model)[1], file=sys.stderr)
-    finetune(recipe, **given)
+    recipe = vars(args).pop("recipe", None)
+    asked = given(args)
+    print(settings(recipe or default(asked["model"]), asked["model"])[1], file=sys.stderr)
+    finetune(recipe, **asked)
     return 0

@@ -118,6 +118,8 @@ class Config:
     """Optimizer steps between two lines of the log."""
     hash_batches: bool = False
     """Log a hash of every step's batches, which shows that a resumed run saw the same ones."""
+    track: str = "tensorboard"
+    """Trackers that draw the log, with commas between: "tensorboard", "wandb", "trackio"; "none"."""
     progress: bool = True
     """A progress bar, on rank 0."""
 

@@ -9,13 +9,18 @@ from typing import Any
 
 from torch import nn
 
+from efficienttrain._loaders import Loader, eval_like
+from efficienttrain.curriculum import BASE
 from efficienttrain.models import build
 from efficienttrain.models.initial import begin_with
 from efficienttrain.models.weight_file import read_weights
+from efficienttrain.presets import canonical
 from efficienttrain.training.distributed import Ranks, group
 from efficienttrain.training.evaluate import tally
 from efficienttrain.training.train_state import DTYPES
-from loaders import Loader
+
+SQUASHED = 384
+"""Sizes from which the released code squashes the whole image instead of cropping it, pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def evaluate(
     data: str | os.PathLike[str],
     init: str | os.PathLike[str] | None = None,
     *,
-    size: int = 224,
+    size: int | None = None,
     classes: int | None = None,
     average: bool = True,
     pretrained: bool = False,
@@ -71,7 +76,8 @@ def evaluate(
         model: a name, or a factory, as `efficienttrain.models.build` takes them.
         data: labelled images, of any kind that `loaders.Loader` opens.
         init: weights, as `efficienttrain.models.initial.begin_with` takes them; they must have the head, too.
-        size: side of the input, pixels. Position embeddings and bias tables are brought to it.
+        size: side of the input, pixels; None: 224, or with `pretrained` the network's own. Position embeddings and bias
+            tables are brought to it.
         classes: outputs of the network; None: as many as the data have classes.
         average: take the moving average of the weights, where the file has one.
         pretrained: timm's own weights, in place of `init`.
@@ -79,7 +85,8 @@ def evaluate(
         batch_size: images at once, on each rank.
         device: "cuda", "cpu", or "auto".
         amp: "off", "bf16" or "fp16".
-        loader: further options of `Loader`: `workers`, `backend`, `mean`, `std`, `filter`, ...
+        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... What is not
+            given is as `protocol` says.
 
     Raises:
         ValueError: an argument out of its range, weights of another network, or without a head of so many classes.
@@ -89,10 +96,27 @@ def evaluate(
         raise ValueError("give the weights: either a file as `init`, or `pretrained`.")
     if amp not in DTYPES:
         raise ValueError(f"`amp` must be one of {', '.join(DTYPES)}, got {amp!r}.")
-    options = {**loader, "train": False, "drop_last": False, "resolution": size}
-    with group(device) as ranks, Loader(data, batch_size, device=ranks.device, **options) as images:
-        network = _network(model, init, classes or len(images.classes), size, average, pool).to(ranks.device)
-        return _scored(network, images, size, ranks, amp)
+    wishes = protocol(model, pretrained, size) | loader
+    side = int(wishes["resolution"])
+    with group(device) as ranks, Loader(data, batch_size, device=ranks.device, train=False, **wishes) as images:
+        network = _network(model, init, classes or len(images.classes), side, average, pool).to(ranks.device)
+        return _scored(network, images, side, ranks, amp)
+
+
+def protocol(model: str, pretrained: bool, size: int | None = None) -> dict[str, Any]:
+    """How images are prepared for evaluation, as options of `Loader`.
+
+    With timm's weights: as their configuration says. Else as in the released `datasets_buffer.py`: bicubic; below
+    384 pixels the centre crop of 87.5 % of the shorter side, from 384 on the whole image squashed to a square.
+    """
+    if pretrained:
+        from timm.models import get_pretrained_cfg
+
+        found = eval_like(get_pretrained_cfg(canonical(model)))
+        return found | ({} if size is None else {"resolution": size})
+    side = size or BASE
+    crop = {"crop_pct": 1.0, "crop_mode": "squash"} if side >= SQUASHED else {"crop_pct": 0.875}
+    return {"resolution": side, "interpolation": "bicubic", **crop}
 
 
 def _network(

@@ -6,20 +6,19 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from efficienttrain._loaders import Loader
 from efficienttrain.callbacks.fit_checkpoint import fit_to_checkpoint
 from efficienttrain.curriculum import Stage
 from efficienttrain.models.size import check_resolution, multiple_of, resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training.resolve import scaled
-from loaders import Loader
-
-Batch = tuple[Tensor, ...] | dict[str, Tensor]
 
 
 class Curriculum:
@@ -52,14 +51,14 @@ class Curriculum:
         accumulation: int = 1,
         set_lr: bool = True,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
-        keys: tuple[str, str] | None = None,
     ) -> None:
         """Takes nothing from the loader yet.
 
         Args:
             recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
                 optimizer and regularisation are left to you; replay buffers are not used.
-            loader: of the training images. Its batch size is that of every stage that does not name its own.
+            loader: of the training images; batches are delivered as it makes them. Its batch size is that of every
+                stage that does not name its own.
             model: resized where a parameter's shape depends on the input; None: nothing is resized (a ConvNet). Also
                 makes `model.load_state_dict` accept a checkpoint taken in another stage. A network without
                 `set_input_size` is left alone.
@@ -71,7 +70,6 @@ class Curriculum:
             set_lr: False leaves the learning rate to a scheduler of yours; `lr_factor` gives it the curve.
             wrap: makes a wrapper around the bare network, DistributedDataParallel for example; then train
                 `curriculum.model`, which is made anew where shapes change.
-            keys: None: batches are (images, labels); ("pixel_values", "labels") makes them dictionaries.
 
         Raises:
             ValueError: a value out of range, a resolution the model cannot take, or fewer images than a step takes.
@@ -85,7 +83,7 @@ class Curriculum:
             )
         self.recipe, self.loader, self.accumulation = recipe, loader, accumulation
         self.optimizer: torch.optim.Optimizer | None = None
-        self._net, self._ema, self._val, self._keys, self._wrap = model, ema, val, keys, wrap
+        self._net, self._ema, self._val, self._wrap = model, ema, val, wrap
         self._sized = model is not None and hasattr(model, "set_input_size")
         multiple = 2 if model is None else math.lcm(2, multiple_of(model))
         self.stages: tuple[Stage, ...] = scaled(recipe.stages, size, multiple)
@@ -99,15 +97,14 @@ class Curriculum:
         self._set_lr, self._fetches_ahead = set_lr, False
         self._delivered = self._current = self._done = self._resolution = 0
         self._entered = -1
-        self._batches: Iterator[tuple[Tensor, ...]] | None = None
+        self._batches: Iterator[Any] | None = None
         if optimizer is not None:
             self.use_optimizer(optimizer)
         self.before_step()
 
     def _lay_out(self, size: int) -> None:
         """Where each stage begins, in batches."""
-        ranks = torch.distributed.get_world_size() if _distributed() else 1
-        self._per_rank = ranks * self.accumulation
+        self._per_rank = self.loader.ranks[1] * self.accumulation
         batch = self._batch_size * self._per_rank
         largest = max(stage.batch or batch for stage in self.stages)
         if largest > self._samples:
@@ -129,7 +126,7 @@ class Curriculum:
         """Batches in each epoch of your loop, on each rank."""
         return self._length
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch; after the last one, nothing."""
         end = min(self.total, (self._delivered // self._length + 1) * self._length)
         while self._delivered < end:
@@ -138,7 +135,7 @@ class Curriculum:
             if not self._fetches_ahead:
                 self.before_step()
                 self.after_step()
-            yield batch if self._keys is None else dict(zip(self._keys, batch, strict=True))
+            yield batch
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Takes over an optimizer that was made later; its present learning rates are the peak."""
@@ -275,7 +272,7 @@ class Curriculum:
         batch = self.stages[number].batch
         return self._batch_size if batch is None else max(1, batch // self._per_rank)
 
-    def _next(self) -> tuple[Tensor, ...]:
+    def _next(self) -> Any:
         """One batch of the stage that the next delivery belongs to."""
         number = self._stage_of(self._delivered)
         if number != self._entered:
@@ -291,8 +288,8 @@ class Curriculum:
             self.loader.load_state_dict({**state, "epoch": state["epoch"] + 1, "position": 0})
         if self._batches is None:
             self._batches = iter(self.loader)
-        return next(self._batches)
-
-
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+        batch = next(self._batches, None)
+        if batch is None:  # the epoch's last batch was delivered
+            self._batches = iter(self.loader)
+            batch = next(self._batches)
+        return batch

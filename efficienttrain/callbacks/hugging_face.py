@@ -16,7 +16,8 @@ class HuggingFaceCurriculum(TrainerCallback):
             def get_train_dataloader(self):
                 return curriculum
 
-        curriculum = Curriculum(recipe(name, epochs=100), loader, keys=("pixel_values", "labels"))
+        loader = Loader("train.beton", batch_size=64, collate="dict")
+        curriculum = Curriculum(recipe(name, epochs=100), loader)
         arguments = TrainingArguments(..., num_train_epochs=curriculum.epochs, ignore_data_skip=True)
         Training(model, arguments, callbacks=[HuggingFaceCurriculum(curriculum)]).train()
 

@@ -21,8 +21,8 @@ def short(epochs: float = 3.0, stages: tuple[Stage, ...] = STAGES) -> Recipe:
     return replace(recipe("resnet50", epochs), stages=stages, warmup=0.1, micro_batch=())
 
 
-def opened(photos: Path, batch_size: int = 4, part: str = "train") -> Loader:
-    return Loader(photos / part, batch_size, "torch", workers=1, train=part == "train")
+def opened(photos: Path, batch_size: int = 4, part: str = "train", collate: str = "tuple") -> Loader:
+    return Loader(photos / part, batch_size, num_workers=1, train=part == "train", collate=collate)
 
 
 def positioned(seed: int = 0) -> Positioned:

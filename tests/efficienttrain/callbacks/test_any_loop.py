@@ -154,11 +154,6 @@ def test_evaluation_follows_the_stage(jpeg_folder: Path) -> None:
     assert val.stage.resolution == 64
 
 
-def test_dictionaries(jpeg_folder: Path) -> None:
-    batch = next(iter(made(jpeg_folder, keys=("pixel_values", "labels"))))
-    assert isinstance(batch, dict) and batch["pixel_values"].shape == (4, 3, 32, 32) and batch["labels"].shape == (4,)
-
-
 def test_a_convnet_needs_no_resizing(jpeg_folder: Path) -> None:
     network = convolution()
     curriculum = Curriculum(short(), opened(jpeg_folder), network, SGD(network.parameters()), size=64)
@@ -169,7 +164,7 @@ def test_wrong_wishes(jpeg_folder: Path) -> None:
     with pytest.raises(ValueError, match="`accumulation` must be at least 1, got 0"):
         made(jpeg_folder, accumulation=0)
     with pytest.raises(ValueError, match="must take at most the number of training images, got 40 for 24 images"):
-        Curriculum(short(), opened(jpeg_folder, 40), size=64)
+        Curriculum(short(), opened(jpeg_folder), accumulation=10, size=64)
     with pytest.raises(ValueError, match="`batch` must be from 0 to 33, got 34"):
         made(jpeg_folder).seek(34)
     with pytest.raises(ValueError, match="a training of 7 batches, this one has 33"):

@@ -55,9 +55,8 @@ class Training(Trainer):
 def run(photos: Path, folder: Path, network: Any = None, resume: bool = False, **options: Any) -> Training:
     model = Wrapped()
     accumulation = options.get("gradient_accumulation_steps", 1)
-    keys = ("pixel_values", "labels")
     inner = model.network if network is None else None
-    curriculum = Curriculum(short(), opened(photos), inner, size=64, keys=keys, accumulation=accumulation)
+    curriculum = Curriculum(short(), opened(photos, collate="dict"), inner, size=64, accumulation=accumulation)
     arguments: dict[str, Any] = {
         "output_dir": str(folder), "num_train_epochs": curriculum.epochs, "learning_rate": 1e-2, "use_cpu": True,
         "ignore_data_skip": True, "report_to": "none", "disable_tqdm": True, "save_strategy": "steps", "save_steps": 8,

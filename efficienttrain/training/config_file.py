@@ -31,7 +31,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} must hold a mapping of options, such as `model: resnet50`, got {found!r}.")
     known = [field.name for field in fields(Config)]
-    made = {str(name).replace("-", "_"): value for name, value in found.items()}
+    made = {
+        str(name).replace("-", "_"): tuple(value) if isinstance(value, list) else value for name, value in found.items()
+    }
     for name in made:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -47,9 +49,10 @@ def write_config(folder: Path, config: Config, recipe: Recipe) -> Path:
     import yaml
 
     values = asdict(config)
-    for name in OF_RECIPE:
-        value = getattr(recipe, name)
-        values[name] = 0.0 if value is None else value
+    values |= {name: getattr(recipe, name) for name in OF_RECIPE}
+    for name in ("clip_grad", "ema"):
+        values[name] = values[name] or 0.0  # None would ask for the recipe's
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / CONFIG) as file:
         file.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())

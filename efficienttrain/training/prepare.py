@@ -86,7 +86,6 @@ def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> d
     """What all loaders of a training are given; dtype: of autocast."""
     half = _delivers_half(ranks, dtype)
     return {
-        "batch_size": 1,  # each stage sets its own, which has been checked against the number of images
         "backend": config.backend,
         "device": ranks.device,
         "seed": config.seed,

@@ -26,6 +26,8 @@ EXTRAS = {
     "simd": ["pillow-simd"],  # replaces Pillow: keep it in an environment of its own
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
+    "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
+    "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1.0"],  # for efficienttrain.callbacks
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [

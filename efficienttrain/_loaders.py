@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from loaders import Loader as Loader
     from loaders import LoaderError as LoaderError
     from loaders import convert as convert
+    from loaders import eval_like as eval_like
     from loaders import open_dataset as open_dataset
     from loaders.conversion import Summary as Summary
     from loaders.conversion import draw as draw

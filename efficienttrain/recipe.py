@@ -79,6 +79,8 @@ class Recipe:
     """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
     """What the learning rate's cosine runs over: "compute", or "passes" as EfficientTrain of 2023."""
+    layer_decay: float = 1.0
+    """What the learning rate falls by from each layer to the one below, more than 0; 1: all layers have the same."""
     weight_decay: float = 0.05
     weight_decay_end: float | None = None
     """Weight decay at the end, reached along half a cosine; None: constant."""
@@ -169,6 +171,8 @@ class Recipe:
                 raise ValueError(f"`{name}` must be {count} numbers, more than 0 but for a mean, got {value}.")
         if self.betas and not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
             raise ValueError(f"`betas` must be two numbers from 0 to below 1, got {self.betas}.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"`layer_decay` must be more than 0 and at most 1, got {self.layer_decay!r}.")
         if self.clip_grad is not None and not self.clip_grad > 0:
             raise ValueError(f"`clip_grad` must be more than 0, or None, got {self.clip_grad!r}.")
         if self.ema is not None and not 0 < self.ema < 1:

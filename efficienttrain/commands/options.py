@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from efficienttrain.training.config import CHOICES
+from efficienttrain.training.config_file import read_config
+
+NEEDED = ("data", "model", "out")
 
 
 def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
@@ -25,6 +30,7 @@ def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     log.add_argument("--save-every", type=float, metavar="SHARE", help="of the compute (0.02)")
     log.add_argument("--log-every", type=int, metavar="STEPS", help="(50)")
     log.add_argument("--hash-batches", action="store_true", help="log a hash of the batches")
+    log.add_argument("--track", metavar="NAMES", help="tensorboard, wandb, trackio, with commas; none (tensorboard)")
     log.add_argument("--no-progress", dest="progress", action="store_false")
     return log
 
@@ -34,3 +40,23 @@ def add_early_batch(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--early-batch-scale", type=float, metavar="X", help="batches below full size are X times larger (1)")
     add("--early-batch-rule", choices=CHOICES["early_batch_rule"], help="their rate: times X, or its root (linear)")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The file that other options take precedence over."""
+    parser.add_argument("--config", type=Path, metavar="YAML", help="options by name, as a run's config.yaml has them")
+
+
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of a command line, with those of its `--config` where the command line has none.
+
+    Raises:
+        ValueError, FileNotFoundError: as `read_config` does, or an option that every training needs is missing.
+    """
+    asked = vars(args)
+    file = asked.pop("config", None)
+    made = {**(read_config(file) if file is not None else {}), **asked}
+    for name in NEEDED:
+        if made.get(name) is None:
+            raise ValueError(f"--{name} is needed, here or in the file that --config names.")
+    return made

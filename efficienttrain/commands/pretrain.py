@@ -6,7 +6,7 @@ examples:
   efficienttrain pretrain ... --curriculum iccv --epochs 1600                  EfficientTrain of 2023
   efficienttrain pretrain ... --curriculum none                                the baseline
   torchrun --nproc-per-node 8 -m efficienttrain pretrain ...
-  efficienttrain train --model vit_base_patch16_224 --init runs/mae_b/encoder.pt ...      then, with labels
+  efficienttrain finetune --model vit_base_patch16_224 --init runs/mae_b/encoder.pt ...   then, with labels
 What is the paper's and what our reading: docs/pretraining.md.
 """
 

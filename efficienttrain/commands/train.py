@@ -4,6 +4,7 @@ examples:
   efficienttrain train --data train.beton --val val.beton --model deit_small_patch16_224 --epochs 200 --out runs/deit_s
   efficienttrain train --data photos/train --val photos/val --model resnet50 --epochs 30 --batch 256 --out runs/r50
   efficienttrain train ... --curriculum none --epochs 300                      the baseline, in the same trainer
+  efficienttrain train --config runs/r50/config.yaml --out runs/again --seed 1     as another run
   efficienttrain train ... --replay auto                                       where the loader is too slow
   efficienttrain train ... --model my_package:build                            your own network
   torchrun --nproc-per-node 8 -m efficienttrain train ... --early-batch-scale 2
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_early_batch, add_log, add_machine
+from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
 from efficienttrain.commands.recipe_options import add_curve, add_data_path, add_supervised
 from efficienttrain.training import Config, train
 from efficienttrain.training.config import CHOICES
@@ -24,11 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain train`: the fields of `Config`."""
     parser.argument_default = argparse.SUPPRESS  # what is not given is left to Config
     add = parser.add_argument
-    add("--data", required=True, metavar="DIR_OR_BETON", help="training images: one sub-folder a class, or a beton")
+    add_config(parser)
+    add("--data", metavar="DIR_OR_BETON", help="training images: one sub-folder a class, or a beton")
     add("--val", metavar="DIR_OR_BETON", help="images for evaluation")
-    add("--model", required=True, help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
-    add("--init", metavar="CKPT", help="weights to begin with, of `efficienttrain pretrain` or another training")
-    add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, report")
+    add("--model", help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
+    add("--init", metavar="CKPT", help="weights to begin with: ours, timm's, the authors', or safetensors")
+    add("--pretrained", action="store_true", help="begin with timm's weights, which are downloaded")
+    add("--pool", choices=CHOICES["pool"], help="of a ViT: mean of the patches, or class token (the model's own)")
+    add("--head-scale", type=float, metavar="X", help="of the first weights of a fresh head, with --init (1)")
+    add("--out", metavar="RUN", help="folder of the run: checkpoints, log, report")
     add("--epochs", type=float, help="budget, in passes over the data at full size (200)")
     add(
         "--curriculum",
@@ -43,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given")
     add("--optimizer", choices=CHOICES["optimizer"])
     add("--lr", type=float, help="peak learning rate")
+    add("--layer-decay", type=float, metavar="X", help="the rate falls by this from each layer to the one below")
     add("--weight-decay", type=float)
     add("--warmup", type=float, metavar="SHARE", help="of the compute")
     add("--drop-path", type=float, metavar="P")
@@ -66,5 +72,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain train`."""
-    train(Config(**vars(args)))
+    train(Config(**given(args)))
     return 0

@@ -19,6 +19,7 @@ from efficienttrain.presets import ALIASES, canonical
 
 OURS: dict[str, Callable[..., nn.Module]] = {**cswin.FACTORIES, **pvt.FACTORIES}
 NEAREST = 3
+INSTEAD = {"pretrained": ", and give a file as `init`", "pool": ""}
 
 
 def build(
@@ -29,8 +30,10 @@ def build(
     resolution: int = 224,
     head_dropout: float = 0.0,
     zero_init_last: bool | None = None,
+    pool: str | None = None,
+    pretrained: bool = False,
 ) -> nn.Module:
-    """A network with fresh weights, for inputs [n, 3, B, B] and logits [n, num_classes].
+    """A network for inputs [n, 3, B, B] and logits [n, num_classes], with fresh weights unless `pretrained`.
 
     Args:
         name: of timm, or of a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours ("cswin_tiny",
@@ -42,14 +45,20 @@ def build(
         head_dropout: dropout before the classifier, 0 to below 1 (timm's `drop_rate`).
         zero_init_last: of timm's ResNets, whether the last norm of each residual branch begins at 0. torchvision's
             ResNet-50, which the released code trains, begins at 1. None: as the model's code has it.
+        pool: what the head sees of a ViT of timm's: "avg" (mean of the patches) or "token"; None: the network's own.
+        pretrained: with timm's weights of that name, downloaded from its hub or taken from its cache.
 
     Raises:
-        ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take.
+        ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take, or
+            `pool` or `pretrained` where timm does not offer it.
         FileNotFoundError: no such file.
     """
     if num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1, got {num_classes}.")
     name = canonical(name)
+    if (pool is not None or pretrained) and (":" in name or name in OURS):
+        wish = "pretrained" if pretrained else "pool"
+        raise ValueError(f"`{wish}` needs a model of timm's, got {name!r}; leave it out{INSTEAD[wish]}.")
     wishes: dict[str, Any] = {"num_classes": num_classes, "drop_path": drop_path, "resolution": resolution}
     if head_dropout:
         wishes["head_dropout"] = head_dropout
@@ -60,7 +69,7 @@ def build(
     elif name in OURS:
         model = OURS[name](**_accepted(OURS[name], wishes))
     else:
-        model = _timms(name, **wishes)
+        model = _timms(name, **wishes, pool=pool, pretrained=pretrained)
     check_resolution(model, resolution)
     return model
 
@@ -83,29 +92,63 @@ def check_name(name: str) -> None:
 
 
 def _timms(
-    name: str, *, num_classes: int, drop_path: float, resolution: int, head_dropout: float = 0.0, **rest: Any
+    name: str,
+    *,
+    num_classes: int,
+    drop_path: float,
+    resolution: int,
+    pool: str | None,
+    pretrained: bool,
+    head_dropout: float = 0.0,
+    **rest: Any,
 ) -> nn.Module:
-    import timm
     from timm.models import get_pretrained_cfg_value
 
     check_name(name)
-    size: dict[str, Any] = {**rest, **({"drop_rate": head_dropout} if head_dropout else {})}
+    options: dict[str, Any] = {"num_classes": num_classes, "drop_path_rate": drop_path, **rest}
+    if head_dropout:
+        options["drop_rate"] = head_dropout
     if get_pretrained_cfg_value(name, "fixed_input_size"):
-        size["img_size"] = resolution
+        options["img_size"] = resolution
         if name.startswith("swin_"):  # as models/size.py sets it
-            size["window_size"] = max(1, resolution // 32)
+            options["window_size"] = max(1, resolution // 32)
+    if pool is not None:
+        options["global_pool"] = pool
     try:
-        model: nn.Module = timm.create_model(name, num_classes=num_classes, drop_path_rate=drop_path, **size)
+        model = _created(name, options, pretrained)
     except TypeError as error:
         for option in ("zero_init_last", "drop_rate"):
             if f"'{option}'" in str(error):
                 raise ValueError(_without(name, "head_dropout" if option == "drop_rate" else option)) from None
         if "drop_path_rate" not in str(error):
             raise
-        model = timm.create_model(name, num_classes=num_classes, **size)
+        del options["drop_path_rate"]
+        model = _created(name, options, pretrained)
     parts = dict(model.named_modules())
     if {"head.drop", "head.fc.head_drop"} <= parts.keys():  # CAFormer's authors drop within the head, timm before it
         parts["head.drop"].p, parts["head.fc.head_drop"].p = 0.0, head_dropout
+    return model
+
+
+def _created(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:
+    import timm
+
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:
+        told = " ".join(str(error).split())
+        if isinstance(error, TypeError) and "'global_pool'" not in told:
+            raise  # an option that this network does not have
+        if "global_pool" in options and isinstance(error, (TypeError, AssertionError, NotImplementedError, ValueError)):
+            raise ValueError(
+                f"`pool` of {name} cannot be {options['global_pool']!r} ({told}); leave it out."
+            ) from error
+        if pretrained:
+            raise ValueError(
+                f"timm's weights of {name} are not to be had ({told[:120]}); choose a name of "
+                "`timm.list_pretrained()`, or give a file as `init`."
+            ) from error
+        raise
     return model
 
 

@@ -89,6 +89,7 @@ class CSWin(nn.Module):
     """
 
     size_multiple = 32
+    blocks_per_layer = 2  # of layer-wise rate decay, in the released code
 
     def __init__(
         self,
@@ -116,6 +117,13 @@ class CSWin(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stages(x.permute(0, 2, 3, 1))
         return self.head(self.norm(x).mean(dim=(1, 2)))
+
+    def block_of(self, name: str) -> tuple[int, int] | None:
+        """Stage and block of a parameter; a later stage's embedding belongs to its first block."""
+        part, stage, block, *_ = [*name.split("."), "", ""]
+        if part != "stages" or (stage, block) == ("0", "0"):
+            return None
+        return int(stage), max(0, int(block) - 1)
 
 
 FACTORIES = {

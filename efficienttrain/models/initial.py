@@ -1,26 +1,28 @@
-"""Weights to begin a training with: an encoder's, or another training's."""
+"""Weights to begin a training with, and weights to give away."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from efficienttrain.models.fit import fit
-
-HEADS = ("head", "head_dist", "fc", "classifier", "fc_norm", "norm")
-"""Parts that may have fresh weights: what comes after the blocks depends on classes and pooling."""
+from efficienttrain.models.weight_file import read_weights
+from efficienttrain.models.weight_names import DERIVED, may_be_fresh, renamed
 
 
 @torch.no_grad()
-def begin_with(model: nn.Module, path: Path) -> list[str]:
-    """Puts the weights of a file into a network; position embeddings are brought to its size.
+def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]:
+    """Puts the weights of a file into a network; position embeddings and bias tables are brought to its size.
 
     Args:
         model: any, of the same kind as the weights.
-        path: `encoder.pt` or `step_*.pt` of a pre-training, a checkpoint of a training, or a state dict.
+        path: a checkpoint of this package or of a public code base, a state dict, or safetensors: see
+            `weight_file.read_weights`. Names may be timm's or those of the authors of Swin, CSWin, PVT, ConvNeXt,
+            CAFormer, DeiT and MAE.
+        average: prefer the moving average where the file has one.
 
     Returns:
         Names of what keeps the weights it had, in the head.
@@ -29,18 +31,15 @@ def begin_with(model: nn.Module, path: Path) -> list[str]:
         FileNotFoundError: no such file.
         ValueError: it is damaged, or holds the weights of another network.
     """
-    found = read(path)
+    found = renamed(read_weights(path, average), model)
     fresh = []
     for name, own in model.state_dict().items():
-        weights = found.get(name)
-        if weights is not None and weights.shape != own.shape and name.split(".")[0] not in HEADS:
-            try:
-                weights = fit(weights, own.shape)
-            except ValueError:
-                weights = None
-        if weights is not None and weights.shape == own.shape:
+        if name.split(".")[-1] in DERIVED:
+            continue
+        weights = _fitted(found.get(name), own, name)
+        if weights is not None:
             own.copy_(weights)
-        elif name.split(".")[0] in HEADS:
+        elif may_be_fresh(name):
             fresh.append(name)
         else:
             there = f"{list(found[name].shape)} there" if name in found else "nothing there"
@@ -51,21 +50,49 @@ def begin_with(model: nn.Module, path: Path) -> list[str]:
     return fresh
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, under the names of the network that will be trained; nothing in it is executed.
+@torch.no_grad()
+def scale_head(model: nn.Module, fresh: list[str], scale: float) -> None:
+    """Multiplies the fresh weights of the classifier, as the authors of MAE and ConvNeXt do before fine-tuning."""
+    for name, parameter in model.named_parameters():
+        if name in fresh and "norm" not in name:
+            parameter.mul_(scale)
+
+
+def fresh_head(model: nn.Module) -> list[str]:
+    """Names of the classifier's parameters, where timm could not take them from the pretrained weights."""
+    facts: Any = getattr(model, "pretrained_cfg", {})
+    parts = facts.get("classifier") or ()
+    parts = (parts,) if isinstance(parts, str) else tuple(parts)
+    if facts.get("num_classes") == getattr(model, "num_classes", None):
+        return []
+    return [name for name, _ in model.named_parameters() if name.startswith(tuple(f"{part}." for part in parts))]
+
+
+def timm_state_dict(path: Path, average: bool = True) -> dict[str, Tensor]:
+    """The weights of one of our checkpoints under the names of plain timm.
+
+        model = timm.create_model("resnet50", num_classes=1000)
+        model.load_state_dict(timm_state_dict(Path("runs/r50/best.pt")))
+
+    The network must be made for the input size that the checkpoint had, which is full size at the end of a training.
+
+    Args:
+        path: `best.pt`, `step_*.pt` or `encoder.pt` of a run.
+        average: take the moving average where there is one.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it holds no weights.
+        FileNotFoundError, ValueError: as `weight_file.read_weights` does.
     """
+    return {name: value.contiguous() for name, value in read_weights(path, average).items()}
+
+
+def _fitted(weights: Tensor | None, own: Tensor, name: str) -> Tensor | None:
+    """The weights in the shape of `own`; None where they cannot have it."""
+    if weights is None or weights.shape == own.shape:
+        return weights
+    if may_be_fresh(name):
+        return None
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} holds no weights ({(str(error) or 'empty').splitlines()[0]}).") from error
-    if isinstance(found, dict) and "identity" in found:
-        found = found["learner"]["model"]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"{path} holds no weights; give a checkpoint, or a state dict that torch saved.")
-    part = "encoder."
-    inner = {name[len(part) :]: value for name, value in found.items() if name.startswith(part)}
-    return inner or found
+        return fit(weights, own.shape)
+    except ValueError:
+        return None

@@ -133,6 +133,13 @@ class PVT(nn.Module):
         """Names of position embeddings and class token, as with DeiT (the authors' code has only the token)."""
         return {name for name, _ in self.named_parameters() if name.endswith(("pos_embed", "cls_token"))}
 
+    def block_of(self, name: str) -> tuple[int, int] | None:
+        """Stage and block of a parameter; a later stage's embedding belongs to its first block."""
+        part, stage, inner, block, *_ = [*name.split("."), "", "", ""]
+        if part != "stages" or (stage == "0" and inner != "blocks"):
+            return None
+        return int(stage), int(block) if inner == "blocks" else 0
+
     def set_input_size(self, img_size: tuple[int, int]) -> None:
         """Fits the position embeddings to inputs of this size, pixels."""
         for number, stage in enumerate(self.stages):

@@ -16,7 +16,7 @@ BATCH = 4096
 BASE_LR = 1.5e-4  # for 256 samples a step
 WARMUP_EPOCHS = 40
 SUPERVISED = (
-    "val", "classes", "drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob",
+    "val", "classes", "pool", "layer_decay", "drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob",
     "head_dropout", "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "crop_pct",
 )  # fmt: skip
 """Fields of a `Config` that mean nothing here."""

@@ -41,6 +41,9 @@ class Pretrainer(Trainer):
         made = super().settle()
         return replace(made, stages=merged(made.stages), micro_batch=())
 
+    def record(self) -> None:
+        """Nothing: a configuration of pre-training is not read from a file."""
+
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
         """Random crops and flips; labels are not looked at."""
         path = data_path.train_options(self.recipe, self.config.size)

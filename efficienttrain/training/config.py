@@ -22,7 +22,13 @@ class Config:
     model: str
     """A name of timm's, one of ours (`cswin_tiny`), or `package.module:factory` or `file.py:factory` of your own."""
     init: str | None = None
-    """Weights to begin with, head aside: of `efficienttrain pretrain` or of another training; None: random ones."""
+    """Weights to begin with: a file, see `efficienttrain.models.initial.begin_with`; None: random ones."""
+    pretrained: bool = False
+    """Begin with timm's weights of that name, which are downloaded."""
+    pool: str | None = None
+    """Of a ViT: "avg" (mean of the patches), "token" (class token); None: the model's own."""
+    head_scale: float = 1.0
+    """What the first weights of a fresh head are multiplied by, where weights are given to begin with."""
     val: str | None = None
     """Images for evaluation; None: none is done."""
     epochs: float = 200.0
@@ -43,6 +49,8 @@ class Config:
     optimizer: str | None = None
     lr: float | None = None
     """Peak learning rate, for `batch` as it is."""
+    layer_decay: float | None = None
+    """What the learning rate falls by from each layer to the one below; 1: not at all."""
     weight_decay: float | None = None
     warmup: float | None = None
     """Share of the compute over which the learning rate rises."""
@@ -110,12 +118,17 @@ class Config:
     """Optimizer steps between two lines of the log."""
     hash_batches: bool = False
     """Log a hash of every step's batches, which shows that a resumed run saw the same ones."""
+    track: str = "tensorboard"
+    """Trackers that draw the log, with commas between: "tensorboard", "wandb", "trackio"; "none"."""
     progress: bool = True
     """A progress bar, on rank 0."""
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)
         _positive("early_batch_scale", self.early_batch_scale)
+        _positive("head_scale", self.head_scale)
+        if self.init is not None and self.pretrained:
+            raise ValueError(f"`init` and `pretrained` exclude each other, got init={self.init!r}; leave one out.")
         for name in ("evaluate_every", "save_every"):
             value = getattr(self, name)
             if not 0 < value <= 1:
@@ -130,13 +143,14 @@ class Config:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "lamb", "sgd"),
+    "pool": ("avg", "token"),
     "early_batch_rule": ("linear", "sqrt"),
     "replay": ("recipe", "off", "auto"),
     "device": ("auto", "cpu", "cuda"),
     "amp": ("auto", "off", "bf16", "fp16"),
 }
 OF_RECIPE = (
-    "optimizer", "lr", "weight_decay", "warmup", "drop_path", "clip_grad", "ema",
+    "optimizer", "lr", "layer_decay", "weight_decay", "warmup", "drop_path", "clip_grad", "ema",
     "mixup", "cutmix", "smoothing", "reprob", "batch",
     "lr_schedule", "warmup_epochs", "min_lr", "weight_decay_end", "betas", "momentum", "eps", "head_dropout",
     "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",

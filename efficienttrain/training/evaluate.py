@@ -6,7 +6,7 @@ import copy
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from efficienttrain._loaders import Loader
@@ -27,26 +27,40 @@ class Score(NamedTuple):
 
 
 @torch.no_grad()
-def score(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Score:
-    """Runs the loader's images through the network, centre crops of this resolution.
+def tally(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Tensor:
+    """What the network makes of the loader's images at this resolution, summed for each class of the labels.
 
     Each rank takes its part; every image counts once (the loader must have `drop_last=False`), so the result is exact
     for any world size. dtype: of autocast; None: full precision.
+
+    Returns:
+        float64 [classes, 4]: images, those classed rightly, those whose class is among the five likeliest (of fewer
+        classes, among all but one), and the sum of their cross-entropies in nats.
+
+    Raises:
+        ValueError: the data have more classes than the network has outputs.
     """
     loader.set_stage(resolution=resolution)
     loader.set_epoch(0)
     model.eval()
-    sums = torch.zeros(3, dtype=torch.float64, device=ranks.device)
-    count = 0
+    sums = torch.zeros(len(loader.classes), 4, dtype=torch.float64, device=ranks.device)
     for images, labels in loader:
         with torch.autocast(ranks.device.type, dtype, enabled=dtype is not None):
             logits = model(images)
         logits = logits.float()
-        ranked = logits.topk(max(1, min(5, logits.shape[1] - 1)), dim=1).indices == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums += torch.stack([ranked[:, 0].sum(), ranked.sum(), loss])
-        count += len(labels)
-    top1, top5, loss, images = ranks.total(torch.cat((sums, sums.new_tensor([count])))).tolist()
+        outputs = logits.shape[1]
+        if outputs < len(sums):
+            raise ValueError(f"the network must have an output for each of the {len(sums)} classes, got {outputs}.")
+        ranked = logits.topk(max(1, min(5, outputs - 1)), dim=1).indices == labels[:, None]
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        facts = torch.stack([torch.ones_like(loss), ranked[:, 0].float(), ranked.any(1).float(), loss], dim=1)
+        sums.index_add_(0, labels, facts.double())
+    return ranks.total(sums)
+
+
+def score(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Score:
+    """The network's accuracy over all images of the loader; see `tally`."""
+    images, top1, top5, loss = tally(model, loader, resolution, ranks, dtype).sum(0).tolist()
     return Score(top1 / images, top5 / images, loss / images, int(images))
 
 

@@ -8,23 +8,27 @@ import torch
 from torch import nn
 
 from efficienttrain.models import no_decay
+from efficienttrain.models.layer_decay import layer_scales
 from efficienttrain.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, LAMB or SGD of timm's, in two groups: biases, norms and what the model names are not decayed."""
+    """AdamW, LAMB or SGD of timm's. Biases, norms and what the model names are not decayed.
+
+    With `recipe.layer_decay` below 1 there is a group for each layer, whose `lr_scale` multiplies its learning rate.
+    """
     from timm.optim import create_optimizer_v2
 
-    spared = no_decay(model)
-    decayed: list[nn.Parameter] = []
-    bare: list[nn.Parameter] = []
+    spared, scales = no_decay(model), layer_scales(model, recipe.layer_decay)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (bare if name in spared else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": bare, "weight_decay": 0.0}]
+            groups.setdefault((scales[name], name not in spared), []).append(parameter)
+    made = [
+        {"params": groups[scale, decays], "weight_decay": recipe.weight_decay * decays, "lr_scale": scale}
+        for scale, decays in sorted(groups, reverse=True)  # the head first; where all are alike, the decayed ones
+    ]
     settings: dict[str, Any] = {"momentum": recipe.momentum}  # of SGD, with Nesterov's look ahead
     if recipe.optimizer != "sgd":
         settings = {"eps": recipe.eps, **({"betas": recipe.betas} if recipe.betas else {})}
-    return create_optimizer_v2(
-        [group for group in groups if group["params"]], recipe.optimizer, lr=recipe.lr, **settings
-    )
+    return create_optimizer_v2(made, recipe.optimizer, lr=recipe.lr, **settings)

@@ -13,7 +13,7 @@ from torch import nn
 from efficienttrain._loaders import Loader, check_memory, free_bytes, ring_bytes
 from efficienttrain.curriculum import BASE
 from efficienttrain.models import build, check_resolution
-from efficienttrain.models.initial import begin_with
+from efficienttrain.models.initial import begin_with, fresh_head, scale_head
 from efficienttrain.models.size import multiple_of
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
@@ -114,7 +114,7 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
     """The network with its first weights, the same on every rank, for inputs of `resolution`.
 
     Raises:
-        ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network.
+        ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network or not there.
     """
     key_weights(config.seed)
     model = build(
@@ -124,9 +124,13 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
         resolution=resolution,
         head_dropout=recipe.head_dropout,
         zero_init_last=recipe.zero_init_last,
+        pool=config.pool,
+        pretrained=config.pretrained,
     )
     if config.init is not None:
-        begin_with(model, Path(config.init))
+        scale_head(model, begin_with(model, Path(config.init)), config.head_scale)
+    elif config.pretrained:
+        scale_head(model, fresh_head(model), config.head_scale)
     for size in sorted({stage.resolution for stage in recipe.stages} | {config.size}):
         check_resolution(model, size)
     if config.channels_last:

@@ -94,11 +94,15 @@ def rate_factor(config: Config, stage: Stage) -> float:
     return config.early_batch_scale ** (1.0 if config.early_batch_rule == "linear" else 0.5)
 
 
+TOLD = ("size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale")
+"""Fields of a configuration that decide the result and are not in the recipe."""
+
+
 def identity(config: Config, recipe: Recipe, classes: int, samples: int) -> dict[str, Any]:
     """All that decides a training's result, as JSON has it: what a checkpoint and its continuation must agree in.
 
     Ranks, micro-batches and the machine are left out: a run may go on with others.
     """
-    told = {name: getattr(config, name) for name in ("size", "seed", "early_batch_rule", "replay", "init")}
+    told = {name: getattr(config, name) for name in TOLD}
     settled = {name: value for name, value in asdict(recipe).items() if name != "micro_batch"}
     return cast("dict[str, Any]", json.loads(json.dumps({**settled, **told, "classes": classes, "samples": samples})))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from efficienttrain.presets import provenance
+from efficienttrain.training.callback import Callback
 from efficienttrain.training.config import Config, Result
 
 
-def train(config: Config) -> Result:
-    """Trains a network through its curriculum, or goes on with the run that `config.out` holds.
+def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
+    """Trains a network through its curriculum, or resumes the run that `config.out` holds.
 
     Under torchrun every rank calls this with the same configuration.
+
+    Args:
+        config: what to train on what.
+        callbacks: told of every step, stage and line of the log, see `Callback`.
 
     Raises:
         ValueError: something asked for cannot be done; the message, of one line, gives the rule and the remedy.
@@ -22,7 +29,7 @@ def train(config: Config) -> Result:
     from efficienttrain.training.trainer import Trainer
 
     try:
-        with distributed.group(config.device) as ranks, Trainer(config, ranks) as trainer:
+        with distributed.group(config.device) as ranks, Trainer(config, ranks, callbacks) as trainer:
             if config.progress:
                 prepare.say(ranks, provenance(config.model))
             return trainer.run()

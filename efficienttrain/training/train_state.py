@@ -15,6 +15,7 @@ from efficienttrain._loaders import Mixup
 from efficienttrain.models import resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.gradient_noise import GradientNoise
 from efficienttrain.training.optim import make_optimizer
 from efficienttrain.training.seeding import key_step
 
@@ -52,6 +53,7 @@ class Learner:
             mode=recipe.mixup_mode,
             num_classes=classes,
         )
+        self.noise = GradientNoise(ranks)
         self._net: nn.Module = model
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -101,6 +103,8 @@ class Learner:
             with nullcontext() if last or not self.wrapped else self._net.no_sync():  # type: ignore[operator]
                 loss = self._loss(images, labels, step, group) / count
                 self.scaler.scale(loss).backward()
+            if turn == 1 < count:
+                self.noise.first(self.model.parameters(), count / self.scaler.get_scale())
             total += loss.detach()
         return total
 
@@ -115,10 +119,11 @@ class Learner:
         if not self.wrapped:
             self._ranks.average_gradients(self.model)
         self.scaler.unscale_(self.optimizer)
+        self.noise.whole(self.model.parameters())
         if self._recipe.clip_grad:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._recipe.clip_grad)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema is not None:

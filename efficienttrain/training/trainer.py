@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,9 @@ from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import autoreplay, checkpoint, prepare, resolve
 from efficienttrain.training.batch_layout import Layout
+from efficienttrain.training.callback import Callback, check_trackers, trackers
 from efficienttrain.training.config import Config, Result
+from efficienttrain.training.config_file import write_config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.evaluate import evaluate
 from efficienttrain.training.logbook import Logbook
@@ -30,9 +33,10 @@ from efficienttrain.training.train_state import DTYPES, Learner
 class Trainer:
     """One training, on one rank. `run` is the whole of it, everything else an act of that."""
 
-    def __init__(self, config: Config, ranks: Ranks) -> None:
+    def __init__(self, config: Config, ranks: Ranks, callbacks: Sequence[Callback] = ()) -> None:
         """Opens, builds and restores; takes no step. Raises as `train` does."""
         self.config, self.ranks, self.out = config, ranks, Path(config.out)
+        check_trackers(config)
         self.recipe = self.settle()
         precision = prepare.precision(config, self.recipe, ranks)
         prepare.check_layouts(config, self.recipe, ranks)
@@ -46,15 +50,23 @@ class Trainer:
         self.stage: int = state["stage"] if state else 0
         self.best: float | None = state["best"] if state else None
         self.learner = self.make_learner(self.recipe.stages[self.stage].resolution, precision)
-        self.log = Logbook(self.out, state["log"] if state else None) if ranks.main else None
+        self.callbacks = [*callbacks, *(trackers(config) if ranks.main else ())]
+        listeners = [callback.log for callback in self.callbacks]
+        self.log = Logbook(self.out, state["log"] if state else None, listeners) if ranks.main else None
         self.progress = Progress(config.progress and ranks.main, self.schedule.progress(self.step))
         self.meter = Meter(ranks, config.hash_batches)
         prepare.greet(config, self.recipe, self.schedule, self.learner, ranks, self.step)
         if state is None:
+            self.record()
             self.write("begin", identity=self.identity)
             self.begin()
         else:
             self.resume(state)
+
+    def record(self) -> None:
+        """Keeps the configuration in the run's folder."""
+        if self.ranks.main:
+            write_config(self.out, self.config, self.recipe)
 
     def settle(self) -> Recipe:
         """What to train with. This and the next five are what another kind of training has otherwise."""
@@ -90,12 +102,14 @@ class Trainer:
 
     def run(self) -> Result:
         """Trains to the end, evaluates, saves and reports."""
+        self.tell("begin", self)
         self.meter.clock.start()
         while self.step < self.schedule.total_steps:
             if self.schedule.stage_of(self.step) != self.stage:
                 self.enter()
             before = self.schedule.progress(self.step)
             self.advance()
+            self.tell("step", self)
             after = self.schedule.progress(self.step)
             self.progress.at(after)
             judges = self.val is not None and crosses(before, after, self.config.evaluate_every)
@@ -115,6 +129,12 @@ class Trainer:
         self.stage = self.schedule.stage_of(self.step)
         self.learner.resize(self.recipe.stages[self.stage].resolution)
         self.begin()
+        self.tell("enter", self)
+
+    def tell(self, event: str, *facts: Any) -> None:
+        """Calls this method of all callbacks."""
+        for callback in self.callbacks:
+            getattr(callback, event)(*facts)
 
     def begin(self, factor: int | None = None, buffer: int | None = None) -> None:
         """Sets the loader to the present stage; factor, buffer: of the replay, where they are not the stage's own."""
@@ -192,7 +212,7 @@ class Trainer:
         steps = self.meter.steps
         if not steps:
             return
-        found = self.meter.read()
+        found = {**self.meter.read(), **self.learner.noise.read(self.layout.micro, self.layout.batch)}
         if not math.isfinite(found["loss"]):
             raise ValueError(
                 f"the loss must be finite, got {found['loss']} before step {self.step}; start again with a smaller --lr"
@@ -230,7 +250,10 @@ class Trainer:
         made = write_report(self.out, show=self.config.progress) if self.ranks.main else {}
         self.ranks.barrier()
         last = made.get("last", {})
-        return Result(self.out, last.get("top1"), last.get("ema_top1"), self.best, made.get("seconds", 0.0), made)
+        scores = last.get("top1"), last.get("ema_top1"), self.best
+        result = Result(self.out, *scores, made.get("seconds", 0.0), made)
+        self.tell("end", self, result)
+        return result
 
     def save(self, best: bool = False) -> None:
         """Writes a checkpoint, from rank 0."""
@@ -258,6 +281,7 @@ class Trainer:
 
     def close(self) -> None:
         """Stops loading, closes files."""
+        self.tell("close")
         self.progress.close()
         self.feed.close()
         for thing in (self.loader, self.val, self.log):

@@ -24,7 +24,7 @@ def test_every_option_is_a_field_and_arrives(monkeypatch: pytest.MonkeyPatch) ->
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     known = {field.name for field in (*fields(Config), *fields(Masking))}
-    left_out = {*SUPERVISED, "init", "evaluate_every"}
+    left_out = {*SUPERVISED, "init", "pretrained", "head_scale", "evaluate_every"}
     assert {action.dest for action in parser._actions} - {"help", "method"} == known - left_out
 
 

@@ -58,7 +58,7 @@ def test_every_option_is_a_field_and_every_field_an_option(monkeypatch: pytest.M
 
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    assert {action.dest for action in parser._actions} - {"help"} == {field.name for field in fields(Config)}
+    assert {action.dest for action in parser._actions} - {"help", "config"} == {field.name for field in fields(Config)}
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from efficienttrain.models import build
-from efficienttrain.models.initial import begin_with
+from efficienttrain.models.initial import begin_with, scale_head, timm_state_dict
 from efficienttrain.pretraining.mae import MaskedAutoencoder
 from tests.efficienttrain.pretraining.networks import vit
 
@@ -43,3 +44,24 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="give a checkpoint, or a state dict"):
         begin_with(vit(3, 32), tmp_path / "list.pt")
+
+
+def test_only_the_classifier_of_a_fresh_head_is_scaled() -> None:
+    model = timm.create_model("convnext_tiny", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    scale_head(model, ["head.norm.weight", "head.fc.weight", "head.fc.bias"], 0.001)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head.fc.weight"}  # the bias is zero
+    assert torch.allclose(model.head.fc.weight, before["head.fc.weight"] * 0.001)
+
+
+def test_a_checkpoint_of_ours_in_a_plain_model_of_timms(tmp_path: Path) -> None:
+    ours = build("deit_tiny_patch16_224", num_classes=3, resolution=32)
+    averaged = {name: value + 1 for name, value in ours.state_dict().items()}
+    torch.save({"identity": {}, "learner": {"model": ours.state_dict(), "ema": averaged}}, tmp_path / "best.pt")
+    plain = timm.create_model("deit_tiny_patch16_224", num_classes=3, img_size=32)
+    plain.load_state_dict(timm_state_dict(tmp_path / "best.pt"))
+    assert torch.equal(plain.cls_token, averaged["cls_token"])
+    plain.load_state_dict(timm_state_dict(tmp_path / "best.pt", average=False))
+    images = torch.zeros(1, 3, 32, 32)
+    assert torch.equal(plain.eval()(images), ours.eval()(images))

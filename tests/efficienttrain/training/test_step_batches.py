@@ -75,7 +75,7 @@ def test_a_replay_buffer_is_filled_again(jpeg_folder: Path, at: int) -> None:
     layout = Layout(1, 2, 4, factor=2)
 
     def run(first: int, last: int, state: dict | None = None) -> tuple[list[torch.Tensor], dict]:
-        with Loader(jpeg_folder / "train", num_workers=1) as loader:
+        with Loader(jpeg_folder / "train", 1, num_workers=1) as loader:
             feed = Feed(loader, rank=0, seed=0)
             feed.begin(SMALL, layout, buffer=5)
             if state is not None:

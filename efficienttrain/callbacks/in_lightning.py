@@ -1,0 +1,52 @@
+"""The curriculum as a callback of Lightning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from lightning.pytorch import Callback
+except ImportError:  # the older name of the same package
+    from pytorch_lightning import Callback
+
+from efficienttrain.callbacks.any_loop import Curriculum
+
+
+class LightningCurriculum(Callback):
+    """Resizes the network and sets the learning rate before each batch; saves and restores the place.
+
+        curriculum = Curriculum(recipe("resnet50", epochs=100), loader, module.network)
+        trainer = Trainer(max_epochs=curriculum.epochs, callbacks=[LightningCurriculum(curriculum)])
+        trainer.fit(module, curriculum)
+
+    The optimizer is the first one of `configure_optimizers`. Give `accumulation=` to both. On several ranks a
+    network whose parameters change their shape (a ViT, Swin) is refused.
+    """
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self.curriculum = curriculum
+        curriculum.hand_over()
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Refuses settings that do not agree; raises as `Curriculum.check_framework` does."""
+        self.curriculum.check_framework(trainer.accumulate_grad_batches, trainer.world_size, "accumulate_grad_batches")
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Takes over the optimizer."""
+        self.curriculum.use_optimizer(trainer.optimizers[0])
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Makes network and rate ready for this batch."""
+        self.curriculum.before_step()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Counts the batch as trained on, which is what a checkpoint must say."""
+        self.curriculum.after_step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The curriculum's."""
+        return dict(self.curriculum.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues there."""
+        self.curriculum.load_state_dict(state_dict)

@@ -1,0 +1,68 @@
+"""Evaluate a network on labelled images: top-1, top-5, and the accuracy of each class.
+
+examples:
+  efficienttrain evaluate --model swin_tiny --init ET_pp_200ep_swinT.pth --data imagenet/val
+  efficienttrain evaluate --model my_package:build --init runs/mine/best.pt --data val.beton --per-class
+  efficienttrain evaluate --model convnext_base.fb_in22k_ft_in1k --pretrained --data imagenet/val --size 288
+  torchrun --nproc-per-node 8 -m efficienttrain evaluate ...
+Weights may be ours, timm's, or those of the authors of Swin, CSWin, PVT, ConvNeXt, CAFormer, DeiT and MAE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from efficienttrain.evaluation import Evaluation, evaluate
+from efficienttrain.training.config import CHOICES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `efficienttrain evaluate`."""
+    parser.argument_default = argparse.SUPPRESS
+    add = parser.add_argument
+    add("--model", required=True, help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
+    add("--data", required=True, metavar="DATA", help="labelled images: one sub-folder a class, or a beton")
+    add("--init", metavar="CKPT", help="weights: a checkpoint, a state dict, or safetensors")
+    add("--pretrained", action="store_true", help="timm's weights, which are downloaded, in place of --init")
+    add("--no-average", dest="average", action="store_false", help="not the moving average, where the file has one")
+    add("--size", type=int, metavar="PX", help="side of the input (224; with --pretrained the network's own)")
+    add("--crop-pct", type=float, metavar="SHARE", help="of the shorter side (0.875; from 384 px on 1)")
+    add("--crop-mode", choices=("center", "squash", "border"), help="(center; from 384 px on squash)")
+    add("--interpolation", choices=("bicubic", "bilinear", "lanczos", "fourier"), help="(bicubic)")
+    add("--classes", type=int, metavar="N", help="outputs of the network (as many as the data have classes)")
+    add("--pool", choices=CHOICES["pool"], help="of a ViT: mean of the patches, or class token (as in the file)")
+    add("--batch-size", type=int, metavar="N", help="images at once, on each rank (128)")
+    add("--device", choices=CHOICES["device"])
+    add("--amp", choices=("off", "bf16", "fp16"), help="mixed precision (off)")
+    add("--workers", dest="num_workers", type=int, metavar="N", help="decoding threads of each rank")
+    add("--backend", help="of the loader (torch)")
+    add("--per-class", action="store_true", help="print the accuracy of each class, worst first")
+    add("--json", type=Path, metavar="FILE", help="write everything")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `efficienttrain evaluate`."""
+    given = vars(args)
+    each, file = given.pop("per_class", False), given.pop("json", None)
+    found = evaluate(**given)
+    if os.environ.get("RANK", "0") == "0":
+        print(text(found, each))
+        if file is not None:
+            file.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def text(found: Evaluation, per_class: bool) -> str:
+    """The result in lines."""
+    lines = [
+        f"top-1 {found.top1:.3%}, top-5 {found.top5:.3%}, loss {found.loss:.4f}; {found.images:,} images of "
+        f"{len(found.classes)} classes at {found.size} px"
+    ]
+    if per_class:
+        width = max(len(score.name) for score in found.classes)
+        for score in sorted(found.classes, key=lambda score: (score.top1, score.name)):
+            lines.append(f"{score.name:{width}}  {score.images:7,}  {score.top1:8.2%}  {score.top5:8.2%}")
+    return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""Accuracy of any network with any weights on labelled images, at any size."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from efficienttrain._loaders import Loader, eval_like
+from efficienttrain.curriculum import BASE
+from efficienttrain.models import build
+from efficienttrain.models.initial import begin_with
+from efficienttrain.models.weight_file import read_weights
+from efficienttrain.presets import canonical
+from efficienttrain.training.distributed import Ranks, group
+from efficienttrain.training.evaluate import tally
+from efficienttrain.training.train_state import DTYPES
+
+SQUASHED = 384
+"""Sizes from which the released code squashes the whole image instead of cropping it, pixels."""
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Of the images of one class."""
+
+    name: str
+    images: int
+    top1: float
+    """Share classed rightly, 0 to 1; 0 where there are no images."""
+    top5: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of one network on one data set."""
+
+    top1: float
+    """Share classed rightly, 0 to 1."""
+    top5: float
+    """Share whose class is among the five likeliest; of fewer classes, among all but one of them."""
+    loss: float
+    """Mean cross-entropy, nats."""
+    images: int
+    size: int
+    """Side of the input, pixels."""
+    classes: tuple[ClassScore, ...]
+    """In the order of the labels."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def evaluate(
+    model: str,
+    data: str | os.PathLike[str],
+    init: str | os.PathLike[str] | None = None,
+    *,
+    size: int | None = None,
+    classes: int | None = None,
+    average: bool = True,
+    pretrained: bool = False,
+    pool: str | None = None,
+    batch_size: int = 128,
+    device: str = "auto",
+    amp: str = "off",
+    **loader: Any,
+) -> Evaluation:
+    """Runs all images through the network. Under torchrun each rank takes its part, and every image counts once.
+
+    Args:
+        model: a name, or a factory, as `efficienttrain.models.build` takes them.
+        data: labelled images, of any kind that `loaders.Loader` opens.
+        init: weights, as `efficienttrain.models.initial.begin_with` takes them; they must have the head, too.
+        size: side of the input, pixels; None: 224, or with `pretrained` the network's own. Position embeddings and bias
+            tables are brought to it.
+        classes: outputs of the network; None: as many as the data have classes.
+        average: take the moving average of the weights, where the file has one.
+        pretrained: timm's own weights, in place of `init`.
+        pool: as `build` takes it; None: "avg" where the file has the norm that MAE's fine-tuned networks have.
+        batch_size: images at once, on each rank.
+        device: "cuda", "cpu", or "auto".
+        amp: "off", "bf16" or "fp16".
+        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... What is not
+            given is as `protocol` says.
+
+    Raises:
+        ValueError: an argument out of its range, weights of another network, or without a head of so many classes.
+        OSError, LoaderError: the data or the weights cannot be read.
+    """
+    if (init is None) == (not pretrained):
+        raise ValueError("give the weights: either a file as `init`, or `pretrained`.")
+    if amp not in DTYPES:
+        raise ValueError(f"`amp` must be one of {', '.join(DTYPES)}, got {amp!r}.")
+    wishes = protocol(model, pretrained, size) | loader
+    side = int(wishes["resolution"])
+    with group(device) as ranks, Loader(data, batch_size, device=ranks.device, train=False, **wishes) as images:
+        network = _network(model, init, classes or len(images.classes), side, average, pool).to(ranks.device)
+        return _scored(network, images, side, ranks, amp)
+
+
+def protocol(model: str, pretrained: bool, size: int | None = None) -> dict[str, Any]:
+    """How images are prepared for evaluation, as options of `Loader`.
+
+    With timm's weights: as their configuration says. Else as in the released `datasets_buffer.py`: bicubic; below
+    384 pixels the centre crop of 87.5 % of the shorter side, from 384 on the whole image squashed to a square.
+    """
+    if pretrained:
+        from timm.models import get_pretrained_cfg
+
+        found = eval_like(get_pretrained_cfg(canonical(model)))
+        return found | ({} if size is None else {"resolution": size})
+    side = size or BASE
+    crop = {"crop_pct": 1.0, "crop_mode": "squash"} if side >= SQUASHED else {"crop_pct": 0.875}
+    return {"resolution": side, "interpolation": "bicubic", **crop}
+
+
+def _network(
+    model: str, init: str | os.PathLike[str] | None, classes: int, size: int, average: bool, pool: str | None
+) -> nn.Module:
+    if init is None:
+        return build(model, num_classes=classes, resolution=size, pool=pool, pretrained=True)
+    if pool is None and ":" not in model and _averages(Path(init), average):
+        pool = "avg"
+    network = build(model, num_classes=classes, resolution=size, pool=pool)
+    fresh = begin_with(network, Path(init), average)
+    if fresh:
+        raise ValueError(
+            f"{init} has no head for {classes} classes ({fresh[0]} is missing or of another shape); "
+            "give the number of its outputs as `classes`, or weights that were trained on these data."
+        )
+    return network
+
+
+def _averages(path: Path, average: bool) -> bool:
+    """Whether these weights are a ViT's whose head sees the mean of the patches: that has another final norm."""
+    names = read_weights(path, average)
+    return "fc_norm.weight" in names and "norm.weight" not in names
+
+
+def _scored(network: nn.Module, images: Loader, size: int, ranks: Ranks, amp: str) -> Evaluation:
+    sums = tally(network, images, size, ranks, DTYPES[amp]).cpu()
+    count, top1, top5, loss = sums.sum(0).tolist()
+    each = [
+        ClassScore(name, int(n), first / max(1, n), fifth / max(1, n))
+        for name, (n, first, fifth, _) in zip(images.classes, sums.tolist(), strict=True)
+    ]
+    return Evaluation(top1 / count, top5 / count, loss / count, int(count), size, tuple(each))

@@ -1,0 +1,117 @@
+"""The weights in a file: a checkpoint of this package or of a public code base, a state dict, or safetensors."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PLAIN, AVERAGED = ("model", "state_dict", "module"), ("model_ema", "state_dict_ema", "ema", "ema_state_dict")
+"""Keys under which public checkpoints hold the weights, and their moving average."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""What DistributedDataParallel, an average and torch.compile put before every name."""
+EXTRA = {"n_averaged"}
+"""Entries of a state dict that are not weights: the counter of torch's AveragedModel."""
+
+
+def _called(make: Any, module: str) -> Any:
+    """A function of NumPy under the module's name that files have which an older or newer NumPy wrote."""
+
+    def made(*parts: Any) -> Any:
+        return make(*parts)
+
+    made.__module__, made.__name__, made.__qualname__ = module, make.__name__, make.__name__
+    return made
+
+
+_MAKERS = [np.float64(0.5).__reduce__()[0], np.zeros(1).__reduce__()[0]]  # of scalars and of arrays
+ALLOWED: list[Any] = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.dtype,
+    np.ndarray,
+    *{type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)},
+    *(_called(make, f"numpy.{core}.multiarray") for make in _MAKERS for core in ("core", "_core")),
+]
+"""What public checkpoints hold beside weights: options and scores. None of these runs code when it is read."""
+
+
+def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
+    """The weights in a file, by name; nothing in it is executed.
+
+    Args:
+        path: a checkpoint of this package, `encoder.pt`, a state dict, a dictionary with one of the usual keys
+            ("model", "state_dict", "model_ema", ...), or a `.safetensors` file.
+        average: prefer the moving average where the file has both; without it the weights that were trained.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, holds no weights, or an object that is not allow-listed.
+    """
+    found = _loaded(path)
+    if isinstance(found, Mapping) and "identity" in found:  # a checkpoint of this package
+        learner = found["learner"]
+        return _inner(learner["ema"] if average and learner.get("ema") else learner["model"])
+    keys = (*AVERAGED, *PLAIN) if average else (*PLAIN, *AVERAGED)
+    while isinstance(found, Mapping) and not _is_weights(found):
+        key = next((key for key in keys if isinstance(found.get(key), Mapping)), None)
+        if key is None:
+            break
+        found = found[key]
+    if not isinstance(found, Mapping) or not _is_weights(found):
+        raise ValueError(
+            f"{path} holds no weights; give a checkpoint, or a state dict that torch or safetensors saved."
+        )
+    return _inner(found)
+
+
+def _loaded(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    torch.serialization.add_safe_globals(ALLOWED)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        if name := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"{path} holds an object of {name[1]}, which is not read because it could run code; "
+                "where you trust the file, save its state dict alone with torch.save."
+            ) from None
+        raise ValueError(f"{path} holds no weights ({(str(error) or 'empty').splitlines()[0]}).") from error
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise ValueError(f"{path} needs the package safetensors; pip install safetensors.") from None
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(f"{path} holds no weights ({error}).") from error
+
+
+def _is_weights(found: Mapping[Any, Any]) -> bool:
+    return bool(found) and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items())
+
+
+def _inner(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the names of wrappers; of a pre-training's autoencoder the encoder."""
+    made = {_unwrapped(name): value for name, value in found.items() if name not in EXTRA}
+    encoder = {name.removeprefix("encoder."): value for name, value in made.items() if name.startswith("encoder.")}
+    return encoder or made
+
+
+def _unwrapped(name: str) -> str:
+    while name.startswith(WRAPPERS):
+        name = name.removeprefix("module.").removeprefix("_orig_mod.")
+    return name

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from efficienttrain.__main__ import main
+from efficienttrain.training import Config
+from efficienttrain.training.config_file import read_config, write_config
+from efficienttrain.training.resolve import settle
+from efficienttrain.training.trainer import Trainer
+
+
+def test_what_a_run_writes_asks_for_the_same_training(tmp_path: Path) -> None:
+    asked = Config(data="a", out=str(tmp_path), model="swin_tiny", batch=512, epochs=90, ema=0.999)
+    path = write_config(tmp_path, asked, settle(asked))
+    again = Config(**read_config(path))
+    assert again.lr == pytest.approx(5e-4) and again.clip_grad == 5.0 and again.ema == 0.999
+    assert settle(again) == settle(asked)
+    assert None not in {value for name, value in asdict(again).items() if name in ("lr", "mixup", "optimizer")}
+
+
+def test_the_command_line_takes_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from efficienttrain.commands import train as command
+
+    seen: list[Config] = []
+    monkeypatch.setattr(command, "train", seen.append)
+    (tmp_path / "mine.yaml").write_text("data: a\nmodel: resnet50\nlayer-decay: 0.9\nepochs: 30\n")
+    words = ["train", "--config", str(tmp_path / "mine.yaml"), "--out", "o"]
+    assert main([*words, "--epochs", "50"]) == 0
+    assert seen == [Config(data="a", model="resnet50", out="o", layer_decay=0.9, epochs=50)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle: resnet50", "there is no option 'modle'; nearest is model."),
+        ("[1, 2]", "must hold a mapping of options"),
+        ("a: [", "is not YAML"),
+        ("model: resnet50", "--data is needed, here or in the file that --config names."),
+    ],
+)
+def test_wrong_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "mine.yaml"), "--out", "o"]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_a_run_keeps_its_configuration(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from efficienttrain.training import train
+    from tests.efficienttrain.training.runs import config
+
+    monkeypatch.setattr(Trainer, "run", lambda _: None)
+    train(config(jpeg_folder, tmp_path / "run"))
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["lr"] == 1e-2

@@ -35,6 +35,7 @@ class Trainer:
         self.config, self.ranks, self.out = config, ranks, Path(config.out)
         self.recipe = self.settle()
         precision = prepare.precision(config, self.recipe, ranks)
+        prepare.allow_tf32(precision, ranks)
         prepare.check_layouts(config, self.recipe, ranks)
         self.loader, self.val = self.open_data(DTYPES[precision])
         self.feed = Feed(self.loader, ranks.rank, config.seed)

@@ -73,7 +73,7 @@ def rand_augment(
 
 
 def pack(op: NDArray[np.int64], argument: NDArray[np.float64], side: int) -> NDArray[np.int32]:
-    """What the kernels are told: int32 [steps, n, 8], the operation, the bits of a float32 argument, and the `motion`."""
+    """What the kernels are told, int32 [steps, n, 8]: operation, bits of a float32 argument, `motion`."""
     bits = argument.astype(np.float32).view(np.int32)
     moves = motion(op.ravel(), argument.ravel(), side).reshape(*op.shape, 6)
     packed = np.concatenate((op[..., None], bits[..., None], moves), axis=-1)

@@ -118,15 +118,16 @@ class RandAugment(nn.Module):
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, indices)
         side = images.shape[-1]
-        if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
-            made = torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
-            return made if self.then is None else self.then(made)
-        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         if len(images) and fused.usable(images.device):
+            op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
             if self.then is None:
                 return fused.rand_augment(images, op, argument, self.fill)
             table, layout = self.then.table(images.device), self.then.memory_format
             return fused.rand_augment(images, op, argument, self.fill, table, layout)
+        if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
+            made = torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
+            return made if self.then is None else self.then(made)
+        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         # Lower precision would move pixels: rounding is part of what the operations do.
         with torch.autocast(images.device.type, enabled=False):
             for step in range(self.num_ops):

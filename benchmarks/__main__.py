@@ -22,7 +22,7 @@ EXAMPLES = {
     "ops": ("--resolutions 96 160 224 --device cpu --json O.json --png O.png",),
     "pretraining": ("--labels 50 --json P.json",),
     "search": ("--seeds 3 --json S.json --png S.png",),
-    "gpu": ("--data photos/train --json G.json",),
+    "gpu": ("--data photos/train --json G.json --budget 480",),
     "startup": ("--data train.beton --json S.json",),
 }
 
@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     _check(options["threads"], json_path, png_path)
     if command == "ops":  # one thread each
         del options["threads"]
+    if command == "gpu":  # saves its report after every part
+        options["json_path"] = json_path
     try:
         report, text = _run(command, options)
     except Failed as failure:
@@ -201,8 +203,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ops.add_argument("--batch-size", type=_count, default=128, help="images (%(default)s)")
     ops.add_argument("--rounds", type=_count, default=5, help="windows for each operation (%(default)s)")
     ops.add_argument("--seconds", type=_positive, default=0.1, help="least length of a window (%(default)s)")
-    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, in one go")
-    gpu.add_argument("--quick", action="store_true", help="short windows: does everything run?")
+    gpu = add("gpu", "all tests, checks and benchmarks that need a GPU, within a time budget")
+    gpu.add_argument("--budget", type=_positive, default=480.0, help="seconds for everything (%(default)s)")
     startup = add("startup", "seconds to the first batch, and to that of another stage")
     startup.add_argument("--rounds", type=_count, default=3, help="starts of each (%(default)s)")
     for command in (speed, fidelity, convert, startup, gpu):

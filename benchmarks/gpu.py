@@ -1,6 +1,7 @@
-"""`efficienttrain benchmark gpu`: everything that needs a GPU, in one go: tests, checks, benchmarks, one JSON.
+"""`efficienttrain benchmark gpu`: everything that needs a GPU, within a time budget, the most telling parts first.
 
-Each part is a process of its own; one that fails is reported and the others go on.
+Each part is a process of its own; one that fails or runs out of time is reported, keeps what it had found, and the
+others go on. The JSON is written again after every part, so that a machine that is taken away leaves a report.
 """
 
 from __future__ import annotations
@@ -9,104 +10,169 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from .harness import machine
 from .harness.data import gather
 from .harness.measure import ROOT
-from .harness.report import columns, workplace
+from .harness.report import columns, workplace, write_json
 
-PATIENCE = 3600.0  # s a part
+LEAST = 15.0
+"""Seconds that must be left for a part to begin."""
 FAIRNESS = (
-    "Parts as their own reports say. Checks: batches of 256 at B = 96 out of a pyramid, float16, RandAugment at 8.",
+    "Training images/s with the loader are divided by those with one batch that stays on the GPU: same step, same run.",
+    "torchvision's DataLoader has as many workers as our loader has threads, and its own RandAugment.",
+    "Batches of 256, bfloat16, RandAugment at 8 unless a line says otherwise.",
 )
-BACKENDS = ("torch", "ffcv", "dali")
 
 
-def run(data: str, *, threads: int, work: str | None = None, quick: bool = False) -> dict[str, Any]:
-    """Runs all parts and returns the report that `--json` writes.
+@dataclass(frozen=True)
+class Part:
+    """A part of the benchmark."""
+
+    name: str
+    command: list[str]
+    share: float
+    """Of the whole budget, at most."""
+    needs: tuple[str, ...] = ()
+    """Packages without which it is left out."""
+    absent: str = ""
+    """Why it cannot run here; "": it can."""
+    saves: Path | None = None
+    """A report that it writes."""
+
+
+def run(
+    data: str, *, threads: int, work: str | None = None, budget: float = 480.0, json_path: str | None = None
+) -> dict[str, Any]:
+    """Runs the parts, in order, while time is left, and returns the report.
 
     Args:
         data: an image folder or a beton.
         threads: decoding threads, of ours and of every peer.
-        work: where contestants' files are kept; None: a temporary folder.
-        quick: short windows, few images: to see whether everything runs.
+        work: where the pyramid is kept; None: a temporary folder.
+        budget: seconds for everything, conversion included.
+        json_path: where the report is written after every part; None: nowhere.
 
     Raises:
         ValueError: there is no GPU here.
         FileNotFoundError: no such data.
     """
     machine.require_gpu()
-    with workplace(work) as place:
-        pyramid = _pyramid(data, place, threads)
-        where = ["--device", "cuda", "--threads", str(threads), "--rounds", "1" if quick else "5"]
-        windows = ["--seconds", "1", "--limit", "500"] if quick else ["--seconds", "5"]
-        data_options = ["--data", data, "--batch-size", "256", "--work", str(place), *windows]
-        module = [sys.executable, "-m"]
-        check = [*module, f"{__package__}.gpu_check", str(pyramid)]
-        commands = {
-            "tests": [*module, "pytest", "-q", "-m", "gpu", "tests"],
-            **{f"check {name}": [*check, name, str(threads)] for name in BACKENDS},
-            "ops": [*module, str(__package__), "ops", *where, "--batch-size", "1024"],
-            "throughput": [*module, str(__package__), "throughput", *where, *data_options],
-        }
-        parts = {name: _part(name, command, place) for name, command in commands.items()}
-    return {
+    end = time.monotonic() + budget
+    report: dict[str, Any] = {
         "benchmark": "gpu",
-        "version": 1,
+        "version": 2,
         "machine": {**machine.card(), **machine.cuda()},
-        "settings": {"data": Path(data).resolve().name, "threads": threads, "quick": quick},
+        "settings": {"data": Path(data).resolve().name, "threads": threads, "budget": budget},
         "fairness": list(FAIRNESS),
-        "notes": [f"{name} failed: {part['last']}" for name, part in parts.items() if part["status"]],
-        "parts": parts,
+        "notes": [],
+        "parts": {},
     }
+    with workplace(work) as place:
+        pyramid, folder = _pyramid(data, place, threads)
+        for part in parts(pyramid, folder, Path(data).resolve(), threads, place):
+            report["parts"][part.name] = found = _run(part, min(end - time.monotonic(), part.share * budget))
+            if found["status"] != "ok":
+                report["notes"].append(f"{part.name}: {found['status']}: {found['last']}")
+            if json_path is not None:
+                write_json(json_path, report)
+    return report
+
+
+def parts(pyramid: Path, folder: Path, data: Path, threads: int, place: Path) -> list[Part]:
+    """All parts, the most telling first. A training run needs `data` to be a train/ folder beside val/."""
+    no_tests = "" if (ROOT / "tests").is_dir() else "the tests are not installed; run this from a checkout"
+    no_val = "" if data.is_dir() and (data.parent / "val").is_dir() else "no val/ folder beside the data"
+    options = ["--gpu", "--data", str(data.parent), "--models", "resnet18", "--seeds", "1", "--epochs", "3"]
+    saved = place / "curriculum.json"
+    module = [sys.executable, "-m"]
+
+    def check(name: str, share: float, *options: str, needs: tuple[str, ...] = ()) -> Part:
+        command = [*module, f"{__package__}.gpu_check", name, str(pyramid), "--threads", str(threads), *options]
+        return Part(name, command, share, needs)
+
+    curriculum = [*module, str(__package__), "training", *options, "--threads", str(threads), "--json", str(saved)]
+    return [
+        Part("tests", [*module, "pytest", "-q", "-m", "gpu", "tests"], 0.25, ("pytest",), no_tests),
+        check("parity", 0.15),
+        check("pixels", 0.1),
+        check("loading", 0.15, "--seconds", "2"),
+        check("training", 0.6, "--folder", str(folder), "--seconds", "2", needs=("timm", "torchvision")),
+        check("dali", 0.2, "--seconds", "1", needs=("nvidia.dali",)),
+        check("ffcv", 0.2, "--seconds", "1", needs=("ffcv",)),
+        Part("curriculum", curriculum, 0.5, ("timm", "torchvision"), no_val, saved),
+    ]
 
 
 def text(report: dict[str, Any]) -> str:
-    """The report as a table: what ran, for how long, and its last line; the numbers are in the JSON."""
-    rows = [["part", "status", "seconds", "last line"]]
+    """The report as a table: each part's findings, or why there are none."""
+    rows = [["part", "status", "seconds", "findings"]]
     for name, part in report["parts"].items():
-        rows.append([name, "ok" if part["status"] == 0 else "failed", f"{part['seconds']:.0f}", part["last"]])
+        rows.append([name, part["status"], f"{part['seconds']:.0f}", part["last"]])
+        rows += [["", "", "", f"{key}: {_short(value)}"] for key, value in part["findings"].items()]
     return f"{machine.describe(report['machine'])}\n\n{columns(rows)}"
 
 
-def _pyramid(data: str, place: Path, threads: int) -> Path:
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(each)}" for key, each in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _pyramid(data: str, place: Path, threads: int) -> tuple[Path, Path]:
+    """A pyramid of the data, and the same images as files."""
     from loaders import convert
 
     records = gather(data, place, 1500, 5000)
     if not records.pyramid.exists():
         convert(records.folder, records.pyramid, workers=threads)
-    return records.pyramid
+    return records.pyramid, records.folder
 
 
-def _part(name: str, command: list[str], place: Path) -> dict[str, Any]:
-    """Runs a command; a benchmark of ours writes its report beside, others print it as their last line."""
-    out = place / f"{name.replace(' ', '-')}.json"
-    writes = command[2] == __package__
-    print(f"{name} ...", file=sys.stderr, flush=True)
+def _run(part: Part, seconds: float, has: Callable[[str], bool] | None = None) -> dict[str, Any]:
+    """One part's findings. Statuses: "ok", "failed", "out of time" (the findings so far are kept), "left out"."""
+    missing = [name for name in part.needs if not (has or _has)(name)]
+    if missing or part.absent or seconds < LEAST:
+        why = part.absent or (f"{', '.join(missing)} not installed" if missing else "no time left")
+        return {"status": "left out", "seconds": 0.0, "last": why, "findings": {}}
+    print(f"{part.name}: at most {seconds:.0f} s ...", file=sys.stderr, flush=True)
     began = time.monotonic()
     try:
         done = subprocess.run(
-            [*command, *(["--json", str(out)] if writes else [])],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+            part.command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False, errors="replace"
         )
-        status, said, complaint = done.returncode, done.stdout, done.stderr
-    except subprocess.TimeoutExpired:
-        status, said, complaint = -1, "", f"no end within {PATIENCE:.0f} s"
-    lines = (said if status == 0 and not writes else said + complaint).strip().splitlines() or [""]
-    result: Any = None
-    if status == 0 and (writes or name.startswith("check")):
-        result = json.loads(out.read_text() if writes else lines[-1])
-    last = f"wrote {out.name}" if writes and status == 0 else lines[-1].strip()[:200]
+        status, said, complaint = "ok" if done.returncode == 0 else "failed", done.stdout, done.stderr
+    except subprocess.TimeoutExpired as stopped:
+        status, said, complaint = "out of time", _text(stopped.stdout), _text(stopped.stderr)
+    lines = said.strip().splitlines()
+    findings: dict[str, Any] = {}
+    for line in lines:
+        with suppress(ValueError):  # other output, or a line that was cut off
+            finding = json.loads(line)
+            findings.update(finding if isinstance(finding, dict) else {})
+    if part.saves is not None and part.saves.exists():
+        findings["report"] = json.loads(part.saves.read_text())
+    last = (lines if status == "ok" else [*lines, *complaint.strip().splitlines()]) or [""]
     return {
         "status": status,
         "seconds": time.monotonic() - began,
-        "last": last,
-        "output": lines[-40:],
-        "report": result,
+        "last": f"{len(findings)} findings" if findings and status == "ok" else last[-1].strip()[:200],
+        "findings": findings,
     }
+
+
+def _has(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package within one that is missing
+        return False
+
+
+def _text(output: Any) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

@@ -136,11 +136,12 @@ class Loader(DataLoaderAttributes):
             max_level: coarsest stored level to use; 0: full size only.
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
-                on a GPU the faster of torch and DALI, measured at each kind of stage.
+                on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
             device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             memory_format: "contiguous" or "channels_last".
-            num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks.
+            num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
+                two of each rank that launch the training's kernels.
             prefetch_factor: batches decoded ahead of the one in use.
             on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another.
             rank, world_size: this process's share; None: as torch's process group says.
@@ -165,7 +166,7 @@ class Loader(DataLoaderAttributes):
         self.drop_last = train if drop_last is None else drop_last
         self._uneven = uneven or ("drop" if train else "keep")
         self._given_ranks = rank, world_size
-        self.num_workers = num_workers or default_workers()
+        self.num_workers = num_workers or default_workers(spare=2 if device.type == "cuda" else 0)
         pipeline = TransformPipeline(
             dtype=dtype,
             mean=tuple(mean),
@@ -350,15 +351,19 @@ class Loader(DataLoaderAttributes):
 
         After an epoch's last batch, that is the first batch of the next epoch.
         """
-        return self._cursor.state_dict()
+        chosen = getattr(self._backend, "chosen", None)  # by backend="auto"
+        return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resumes where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
 
         Raises:
             ValueError: the state belongs to other data, another seed or another order.
+            LoaderError: `backend="auto"` had chosen a backend that is missing here.
         """
         self._cursor.load_state_dict(state)
+        if self.backend == "auto" and "backend" in state:
+            self._backend.decide(state["backend"])  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}

@@ -10,9 +10,13 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def default_workers() -> int:
-    """Threads for one loader: the processors that this process may use, shared by the machine's ranks."""
-    return max(1, available_processors() // local_ranks())
+def default_workers(spare: int = 0) -> int:
+    """Threads for one loader: the processors that this process may use, shared by the machine's ranks.
+
+    spare: processors of each rank that are left to its other threads. A GPU's training needs two, which launch its
+        kernels: forward and backward.
+    """
+    return max(1, available_processors() // local_ranks() - spare)
 
 
 def available_processors() -> int:

@@ -10,15 +10,20 @@ Theirs is a list of chunks that grows at one end and is cut at the other; this i
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .plan.rng import Purpose, below, words
+from .transforms.device import put
 
 CHUNKS = 32
 """Chunks that a loader batch is cut into, as released; at least so many where the batch does not divide."""
+LATE = 4
+"""Batches that may be on their way to a ring in RAM: the host waits for none before so many more are queued."""
 GIB = 2**30
 GROUP = Path("/sys/fs/cgroup")
 
@@ -36,7 +41,8 @@ class Replay:
             batch_size: samples in each, exactly.
             resolution: side B of the images, pixels.
             factor: R: how often a sample is seen on average, once fresh; 2 or more.
-            device: where the ring lies. With batches on a GPU, "cpu" costs a copy over the bus each way.
+            device: where the ring lies. With batches on a GPU, "cpu" costs a copy over the bus each way; the newest
+                `LATE` batches at most stay on the GPU, too, until their copies have ended.
 
         Raises:
             ValueError: a number out of range, or more memory asked for than there is.
@@ -53,6 +59,7 @@ class Replay:
         rows = batches * batch_size
         self._images = torch.empty((rows, 3, resolution, resolution), dtype=torch.float16, device=self.device)
         self._labels = torch.empty(rows, dtype=torch.int64, device=self.device)
+        self._coming: deque[_Coming] = deque()
         self.pushed = 0
 
     @property
@@ -74,13 +81,17 @@ class Replay:
                 f"`images` must be [n, {sides}] and `labels` [n], as the ring was made for, "
                 f"got {list(images.shape)} and {list(labels.shape)}."
             )
-        first = self.pushed % self._batches * self._batch_size
-        self._images[first : first + len(images)] = images
-        self._labels[first : first + len(labels)] = labels
+        slot = self.pushed % self._batches
+        if images.device.type == "cuda" and self.device.type == "cpu":
+            self._coming.append(_Coming(slot, images, labels))
+            self._arrive(LATE)
+        else:
+            self._write(slot, images, labels)
         self.pushed += 1
 
     def draw(self, *, seed: int, step: int, group: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, where a GPU is to fetch them).
+        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, where a GPU is to fetch them), or
+        on the GPU where batches that are on their way to the ring are drawn, too.
 
         Which ones depends on (seed, step, group) and the number of batches held; `group` tells the batches of one step
         apart, over all ranks.
@@ -93,16 +104,51 @@ class Replay:
         count = (self.factor - 1) * self._batch_size // self._chunk
         drawn = words(seed, step, np.array([group]), Purpose.REPLAY, count)[0]
         chunks = below(drawn, self.held * (self._batch_size // self._chunk))
-        rows = torch.from_numpy((chunks[:, None] * self._chunk + np.arange(self._chunk)).reshape(-1))
+        rows = (chunks[:, None] * self._chunk + np.arange(self._chunk)).reshape(-1)
+        if self._coming:
+            return self._draw_both(rows)
+        return self._rows(rows)
+
+    def _rows(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the ring, on its device; pinned, where a GPU is to fetch them."""
         pin = self.device.type == "cpu" and torch.cuda.is_available()
         images = torch.empty(
             (len(rows), *self._images.shape[1:]), dtype=torch.float16, device=self.device, pin_memory=pin
         )
         labels = torch.empty(len(rows), dtype=torch.int64, device=self.device, pin_memory=pin)
-        rows = rows.to(self.device)
-        torch.index_select(self._images, 0, rows, out=images)
-        torch.index_select(self._labels, 0, rows, out=labels)
+        which = put(rows, self.device)
+        torch.index_select(self._images, 0, which, out=images)
+        torch.index_select(self._labels, 0, which, out=labels)
         return images, labels
+
+    def _draw_both(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the ring and of the batches that are still on the GPU, put together there."""
+        slots = {coming.slot: place for place, coming in enumerate(self._coming)}
+        where = np.array([slots.get(slot, -1) for slot in range(self._batches)])[rows // self._batch_size]
+        device = self._coming[0].images.device
+        stored = self._rows(rows[where < 0])
+        late = [torch.cat([getattr(coming, name) for coming in self._coming]) for name in ("images", "labels")]
+        # Stored rows first, then the late batches: one gather puts both into the order drawn.
+        order = np.where(where < 0, np.cumsum(where < 0) - 1, 0)
+        order = np.where(where < 0, order, len(stored[1]) + where * self._batch_size + rows % self._batch_size)
+        index = put(order, device)
+        images, labels = (
+            torch.cat((part.to(device, non_blocking=True), rest)).index_select(0, index)
+            for part, rest in zip(stored, late, strict=True)
+        )
+        return images, labels
+
+    def _arrive(self, late: int) -> None:
+        """Writes batches to the ring whose copies have ended; waits for the oldest while more than `late` have not."""
+        while self._coming and (len(self._coming) > late or self._coming[0].copied.query()):
+            coming = self._coming.popleft()
+            coming.copied.synchronize()
+            self._write(coming.slot, *coming.host)
+
+    def _write(self, slot: int, images: torch.Tensor, labels: torch.Tensor) -> None:
+        first = slot * self._batch_size
+        self._images[first : first + len(images)] = images
+        self._labels[first : first + len(labels)] = labels
 
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, *, seed: int, step: int, group: int = 0
@@ -115,6 +161,20 @@ class Replay:
         more, more_labels = self.draw(seed=seed, step=step, group=group)
         more = more.to(images.device, non_blocking=True).to(images.dtype)
         return torch.cat((images, more)), torch.cat((labels, more_labels.to(labels.device, non_blocking=True)))
+
+
+class _Coming:
+    """A batch on its way from a GPU to the ring, in half precision on both."""
+
+    def __init__(self, slot: int, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Starts the copy, behind what is queued on the current stream."""
+        self.slot, self.images, self.labels = slot, images.half(), labels
+        self.host = [
+            torch.empty(each.shape, dtype=each.dtype, pin_memory=True).copy_(each, non_blocking=True)
+            for each in (self.images, self.labels)
+        ]
+        self.copied = torch.cuda.Event(blocking=True)
+        self.copied.record()
 
 
 def ring_bytes(batches: int, batch_size: int, resolution: int) -> int:

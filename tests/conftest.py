@@ -33,6 +33,10 @@ def has(need: str) -> bool:
     return find_spec(need) is not None
 
 
+if not has("gpu"):
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported: its kernels then run on a CPU
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for need, (variable, what) in NEEDS.items():
         if item.get_closest_marker(need) and not has(need):

@@ -21,7 +21,7 @@ def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
     add("--no-channels-last", dest="channels_last", action="store_false")
     add("--compile", action="store_true", help="torch.compile, once for each size")
     add("--workers", type=int, metavar="N", help="decoding threads of each rank")
-    add("--backend", help="of the loader (auto)")
+    add("--backend", help="of the loader (torch)")
 
 
 def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -107,7 +107,7 @@ class Config:
     compile: bool = False
     workers: int | None = None
     """Decoding threads; None: the processors at hand."""
-    backend: str = "auto"
+    backend: str = "torch"
     """Of the loader."""
 
     evaluate_every: float = 0.05

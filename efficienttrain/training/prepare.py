@@ -54,6 +54,16 @@ def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
     return "bf16" if torch.cuda.get_device_capability(ranks.device)[0] >= BF16_CAPABILITY else "fp16"
 
 
+def allow_tf32(precision: str, ranks: Ranks) -> None:
+    """Lets float32 matrix products run in TF32 on a GPU where mixed precision is off, for the whole process.
+
+    Linear layers would else run in plain float32, several times slower; convolutions take TF32 by torch's default.
+    Pixels keep float32: `loaders.transforms` computes its products in full precision whatever is allowed here.
+    """
+    if ranks.device.type == "cuda" and precision == "off":
+        torch.set_float32_matmul_precision("high")
+
+
 def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
     """The loaders of training and evaluation.
 

@@ -39,6 +39,7 @@ class Trainer:
         check_trackers(config)
         self.recipe = self.settle()
         precision = prepare.precision(config, self.recipe, ranks)
+        prepare.allow_tf32(precision, ranks)
         prepare.check_layouts(config, self.recipe, ranks)
         self.loader, self.val = self.open_data(DTYPES[precision])
         self.feed = Feed(self.loader, ranks.rank, config.seed)

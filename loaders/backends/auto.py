@@ -1,9 +1,8 @@
-"""The backend that chooses: it measures what can do the work on this machine, at the stage that is about to run."""
+"""`backend="auto"`: times the backends that this machine has, at the first stage, and keeps the fastest."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..batch import Batch
-from ..errors import BadSample
+from ..errors import BadSample, LoaderError
 from ..sources import Dataset
 from ..stage import Stage
 from .base import Backend
@@ -27,73 +26,82 @@ SECONDS = 0.5
 """How long each candidate is timed."""
 WARM_UP, PROBE, ROUNDS = 4, 8, 1000
 """Batches before the clock starts; batches of the epoch that are loaded while it runs, and at most how often."""
-_FASTEST: dict[tuple[Any, ...], str] = {}
 
 
 class AutoBackend:
     """Executes plans on the fastest of `candidates`, see `Backend`.
 
-    Nothing is measured where there is only one, and once in a process for every kind of stage elsewhere: some two
-    seconds before the stage's first batch.
+    It decides once, before its first batch: each candidate is timed on every rank, and the one whose slowest rank is
+    fastest serves all ranks, in all stages. The others are closed. A loader's state holds the choice, so that a resumed
+    training keeps its pixels. With several ranks, all must iterate the loader for the first time together.
 
     Attributes:
-        chosen: what the latest stage runs on.
+        chosen: the backend's name; None until it is decided.
     """
 
     def __init__(self, dataset: Dataset, pipeline: TransformPipeline, **options: Any) -> None:
         """options: those of any backend."""
         self._candidates = candidates(dataset, pipeline, options)
-        self._place = (str(pipeline.device), pipeline.dtype, type(dataset), options["num_workers"])
         self._device = pipeline.device
-        self._made: dict[str, Backend] = {"torch": self._candidates["torch"]()}
-        self.chosen = "torch"
+        self._made: dict[str, Backend] = {}
+        self.chosen: str | None = None
+        if len(self._candidates) == 1:
+            self.decide("torch")
 
     @property
     def bad(self) -> dict[int, BadSample]:
-        """What could not be decoded, by sample index."""
+        """Samples that could not be decoded, by index."""
         return {index: bad for backend in self._made.values() for index, bad in backend.bad.items()}
 
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
-        if len(self._candidates) > 1 and batches:
-            kind = (*self._place, stage.resolution, stage.batch_size, stage.magnitude is None)
-            if kind not in _FASTEST:
-                _FASTEST[kind] = self._fastest(stage, epoch, batches[:PROBE])
-            self.chosen = self._have(_FASTEST[kind])
+        if self.chosen is None:
+            self.decide(self._fastest(stage, epoch, batches[:PROBE]))
+        assert self.chosen is not None
         return self._made[self.chosen].run(stage, epoch, batches)
 
+    def decide(self, name: str) -> None:
+        """Takes this backend from now on, and closes the others.
+
+        Raises:
+            LoaderError: it is not available here, or another one was decided before.
+        """
+        if name == self.chosen:
+            return
+        if self.chosen is not None or name not in self._candidates:
+            has = self.chosen or " and ".join(self._candidates)
+            raise LoaderError(
+                f'the state was taken with `backend="auto"` having chosen "{name}", and this loader has {has}; make '
+                f'the loader with `backend="{name}"`, or start without the state.'
+            )
+        if name not in self._made:
+            self._made[name] = self._candidates[name]()
+        self.chosen = name
+        for other in [other for other in self._made if other != name]:
+            self._made.pop(other).close()
+
     def stats(self) -> dict[str, int]:
-        """Sums over all backends that have worked, see `native.Pool.stats`."""
-        total: Counter[str] = Counter()
-        for backend in self._made.values():
-            total.update(backend.stats())
-        return dict(total)
+        """The chosen backend's sums, see `native.Pool.stats`."""
+        return {} if self.chosen is None else self._made[self.chosen].stats()
 
     def close(self) -> None:
         """Stops the threads."""
         for backend in self._made.values():
             backend.close()
 
-    def _have(self, name: str) -> str:
-        """Makes the backend of that name; "torch" where it cannot be made."""
-        if name not in self._made:
-            try:
-                self._made[name] = self._candidates[name]()
-            except Exception:  # what is broken in an optional package is no reason to stop
-                return "torch"
-        return name
-
     def _fastest(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> str:
-        """The candidate with most images a second; one that fails, in whatever way, has none."""
+        """The candidate with most images a second on the slowest rank; "torch" where all have failed somewhere."""
         rates = dict.fromkeys(self._candidates, 0.0)
         for name in rates:
-            if self._have(name) != name:
-                continue
             try:
+                if name not in self._made:
+                    self._made[name] = self._candidates[name]()
                 rates[name] = self._rate(self._made[name], stage, epoch, batches)
-            except Exception:  # what does not work here is not chosen; what is wrong with the data the epoch will tell
+            except Exception:  # a candidate that fails is not chosen; errors in the data will show in the epoch itself
                 continue
-        return max(rates, key=lambda name: rates[name])
+        slowest = {name: min(rank[name] for rank in _of_all_ranks(rates)) for name in rates}
+        best = max(slowest, key=lambda name: slowest[name])
+        return best if slowest[best] > 0 else "torch"
 
     def _rate(self, backend: Backend, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> float:
         """Images a second, the device's work included."""
@@ -114,14 +122,25 @@ class AutoBackend:
             torch.cuda.synchronize(self._device)
 
 
+def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
+    """What each rank found; just `rates` without a process group."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return [rates]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, rates)
+    return found
+
+
 def candidates(
     dataset: Dataset, pipeline: TransformPipeline, options: dict[str, Any]
 ) -> dict[str, Callable[[], Backend]]:
-    """What can be chosen from, torch first.
+    """The backends to choose from, torch first.
 
-    On the CPU that is torch alone. FFCV does the same work there by the same kernel, after several seconds of importing
-    and compiling; DALI's pixels differ in their last bits, and the same seed shall give the same batches on every
-    machine. On a GPU, decoding there may be worth that difference: DALI takes part, where it is installed.
+    On the CPU that is torch alone: FFCV does the same work by the same kernel after seconds of compiling, and DALI's
+    pixels differ in their last bits. On a GPU, decoding there may be worth that difference, so DALI is a candidate
+    where it is installed.
     """
     found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
     if pipeline.device.type == "cuda":

@@ -23,6 +23,7 @@ from ..stage import Stage
 from .base import PendingBatch
 from .clock import Clock
 from .decoder import Decoder
+from .queued import InUse, RunAhead
 
 if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
@@ -50,7 +51,7 @@ class TorchBackend:
         cuda = pipeline.device.type == "cuda"
         self._buffers = BufferPool(prefetch_factor + 1, _pinned if cuda else None)
         self._stream = torch.cuda.Stream(pipeline.device) if cuda else None
-        self._flying: deque[tuple[torch.cuda.Event, PendingBatch]] = deque()
+        self._in_use, self._run_ahead = InUse(), RunAhead(prefetch_factor + 1)
 
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
@@ -110,24 +111,22 @@ class TorchBackend:
         stream: torch.cuda.Stream,
     ) -> Batch:
         # Note [side stream]: copy and transforms run beside the training step. The user's stream waits for them, the
-        # CPU never does: the pinned buffer is held by `_flying` until its copy is over, and `record_stream` keeps the
-        # allocator from handing the tensors' memory out while the user's stream may still read it.
-        while self._flying and self._flying[0][0].query():
-            self._flying.popleft()
+        # CPU does not: the pinned buffer is kept until its copy is over, and `record_stream` keeps the allocator from
+        # handing the tensors' memory out while the user's stream may still read it.
         device = self._pipeline.device
         user = torch.cuda.current_stream(device)
+        self._run_ahead.delivered(user)
         with torch.cuda.stream(stream):
             with self._clock("copy"):
                 images = images.to(device, non_blocking=True)
                 labels = labels.pin_memory().to(device, non_blocking=True)
-            copied = torch.cuda.Event()
-            copied.record(stream)
-            self._flying.append((copied, pending))
+            self._in_use.keep(stream, pending)
             with self._clock("ops"):
                 made = self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)
         user.wait_stream(stream)
-        made.images.record_stream(user)
-        made.labels.record_stream(user)
+        for tensor in (made.images, made.labels, made.targets):
+            if isinstance(tensor, torch.Tensor) and tensor.is_cuda:
+                tensor.record_stream(user)
         return made
 
 

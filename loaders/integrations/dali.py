@@ -31,6 +31,7 @@ if why := missing("`loaders.integrations.dali`", ""):
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
+from nvidia.dali.python_function_plugin import current_dali_stream
 
 __all__ = ["low_frequency_crop", "normalize", "rand_augment", "random_flip"]
 
@@ -147,9 +148,10 @@ def _step(work: Callable[..., Tensor], images: Node, *values: Node) -> Node:
         if not on_gpu:
             return _call(work, pictures, rest)
         # DALI has waited until its pictures are ready, and expects ready ones: this waits in DALI's thread.
-        stream = _stream(pictures[0].device)
+        device = pictures[0].device
+        stream = _stream(device)
         with torch.cuda.stream(stream):
-            done = _call(work, pictures, rest)
+            done = _call(work, pictures, rest, reader=torch.cuda.ExternalStream(current_dali_stream(), device))
         stream.synchronize()
         return done
 
@@ -157,13 +159,22 @@ def _step(work: Callable[..., Tensor], images: Node, *values: Node) -> Node:
     return fn.dl_tensor_python_function(images, *nodes, function=run, batch_processing=True, output_layouts="HWC")
 
 
-def _call(work: Callable[..., Tensor], pictures: list[Tensor], values: list[list[Tensor]]) -> list[Any]:
+def _call(
+    work: Callable[..., Tensor],
+    pictures: list[Tensor],
+    values: list[list[Tensor]],
+    reader: torch.cuda.Stream | None = None,
+) -> list[Any]:
     sizes = sorted({tuple(picture.shape) for picture in pictures})
     if len(sizes) > 1:
         raise ValueError(f"A batch must be all of one size here, got {sizes[0]} and {sizes[-1]}; resize before.")
     arrays = [torch.stack(each).cpu().numpy().reshape(len(each)) for each in values]
-    done = work(torch.stack(pictures).permute(0, 3, 1, 2), *arrays)
-    return [to_dlpack(picture) for picture in done.permute(0, 2, 3, 1).contiguous()]
+    done = work(torch.stack(pictures).permute(0, 3, 1, 2), *arrays).permute(0, 2, 3, 1).contiguous()
+    if reader is not None:
+        # When DALI lets go of the result, torch must not use its memory again before DALI's stream has read it: torch
+        # then records an event there, and keeps the memory until the event has passed.
+        done.record_stream(reader)
+    return [to_dlpack(picture) for picture in done]
 
 
 @lru_cache(maxsize=8)

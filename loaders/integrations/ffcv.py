@@ -1,4 +1,4 @@
-"""A decoder for FFCV pipelines of the user's own: crops planned first, and as little decoded as they need."""
+"""Decoders for FFCV pipelines of the user's own: crops planned first, and as little decoded as they need."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..backends.ffcv.imports import AllocationQuery, Loader, SimpleRGBImageDecod
 from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
 from ..native import KernelBatch, ffi
+from ..plan import CropGeometry
 from ..sources import open_dataset
 from ..stage import Stage
 from ..transforms.pipeline import OutputFormat
@@ -28,13 +29,11 @@ _PREPARE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
 _REPAIR = ctypes.CFUNCTYPE(ctypes.c_int64)
 
 
-class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
-    """Takes the place of FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
+class SubJPEGDecoder(SimpleRGBImageDecoder):
+    """What our decoders for FFCV pipelines share: uint8 [n, B, B, 3] of crops that are planned first.
 
-    Same crops in distribution (area 0.08 to 1, aspect 3/4 to 4/3), same output: uint8 [n, B, B, 3]. From a pyramid it
-    reads only the level and the part that the crop needs. From an FFCV beton it decodes the part under the crop, or
-    reads the rows under the crop if raw pixels are stored. The crop of a sample is a function of the FFCV loader's
-    `seed`, its epoch (`next_epoch`) and the sample index.
+    From a pyramid they read only the level and the part that the crop needs. From an FFCV beton they decode the part
+    under the crop, or read the rows under the crop if raw pixels are stored.
 
     A sample that cannot be decoded is black in its batch, with a RuntimeWarning: FFCV gives its thread no way to raise
     in yours. `loaders.Loader(..., backend="ffcv")` has `on_error`.
@@ -45,30 +44,13 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         bad: what could not be decoded, by sample index.
     """
 
-    def __init__(
-        self,
-        output_size: int | tuple[int, int],
-        *,
-        flip: bool = False,
-        filter: str = "fourier",
-        max_level: int | None = None,
-    ) -> None:
-        """
-        Args:
-            output_size: B or (B, B), B a whole number from 16 to 1024.
-            flip: also mirror every other sample; FFCV's `RandomHorizontalFlip` costs a pass of its own.
-            filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
-            max_level: coarsest stored level to use; 0: full size only.
-
-        Raises:
-            ValueError: a size that is no square, or out of range.
-        """
+    def __init__(self, output_size: int | tuple[int, int], **options: Any) -> None:
+        """options: those of `Decoder`, without data set, seed, threads and errors."""
         super().__init__()
         self.output_size = output_size
         self._stage()
         self.bad: dict[int, BadSample] = {}
-        self._flip = flip
-        self._options: dict[str, Any] = {"filter": filter, "max_level": max_level}
+        self._options = options
         self._loader: Loader | None = None
         self._mine = threading.local()  # what the batch in hand is, for each of FFCV's threads
         # Compiled code calls these by their addresses, so they must live as long as it does.
@@ -86,10 +68,10 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         if self._loader is loader:
             return
         if self._loader is not None:
-            raise ValueError("a SubJPEGRandomResizedCrop belongs to one loader; make another one for this loader.")
+            raise ValueError(f"a {type(self).__name__} belongs to one loader; make another one for this loader.")
         dataset = open_dataset(loader.fname, label_field=False)
         weakref.finalize(self, dataset.close).atexit = False
-        self._decoder = Decoder(dataset, train=True, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
+        self._decoder = Decoder(dataset, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
         self._fd, self._sums, self._loader = dataset.fd, ffi.Sums(loader.num_workers), loader
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
@@ -129,8 +111,6 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         try:
             format = OutputFormat.pixels(side)
             batch = self._decoder.plan(format, self._loader.next_epoch - 1, _array(indices, np.int64, n).copy())
-            if not self._flip:
-                batch.samples["flip"] = 0
             out = _array(planes, np.uint8, n * 3 * side * side)
             todo = KernelBatch(batch.samples, side=side, filter=self._decoder.filter(format), out=out, fd=self._fd)
         except Exception as error:
@@ -155,6 +135,69 @@ class SubJPEGRandomResizedCrop(SimpleRGBImageDecoder):
         return 0
 
 
+class SubJPEGRandomResizedCrop(SubJPEGDecoder):
+    """Takes the place of FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
+
+    Same crops in distribution, same output. The crop of a sample is a function of the FFCV loader's `seed`, its epoch
+    (`next_epoch`) and the sample index. See `SubJPEGDecoder`.
+    """
+
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        *,
+        flip: bool = False,
+        filter: str = "fourier",
+        max_level: int | None = None,
+    ) -> None:
+        """
+        Args:
+            output_size: B or (B, B), B a whole number from 16 to 1024.
+            scale: least and largest share of the image's area that a crop aims at, as FFCV's and torchvision's.
+            ratio: least and largest width / height that a crop aims at.
+            flip: also mirror every other sample; FFCV's `RandomHorizontalFlip` costs a pass of its own.
+            filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
+            max_level: coarsest stored level to use; 0: full size only.
+
+        Raises:
+            ValueError: a size that is no square, or a number out of range.
+        """
+        geometry = CropGeometry(scale=scale, ratio=ratio, hflip=0.5 if flip else 0.0)
+        super().__init__(output_size, train=True, geometry=geometry, filter=filter, max_level=max_level)
+
+
+class SubJPEGCenterCrop(SubJPEGDecoder):
+    """Takes the place of FFCV's `CenterCropRGBImageDecoder`: evaluation's crop, the same in every epoch.
+
+    The crop is that of torchvision's `Resize(int(B / ratio))` and `CenterCrop(B)`. See `SubJPEGDecoder`.
+    """
+
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        ratio: float = 224 / 256,
+        *,
+        interpolation: str = "fourier",
+        max_level: int | None = None,
+    ) -> None:
+        """
+        Args:
+            output_size: B or (B, B), B a whole number from 16 to 1024.
+            ratio: side of the crop as a share of the image's shorter side, above 0 and at most 1, as FFCV's.
+            interpolation: "fourier", or Pillow's "bicubic", "bilinear" or "lanczos".
+            max_level: coarsest stored level to use; 0: full size only.
+
+        Raises:
+            ValueError: a size that is no square, or a number out of range.
+        """
+        if not 0 < ratio <= 1:
+            raise ValueError(f"`ratio` must be above 0 and at most 1, got {ratio}; FFCV's evaluation uses 224 / 256.")
+        geometry = CropGeometry(crop_pct=ratio, interpolation=interpolation)  # type: ignore[arg-type]
+        super().__init__(output_size, train=False, geometry=geometry, filter="fourier", max_level=max_level)
+
+
 def _calling_loader() -> Loader:
     # FFCV tells an operation everything but the name of the file.
     frame = inspect.currentframe()
@@ -162,7 +205,7 @@ def _calling_loader() -> Loader:
         if isinstance(frame.f_locals.get("self"), Loader):
             return frame.f_locals["self"]
         frame = frame.f_back
-    raise LoaderError("SubJPEGRandomResizedCrop must be used in the `pipelines` of an `ffcv.loader.Loader`")
+    raise LoaderError("our decoders must be used in the `pipelines` of an `ffcv.loader.Loader`")
 
 
 def _array(address: int, dtype: Any, size: int) -> NDArray[Any]:

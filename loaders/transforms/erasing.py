@@ -18,6 +18,7 @@ from ..batch import Batch
 from ..native import Augment
 from ..plan.records import ERASURE
 from ..plan.rng import Purpose, below, uniform, words
+from . import fused
 from .device import CACHED, drawn_by, put
 from .keyed_noise import normal, quantiles
 
@@ -99,7 +100,11 @@ class RandomErasing(nn.Module):
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         _check(images, indices)
         for number in range(self.count):  # one after the other: where two overlap, the later one stays
-            self._erase(images, *self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number))
+            drawn = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
+            if self.mode == "pixel" and fused.usable(images.device):
+                fused.erase(images, *drawn)
+            else:
+                self._erase(images, *drawn)
         return images
 
     def _erase(self, images: Tensor, row: Integers, box: Integers, key: Integers) -> None:

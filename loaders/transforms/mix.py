@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..plan.rng import Purpose, below, uniform, words
+from . import fused
 from .device import put
 
 MODES = ("batch", "pair", "elem")
@@ -103,6 +104,10 @@ class Mixup(nn.Module):
         if self.mode != "batch":
             return self._mix_each(images, labels, batch, seed, epoch)
         share, box = self.draw(batch, *images.shape[-2:], seed=seed, epoch=epoch)
+        if len(images) and not images.requires_grad and fused.usable(images.device):
+            if box is not None or share < 1:
+                images = fused.mix(images, share, box)
+            return images, fused.targets(labels, self.num_classes, self.label_smoothing, share)
         if box is not None:
             others = images[:, :, box[0], box[1]].flip(0)
             images = images.clone()

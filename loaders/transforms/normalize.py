@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -71,6 +72,10 @@ class Normalize(nn.Module):
             return done
         return self._fused(images, done)
 
+    def table(self, device: torch.device) -> Tensor:
+        """`dtype` [C, 256] on `device`, made once: the result for each level, with the bits that a CPU gives."""
+        return _table(self.mean, self.std, self.dtype, device)
+
     def _exact(self, images: Tensor) -> Tensor:
         mean, std = constant(_rows, self.mean, self.std, device=images.device)
         # The format last: torch turns the axes of a batch quickly only where it need not convert it, too.
@@ -80,6 +85,12 @@ class Normalize(nn.Module):
     def _fused(self, images: Tensor, done: Tensor) -> Tensor:
         scale, shift = constant(_line, self.mean, self.std, device=images.device)
         return torch.addcmul(shift, images, scale, out=done)
+
+
+@lru_cache(maxsize=8)
+def _table(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    levels = torch.arange(256, dtype=torch.uint8).expand(1, len(mean), 1, 256)
+    return Normalize(mean, std, dtype)(levels).reshape(len(mean), 256).to(device)
 
 
 def _rows(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:

@@ -151,6 +151,9 @@ class TransformPipeline:
             if in_kernel and not before:
                 return OutputFormat(stage, resolution, None, torch.uint8, (), kernels, channels_last=last)
             return OutputFormat(stage, resolution, None, torch.uint8, (*before, *self._arranged()), kernels)
+        if augment is not None and before == [augment] and self.device.type == "cuda":
+            fused = RandAugment(augment.magnitude, fill=self._fill, then=self._normalise)  # one pass for both
+            return OutputFormat(stage, resolution, None, torch.uint8, (fused, *after), kernels)
         if before or self.device.type == "cuda":
             return OutputFormat(stage, resolution, None, torch.uint8, (*before, self._normalise, *after), kernels)
         if in_kernel:

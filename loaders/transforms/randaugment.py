@@ -19,7 +19,9 @@ from ..batch import Batch
 from ..native import Augment, augmented
 from ..plan.rng import Purpose, below, uniform, words
 from ..stage import LARGEST
+from . import fused
 from .device import drawn_by
+from .normalize import Normalize
 from .randaugment_ops import Op, augment, pack, packed_weights
 
 MAX_MAGNITUDE = 10
@@ -49,6 +51,7 @@ class RandAugment(nn.Module):
             the image's side and need no scaling; Sharpness compares a pixel with its neighbours, which at a
             smaller resolution are further away, and is weakened to match (see `arguments`).
         fill: red, green and blue levels, 0 to 255, of pixels that move in from outside; the mean of the data.
+        then: normalises the result.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class RandAugment(nn.Module):
         base: int = 224,
         *,
         fill: tuple[int, int, int] = IMAGENET_MEAN,
+        then: Normalize | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= mstd < math.inf:
@@ -74,6 +78,7 @@ class RandAugment(nn.Module):
         self.increasing = increasing
         self.base = base
         self.fill = fill
+        self.then = then
 
     def set_magnitude(self, magnitude: float) -> None:
         """Take another strength, 0 to 10, from the next batch on."""
@@ -95,7 +100,7 @@ class RandAugment(nn.Module):
         seed: int | None = None,
         epoch: int | None = None,
     ) -> torch.Tensor:
-        """Augmented copies of `images`.
+        """Augmented copies of `images`. On a GPU, two launches a step and one copy, normalisation included.
 
         Args:
             images: uint8 [N, 3, B, B] on any device.
@@ -105,7 +110,7 @@ class RandAugment(nn.Module):
             epoch: 0 to 2**32 - 1; None: the batch's.
 
         Returns:
-            uint8 [N, 3, B, B]
+            uint8 [N, 3, B, B], or what `then` makes of it; on a GPU in the same pass.
 
         Raises:
             ValueError: for another shape or dtype, or another number of indices than of images.
@@ -113,14 +118,21 @@ class RandAugment(nn.Module):
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, indices)
         side = images.shape[-1]
+        if len(images) and fused.usable(images.device):
+            op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
+            if self.then is None:
+                return fused.rand_augment(images, op, argument, self.fill)
+            table, layout = self.then.table(images.device), self.then.memory_format
+            return fused.rand_augment(images, op, argument, self.fill, table, layout)
         if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
-            return torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
+            made = torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
+            return made if self.then is None else self.then(made)
         op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         # Lower precision would move pixels: rounding is part of what the operations do.
         with torch.autocast(images.device.type, enabled=False):
             for step in range(self.num_ops):
                 images = augment(images, op[:, step], argument[:, step], self.fill)
-        return images
+        return images if self.then is None else self.then(images)
 
     def plan(
         self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int

@@ -8,6 +8,7 @@ import torch
 
 from loaders import replay
 from loaders.replay import Replay, check_memory, free_bytes, ring_bytes
+from tests.pretend import pretending
 
 
 def batch(number: int, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,3 +129,53 @@ def test_batches_on_a_gpu(device: str) -> None:
         wanted = plain(images, labels, seed=0, step=step)
         assert torch.equal(got[0].cpu(), wanted[0])
         assert torch.equal(got[1].cpu(), wanted[1])
+
+
+class Later:
+    """An event that has passed once it was waited for."""
+
+    waits = 0
+
+    def __init__(self, **_: object) -> None:
+        self.passed = False
+
+    def record(self) -> None: ...
+
+    def query(self) -> bool:
+        return self.passed
+
+    def synchronize(self) -> None:
+        Later.waits += not self.passed
+        self.passed = True
+
+
+def test_batches_on_their_way_to_ram_are_drawn_from_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", Later)
+    monkeypatch.setattr(Later, "waits", 0)
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *sizes, pin_memory=False, **more: empty(*sizes, **more))  # noqa: ARG005
+    plain, late = Replay(6, 64, 16, factor=4), Replay(6, 64, 16, factor=4)
+
+    def push(images: torch.Tensor, labels: torch.Tensor) -> None:
+        late._coming.append(replay._Coming(late.pushed % 6, images, labels))
+        late._arrive(replay.LATE)
+        late.pushed += 1
+
+    monkeypatch.setattr(late, "push", push)  # as for images on a GPU
+    for number in range(9):
+        wanted, got = (ring(*batch(number), seed=0, step=number) for ring in (plain, late))
+        assert torch.equal(wanted[0], got[0]) and torch.equal(wanted[1], got[1])
+        assert len(late._coming) == min(number + 1, replay.LATE)
+    assert Later.waits == 9 - replay.LATE  # each for a batch of LATE batches ago
+
+
+@pytest.mark.parametrize("ring", ["cpu", "cuda"])
+def test_on_a_gpu_no_micro_batch_waits(ring: str) -> None:
+    with pretending() as count:
+        held = Replay(8, 32, 16, factor=2, device=ring)
+        images = torch.empty((32, 3, 16, 16), device="cuda")
+        labels = torch.zeros(32, dtype=torch.int64, device="cuda")
+        for step in range(3):
+            made, targets = held(images, labels, seed=0, step=step)
+            assert made.device.type == targets.device.type == "cuda" and len(made) == 64
+        assert not count.copies["pageable"] and not +count.waits

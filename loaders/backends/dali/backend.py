@@ -53,16 +53,20 @@ class DALIBackend:
             raise LoaderError(why)
         from .routes import Host, InGraph
 
-        self._decoder = Decoder(dataset, num_workers=num_workers, filter=filter, **options)
-        self._threads = Threads(num_workers)
+        cuda = pipeline.device.type == "cuda"
+        # On a GPU the kernel cuts while DALI parses and uploads: the two pools work at once and share the processors.
+        # On a CPU they mostly take turns.
+        threads, kernel = (-(-num_workers // 2), max(1, num_workers // 2)) if cuda else (num_workers, num_workers)
+        self._decoder = Decoder(dataset, num_workers=kernel, filter=filter, **options)
+        self._threads = Threads(threads)  # of the CPU's way; they start when they are first used
         self._clock = Clock(pipeline.device)
         self._route: Route = (
-            InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic")
-            if pipeline.device.type == "cuda"
+            InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic", prefetch=prefetch_factor)
+            if cuda
             else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch_factor)
         )
         self._pipeline, self._fd = pipeline, dataset.fd
-        self._device, self._workers, self._depth = pipeline.device, num_workers, prefetch_factor + 1
+        self._device, self._workers, self._depth = pipeline.device, threads, prefetch_factor + 1
         self._idle: list[Graph] = []
         self._awaited = 0
         self.bad = self._decoder.bad

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from ... import native
 from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
+from ...transforms.device import put
 from ..clock import Clock
 from ..decoder import Decoder
+from ..queued import InUse, RunAhead
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
 from .resample import Resampling
@@ -130,7 +132,10 @@ class InGraph:
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR, PAIR, WHOLE, WHOLE)
     ahead = 1
 
-    def __init__(self, decoder: Decoder, pipeline: TransformPipeline, clock: Clock, *, bicubic: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, pipeline: TransformPipeline, clock: Clock, *, bicubic: bool, prefetch: int
+    ) -> None:
+        self._in_use, self._run_ahead = InUse(), RunAhead(prefetch + 1)
         cuda = pipeline.device.type == "cuda"
         self.body: Body = decode_and_resize("mixed" if cuda else "cpu")
         self.stream: torch.cuda.Stream | None = torch.cuda.Stream(pipeline.device) if cuda else None
@@ -155,25 +160,26 @@ class InGraph:
         """See `Route`."""
         batch, device = pending.batch, self._pipeline.device
         side = batch.format.resolution
-        repaired = torch.from_numpy(pending.repaired(self._decoder)).view(-1, 3, side, side)
+        repaired = pending.repaired(self._decoder).reshape(-1, 3, side, side)
         with torch.cuda.stream(self.stream):  # None: the present one
             if pending.images is None:
-                images = repaired.to(device)
+                images = put(repaired, device)
             else:
                 images = torch.from_dlpack(pending.images.as_tensor())
                 if len(pending.rows):
-                    images[torch.from_numpy(pending.rows).to(device)] = repaired.to(device)
+                    images.index_copy_(0, put(pending.rows, device), put(repaired, device))
             given = images
-            labels = torch.from_numpy(batch.labels)
-            if self.stream is not None:
-                labels = labels.pin_memory().to(device, non_blocking=True)
+            labels = put(batch.labels, device)
             with self._clock("ops"):
                 made = self._pipeline(batch.decoded(given, labels, self._pipeline.seed), batch.format)
             if self.stream is None:
                 return made
-            if made.images is given:  # DALI's memory knows nothing of the user's stream
+            if made.images is given:  # DALI's memory is not the user's to keep on another stream
                 made.images = given.clone()
+        # DALI frees an output on a stream of its own as soon as it is let go, while this one may still read it.
+        self._in_use.keep(self.stream, given, pending.images)
         user = torch.cuda.current_stream(device)
+        self._run_ahead.delivered(user)
         user.wait_stream(self.stream)
         made.images.record_stream(user)
         made.labels.record_stream(user)

@@ -28,3 +28,15 @@ def test_precision(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     config = Config(data="a", out="b", model=model, amp=amp)
     assert prepare.precision(config, recipe(model, 200), Ranks(0, 1, torch.device(device))) == wanted
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "wanted"), [("cuda", "off", "high"), ("cuda", "bf16", "highest"), ("cpu", "off", "highest")]
+)
+def test_tf32_is_allowed_where_mixed_precision_is_off(
+    device: str, precision: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["highest"]
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", said.append)
+    prepare.allow_tf32(precision, Ranks(0, 1, torch.device(device)))
+    assert said[-1] == wanted

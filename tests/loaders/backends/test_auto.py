@@ -28,7 +28,7 @@ class Fake:
     """Delivers a batch every `pause` seconds; one of `pause` None raises."""
 
     def __init__(self, pause: float | None) -> None:
-        self.pause, self.batches = pause, 0
+        self.pause, self.batches, self.closed = pause, 0, False
         self.bad: dict[int, BadSample] = {}
 
     def run(self, stage: Stage, epoch: int, batches: list[Any]) -> Iterator[Batch]:  # noqa: ARG002
@@ -44,13 +44,12 @@ class Fake:
         return {"samples": self.batches}
 
     def close(self) -> None:
-        self.pause = 1e9
+        self.closed = True
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auto, "SECONDS", 0.05)
-    monkeypatch.setattr(auto, "_FASTEST", {})
 
 
 def choosing(monkeypatch: pytest.MonkeyPatch, **made: Callable[[], Fake]) -> AutoBackend:
@@ -67,17 +66,36 @@ def test_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch, torchs: float
     assert [batch.labels.tolist() for batch in got] == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_a_kind_of_stage_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_decides_once_and_closes_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [Fake(0.001), Fake(0.01)]
     backend = choosing(monkeypatch, torch=lambda: made[0], dali=lambda: made[1])
+    assert backend.chosen is None and backend.stats() == {}
     list(backend.run(STAGE, 0, BATCHES))
     before = made[1].batches
-    list(backend.run(STAGE, 1, BATCHES))
-    list(choosing(monkeypatch, torch=lambda: made[0], dali=lambda: made[1]).run(STAGE, 0, BATCHES))
-    assert made[1].batches == before > 0
+    assert before > 0 and made[1].closed and not made[0].closed
     list(backend.run(Stage(resolution=32, magnitude=None, batch_size=2), 1, BATCHES))
-    assert made[1].batches > before
-    assert backend.stats() == {"samples": made[0].batches + made[1].batches}
+    assert made[1].batches == before
+    assert backend.stats() == {"samples": made[0].batches}
+
+
+def test_all_ranks_take_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {"torch": 1.0, "dali": 0.0}  # DALI fails on another rank
+    monkeypatch.setattr(auto, "_of_all_ranks", lambda rates: [rates, others])
+    backend = choosing(monkeypatch, torch=lambda: Fake(0.01), dali=lambda: Fake(0.001))
+    list(backend.run(STAGE, 0, BATCHES))
+    assert backend.chosen == "torch"
+
+
+def test_a_state_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AutoBackend, "_fastest", lambda *_: pytest.fail("it is decided"))
+    backend = choosing(monkeypatch, torch=lambda: Fake(0.001), dali=lambda: Fake(0.001))
+    backend.decide("dali")
+    backend.decide("dali")
+    assert len(list(backend.run(STAGE, 0, BATCHES))) == 3 and backend.chosen == "dali"
+    with pytest.raises(LoaderError, match='chosen "torch", and this loader has dali; make the loader with `backend="t'):
+        backend.decide("torch")
+    with pytest.raises(LoaderError, match="this loader has torch and dali"):
+        choosing(monkeypatch, torch=lambda: Fake(0.001), dali=lambda: Fake(0.001)).decide("ffcv")
 
 
 def unmakeable() -> Fake:
@@ -90,24 +108,18 @@ def test_what_is_broken_is_not_chosen(monkeypatch: pytest.MonkeyPatch, made: Cal
     assert len(list(backend.run(STAGE, 0, BATCHES))) == 3 and backend.chosen == "torch"
 
 
-def test_what_another_loader_chose_may_not_start_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    list(choosing(monkeypatch, torch=lambda: Fake(0.01), dali=lambda: Fake(0.001)).run(STAGE, 0, BATCHES))
-    backend = choosing(monkeypatch, torch=lambda: Fake(0.001), dali=unmakeable)
-    assert len(list(backend.run(STAGE, 0, BATCHES))) == 3 and backend.chosen == "torch"
-
-
 def test_where_torch_fails_too_its_error_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = choosing(monkeypatch, torch=lambda: Fake(None), dali=lambda: Fake(None))
     with pytest.raises(RuntimeError, match="no GPU memory"):
         list(backend.run(STAGE, 0, BATCHES))
 
 
-def test_bad_samples_of_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = Fake(0.001), Fake(0.002)
+def test_bad_samples_are_the_chosen_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Fake(0.001), Fake(0.02)
     backend = choosing(monkeypatch, torch=lambda: one, dali=lambda: other)
     list(backend.run(STAGE, 0, BATCHES))
     one.bad[3], other.bad[5] = BadSample(3, "c", "short"), BadSample(5, "e", "short")
-    assert sorted(backend.bad) == [3, 5]
+    assert sorted(backend.bad) == [3]
 
 
 def test_on_the_cpu_it_is_torch_at_once(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,9 @@ def dali(request: pytest.FixtureRequest) -> Make:
 
             backend: Any = loader._backend
             bicubic = options.get("interpolation") == "bicubic"
-            backend._route = InGraph(backend._decoder, backend._route._pipeline, backend._clock, bicubic=bicubic)
+            backend._route = InGraph(
+                backend._decoder, backend._route._pipeline, backend._clock, bicubic=bicubic, prefetch=1
+            )
         return loader
 
     return make_on

@@ -16,6 +16,7 @@ import torch
 from loaders.errors import LoaderError
 from loaders.plan.crop import flips
 from loaders.transforms import LowFrequencyCrop, Normalize, RandAugment
+from tests.pretend import Stream, pretending
 
 SIDE, BATCH, COUNT, SEED = 64, 6, 15, 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -178,6 +179,22 @@ def test_errors_say_rule_and_value(spoil: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.dali
+def test_torch_keeps_a_result_until_dalis_stream_has_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from loaders.integrations import dali
+
+    recorded: list[tuple[torch.Size, Any]] = []
+    with pretending():
+        monkeypatch.setattr(
+            torch.Tensor, "record_stream", lambda tensor, stream: recorded.append((tensor.shape, stream))
+        )
+        monkeypatch.setattr(dali, "to_dlpack", lambda tensor: tensor)
+        pictures = [torch.empty((16, 16, 3), dtype=torch.uint8, device="cuda") for _ in range(4)]
+        reader: Any = Stream()
+        done = dali._call(lambda images: images, pictures, [], reader)
+        assert len(done) == 4 and done[0].device.type == "cuda"
+    assert recorded == [((4, 16, 16, 3), reader)]
+
+
 def test_an_unknown_method_is_refused_at_once() -> None:
     from loaders.integrations.dali import low_frequency_crop
 

@@ -16,6 +16,7 @@ from PIL import Image
 from loaders.sources import open_dataset
 from tests.contract import make
 from tests.loaders.ffcv_files import write_beton
+from tests.pretend import pretending
 
 if TYPE_CHECKING:
     from loaders.backends.ffcv import SubJPEGRandomResizedCrop
@@ -68,7 +69,7 @@ def test_crops_are_the_plans(beton: Path, cached: bool) -> None:
 def test_labels_filter_and_level(ffcv_beton: Path) -> None:
     loader = pipeline(ffcv_beton, decoder(48, flip=True, filter="lanczos", max_level=0), batch_size=24)
     ((pixels, labels),) = loader
-    np.testing.assert_array_equal(pixels, planned(ffcv_beton, 0, 48, filter="lanczos", max_level=0))
+    np.testing.assert_array_equal(pixels, planned(ffcv_beton, 0, 48, interpolation="lanczos", max_level=0))
     with open_dataset(ffcv_beton) as dataset:
         np.testing.assert_array_equal(labels[:, 0], dataset.labels(range(24)))
 
@@ -143,3 +144,53 @@ def test_example(example: str, beton: Path, python: Run) -> None:
     done = python((EXAMPLES / example).read_text(), beton, timeout=300)
     lines = done.stdout.splitlines()
     assert lines and all("3 batches of (8, 3, " in line for line in lines)
+
+
+def test_scale_and_ratio_are_the_loaders(beton: Path) -> None:
+    shape: dict[str, Any] = {"scale": (0.5, 0.6), "ratio": (1.0, 1.0)}
+    got = images(pipeline(beton, decoder(48, flip=True, **shape)))
+    np.testing.assert_array_equal(got, planned(beton, 0, 48, **shape))
+    assert (got != planned(beton, 0, 48)).any()
+    with pytest.raises(ValueError, match="`scale` must be two numbers"):
+        decoder(48, scale=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("options", [{}, {"ratio": 1.0}, {"interpolation": "bilinear"}])
+def test_the_centre_crop_is_evaluations(beton: Path, options: dict[str, Any]) -> None:
+    from loaders.backends.ffcv import SubJPEGCenterCrop
+
+    loader = pipeline(beton, SubJPEGCenterCrop(64, **options))
+    first = images(loader)
+    wanted = {"crop_pct": options.get("ratio", 224 / 256), "interpolation": options.get("interpolation", "fourier")}
+    np.testing.assert_array_equal(first, planned(beton, 0, 64, train=False, **wanted))
+    np.testing.assert_array_equal(first, images(loader))  # every epoch
+    with pytest.raises(ValueError, match="`ratio` must be above 0 and at most 1, got 2"):
+        SubJPEGCenterCrop(64, 2)
+
+
+def test_on_a_gpu_ffcvs_steps_and_our_modules_follow_the_decoder() -> None:
+    from ffcv.pipeline.state import State
+    from ffcv.transforms import Convert, ToDevice, ToTensor, ToTorchImage
+
+    from loaders.transforms import LowFrequencyCrop, Normalize
+
+    device = torch.device("cuda")
+    steps = [decoder(64), ToTensor(), ToDevice(device), ToTorchImage(), Convert(torch.float16)]
+    state = State(jit_mode=True, device=torch.device("cpu"), shape=(), dtype=np.dtype(np.uint8))
+    memory: list[Any] = []
+    for step in steps:
+        state, query = step.declare_state_and_memory(state)
+        memory.append(query)
+    assert state.shape == (3, 64, 64) and state.dtype == torch.float16 and state.device == device
+    with pretending() as count:
+        images = torch.empty((8, 64, 64, 3), dtype=torch.uint8)
+        there = torch.empty((8, *memory[2].shape), dtype=memory[2].dtype, device=memory[2].device)
+        for step, dst in zip(steps[2:], (there, None, None), strict=True):
+            images = step.generate_code()(images, dst)
+        normalize = Normalize((0.5,) * 3, (0.25,) * 3, torch.float16)
+        for _ in range(2):
+            for counter in (count.copies, count.waits):
+                counter.clear()
+            made = normalize(LowFrequencyCrop(32)(images))
+        assert made.device.type == "cuda" and made.shape == (8, 3, 32, 32) and made.dtype == torch.float16
+        assert not +count.waits and not count.copies

@@ -19,6 +19,7 @@ enum EtStatus : int32_t {
 enum EtKind : uint32_t {
   ET_JPEG = 0,
   ET_RAW = 1,  // width x height x 3 bytes: pixels, interleaved RGB, row-major
+  ET_OTHER = 2,  // known to be nothing that the kernel decodes: not read, but answered by ET_UNSUPPORTED
 };
 
 enum { ET_MESSAGE = 96 };  // bytes of one sample's message, NUL included

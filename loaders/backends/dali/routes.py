@@ -20,6 +20,7 @@ from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
 from ..clock import Clock
 from ..decoder import Decoder
+from ..pillow_threads import PartlyPillow
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
 from .resample import Resampling
@@ -40,7 +41,7 @@ class DecodedByDALI:
     images: Any  # DALI's; None where it gave the batch back,
     why: str  # for this reason
     rows: NDArray[np.int64]  # the samples that the kernel works on
-    kernel: native.PendingBatch | Resampling
+    kernel: native.PendingBatch | PartlyPillow | Resampling
 
     def repaired(self, decoder: Decoder) -> NDArray[np.uint8]:
         """The pixels of `rows`, once they are there; the batch then names the samples that replaced bad ones."""

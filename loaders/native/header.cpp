@@ -126,8 +126,8 @@ void take_standard(const StandardTable& table, HuffSpec& spec) {
 void complete_tables(Header& h) {
   for (int c = 0; c < h.ncomp; c++) {
     const Component& k = h.comp[c];
-    if (k.td < 2 && !h.dc[k.td].present) take_standard(kStandardDc[k.td], h.dc[k.td]), h.standard = true;
-    if (k.ta < 2 && !h.ac[k.ta].present) take_standard(kStandardAc[k.ta], h.ac[k.ta]), h.standard = true;
+    if (k.td < 2 && !h.dc[k.td].present) take_standard(kStandardDc[k.td], h.dc[k.td]), h.odd = true;
+    if (k.ta < 2 && !h.ac[k.ta].present) take_standard(kStandardAc[k.ta], h.ac[k.ta]), h.odd = true;
   }
 }
 
@@ -186,6 +186,7 @@ bool parse_header(const uint8_t* data, size_t size, Header& h, Error& e) {
   for (size_t at = 2;;) {
     const Marker found = next_marker(data + at, data + size);  // libjpeg skips stray bytes between segments as well
     const int marker = found.code;
+    h.odd |= found.begin != data + at;
     at = found.end - data;
     if (!marker || at + 2 > size) return e.set(ET_DAMAGED, "headers are cut short after %zu bytes", size);
     if (marker == kSoi || marker == kEoi) return e.set(ET_DAMAGED, "marker ff%02x among the headers", marker);

@@ -53,7 +53,7 @@ struct Header {
   uint16_t quant[4][64];  // zigzag order, as stored
   bool quant_present[4];
   HuffSpec dc[4], ac[4];
-  bool standard;         // a Huffman table is missing, and the standard's own stands in for it (motion JPEG)
+  bool odd;              // other decoders may refuse it: stray bytes between segments, or Huffman tables left out
   size_t sof;            // offset of the SOF marker
   size_t sos;            // offset of the first SOS marker
   size_t head;           // offset of the first entropy-coded byte

@@ -252,7 +252,7 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
   const int64_t got = now_ns();
   stats.read_ns += got - start;
   if (!opened) return false;
-  if (header.standard) return e.set(ET_UNSUPPORTED, "the Huffman tables are not in the file");
+  if (header.odd) return e.set(ET_UNSUPPORTED, "stray bytes between the headers, or Huffman tables left out");
   if (!header.own && !has_all_scans(bytes.jpeg, bytes.held, header, e)) return false;
   const bool part = cuttable(header);
   const size_t most = part ? header.head + bytes.source.size : bytes.held, room = batch.slots[i + 1] - batch.slots[i];

@@ -31,10 +31,10 @@ void describe(const Oddities& odd, const Tail& tail, char* note) {
   const size_t bytes = odd.stray + tail.bytes;
   const bool endless = odd.endless || !tail.eoi;
   if (tail.markers)
-    std::snprintf(note, ET_MESSAGE, "left out %zu bytes behind the last MCU, %d markers (first: ff%02x) among them%s", bytes,
+    std::snprintf(note, ET_MESSAGE, "left out %zu byte(s) behind the last MCU, with %d marker(s), the first ff%02x%s", bytes,
                   tail.markers, tail.first, endless ? "; no EOI" : "");
   else if (bytes)
-    std::snprintf(note, ET_MESSAGE, "left out %zu bytes without meaning%s", bytes,
+    std::snprintf(note, ET_MESSAGE, "left out %zu byte(s) without meaning%s", bytes,
                   endless ? "; the end-of-image marker is missing" : "");
   else if (endless)
     std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");

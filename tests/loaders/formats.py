@@ -23,7 +23,7 @@ BEGIN, END = "<!-- table: python -m tests.loaders.formats -->\n", "<!-- end of t
 SIDE = 32
 EPOCHS = 5
 NEAR = 38.0
-"""PSNR in dB that a view must have to Pillow's pixels, resampled by the kernel. Chroma is up-sampled without rounding."""
+"""PSNR in dB of a view to Pillow's pixels, resampled by the kernel. The kernel does not round up-sampled chroma."""
 
 
 def reference(data: bytes) -> NDArray[np.uint8] | None:
@@ -58,15 +58,15 @@ def write_folder(root: Path, files: list[bytes]) -> None:
 
 
 def views(root: Path, backend: str) -> tuple[list[NDArray[np.float64]], set[int]]:
-    """Every file of a folder in several training views and in evaluation, float [views, 3, B, B] each; and the bad ones."""
+    """Each file of a folder in several training views and in evaluation, float [views, 3, B, B]; and which are bad."""
     options: dict[str, Any] = {
         "backend": backend,
         "batch_size": 16,
         "resolution": SIDE,
-        "output": "uint8",
-        "workers": 2,
+        "dtype": "uint8",
+        "num_workers": 2,
     }
-    options |= {"order": "sequential", "drop_last": False, "on_error": "skip"}
+    options |= {"shuffle": False, "drop_last": False, "on_error": "replace"}
     shown: list[list[NDArray[np.float64]]] = []
     bad: set[int] = set()
     for train in (True, False):

@@ -1,7 +1,7 @@
 """Image files as cameras, editors, browsers and accidents make them: the kinds of the table in docs/formats.md.
 
-All hold about the same picture, 90 x 70 pixels unless the kind is about size. Small enough that no DCT scaling is chosen at a
-resolution of 32.
+All hold about the same picture, 90 x 70 pixels unless the kind is about size: too small for DCT scaling at a resolution
+of 32.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each kind of odd file in `convert`, in a folder and in each backend, in training and evaluation views, against Pillow."""
+"""Each kind of odd file in `convert` and in a folder with each backend, in all views, against Pillow."""
 
 from __future__ import annotations
 

@@ -36,6 +36,10 @@ struct EtEntry {
   uint32_t kind;   // an EtKind
 };
 
+static_assert(sizeof(EtEntry) == 40 && offsetof(EtEntry, size) == 16 && offsetof(EtEntry, rows) == 20 &&
+              offsetof(EtEntry, head) == 24 && offsetof(EtEntry, crc) == 28 && offsetof(EtEntry, width) == 32 &&
+              offsetof(EtEntry, height) == 34 && offsetof(EtEntry, kind) == 36);
+
 // What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.
 struct EtSample {
   EtEntry entry;
@@ -47,6 +51,10 @@ struct EtSample {
   uint8_t fill[3];  // R, G, B of output pixels whose centre is outside the image
   uint8_t pad;
 };
+
+static_assert(sizeof(EtSample) == 72 && offsetof(EtSample, box) == 40 && offsetof(EtSample, full) == 56 &&
+              offsetof(EtSample, scale) == 64 && offsetof(EtSample, flip) == 65 && offsetof(EtSample, margin) == 66 &&
+              offsetof(EtSample, fill) == 68);  // as tests/loaders/plan/test_records.py has them
 
 // A resampling kernel as a table over the distance in base pixels. Built by loaders/plan/filters.py.
 struct EtFilter {

@@ -6,7 +6,7 @@ from benchmarks import png
 
 
 def test_one_worker_and_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png, "IMAGES", 6)
+    monkeypatch.setattr(png, "IMAGES", 16)
     report = png.run(threads=2, rounds=1)
     assert [result["workers"] for result in report["results"]] == [1, 2]
     assert all(result["images_s"]["median"] > 0 for result in report["results"])

@@ -23,6 +23,7 @@ EXAMPLES = {
     "pretraining": ("--labels 50 --json P.json",),
     "search": ("--seeds 3 --json S.json --png S.png",),
     "gpu": ("--data photos/train --json G.json --budget 480",),
+    "png": ("--threads 2 --json P.json",),
     "startup": ("--data train.beton --json S.json",),
 }
 
@@ -174,6 +175,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
+    png = add("png", "a folder of PNG files, with one worker and with several")
+    png.add_argument("--rounds", type=_count, default=7, help="epochs with each (%(default)s)")
     convert = add("convert", "images per second of our converter and of FFCV's")
     convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
     train = add("training", "accuracy and wall time of EfficientTrain++ and of the baseline")

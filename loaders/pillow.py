@@ -1,27 +1,172 @@
-"""Whatever the kernel leaves to Pillow (CMYK, PNG, ...), read as torchvision's default loader reads it."""
+"""Image files that the kernel does not decode (PNG, WebP, CMYK, ...), read by Pillow as torchvision does.
+
+Folder and converter share this module. It may be used by many threads at once, and changes nothing in Pillow: other
+code in the process keeps its own settings.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import cache, lru_cache
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import LoaderError
-from .strict import strict_pillow
+
+DEPTHS = ("refuse", "scale", "minmax")
+"""What may be done with more than 8 bits a sample, see `decode_rgb`."""
+
+_FLAG = "LOAD_TRUNCATED_IMAGES"
+_DEEP = ("I", "F")  # first letters of the modes whose values Pillow would clip at 255: I;16, I;16B, I, F
 
 
-def decode_rgb(data: bytes) -> NDArray[np.uint8]:
-    """An image file as height x width x 3, by `convert("RGB")`; EXIF orientation is ignored.
+class Decoded(NamedTuple):
+    """An image that Pillow decoded.
+
+    Attributes:
+        pixels: RGB, uint8 [height, width, 3].
+        kind: what the file was, for example "PNG of mode RGBA".
+    """
+
+    pixels: NDArray[np.uint8]
+    kind: str
+
+
+def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
+    """Decodes an image file by Pillow's `convert("RGB")`; EXIF orientation is ignored, as torchvision ignores it.
+
+    A file that is cut short is an error, also where the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+
+    Args:
+        data: the whole file.
+        depth: what to do with grey images of 16 or 32 bits or floating-point values, which `convert("RGB")` would clip
+            to white. "refuse"; "scale": the full range of the type (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax":
+            the image's own least and greatest values become 0 and 255.
 
     Raises:
-        LoaderError: Pillow cannot decode it, whatever it raised.
+        LoaderError: Pillow cannot decode the file, whatever it raised; or `depth` does not allow it.
+        ValueError: an unknown `depth`.
     """
+    if depth not in DEPTHS:
+        raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, got {depth!r}.")
+    unidentified = _plugins()
     from PIL import Image
 
     try:
-        with strict_pillow(), Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
+        with Image.open(io.BytesIO(data)) as image:
+            image.__class__ = _strict_class(type(image))
+            kind = f"{image.format} of mode {image.mode}"
+            if image.mode.startswith(_DEEP):
+                grey, how = _to_8_bits(image, depth)
+                return Decoded(np.repeat(grey[:, :, None], 3, axis=2), f"{kind}, {how}")
+            if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+                image.load()
+                return Decoded(np.asarray(image.convert("RGBA").convert("RGB")), kind)  # the direct way warns
+            return Decoded(np.asarray(image.convert("RGB")), kind)
+    except LoaderError:
+        raise
     except Exception as error:  # Pillow raises nearly anything on damaged files
-        reason = "no image format that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise LoaderError(reason) from None
+        reason = "no image format that Pillow knows" if isinstance(error, unidentified) else str(error)
+        raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def image_size(data: IO[bytes]) -> tuple[int, int]:
+    """Width and height in pixels, from the headers of an open file.
+
+    Raises:
+        LoaderError: Pillow does not know the format.
+    """
+    _plugins()
+    from PIL import Image
+
+    try:
+        with Image.open(data) as image:
+            return image.width, image.height
+    except Exception as error:
+        raise LoaderError(str(error)) from None
+
+
+def _to_8_bits(image: Any, depth: str) -> tuple[NDArray[np.uint8], str]:
+    """The grey values as uint8 [height, width], and how they were made. See `decode_rgb` for `depth`."""
+    if depth == "refuse":
+        raise LoaderError(
+            f"{image.format} of mode {image.mode}: more than 8 bits a sample would be clipped to white; "
+            'convert the images with depth="scale" or "minmax" (--depth) to say how they become 8 bits'
+        )
+    values = np.asarray(image).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(values).all():
+        raise LoaderError(f"{image.format} of mode {image.mode}: holds values that are not finite numbers")
+    if depth == "scale":
+        ends = 0.0, 1.0 if image.mode.startswith("F") else 65535.0
+        if low < ends[0] or high > ends[1]:
+            raise LoaderError(
+                f'{image.format} of mode {image.mode}: depth="scale" takes values from 0 to {ends[1]:g}, '
+                f'these go from {low:g} to {high:g}; use depth="minmax"'
+            )
+        how = "scaled from the full range"
+    else:
+        ends, how = (low, high if high > low else low + 1), f"scaled from {low:g} to {high:g}"
+    return np.rint((values - ends[0]) * (255 / (ends[1] - ends[0]))).astype(np.uint8), how
+
+
+@lru_cache(maxsize=1)
+def _plugins() -> type[Exception]:
+    """Loads all of Pillow's formats. Threads that load them at once could find a format unknown.
+
+    Returns:
+        What Pillow raises where no format fits.
+    """
+    from PIL import Image
+
+    Image.init()
+    return Image.UnidentifiedImageError
+
+
+# Note [strict without a global]: `LOAD_TRUNCATED_IMAGES = True`, which many programs set, lets Pillow fill the missing
+# part of a file with grey. The flag is a global of the process: setting it here for a moment would reach other threads,
+# and their settings would reach this one. Instead an opened image gets a class whose methods are Pillow's own code with
+# a copy of the globals in which the flag is off.
+def _strict(function: FunctionType) -> FunctionType:
+    """The same code, for which the flag is off."""
+    names = dict(function.__globals__)
+    if _FLAG in names:
+        names[_FLAG] = False
+    for name, value in names.items():
+        if isinstance(value, ModuleType) and hasattr(value, _FLAG):
+            names[name] = SimpleNamespace(**{**vars(value), _FLAG: False})
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+def _strict_methods(kind: type, seen: set[str]) -> dict[str, Callable[..., Any]]:
+    """Strict copies of the methods of `kind` itself that look at the flag; not of those in `seen`, to which it adds."""
+    methods = {name: value for name, value in vars(kind).items() if name not in seen}
+    seen |= methods.keys()
+    looks = {n: f for n, f in methods.items() if isinstance(f, FunctionType) and _FLAG in f.__code__.co_names}
+    return {name: _strict(function) for name, function in looks.items()}
+
+
+@cache
+def _strict_base() -> type:
+    """Stands right before Pillow's `ImageFile` where a class asks for the next one in line."""
+    from PIL.ImageFile import ImageFile
+
+    return type("StrictImageFile", (ImageFile,), _strict_methods(ImageFile, set()))
+
+
+@cache
+def _strict_class(kind: type) -> type:
+    """A subclass of one of Pillow's image classes that reads strictly."""
+    from PIL.ImageFile import ImageFile
+
+    methods: dict[str, Callable[..., Any]] = {}
+    seen: set[str] = set()
+    for base in kind.__mro__[: kind.__mro__.index(ImageFile)]:
+        methods |= _strict_methods(base, seen)
+    return type(kind.__name__, (kind, _strict_base()), methods)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import BadSample
 
-_SHARED = ("read", "cut", "decode", "resample")
+_SHARED = ("read", "cut", "decode", "resample", "pillow")
 """Stations that several threads work at; their seconds are those of all threads together."""
 _SINGLE = ("copy", "ops")
 """Stations that one thread, or one stream of a GPU, works at: to the device, and augmentation and normalisation."""
@@ -27,8 +27,9 @@ def summarise(
         workers: threads that shared the work.
 
     Returns:
-        `read_s`, `cut_s`, `decode_s`, `resample_s`: seconds of thread time a station (what DALI does all counts as
-            decode: its threads times the seconds in which they were waited for); `copy_s`, `ops_s`: seconds of copying
+        `read_s`, `cut_s`, `decode_s`, `resample_s`, `pillow_s`: seconds of thread time a station (all work of DALI
+            counts as decode: its threads times the seconds in which they were waited for; `pillow_s` is all work on
+            files that Pillow decodes); `copy_s`, `ops_s`: seconds of copying
             to the device, and of augmentation and normalisation; `wait_s`; `stall`: share of the time that the
             consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those,
             headers and what lies under the crops;

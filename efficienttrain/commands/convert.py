@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-error", choices=("raise", "skip"), default="raise",
         help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--depth", choices=("refuse", "scale", "minmax"), default="refuse",
+        help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
+        "its own least to its greatest value (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--page-size", type=int, metavar="MIB", help="FFCV page (default: to fit the largest source)")
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -69,6 +74,7 @@ def converted(args: argparse.Namespace) -> Summary:
         split=args.split,
         restart=args.restart,
         page_size=None if args.page_size is None else args.page_size << 20,
+        depth=args.depth,
         progress=not args.quiet,
     )
 

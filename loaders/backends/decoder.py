@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
 
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 
 from .. import native
 from ..batch import BatchPlan
-from ..errors import BadSample, LoaderError
-from ..pillow import decode_rgb
+from ..errors import BadSample
 from ..plan import CropGeometry, plan_batch, replacements
 from ..plan.crop import DEFAULT
 from ..plan.filters import Filter, FilterName, build, interpolation
+from ..plan.records import OTHER
 from ..plan.rng import sample_indices
 from ..sources import Dataset
 from ..transforms.pipeline import OutputFormat
+from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
 """Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
@@ -54,6 +56,7 @@ class Decoder:
             geometry: of the crops; its `interpolation` is evaluation's filter.
         """
         self.pool = native.Pool(num_workers)
+        self._pillow = PillowThreads(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         self._replace_from = replace_from
@@ -95,9 +98,18 @@ class Decoder:
             for batch in some:
                 yield plan.rows(slice(end, end := end + len(batch)))
 
-    def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch:
-        """Has the kernel's threads decode into `out`; see `native.Pool.submit`."""
-        return self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
+    def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch | PartlyPillow:
+        """Has threads decode into `out`, the kernel's and Pillow's; see `native.Pool.submit`."""
+        pending = self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
+        rows = np.flatnonzero(batch.samples["entry"]["kind"] == OTHER)
+        if not len(rows):
+            return pending
+        plans = [batch.rows(rows[k : k + 1]) for k in range(len(rows))]
+        jobs = [
+            (Stored(plan.samples["entry"][0], self._dataset.fd), plan.samples, self.kernel_options(plan))
+            for plan in plans
+        ]
+        return PartlyPillow(pending, self._pillow, rows, jobs)
 
     def kernel_options(self, batch: BatchPlan) -> dict[str, Any]:
         """What `native.KernelBatch` must know of a batch, besides its samples and its memory."""
@@ -110,6 +122,16 @@ class Decoder:
             "augment": batch.augment,
             "channels_last": format.channels_last,
         }
+
+    def stats(self) -> dict[str, int]:
+        """Sums so far: those of `native.Pool.stats`, with Pillow's."""
+        sums = self.pool.stats()
+        return {**sums, **self._pillow.sums, "bytes_read": sums["bytes_read"] + self._pillow.sums["bytes_read"]}
+
+    def close(self) -> None:
+        """Stops the threads."""
+        self._pillow.close()
+        self.pool.close()
 
     def repair(
         self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
@@ -167,11 +189,21 @@ class Decoder:
         """None once `pixels` hold the only sample of `plan`, else why they do not."""
         if status != native.UNSUPPORTED:
             return message if status else None
-        try:
-            rgb = decode_rgb(self._dataset.read(index))
-        except LoaderError as error:
-            return str(error)
-        options = self.kernel_options(plan)
-        made = native.resample(rgb, plan.samples[0], side=options["side"], filter=options["filter"])
-        native.KernelBatch(plan.samples, out=pixels, **options).finish(0, made)
+        file = _Sample(self._dataset, index)
+        made = make(file, plan.samples, self.kernel_options(plan), len(pixels))
+        self._pillow.count(made)
+        if made.pixels is None:
+            return made.why
+        pixels[:] = made.pixels
         return None
+
+
+@dataclass
+class _Sample:
+    """The bytes of one sample of a data set."""
+
+    dataset: Dataset
+    index: int
+
+    def read(self) -> bytes:
+        return self.dataset.read(self.index)

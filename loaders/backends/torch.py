@@ -74,12 +74,12 @@ class TorchBackend:
                     pending.close()
 
     def stats(self) -> dict[str, int]:
-        """The pool's sums, see `native.Pool.stats`, and the device's, see `Clock.sums`."""
-        return {**self._decoder.pool.stats(), **self._clock.sums()}
+        """The decoder's sums, see `Decoder.stats`, and the device's, see `Clock.sums`."""
+        return {**self._decoder.stats(), **self._clock.sums()}
 
     def close(self) -> None:
         """Stops the threads."""
-        self._decoder.pool.close()
+        self._decoder.close()
 
     def _threads(self, _batches: Sequence[NDArray[np.int64]]) -> AbstractContextManager[Submit]:
         """The threads that decode these batches, for as long as they are iterated."""

@@ -16,11 +16,11 @@ from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
 from ..beton.tables import Pages
 from ..errors import BadDataset
+from ..pillow import DEPTHS
 from ..sources.labels import Labels
 from ..sources.registry import open_source
 from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
-from ..strict import strict_pillow
 from .assemble import finish
 from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
 from .journal import Journal
@@ -70,6 +70,7 @@ def convert(
     split: str | None = None,
     restart: bool = False,
     page_size: int | None = None,
+    depth: str = "refuse",
     progress: bool = False,
     **options: Any,
 ) -> Summary:
@@ -95,6 +96,9 @@ def convert(
         restart: throw away unfinished work of an earlier call.
         page_size: bytes of a page at least, a power of two from 2 MiB to 2 GiB; None: chosen. Pages grow to hold the
             largest image.
+        depth: what to do with grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
+            range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
+            and 255.
         progress: show a progress bar on stderr.
         options: of the source, see `sources.registry.open_source`.
 
@@ -105,7 +109,7 @@ def convert(
         BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
     """
-    ratios = _check(ratios, quality, workers, on_error, limit, page_size)
+    ratios = _check(ratios, quality, workers, on_error, limit, page_size, depth)
     target = Path(out)
     if target.is_dir():
         raise IsADirectoryError(f"{target}: must be a file, is a folder; name one inside it")
@@ -135,6 +139,8 @@ def convert(
         "ratios": list(ratios),
         "versions": _versions(),
     }
+    if depth != "refuse":
+        how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
     manifest["classes"] = [] if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
@@ -143,9 +149,9 @@ def convert(
     files = () if further is None else ("rows", "values", "checks")
     with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
         writer = Writer(journal, count, start_page, types, on_error)
-        template = Job(0, [], ratios, quality, labels, further)
+        template = Job(0, [], ratios, quality, labels, further, depth)
         stream = results(cut_jobs(source, writer.samples, template), workers or len(os.sched_getaffinity(0)))
-        with strict_pillow(), closing(stream), _bar(count, writer.samples, progress) as bar:
+        with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
@@ -169,6 +175,7 @@ def _check(
     on_error: str,
     limit: int | None,
     page_size: int | None,
+    depth: str,
 ) -> tuple[float, ...]:
     ratios = tuple(float(ratio) for ratio in ratios)
     falling = all(a > b > 0 for a, b in pairwise(ratios))
@@ -179,6 +186,8 @@ def _check(
         raise ValueError(f"`quality` must be from 1 to 100, got {quality}")
     if on_error not in ("raise", "skip"):
         raise ValueError(f'`on_error` must be "raise" or "skip", got {on_error!r}')
+    if depth not in DEPTHS:
+        raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, got {depth!r}")
     for name, value in (("workers", workers), ("limit", limit)):
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be at least 1, got {value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from typing import Any, NamedTuple
 
@@ -11,7 +10,8 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import Encoded, FieldType, encode, row_dtype
-from ..errors import BadDataset
+from ..errors import BadDataset, LoaderError
+from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
 
@@ -29,6 +29,7 @@ class Job(NamedTuple):
         quality: JPEG quality of the reduced levels.
         labels: turns labels into positions in the list of classes; None: the samples have none.
         types: the fields to store beside the image and the label; None: no others.
+        depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
     """
 
     start: int
@@ -37,6 +38,7 @@ class Job(NamedTuple):
     quality: int
     labels: Labels | None = None
     types: dict[str, FieldType] | None = None
+    depth: str = "refuse"
 
 
 class Converted(NamedTuple):
@@ -80,7 +82,7 @@ def convert_job(job: Job) -> Converted:
         try:
             label, fields = _targets(sample, job, row)
             data = read_image(sample)
-            records, why = records_of(data, job.ratios, job.quality)
+            records, why = records_of(data, job.ratios, job.quality, job.depth)
             need = len(records[0].jpeg) + len(records[0].table)
             if need > layout.MAX_PAGE:
                 raise Refused(f"{need} bytes do not fit the largest page of {layout.MAX_PAGE}; shrink that image")
@@ -152,39 +154,32 @@ def read_image(sample: Sample) -> bytes:
     return data
 
 
-def records_of(data: bytes, ratios: tuple[float, ...], quality: int) -> tuple[list[native.Record], str]:
-    """The records of one source, and why level 0 is not its own JPEG, or "".
+def records_of(
+    data: bytes, ratios: tuple[float, ...], quality: int, depth: str = "refuse"
+) -> tuple[list[native.Record], str]:
+    """The records of one source, and why level 0 does not hold the source's own JPEG data, or "".
 
-    A JPEG that is grey or YCbCr keeps every coefficient. Anything else that Pillow opens becomes RGB as
-    torchvision's default loader makes it (EXIF orientation ignored) and a JPEG of quality 95, 4:4:4.
+    A JPEG that is grey, YCbCr or RGB keeps every coefficient. Other files that Pillow opens, and a JPEG whose scans
+    are incomplete, becomes RGB as torchvision's default loader makes it (EXIF orientation ignored) and then a JPEG of
+    quality 95, 4:4:4.
+
+    Args:
+        data: the source file.
+        ratios, quality: as `native.transcode` takes them.
+        depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
 
     Raises:
-        Refused: damaged, cut short, or no image.
+        Refused: the source is damaged, cut short, no image, or of a kind that `depth` does not allow.
     """
     try:
         return native.transcode(data, ratios, quality), ""
     except native.JpegError as error:
         if error.status != native.UNSUPPORTED:
             raise Refused(str(error)) from None
-    pixels, kind = pillow_rgb(data)
+        reason = f" ({error})" if data.startswith(b"\xff\xd8") else ""
     try:
-        return native.transcode(native.encode(pixels, FULL_QUALITY), ratios, quality), kind
-    except native.JpegError as error:
+        pixels, kind = decode_rgb(data, depth)
+        records = native.transcode(native.encode(pixels, FULL_QUALITY), ratios, quality)
+    except LoaderError as error:
         raise Refused(str(error)) from None
-
-
-def pillow_rgb(data: bytes) -> tuple[np.ndarray, str]:
-    """Pixels [height, width, 3] uint8 as torchvision's default loader gives them, and what the file was.
-
-    Raises:
-        Refused: Pillow cannot decode it.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            kind = f"{image.format} of mode {image.mode}, stored as RGB at quality {FULL_QUALITY}"
-            return np.asarray(image.convert("RGB")), kind
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        why = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-        raise Refused(why) from None
+    return records, f"{kind}{reason}, stored as RGB at quality {FULL_QUALITY}"

@@ -8,6 +8,7 @@
 #include "cut.h"
 
 #include "codec.h"
+#include "markers.h"
 
 namespace et {
 namespace {
@@ -31,15 +32,6 @@ Range cover(int low, int high, int unit, int total, int subsampling) {
 }
 
 void put_u16(uint8_t* at, int v) { at[0] = uint8_t(v >> 8), at[1] = uint8_t(v); }
-
-// The next marker that is not a stuffed ff, or `end`.
-const uint8_t* next_marker(const uint8_t* at, const uint8_t* end) {
-  while ((at = static_cast<const uint8_t*>(std::memchr(at, 0xFF, end - at))) && at + 1 < end) {
-    if (at[1] != 0) return at;
-    at += 2;
-  }
-  return end;
-}
 
 }  // namespace
 
@@ -77,18 +69,17 @@ bool cut(const Header& h, const uint8_t* head, const Source& source, const int32
     const int stop_at = source.rows || row + 1 == rows.last ? columns.last : per_row;
     for (int column = 0; column < stop_at; column++) {
       const int s = row * per_row + column;
-      const uint8_t* stop = next_marker(at, end);
-      const uint8_t* marker = stop;
-      while (marker + 1 < end && marker[1] == 0xFF) marker++;  // fill bytes
-      const int wanted = s + 1 < per_row * h.mcus_y ? 0xD0 | (s & 7) : 0xD9;
-      if (marker + 1 >= end || marker[1] != wanted)
+      const Marker marker = next_marker(at, end);
+      const bool final = s + 1 == per_row * h.mcus_y;  // any marker may follow the last MCU of all
+      const int wanted = final ? int(kEoi) : kRst0 | (s & 7);
+      if (!marker.code || (!final && marker.code != wanted))
         return e.set(ET_DAMAGED, "restart segment %d does not end with marker ff%02x", s, wanted);
       if (row >= rows.first && column >= columns.first && column < columns.last) {
         const bool last = row + 1 == rows.last && column + 1 == columns.last;
-        std::memcpy(to, at, stop - at), to += stop - at;
+        std::memcpy(to, at, marker.begin - at), to += marker.begin - at;
         *to++ = 0xFF, *to++ = last ? 0xD9 : uint8_t(0xD0 | (kept++ & 7));
       }
-      at = marker + 2;
+      at = marker.end;
     }
   }
   length = to - out;

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "hot.h"
+#include "markers.h"
 
 namespace et {
 namespace {
@@ -123,30 +124,19 @@ class Walker {
   bool next(uint8_t** out, Error& e) {
     const int total = h_.mcus_x * h_.mcus_y;
     const bool final = !h_.restart || (segment_ + 1) * int64_t(h_.restart) >= total;
-    for (;;) {
-      const uint8_t* ff = at_ < end_ ? static_cast<const uint8_t*>(std::memchr(at_, 0xFF, end_ - at_)) : nullptr;
-      const uint8_t* stop = ff ? ff : end_;
-      if (out) {
-        std::memcpy(*out, at_, stop - at_);
-        *out += stop - at_;
-      }
-      at_ = stop;
-      while (at_ < end_ && *at_ == 0xFF) at_++;  // the marker's own and any fill bytes before it
-      if (at_ >= end_) {
-        if (final) return true;  // no EOI: whether the data sufficed is the decoder's to say
-        return e.set(ET_DAMAGED, "the scan is cut short in restart segment %d", segment_);
-      }
-      const int code = *at_++;
-      if (code == 0) {
-        if (out) *(*out)++ = 0xFF;
-        continue;
-      }
-      if (final) return true;
-      if (code != (0xD0 | (segment_ & 7)))
-        return e.set(ET_DAMAGED, "marker ff%02x stands where restart segment %d ends", code, segment_);
-      segment_++;
-      return true;
-    }
+    const Marker marker = out ? next_marker(at_, end_,
+                                            [out](const uint8_t* from, size_t size) {
+                                              std::memcpy(*out, from, size);
+                                              *out += size;
+                                            })
+                              : next_marker(at_, end_);
+    at_ = marker.end;
+    if (final) return true;  // any marker, or none: the decoder finds out whether the data suffice
+    if (!marker.code) return e.set(ET_DAMAGED, "the scan is cut short in restart segment %d", segment_);
+    if (marker.code != (kRst0 | (segment_ & 7)))
+      return e.set(ET_DAMAGED, "marker ff%02x stands where restart segment %d ends", marker.code, segment_);
+    segment_++;
+    return true;
   }
 
   const Header& h_;
@@ -182,6 +172,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
       SegmentJob& job = jobs[count++];
       const int begin = segment * interval, row = begin < my * h.mcus_x ? begin / h.mcus_x : my;  // it may begin rows before
       job = {free, 0, begin, std::min(total, begin + interval), begin - row * h.mcus_x, row, true};
+      job.whole = job.last < total;  // anything may follow the last MCU of all
       // Only what the region needs, where nothing is left to find at a segment's end: rows with a table have had their check.
       const int needed = (h.restart ? my : plan.mcus.y1 - 1) * h.mcus_x + plan.mcus.x1;
       if ((!h.restart || source.rows) && job.last > needed) job.last = needed, job.whole = false;

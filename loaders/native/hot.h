@@ -4,6 +4,7 @@
 // x86-64, NEON on arm64), by hot_v3.cpp (AVX2 + BMI2) and by hot_vnni.cpp (AVX-512). What decides about pixels is added up in
 // one order everywhere, so the builds give equal ones; tests compare them.
 #pragma once
+#include "markers.h"
 #include "planes.h"
 #include "tokens.h"
 
@@ -79,7 +80,7 @@ struct SegmentJob {
   size_t size;
   int first, last;
   int mx, my;  // of MCU `first`, without a division
-  bool whole;  // `last` is the segment's own end, so that no byte may be left over
+  bool whole;  // `last` is the segment's own end and a restart marker follows, so that no byte may be left over
 };
 
 struct ScanPlan {
@@ -147,9 +148,9 @@ struct Hot {
   void (*to_u8)(const int16_t* in, int n, uint8_t* out);
   // The tokens of a whole scan, their DC differences restarting every `interval` MCUs.
   // draw: puts the pixels where it says, too; null: nowhere. ends: how many tokens there are up to the end of each such
-  // segment. counts: kTables * 256, incremented. extraneous: see read_scan in recode.h.
+  // segment. counts: kTables * 256, incremented. tail: what follows the last MCU.
   bool (*read_tokens)(const uint8_t* jpeg, size_t size, const Header&, int interval, const ScanPlan* draw, Tokens&, size_t* ends,
-                      uint32_t* counts, int& extraneous, Error&);
+                      uint32_t* counts, Tail& tail, Error&);
   // A segment's tokens as bits, stuffed, to whole bytes; returns their end.
   uint8_t* (*write_tokens)(const Token*, const Token* end, const Code* codes, uint8_t* at);
   // 8 x 8 pixels, `stride` from row to row, quantised. steps: row-major, 8 times the quantiser's.

@@ -53,12 +53,19 @@ struct Header {
   uint16_t quant[4][64];  // zigzag order, as stored
   bool quant_present[4];
   HuffSpec dc[4], ac[4];
+  bool odd;              // other decoders may refuse it: stray bytes between segments, or Huffman tables left out
   size_t sof;            // offset of the SOF marker
+  size_t sos;            // offset of the first SOS marker
   size_t head;           // offset of the first entropy-coded byte
 };
 
 // Parses everything up to the first scan. Bytes after `size` are never read; every count is bounded before use.
 bool parse_header(const uint8_t* data, size_t size, Header& header, Error& error);
+
+// Whether the scans of a JPEG bring every coefficient of every component to full precision. Else ET_UNSUPPORTED: libjpeg
+// guesses the missing coefficients (it smooths blocks), so only a whole decode by libjpeg has the pixels that other programs
+// show. ET_DAMAGED where the file is cut short, too.
+bool has_all_scans(const uint8_t* data, size_t size, const Header& header, Error& error);
 
 // Zigzag position -> row-major position.
 inline constexpr uint8_t kZigzag[64] = {

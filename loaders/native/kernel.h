@@ -19,6 +19,7 @@ enum EtStatus : int32_t {
 enum EtKind : uint32_t {
   ET_JPEG = 0,
   ET_RAW = 1,  // width x height x 3 bytes: pixels, interleaved RGB, row-major
+  ET_OTHER = 2,  // known to be nothing that the kernel decodes: not read, but answered by ET_UNSUPPORTED
 };
 
 enum { ET_MESSAGE = 96 };  // bytes of one sample's message, NUL included
@@ -35,6 +36,10 @@ struct EtEntry {
   uint32_t kind;   // an EtKind
 };
 
+static_assert(sizeof(EtEntry) == 40 && offsetof(EtEntry, size) == 16 && offsetof(EtEntry, rows) == 20 &&
+              offsetof(EtEntry, head) == 24 && offsetof(EtEntry, crc) == 28 && offsetof(EtEntry, width) == 32 &&
+              offsetof(EtEntry, height) == 34 && offsetof(EtEntry, kind) == 36);
+
 // What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.
 struct EtSample {
   EtEntry entry;
@@ -46,6 +51,10 @@ struct EtSample {
   uint8_t fill[3];  // R, G, B of output pixels whose centre is outside the image
   uint8_t pad;
 };
+
+static_assert(sizeof(EtSample) == 72 && offsetof(EtSample, box) == 40 && offsetof(EtSample, full) == 56 &&
+              offsetof(EtSample, scale) == 64 && offsetof(EtSample, flip) == 65 && offsetof(EtSample, margin) == 66 &&
+              offsetof(EtSample, fill) == 68);  // as tests/loaders/plan/test_records.py has them
 
 // A resampling kernel as a table over the distance in base pixels. Built by loaders/plan/filters.py.
 struct EtFilter {

@@ -21,7 +21,7 @@ struct Session {
   jpeg_error_mgr manager;  // first: libjpeg hands back its address
   std::jmp_buf jump;
   Error* error;
-  int* extraneous;  // where bytes without meaning before EOI are counted; null: they count as damage
+  Oddities odd;
 };
 
 EtStatus status_of(int code) {
@@ -56,10 +56,25 @@ EtStatus status_of(int code) {
 void on_message(j_common_ptr cinfo, int level) {
   if (level >= 0) return;  // tracing
   auto* session = reinterpret_cast<Session*>(cinfo->err);
-  const int code = cinfo->err->msg_code, *number = cinfo->err->msg_parm.i;
-  if (code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM) return;  // headers from the future; no pixel depends on them
-  if (code == JWRN_EXTRANEOUS_DATA && number[1] == JPEG_EOI && session->extraneous) *session->extraneous += number[0];
-  else leave(cinfo);
+  const auto* d = reinterpret_cast<j_decompress_ptr>(cinfo);
+  const bool between = cinfo->is_decompressor && d->input_iMCU_row >= d->total_iMCU_rows;  // outside of entropy-coded data
+  switch (cinfo->err->msg_code) {
+    case JWRN_JFIF_MAJOR:
+    case JWRN_ADOBE_XFORM:
+    case JWRN_NOT_SEQUENTIAL:
+      return;  // odd headers; no pixel depends on them
+    case JWRN_EXTRANEOUS_DATA:
+      if (!between) leave(cinfo);
+      session->odd.stray += cinfo->err->msg_parm.i[0];
+      return;
+    case JWRN_JPEG_EOF:
+      // A Huffman decoder that then lacks bits says JWRN_HIT_MARKER; an arithmetic one makes them up.
+      if (d->arith_code) leave(cinfo);
+      session->odd.endless = true;
+      return;
+    default:
+      leave(cinfo);
+  }
 }
 
 void silent(j_common_ptr) {}
@@ -70,7 +85,7 @@ void open_session(Session& session, Error& error) {
   session.manager.emit_message = on_message;
   session.manager.output_message = silent;
   session.error = &error;
-  session.extraneous = nullptr;
+  session.odd = {};
 }
 
 // Runs `body`, which returns a bool; false also when libjpeg jumped out of it.
@@ -91,6 +106,7 @@ struct Reader {
   jpeg_decompress_struct cinfo;
   jpeg_progress_mgr progress;
   Session session;
+  Header header;
 
   explicit Reader(Error& error) {
     std::memset(&cinfo, 0, sizeof cinfo);
@@ -102,6 +118,7 @@ struct Reader {
 
   // Inside `guarded`.
   bool open(const uint8_t* jpeg, size_t size) {
+    if (!parse_header(jpeg, size, header, *session.error) || !has_all_scans(jpeg, size, header, *session.error)) return false;
     jpeg_create_decompress(&cinfo);
     cinfo.progress = &progress;
     jpeg_mem_src(&cinfo, jpeg, size);
@@ -118,7 +135,6 @@ struct Reader {
     cinfo.scale_num = 1, cinfo.scale_denom = scale;
     cinfo.dct_method = JDCT_ISLOW;
     cinfo.do_fancy_upsampling = TRUE;
-    cinfo.do_block_smoothing = FALSE;  // it invents what an incomplete progressive file lacks
     jpeg_start_decompress(&cinfo);
   }
 };
@@ -241,11 +257,9 @@ bool encode_rgb(const uint8_t* rgb, int width, int height, int quality, Bytes& o
   });
 }
 
-bool to_baseline(const uint8_t* jpeg, size_t size, Bytes& out, int& extraneous, Error& e) {
+bool to_baseline(const uint8_t* jpeg, size_t size, Bytes& out, Oddities& odd, Error& e) {
   Reader r(e);
   Writer w(out, e);
-  extraneous = 0;
-  r.session.extraneous = &extraneous;
   jvirt_barray_ptr* coefficients = nullptr;
   if (!guarded(r.session, [&] {
         if (!r.open(jpeg, size)) return false;
@@ -263,7 +277,9 @@ bool to_baseline(const uint8_t* jpeg, size_t size, Bytes& out, int& extraneous, 
       }))
     return false;
   // last, because it frees the coefficients: reads on to EOI
-  return guarded(r.session, [&] { return jpeg_finish_decompress(&r.cinfo) == TRUE; });
+  const bool good = guarded(r.session, [&] { return jpeg_finish_decompress(&r.cinfo) == TRUE; });
+  odd = r.session.odd;
+  return good;
 }
 
 bool read_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, Error& e) {

@@ -131,9 +131,9 @@ bool Scan::begin(const Header& h, int restart, Error& e) {
 }
 
 bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan& scan,
-               int& extraneous, Error& e) {
+               Tail& tail, Error& e) {
   return scan.begin(h, interval, e) &&
-         hot().read_tokens(jpeg, size, h, interval, draw, scan.tokens, scan.end_of(0), scan.counts, extraneous, e);
+         hot().read_tokens(jpeg, size, h, interval, draw, scan.tokens, scan.end_of(0), scan.counts, tail, e);
 }
 
 bool write_scan(const Header& h, Scan& scan, Bytes& out, Recoded& result, Error& e) {

@@ -1,5 +1,6 @@
 // Rewrites the entropy-coded part of a JPEG: the same coefficients, with restart markers and the best Huffman tables.
 #pragma once
+#include "markers.h"
 #include "tokens.h"
 
 namespace et {
@@ -31,9 +32,8 @@ struct Scan {
 };
 
 // Reads the one interleaved Huffman-coded scan of a JPEG whose header is `h`; `interval` divides h.mcus_x.
-// draw: where the pixels go (see plan_whole), or null. `extraneous`: bytes without meaning behind the last MCU that were left
-// out, -1: EOI is missing, nothing else.
-bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan&, int& extraneous,
+// draw: where the pixels go (see plan_whole), or null. tail: what follows the last MCU.
+bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan&, Tail& tail,
                Error&);
 
 // Appends it to `out` behind a header made of `h`. JFIF's or Adobe's marker is written where the colours need it, no other

@@ -139,6 +139,7 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
 // Reads a sample and parses its headers. `bytes` is then whole, or has the MCU rows under the crop in `source`.
 bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Header& header, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
+  if (entry.kind == ET_OTHER) return e.set(ET_UNSUPPORTED, "no JPEG that the kernel decodes");
   if (!read_bytes(sample, fd, false, s, bytes, stats, e) || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
   if (header.width != entry.width || header.height != entry.height)
     return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
@@ -251,6 +252,8 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
   const int64_t got = now_ns();
   stats.read_ns += got - start;
   if (!opened) return false;
+  if (header.odd) return e.set(ET_UNSUPPORTED, "stray bytes between the headers, or Huffman tables left out");
+  if (!header.own && !has_all_scans(bytes.jpeg, bytes.held, header, e)) return false;
   const bool part = cuttable(header);
   const size_t most = part ? header.head + bytes.source.size : bytes.held, room = batch.slots[i + 1] - batch.slots[i];
   if (most > room) return e.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", room, most);

@@ -29,19 +29,10 @@ struct BitReader {
   void skip(int n) { window <<= n, left -= n; }
   bool overrun() const { return left < made_up; }  // more bits were used than there are
 
-  // Ends a segment. Returns how many whole bytes were left unused, and goes to the next marker; `code` 0: there is none.
-  int64_t finish(int& code) {
-    int64_t unused = (left - made_up) >> 3;
-    window = 0, left = made_up = 0, code = 0;
-    for (; at < end; at++, unused++) {
-      if (*at != 0xFF) continue;
-      const uint8_t* p = at;
-      while (p < end && *p == 0xFF) p++;
-      if (p == end) break;
-      if (*p == 0) continue;
-      code = *p, at = p + 1;
-      break;
-    }
+  // Ends a segment and empties the window. Returns how many whole bytes of it were not used.
+  size_t drop() {
+    const size_t unused = size_t(std::max(left - made_up, 0)) >> 3;
+    window = 0, left = made_up = 0;
     return unused;
   }
 
@@ -125,12 +116,12 @@ class ScanReader {
     }
   }
 
-  bool read(int interval, const ScanPlan* draw, Tokens& tokens, size_t* ends, uint32_t* counts, int& extraneous, Error& e) {
+  bool read(int interval, const ScanPlan* draw, Tokens& tokens, size_t* ends, uint32_t* counts, Tail& tail, Error& e) {
     int blocks = 0, in_component[10];
     for (int c = 0; c < h_.ncomp; c++)
       for (int b = h_.comp[c].h * h_.comp[c].v; b > 0 && blocks < 10; b--) in_component[blocks++] = c;
     int in[3] = {0, 0, 0}, out[3] = {0, 0, 0};  // DC predictions
-    int restarts = 0, code;
+    int restarts = 0;
     uint32_t odd[kTables * 256] = {0};  // counts of every other token: adding to one number twice in a row takes its time
     for (int my = 0, to_restart = h_.restart, to_end = interval; my < h_.mcus_y; my++)
       for (int mx = 0; mx < h_.mcus_x; mx++) {
@@ -163,20 +154,22 @@ class ScanReader {
         std::fill_n(out, 3, 0);
       }
     for (int i = 0; i < kTables * 256; i++) counts[i] += odd[i];
-    extraneous = int(std::min<int64_t>(bits_.finish(code), 1 << 30));
-    if (code && code != 0xD9) return e.set(ET_DAMAGED, "marker ff%02x stands behind the last MCU", code);
-    if (!code) extraneous = -1;
+    const size_t unused = bits_.drop();
+    tail = read_tail(bits_.at, bits_.end);
+    tail.bytes += unused;
     return true;
   }
 
  private:
   // Goes past restart marker number `count`.
   bool restart(int count, Error& e) {
-    const int wanted = 0xD0 | (count & 7);
-    int code;
-    const int64_t unused = bits_.finish(code);
-    if (unused) return e.set(ET_DAMAGED, "%d bytes without meaning before marker ff%02x", int(unused), wanted);
-    return code == wanted || e.set(ET_DAMAGED, "marker ff%02x stands where ff%02x should", code, wanted);
+    const int wanted = kRst0 | (count & 7);
+    size_t unused = bits_.drop();
+    const Marker marker = next_marker(bits_.at, bits_.end);
+    unused += marker.begin - bits_.at;
+    bits_.at = marker.end;
+    if (unused) return e.set(ET_DAMAGED, "%zu bytes without meaning before marker ff%02x", unused, wanted);
+    return marker.code == wanted || e.set(ET_DAMAGED, "marker ff%02x stands where ff%02x should", marker.code, wanted);
   }
 
   // Writes a block's tokens and returns their end, null where the bits make no sense. Leaves its coefficients, of which that
@@ -278,8 +271,8 @@ static Token* tokens_of(const Coefficients& block, int component, int& predictio
 }
 
 static bool read_tokens(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Tokens& tokens,
-                        size_t* ends, uint32_t* counts, int& extraneous, Error& e) {
-  return ScanReader(jpeg, size, h).read(interval, draw, tokens, ends, counts, extraneous, e);
+                        size_t* ends, uint32_t* counts, Tail& tail, Error& e) {
+  return ScanReader(jpeg, size, h).read(interval, draw, tokens, ends, counts, tail, e);
 }
 
 static uint8_t* write_tokens(const Token* token, const Token* end, const Code* codes, uint8_t* at) {

@@ -26,8 +26,19 @@ int pleasant_width(int wanted, int most) {
   }
 }
 
-// Bytes behind the last MCU that are taken for padding; a scan that lost its way ends early and leaves far more.
-enum { kStray = 64 };
+// Says in a note what was odd about a JPEG whose coefficients are all there.
+void describe(const Oddities& odd, const Tail& tail, char* note) {
+  const size_t bytes = odd.stray + tail.bytes;
+  const bool endless = odd.endless || !tail.eoi;
+  if (tail.markers)
+    std::snprintf(note, ET_MESSAGE, "left out %zu byte(s) behind the last MCU, with %d marker(s), the first ff%02x%s", bytes,
+                  tail.markers, tail.first, endless ? "; no EOI" : "");
+  else if (bytes)
+    std::snprintf(note, ET_MESSAGE, "left out %zu byte(s) without meaning%s", bytes,
+                  endless ? "; the end-of-image marker is missing" : "");
+  else if (endless)
+    std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");
+}
 
 // A thread's working memory, kept from one image to the next unless that was a very large one.
 struct Workspace {
@@ -48,10 +59,11 @@ class Transcoder {
     if (!parse_header(jpeg, size, header_, e_)) return false;
     if (pixels() > kMaxPixels)
       return e_.set(ET_UNSUPPORTED, "%d x %d pixels are too many", header_.width, header_.height);
-    int extraneous = 0, more = 0;
+    Oddities odd{};
+    Tail tail;
     if (!header_.own) {
       w_.baseline.size = 0;
-      if (!to_baseline(jpeg, size, w_.baseline, extraneous, e_)) return false;
+      if (!to_baseline(jpeg, size, w_.baseline, odd, e_)) return false;
       jpeg = w_.baseline.data(), size = w_.baseline.size;
       if (!parse_header(jpeg, size, header_, e_)) return false;
     }
@@ -59,12 +71,9 @@ class Transcoder {
     WholePlan whole;
     const bool draw = more_levels && header_.own;
     if (draw && !plan_whole(header_, w_.scratch, whole, planes_, e_)) return false;
-    if (!read_scan(jpeg, size, header_, interval, draw ? &whole.plan : nullptr, w_.scan, more, e_)) return false;
+    if (!read_scan(jpeg, size, header_, interval, draw ? &whole.plan : nullptr, w_.scan, tail, e_)) return false;
     if (!append(header_, record)) return false;
-    if (more + extraneous > kStray)
-      return e_.set(ET_DAMAGED, "%d bytes are left over behind the last MCU", more + extraneous);
-    if (more < 0) std::snprintf(note, ET_MESSAGE, "the end-of-image marker is missing");
-    else if (more += extraneous) std::snprintf(note, ET_MESSAGE, "%d bytes without meaning left out", more);
+    describe(odd, tail, note);
     const Box all = {0, 0, header_.width, header_.height};
     return draw || !more_levels ||
            decode_libjpeg(out_.data() + record.offset, record.size, all, 1, w_.scratch, planes_, e_);

@@ -19,13 +19,15 @@ ENTRY = np.dtype(
         ("crc", "<u4"),  # CRC-32 of row table and JPEG
         ("width", "<u2"),  # pixels; 0: unknown, or this level is not stored
         ("height", "<u2"),  # pixels; 0: unknown, or this level is not stored
-        ("kind", "<u4"),  # 0: JPEG; RAW: pixels
+        ("kind", "<u4"),  # 0: JPEG; RAW or OTHER
     ]
 )
 """One stored level of one sample, 40 bytes. A data set answers with an array of these, [samples, levels]."""
 
 RAW = 1
 """`kind` of an entry whose bytes are pixels: height x width x 3, RGB, as FFCV stores them in mode "raw"."""
+OTHER = 2
+"""`kind` of an entry whose bytes are a file that the kernel is known not to decode. Pillow's threads decode it."""
 
 SAMPLE = np.dtype(
     [

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..beton.fields import LABEL_ONLY
-from ..errors import BadDataset
+from ..errors import BadDataset, LoaderError
+from ..pillow import image_size
+from ..plan.records import OTHER
 from .dataset import Dataset, empty_entries
 from .regular_file import open_regular
 from .scan import scan
@@ -19,7 +21,7 @@ from .scan import scan
 class Folder(Dataset):
     """An ImageFolder tree, listed. Sizes of images are read from their headers when first asked for, and kept.
 
-    Memory: the paths, and 16 bytes a sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
+    Memory: the paths, and 20 bytes a sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
     reports why.
     """
 
@@ -50,6 +52,7 @@ class Folder(Dataset):
         self._labels = np.array(sources.labels, np.int32)
         self.fields = LABEL_ONLY
         self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
+        self._kinds = np.zeros(len(paths), np.uint32)
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool: native.Pool | None = None
 
@@ -65,6 +68,7 @@ class Folder(Dataset):
         if len(missing):
             self._peek(missing)
         entries["width"][:, 0], entries["height"][:, 0] = self._sizes[indices].T
+        entries["kind"][:, 0] = self._kinds[indices]
         return entries
 
     def _peek(self, indices: NDArray[np.int64]) -> None:
@@ -75,6 +79,7 @@ class Folder(Dataset):
         for at in np.flatnonzero(np.asarray(status) != 0):
             widths[at], heights[at] = _pillow_size(os.path.join(self.path, self.name(int(indices[at]))))
         self._sizes[indices, 0], self._sizes[indices, 1] = widths, heights
+        self._kinds[indices] = np.where(np.asarray(status) == native.UNSUPPORTED, OTHER, 0)
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._labels[self._checked(indices)].astype(np.int64)
@@ -107,10 +112,9 @@ class Folder(Dataset):
 
 def _pillow_size(path: str) -> tuple[int, int]:
     """Width and height of a file that is no JPEG the kernel reads; 1x1 where Pillow does not know either."""
-    from PIL import Image
-
     try:
-        with open_regular(path) as file, Image.open(file) as image:
-            return min(image.width, 0xFFFF), min(image.height, 0xFFFF)
-    except Exception:  # Pillow raises nearly anything on damaged files
+        with open_regular(path) as file:
+            width, height = image_size(file)
+    except (OSError, LoaderError):
         return 1, 1
+    return min(width, 0xFFFF), min(height, 0xFFFF)

@@ -217,7 +217,7 @@ class SourceDataset(Dataset):
                 info = native.peek(data)
                 return _Read(sample, data, 0, info.width, info.height)
             except native.JpegError:
-                pixels = decode_rgb(data)
+                pixels = decode_rgb(data).pixels
             if max(pixels.shape) > 0xFFFF:
                 raise LoaderError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, at most 65535 a side can be read")
             return _Read(sample, pixels.tobytes(), RAW, pixels.shape[1], pixels.shape[0])

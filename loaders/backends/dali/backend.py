@@ -96,7 +96,7 @@ class DALIBackend:
 
         DALI does not say how long its threads work: all of them count for as long as somebody waits for DALI.
         """
-        total = Counter(self._decoder.pool.stats())
+        total = Counter(self._decoder.stats())
         for sums in (self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
             total.update(sums)
         return dict(total)
@@ -106,7 +106,7 @@ class DALIBackend:
         while self._idle:
             self._idle.pop().close()
         self._threads.close()
-        self._decoder.pool.close()
+        self._decoder.close()
 
     def _graph(self, batch_size: int) -> Graph:
         """One that nobody uses. Only batches larger than any before need a new one."""

@@ -21,6 +21,7 @@ from ...buffer_pool import BufferPool
 from ...transforms.device import put
 from ..clock import Clock
 from ..decoder import Decoder
+from ..pillow_threads import PartlyPillow
 from ..queued import InUse, RunAhead
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
@@ -42,7 +43,7 @@ class DecodedByDALI:
     images: Any  # DALI's; None where it gave the batch back,
     why: str  # for this reason
     rows: NDArray[np.int64]  # the samples that the kernel works on
-    kernel: native.PendingBatch | Resampling
+    kernel: native.PendingBatch | PartlyPillow | Resampling
 
     def repaired(self, decoder: Decoder) -> NDArray[np.uint8]:
         """The pixels of `rows`, once they are there; the batch then names the samples that replaced bad ones."""

@@ -81,7 +81,7 @@ def test_odd_files_are_named_and_skipped(
     odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: bool
 ) -> None:
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", lenient)  # as many programs set it
-    summary = convert(odd_folder, tmp_path / "x.beton", on_error="skip", workers=1)
+    summary = convert(odd_folder, tmp_path / "x.beton", on_error="skip", workers=1, depth="scale")
     assert [name for name, _ in summary.refused] == [f"a/{name}.JPEG" for name in DAMAGED]
     assert [name for name, _ in summary.changed] == [
         f"a/{name}.JPEG" for name in ("cmyk", "deep", "palette", "png", "rgba")
@@ -93,9 +93,16 @@ def test_odd_files_are_named_and_skipped(
         assert dataset.name(11) == "b/1.jpg" and dataset.labels([11])[0] == 1
 
 
+def test_more_than_8_bits_are_refused_unless_asked_for(odd_folder: Path, tmp_path: Path) -> None:
+    summary = convert(odd_folder, tmp_path / "x.beton", on_error="skip", workers=1)
+    assert ("a/deep.JPEG" in dict(summary.refused)) and "--depth" in dict(summary.refused)["a/deep.JPEG"]
+    with pytest.raises(ValueError, match="`depth` must be one of refuse, scale, minmax, got 'all'"):
+        convert(odd_folder, tmp_path / "x.beton", depth="all")
+
+
 def test_the_first_odd_file_stops_it(odd_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadSample, match=r"sample 2 \(a/empty.JPEG\) cannot be decoded: .*skip") as caught:
-        convert(odd_folder, tmp_path / "x.beton", workers=1)
+        convert(odd_folder, tmp_path / "x.beton", workers=1, depth="scale")
     assert (caught.value.index, caught.value.name) == (2, "a/empty.JPEG")
     assert os.listdir(tmp_path) == ["odd"]
 

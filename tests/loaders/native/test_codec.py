@@ -94,13 +94,14 @@ def cmyk() -> bytes:
 
 
 GOOD = make("4:2:0", 203, 149)
-SCAN = GOOD.index(b"\xff\xda") + 14
+MARKED = make("restarts", 203, 149)
+SCAN = MARKED.index(b"\xff\xda") + 14
 BAD = {
     "empty": (b"", DAMAGED, "0 bytes"),
     "text": (b"hello, I am a text file", UNSUPPORTED, "not a JPEG"),
     "headers cut short": (GOOD[:200], DAMAGED, "cut short"),
     "scan cut short": (GOOD[: len(GOOD) // 2], DAMAGED, ""),
-    "zeros in the scan": (GOOD[: SCAN + 500] + bytes(800) + GOOD[SCAN + 1300 :], DAMAGED, ""),
+    "zeros in the scan": (MARKED[: SCAN + 500] + bytes(800) + MARKED[SCAN + 1300 :], DAMAGED, ""),
     "marker in the scan": (GOOD[: SCAN + 500] + b"\xff\xc0" + GOOD[SCAN + 502 :], DAMAGED, ""),
     "larger than its scan": (resized(GOOD, 203, 300), DAMAGED, ""),
     "four colours": (cmyk(), UNSUPPORTED, "4 colour components"),

@@ -136,7 +136,7 @@ def test_colours_need_their_marker() -> None:
 def test_oddities_are_noted() -> None:
     source = make("4:2:0", 61, 47)
     stray = source[:-2] + bytes(range(1, 8)) + source[-2:]
-    for data, note in ((stray, "7 bytes"), (source[:-2], "end-of-image marker is missing")):
+    for data, note in ((stray, "left out 7 byte(s) without meaning"), (source[:-2], "end-of-image marker is missing")):
         (record,) = codec.transcode(data, (1.0,), 90)
         assert note in record.note
         assert same_coefficients(record.jpeg, source)

@@ -1,0 +1,156 @@
+"""Samples that Pillow decodes: in threads of their own, ahead of need, beside those of the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import native
+from ..errors import LoaderError
+from ..pillow import decode_rgb
+from ..sources.regular_file import open_regular
+
+Job = tuple[Any, NDArray[np.void], dict[str, Any]]
+"""What `make` takes: a file, its sample, options of the kernel."""
+
+
+class Made(NamedTuple):
+    """What a thread made of one sample.
+
+    Attributes:
+        pixels: the sample as bytes of the batch; None where it failed.
+        why: why it failed, or "".
+        read: bytes of the file.
+        spent: nanoseconds of thread time.
+    """
+
+    pixels: NDArray[np.uint8] | None
+    why: str
+    read: int
+    spent: int
+
+
+class PillowThreads:
+    """As many threads as the kernel has. Pillow lets go of the GIL while it decodes, so they run side by side.
+
+    Attributes:
+        sums: `pillow_ns`, nanoseconds of thread time, and `bytes_read` so far.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.sums = {"pillow_ns": 0, "bytes_read": 0}
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None  # most data sets never need it
+
+    def submit(self, jobs: Sequence[Job], size: int) -> list[Future[Made]]:
+        """Starts samples; see `make`."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="pillow")
+        return [self._pool.submit(make, *job, size) for job in jobs]
+
+    def count(self, made: Made) -> None:
+        """Adds a finished sample to the sums."""
+        self.sums["pillow_ns"] += made.spent
+        self.sums["bytes_read"] += made.read
+
+    def close(self) -> None:
+        """Cancels what has not started and joins the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+class PartlyPillow:
+    """A batch in which the kernel decodes some samples and Pillow the others; to its user, a `native.PendingBatch`.
+
+    Attributes:
+        out, status: those of the kernel's part; valid after `wait`.
+    """
+
+    def __init__(
+        self, pending: native.PendingBatch, threads: PillowThreads, rows: NDArray[np.int64], jobs: Sequence[Job]
+    ) -> None:
+        """Starts Pillow's share.
+
+        Args:
+            pending: the whole batch under way in the kernel, which leaves out samples of the kind `OTHER`.
+            threads: what decodes.
+            rows: places of those samples in the batch, [n].
+            jobs: one for each of them.
+        """
+        self.out, self.status = pending.out, pending.status
+        self._pending, self._threads = pending, threads
+        self._why: dict[int, str] = {}
+        size = pending.out.nbytes // len(pending.status)
+        self._made = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As `native.PendingBatch.wait`; `timeout` is the kernel's share of the wait."""
+        if not self._pending.wait(timeout):
+            return False
+        pixels = self.out.view(np.uint8).reshape(len(self.status), -1)
+        for i, future in self._made.items():
+            made = future.result()
+            self._threads.count(made)
+            if made.pixels is None:
+                self.status[i], self._why[i] = native.DAMAGED, made.why
+            else:
+                self.status[i], pixels[i] = native.OK, made.pixels
+        self._made.clear()
+        return True
+
+    def message(self, i: int) -> str:
+        """Why sample `i` of the batch failed."""
+        return self._why[i] if i in self._why else self._pending.message(i)
+
+    def close(self) -> None:
+        """Cancels what has not started; waits for the kernel's samples in hand."""
+        for future in self._made.values():
+            future.cancel()
+        self._pending.close()
+
+
+class Stored:
+    """Where a sample's file is."""
+
+    def __init__(self, entry: NDArray[np.void], fd: int) -> None:
+        # the name is copied now: the data set may be closed before a thread gets here
+        self._name = ctypes.string_at(int(entry["path"])) if entry["path"] else b""
+        self._fd, self._size, self._offset = fd, int(entry["size"]), int(entry["offset"])
+
+    def read(self) -> bytes:
+        if not self._name:
+            return os.pread(self._fd, self._size, self._offset)
+        with open_regular(os.fsdecode(self._name)) as file:
+            file.seek(self._offset)
+            return file.read(self._size or -1)
+
+
+def make(file: Any, samples: NDArray[np.void], options: dict[str, Any], size: int) -> Made:
+    """Decodes, resamples and augments one sample.
+
+    Args:
+        file: has `read() -> bytes`.
+        samples: SAMPLE [1].
+        options: of a `native.KernelBatch` of this sample.
+        size: bytes of its pixels.
+    """
+    began, data, why = time.perf_counter_ns(), b"", ""
+    pixels: NDArray[np.uint8] | None = None
+    try:
+        data = file.read()
+        made = native.resample(decode_rgb(data).pixels, samples, side=options["side"], filter=options["filter"])
+        pixels = np.empty(size, np.uint8)
+        native.KernelBatch(samples, out=pixels, **options).finish(0, made)
+    except LoaderError as error:
+        pixels, why = None, str(error)
+    except OSError as error:
+        why = f"cannot be read: {error.strerror or error}"
+    return Made(pixels, why, len(data), time.perf_counter_ns() - began)

@@ -1,0 +1,118 @@
+"""Files that Pillow decodes: by threads, ahead of need, with a clock of their own."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loaders import BadSample, Loader
+from loaders.backends import pillow_threads
+from loaders.pillow import decode_rgb
+from tests.contract import digest
+from tests.images import jpeg, picture
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 files in 2 classes, every third of them a PNG."""
+    root = tmp_path_factory.mktemp("mixed")
+    for i in range(24):
+        path = root / f"class{i % 2}" / f"{i:02d}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        if i % 3:
+            path.write_bytes(jpeg(picture(80, 60, i), "4:2:0"))
+        else:
+            Image.fromarray(picture(80, 60, i)).save(path, "PNG")
+    return root
+
+
+def loader(root: Path, **options: Any) -> Loader:
+    return Loader(root, **{"batch_size": 6, "resolution": 32, "backend": "torch", "num_workers": 2, **options})
+
+
+def test_batches_do_not_depend_on_threads(mixed: Path) -> None:
+    made = set()
+    for workers in (1, 3):
+        for output in ("uint8", "float32"):
+            with loader(mixed, num_workers=workers, dtype=output) as data:
+                made.add((output, digest([*data, *data])))
+    assert len(made) == 2
+
+
+def test_the_consumers_thread_decodes_nothing(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: set[str] = set()
+
+    def watched(data: bytes) -> Any:
+        names.add(threading.current_thread().name)
+        return decode_rgb(data)
+
+    monkeypatch.setattr(pillow_threads, "decode_rgb", watched)
+    with loader(mixed) as data:
+        assert len(list(data)) == 4
+    assert names and all(name.startswith("pillow") for name in names)
+
+
+def test_they_work_side_by_side_and_ahead(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two samples are decoded at the same time: each waits until the other has begun."""
+    together = threading.Barrier(2, timeout=30)
+
+    def meeting(data: bytes) -> Any:
+        together.wait()
+        return decode_rgb(data)
+
+    monkeypatch.setattr(pillow_threads, "decode_rgb", meeting)
+    with loader(mixed, batch_size=24) as data:
+        assert len(list(data)) == 1
+    assert not together.broken
+
+
+def test_their_time_has_a_name_of_its_own(mixed: Path) -> None:
+    with loader(mixed) as data:
+        assert data.stats()["pillow_s"] == 0
+        list(data)
+        stats = data.stats()
+    assert stats["pillow_s"] > 0
+    assert stats["samples"] == 24
+    assert stats["bytes_read"] == sum(path.stat().st_size for path in mixed.rglob("*.jpg"))
+
+
+def test_a_folder_of_png_files_is_limited_by_pillow(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for i in range(8):
+        Image.fromarray(picture(300, 200, i)).save(tmp_path / "a" / f"{i}.png")
+    with loader(tmp_path, batch_size=2) as data:
+        list(data)
+        assert data.stats()["limited_by"] == "pillow"
+
+
+def test_a_bad_file_is_named_or_replaced(mixed: Path, tmp_path: Path) -> None:
+    for path in mixed.rglob("*.jpg"):
+        target = tmp_path / path.relative_to(mixed)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    cut = tmp_path / "class0" / "12.jpg"
+    cut.write_bytes(cut.read_bytes()[:3000])
+    with loader(tmp_path) as data, pytest.raises(BadSample, match=r"class0/12\.jpg.*truncated"):
+        list(data)
+    with loader(tmp_path, on_error="replace") as data:
+        assert sum(len(images) for images, _ in data) == 24
+        assert [bad.name for bad in data.stats()["bad"]] == ["class0/12.jpg"]
+
+
+def test_closing_early_leaves_no_thread(mixed: Path) -> None:
+    data = loader(mixed, batch_size=2)
+    next(iter(data))
+    data.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pillow")]
+
+
+def test_more_than_8_bits_are_refused_in_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Image.fromarray(np.full((40, 40), 30000, np.uint16)).save(tmp_path / "a" / "deep.png")
+    with loader(tmp_path, batch_size=1) as data, pytest.raises(BadSample, match="would be clipped to white"):
+        list(data)

@@ -171,6 +171,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument(
         "--folder", metavar="DIR", help="with a beton: the images it was made from, for peers that read files"
     )
+    speed.add_argument(
+        "--magnitude", type=_positive, default=8.0, help="of RandAugment, where a contestant has it (%(default)s)"
+    )
     speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where batches arrive (%(default)s)")
     speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")

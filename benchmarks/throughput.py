@@ -20,6 +20,8 @@ from .harness.report import workplace
 from .peers import Peer, chosen
 
 AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
+MAGNITUDE = 8.0
+"""RandAugment's strength. At 9 timm now and then asks Pillow for 0 bits, which Pillow 12 and later refuse."""
 CHILD_MB = 600.0  # memory set aside for each contestant when deciding how many may exist at once
 
 PAIRS: list[tuple[str, tuple[str, ...]]] = [
@@ -27,10 +29,14 @@ PAIRS: list[tuple[str, tuple[str, ...]]] = [
     ("ours-folder", ("ffcv",)),
     ("ours-float32", ("torchvision",)),
     ("ours-dali", ("dali",)),
+    ("ours-randaugment-float32", ("ours-float32",)),
+    ("ours-randaugment-base", ("ours-randaugment",)),
     ("ours-ffcv", ("ours",)),
     ("ours-ffcv", ("ffcv",)),
     ("ours-ffcv-part", ("ffcv",)),
     ("ours-ffcv-beton", ("ffcv",)),
+    ("ours-randaugment", ("ours",)),
+    ("ours-randaugment", ("dali-randaugment", "torchvision-randaugment")),
     *((ours, (other,)) for ours in AUGMENTED for other in ("dali-randaugment", "torchvision-randaugment")),
 ]
 """Further ratios: of, over the fastest of."""
@@ -66,6 +72,7 @@ def run(
     work: str | None = None,
     simd_python: str | None = None,
     seed: int = 0,
+    magnitude: float = MAGNITUDE,
 ) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
 
@@ -82,7 +89,7 @@ def run(
     simd_python = simd_python and os.path.abspath(simd_python)
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
-        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device)
+        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device, magnitude)
         entrants = contestants.prepare(entrants, resolutions)
         warm(records)
         results = [
@@ -105,6 +112,7 @@ def run(
         "rounds": rounds,
         "seconds": seconds,
         "seed": seed,
+        "magnitude": magnitude,
         "resolutions": list(resolutions),
     }
     return {
@@ -131,6 +139,7 @@ class Field:
     simd_python: str | None
     explicit: frozenset[str]  # contestants that must not be skipped
     device: str
+    magnitude: float  # of the contestants with RandAugment
     notes: list[str] = field(default_factory=list)
 
     def prepare(self, peers: list[Peer], resolutions: Sequence[int]) -> list[Peer]:
@@ -187,7 +196,7 @@ class Field:
             str(data.pyramid),
             str(data.work),
             self.seed,
-            {**peer.options, **extra},
+            {**peer.options, **({"magnitude": self.magnitude} if peer.options.get("randaugment") else {}), **extra},
             self.device,
         )
         try:

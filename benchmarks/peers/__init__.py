@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Peer:
-    """`prepare` tells whether the module makes files first; `simd`: runs in the interpreter given by --simd-python."""
+    """`prepare` tells whether the module makes files first; `simd`: runs in the interpreter given by --simd-python.
+
+    options: `randaugment` gives the contestant the option `magnitude`, RandAugment's strength.
+    """
 
     name: str
     module: str
@@ -42,12 +45,26 @@ _ALL = (
         prepare=True,
         install=_FFCV,
     ),
-    Peer("ours-randaugment", "ours", "ours + RandAugment", {"magnitude": 8}, prepare=True),
+    Peer("ours-randaugment", "ours", "ours + RandAugment", {"randaugment": True}, prepare=True),
+    Peer(
+        "ours-randaugment-float32",
+        "ours",
+        "ours + RandAugment, float32 out",
+        {"randaugment": True, "dtype": "float32"},
+        prepare=True,
+    ),
+    Peer(
+        "ours-randaugment-base",
+        "ours",
+        "ours + RandAugment at 224, then down",
+        {"randaugment": True, "augment_at": "base"},
+        prepare=True,
+    ),
     Peer(
         "ours-dali-randaugment",
         "ours",
         "ours, DALI decodes, + RandAugment",
-        {"backend": "dali", "magnitude": 8},
+        {"backend": "dali", "randaugment": True},
         prepare=True,
         install=_DALI,
     ),

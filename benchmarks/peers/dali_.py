@@ -29,13 +29,13 @@ def build(job: Job) -> Stream:
     files = find(Path(job.folder))
     names = [file.relative_to(job.folder).parts[0] for file in files]
     numbers = {name: number for number, name in enumerate(sorted(set(names)))}
-    cuda, augment = job.device == "cuda", bool(job.options.get("randaugment"))
-    make = pipeline_def(_on_gpu if cuda else _on_cpu, enable_conditionals=augment)
+    cuda, magnitude = job.device == "cuda", job.options.get("magnitude")
+    make = pipeline_def(_on_gpu if cuda else _on_cpu, enable_conditionals=magnitude is not None)
     pipeline = make(
         list(map(str, files)),
         [numbers[name] for name in names],
         job.resolution,
-        augment,
+        magnitude,
         batch_size=job.batch_size,
         num_threads=job.threads,
         device_id=0 if cuda else None,
@@ -46,7 +46,7 @@ def build(job: Job) -> Stream:
     return Stream(_from_gpu(pipeline) if cuda else _from_cpu(pipeline), job, ahead=DEPTH + 1)
 
 
-def _on_cpu(files: list[str], labels: list[int], side: int, augment: bool) -> Any:
+def _on_cpu(files: list[str], labels: list[int], side: int, magnitude: float | None) -> Any:
     jpegs, targets = fn.readers.file(files=files, labels=labels, random_shuffle=True)
     images = fn.decoders.image_random_crop(
         jpegs,
@@ -58,18 +58,17 @@ def _on_cpu(files: list[str], labels: list[int], side: int, augment: bool) -> An
     )
     images = fn.resize(images, size=[side, side], interp_type=types.INTERP_LINEAR)
     images = fn.flip(images, horizontal=fn.random.coin_flip())
-    return (rand_augment(images, n=2, m=8, num_magnitude_bins=11) if augment else images), targets
+    return _augmented(images, magnitude), targets
 
 
-def _on_gpu(files: list[str], labels: list[int], side: int, augment: bool) -> Any:
+def _on_gpu(files: list[str], labels: list[int], side: int, magnitude: float | None) -> Any:
     jpegs, targets = fn.readers.file(files=files, labels=labels, random_shuffle=True)
     images = fn.decoders.image(jpegs, device="mixed", output_type=types.RGB, adjust_orientation=False)
     images = fn.random_resized_crop(
         images, size=[side, side], random_area=AREA, random_aspect_ratio=ASPECT, num_attempts=10
     )
     images = fn.flip(images, horizontal=fn.random.coin_flip())
-    if augment:
-        images = rand_augment(images, n=2, m=8, num_magnitude_bins=11)
+    images = _augmented(images, magnitude)
     images = fn.crop_mirror_normalize(
         images,
         mean=[255 * value for value in MEAN],
@@ -78,6 +77,10 @@ def _on_gpu(files: list[str], labels: list[int], side: int, augment: bool) -> An
         output_layout="CHW",
     )
     return images, targets.gpu()
+
+
+def _augmented(images: Any, magnitude: float | None) -> Any:
+    return images if magnitude is None else rand_augment(images, n=2, m=round(magnitude), num_magnitude_bins=11)
 
 
 def _from_cpu(pipeline: Any) -> Iterator[Any]:

@@ -62,6 +62,7 @@ def build(job: Job) -> Ours:
         device=job.device,
         magnitude=job.options.get("magnitude"),
         dtype=job.options.get("dtype", "uint8" if job.device == "cpu" else "float16"),
+        augment_at=job.options.get("augment_at", "resolution"),
         max_level=job.options.get("max_level"),
         prefetch_factor=PREFETCH,
     )

@@ -26,7 +26,7 @@ def build(job: Job) -> Stream:
         (3, max(BASE, job.resolution), max(BASE, job.resolution)),
         job.batch_size,
         is_training=True,
-        auto_augment="rand-m8-mstd0.5-inc1" if job.options.get("randaugment") else None,
+        auto_augment=f"rand-m{job.options['magnitude']:g}-mstd0.5-inc1" if "magnitude" in job.options else None,
         color_jitter=None,
         interpolation="bicubic",
         num_workers=job.threads,

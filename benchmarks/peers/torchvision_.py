@@ -1,6 +1,6 @@
 """The loader in use today: torch's DataLoader, an ImageFolder, the transforms of EfficientTrain++'s released code.
 
-RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m8-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
+RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m{M}-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
 < 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching; pinned memory and
 copies that nobody waits for where batches go to a GPU.
 """
@@ -34,13 +34,13 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._count, generator=self._generator).tolist()
 
 
-def official(resolution: int, randaugment: bool) -> transforms.Compose:
+def official(resolution: int, magnitude: float | None) -> transforms.Compose:
     """The published training transforms at resolution B."""
     steps: list[object] = [
         transforms.RandomResizedCrop(max(BASE, resolution), interpolation=InterpolationMode.BICUBIC),
         transforms.RandomHorizontalFlip(),
     ]
-    if randaugment:
+    if magnitude is not None:
         from timm.data.auto_augment import rand_augment_transform
 
         fill = tuple(min(255, round(255 * value)) for value in MEAN)
@@ -49,7 +49,7 @@ def official(resolution: int, randaugment: bool) -> transforms.Compose:
             "img_mean": fill,
             "interpolation": 3,
         }  # 3: PIL's bicubic
-        steps.append(rand_augment_transform("rand-m8-mstd0.5-inc1", hints))
+        steps.append(rand_augment_transform(f"rand-m{magnitude:g}-mstd0.5-inc1", hints))
     if resolution < BASE:
         steps.append(transforms.Resize(resolution, interpolation=InterpolationMode.LANCZOS))
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
@@ -70,6 +70,6 @@ def endless(data: Dataset[Any], job: Job, **options: Any) -> DataLoader[Any]:
 
 
 def build(job: Job) -> Stream:
-    images = ImageFolder(job.folder, official(job.resolution, job.options.get("randaugment", False)))
+    images = ImageFolder(job.folder, official(job.resolution, job.options.get("magnitude")))
     loader = endless(images, job, pin_memory=job.device == "cuda")
     return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

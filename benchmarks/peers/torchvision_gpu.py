@@ -34,8 +34,8 @@ class Files(Dataset[torch.Tensor]):
 def build(job: Job) -> Stream:
     loader = endless(Files(job.folder), job, collate_fn=list)  # files have no common size
     each: list[torch.nn.Module] = [v2.RandomResizedCrop(job.resolution, antialias=True), v2.RandomHorizontalFlip()]
-    if job.options.get("randaugment"):
-        each.append(v2.RandAugment(num_ops=2, magnitude=8, num_magnitude_bins=11))
+    if (magnitude := job.options.get("magnitude")) is not None:
+        each.append(v2.RandAugment(num_ops=2, magnitude=round(magnitude), num_magnitude_bins=11))
     return Stream(_batches(loader, v2.Compose(each), job.device), job, ahead=job.threads * PREFETCH)
 
 

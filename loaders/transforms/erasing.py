@@ -149,8 +149,13 @@ class RandomErasing(nn.Module):
         """`draw` for images of `side` x `side` as the C++ kernel takes it, whose values are those of `forward`.
 
         Raises:
-            ValueError: `dtype`, that of the batch, is not floating-point.
+            ValueError: `dtype`, that of the batch, is not floating-point; or `mode` or `count` is not the default.
         """
+        if self.mode != "pixel" or self.count != 1:
+            raise ValueError(
+                f'`mode` must be "pixel" and `count` 1 in the kernel, got {self.mode!r} and {self.count}; '
+                "call the module."
+            )
         if not dtype.is_floating_point:
             raise ValueError(f"`dtype` must be floating-point where pixels are erased, got {dtype}.")
         row, box, key = self.draw(indices, side, side, seed=seed, epoch=epoch)

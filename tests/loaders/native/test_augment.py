@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +128,12 @@ def test_normalised_and_erased_as_by_the_modules(dtype: torch.dtype, channels_la
 def test_erasing_needs_a_floating_point_table() -> None:
     with pytest.raises(ValueError, match=r"`dtype` must be floating-point where pixels are erased, got torch\.uint8"):
         RandomErasing().for_kernel(np.arange(2), 32, torch.uint8, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("options", [{"mode": "const"}, {"count": 2}])
+def test_the_kernel_erases_one_rectangle_of_noise(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"`mode` must be .* and `count` 1 in the kernel, got .*; call the module"):
+        RandomErasing(**options).for_kernel(np.arange(2), 32, torch.float32, seed=0, epoch=0)
 
 
 def one(side: int = 32, **fields: object) -> native.Augment:

@@ -22,15 +22,15 @@ corpus() {  # a file a kind, behind 16 bytes that choose door and arguments
   (cd "$root" && "${PYTHON:-python}" - "$out/corpus") <<'PY'
 import sys
 from pathlib import Path
-from benchmarks.faults import corpus
+from tests.robustness import corpus
 from loaders.plan.records import table_bytes
 place = Path(sys.argv[1])
 place.mkdir(exist_ok=True)
 for k, data in enumerate(corpus.corpus()):
     for door in (0, 1, 2):
-        (place / f"file{k}-{door}").write_bytes(bytes([door, 0, 0, 3, 0, 5, 0, 40, 0, 30, 200, k % 4, 0, 0, 0, 0]) + data)
+        (place / f"file{k}-{door}").write_bytes(bytes([door, 0, 0, 3, 0, 5, 0, 40, 0, 30, 200, k % 4, 17 * k % 256, 40 * k % 256, k % 5, 3 * k % 256]) + data)
 for k, (data, rows, _, _) in enumerate(corpus.pyramid_records()):
-    start = bytes([2, rows, 0, 0, 0, 0, 0, 20, 60, 90, 120, k % 4, 0, 0, 0, 0])
+    start = bytes([2, rows, 0, 0, 0, 0, 0, 20, 60, 90, 120, k % 4, 31 * k % 256, 60 * k % 256, k % 7, 5 * k % 256])
     (place / f"record{k}").write_bytes(start + data[table_bytes(rows) - 4 * rows :])
 (place / "plain.jpg").write_bytes(corpus.make("restarts", 320, 240))
 PY
@@ -41,24 +41,24 @@ if [ "$what" = betons ]; then
   if ! "${PYTHON:-python}" -c 'import atheris' 2> /dev/null; then
     echo 'betons: skipped, needs atheris (pip install -e .[fuzz])' >&2
   else
-    exec "${PYTHON:-python}" -m tests.fuzz.betons -max_total_time="$seconds"
+    exec "${PYTHON:-python}" -m tests.robustness.fuzz.betons -max_total_time="$seconds"
   fi
 elif [ "$what" = threads ]; then
   compiler=${CXX:-g++}
-  compile -fsanitize=thread -- "$root"/loaders/native/*.cpp "$root/tests/fuzz/threads.cpp"
+  compile -fsanitize=thread -- "$root"/loaders/native/*.cpp "$root/tests/robustness/fuzz/threads.cpp"
   "$compiler" -pthread -fsanitize=thread "$out"/*.o -ljpeg -o "$out/run"
   corpus
   TSAN_OPTIONS=halt_on_error=1 setarch -R "$out/run" "$out/corpus/plain.jpg" "$seconds"
 elif command -v clang++ > /dev/null; then
   compiler=clang++
-  compile -fsanitize=fuzzer-no-link,address,undefined -- "$root"/loaders/native/*.cpp "$root/tests/fuzz/target.cpp"
+  compile -fsanitize=fuzzer-no-link,address,undefined -- "$root"/loaders/native/*.cpp "$root/tests/robustness/fuzz/target.cpp"
   clang++ -pthread -fsanitize=fuzzer,address,undefined "$out"/*.o -ljpeg -o "$out/run"
   corpus
   "$out/run" -max_total_time="$seconds" -max_len=65536 "$out/corpus"
 else
   compiler=${CXX:-g++} checks=(-fsanitize=address,undefined -fno-sanitize-recover=all)
   compile "${checks[@]}" -fsanitize-coverage=trace-pc -- "$root"/loaders/native/*.cpp
-  compile "${checks[@]}" -- "$root/tests/fuzz/target.cpp" "$root/tests/fuzz/driver.cpp"
+  compile "${checks[@]}" -- "$root/tests/robustness/fuzz/target.cpp" "$root/tests/robustness/fuzz/driver.cpp"
   "$compiler" -pthread "${checks[@]}" "$out"/*.o -ljpeg -o "$out/run"
   corpus
   cd "$out" && ./run "$seconds" "${SEED:-0}" corpus/*

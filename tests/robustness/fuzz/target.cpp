@@ -1,7 +1,7 @@
 // The fuzz target: whatever bytes come, through every door of the kernel that bytes from a file may enter.
 //
 // With clang:  clang++ -fsanitize=fuzzer,address,undefined ... target.cpp loaders/native/*.cpp -ljpeg    (libFuzzer)
-// With g++:    tests/fuzz/run.sh builds the kernel with -fsanitize-coverage=trace-pc and links driver.cpp instead.
+// With g++:    tests/robustness/fuzz/run.sh builds the kernel with -fsanitize-coverage=trace-pc and links driver.cpp instead.
 //
 // The first bytes of an input choose the door and its arguments; the rest is the file.
 #include <sys/mman.h>
@@ -12,8 +12,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../../loaders/native/check.h"
-#include "../../loaders/native/codec.h"
+#include "../../../loaders/native/check.h"
+#include "../../../loaders/native/codec.h"
 
 namespace {
 
@@ -26,6 +26,18 @@ struct Triangle {
   Triangle() {
     for (int i = 0; i < 66; i++) table[i] = i < 64 ? 1 - i / 64.f : 0;
     filter = {table, &radius, 1, 66, 64, 0, 1.f};
+  }
+};
+
+// Weights of moved pixels and values of erased ones: here any will do.
+struct Tables {
+  int16_t cubic[1024 * 4];
+  float lut[3 * 256], noise[65536];
+  Tables() {
+    for (int i = 0; i < 1024; i++)
+      for (int k = 0; k < 4; k++) cubic[4 * i + k] = int16_t(k == 1 ? (1024 - i) * 16 : k == 2 ? i * 16 : 0);
+    for (int i = 0; i < 3 * 256; i++) lut[i] = float(i);
+    for (int i = 0; i < 65536; i++) noise[i] = float(i);
   }
 };
 
@@ -73,6 +85,23 @@ void decode(const uint8_t* arguments, const uint8_t* data, size_t size, const Et
   EtBatch batch{};
   batch.samples = &sample, batch.count = 1, batch.filter = filter, batch.fd = fd, batch.side = kSide;
   batch.out = out, batch.element = 1, batch.status = &status, batch.messages = message;
+  et_decode_one(&batch, 0, nullptr);
+
+  // The same augmented: two operations, sensible or not, out of the last arguments.
+  static const Tables tables;
+  float values[3 * kSide * kSide];
+  EtOperation operations[2] = {};
+  for (int k = 0; k < 2; k++) {
+    EtOperation& o = operations[k];
+    o.kind = int32_t(arguments[12] >> 4 * k & 15) - 1, o.argument = (arguments[13] - 128) / (o.kind == 3 ? 16.f : 64.f);
+    for (int i = 0; i < 6; i++) o.map[i] = (i == 1 || i == 5) << 20;
+    o.map[k] = int32_t(int8_t(arguments[14])) << 24, o.map[3 + k] = int32_t(int8_t(arguments[15])) << 18;
+  }
+  const EtErasure box = {int32_t(arguments[13] & 31), int32_t(arguments[14] & 31), int32_t(arguments[15] & 15), 9, 1};
+  batch.augment = {operations, &box, tables.cubic, tables.noise, 2, {1, 2, 3, 0}};
+  batch.channels_last = arguments[11] >> 3 & 1;
+  et_decode_one(&batch, 0, nullptr);
+  batch.out = reinterpret_cast<uint8_t*>(values), batch.lut = tables.lut, batch.element = 4;
   et_decode_one(&batch, 0, nullptr);
 
   static EtPool* const pool = et_pool_new(1);

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../loaders/native/codec.h"
+#include "../../../loaders/native/codec.h"
 
 namespace {
 

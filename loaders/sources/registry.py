@@ -9,9 +9,9 @@ from .beton_source import Beton
 from .image_folder import ImageFolder
 from .imagenet import ImageNet
 from .parquet import Parquet
+from .path_table import Table
 from .python import PythonSource
 from .source import Options, Source
-from .table import Table
 from .webdataset import WebDataset
 
 

@@ -135,7 +135,7 @@ def _devkit(path: str) -> dict[str, str]:
         ValueError: scipy, which reads the synset table, is not installed; or the devkit lacks a file.
     """
     try:
-        from scipy.io import loadmat  # type: ignore[import-untyped]
+        from scipy.io import loadmat
     except ImportError:
         raise ValueError(f"{path}: the devkit's meta.mat needs scipy; install it, or give a text file") from None
     with tarfile.open(path, "r:*") as tar:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from loaders import Loader, open_dataset
+from loaders import Loader, convert, open_dataset
 from loaders.beton.fields import FieldType
 from loaders.errors import BadSample
 from loaders.sources.source import FileRange, Sample
@@ -140,3 +141,19 @@ def test_tables_are_read_as_they_are(photos: Photos, tmp_path: Path) -> None:
     for (ours, labels), (theirs, others) in zip(batches(tmp_path / "x.csv"), batches(photos), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert labels == others
+
+
+def test_the_documented_source_works(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text()
+    (code,) = re.findall(r"```python\n(import glob.*?)```", page, re.S)
+    (tmp_path / "scans").mkdir()
+    for path in sorted((jpeg_folder / "val").rglob("*.jpg")):
+        (tmp_path / "scans" / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    convert(names["Scans"](), "x.beton", workers=1)
+    for data in (names["Scans"](), "x.beton"):
+        with Loader(data, batch_size=6, resolution=32, train=False, fields=("image", "label", "dose")) as loader:
+            ((_, labels, doses),) = loader
+        assert labels.tolist() == [0, 1, 0, 1, 0, 1] and doses.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]

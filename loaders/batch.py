@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .masks import cut_masks
 from .plan.rng import sample_indices
 
 if TYPE_CHECKING:
@@ -160,8 +161,21 @@ def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
     stored = name in dataset.fields and name != dataset.label_field
     if name in FIELDS and (not stored or (name == "label" and batch.targets is not None)):
         return FIELDS[name](batch, dataset)
+    if dataset.fields[name].kind == "mask":
+        return _dense(name, batch, dataset)
     values = dataset.read_field(name, batch.indices[: batch.count])
     return _beside_labels(values, batch) if isinstance(values, np.ndarray) else values
+
+
+def _dense(name: str, batch: Batch, dataset: Dataset) -> Any:
+    """Masks under the crops of their images, int64 [n, B, B]; for several views a tuple."""
+    if batch.magnitude is not None:
+        raise ValueError(
+            f"field {name!r}: RandAugment moves pixels, and masks do not follow it; pass magnitude=None, "
+            f"got {batch.magnitude}."
+        )
+    files = list(dataset.read_field(name, batch.indices))
+    return _views(_beside_labels(cut_masks(files, batch.crops, batch.flips, batch.resolution), batch), batch)
 
 
 def check_fields(fields: object, stored: Mapping[str, object]) -> tuple[str, ...]:

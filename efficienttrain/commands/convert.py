@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain convert`."""
     parser.add_argument(
         "src", metavar="SRC",
-        help="image folder, WebDataset shards, Parquet or Arrow files, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
+        help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
     parser.add_argument("--format", help="kind of source (default: told by its name)")

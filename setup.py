@@ -34,7 +34,7 @@ EXTRAS = {
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
         *("torchvision", "timm>=1.0", "matplotlib", "pyyaml", "pyarrow"),
-        *("webdataset", "datasets", "tfrecord"),  # write files that the tests read
+        *("webdataset", "datasets", "tfrecord", "scipy"),  # write files that the tests read
     ],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from .source import FileRange, Options, Sample, file_facts
+from .tar_files import open_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -171,7 +172,7 @@ def members(path: str) -> Iterator[Member]:
     """
     plain = path.endswith(".tar")
     try:
-        with tarfile.open(path, "r:" if plain else "r:*") as tar:
+        with open_tar(path, packed=not plain) as tar:
             for info in tar:
                 if info.isreg():
                     yield Member(info.name, _place(path, tar, info, plain))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .masks import cut_masks
+from .dense_targets import cut_masks
 from .plan.rng import sample_indices
 
 if TYPE_CHECKING:
@@ -178,16 +178,21 @@ def _dense(name: str, batch: Batch, dataset: Dataset) -> Any:
     return _views(_beside_labels(cut_masks(files, batch.crops, batch.flips, batch.resolution), batch), batch)
 
 
-def check_fields(fields: object, stored: Mapping[str, object]) -> tuple[str, ...]:
+def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:
     """The names in `fields`.
 
     Raises:
-        ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice.
+        ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice; or it is `label`,
+            and the data set has none.
     """
     names = (fields,) if isinstance(fields, str) else tuple(fields)  # type: ignore[arg-type]
-    known = list(FIELDS) + [name for name in stored if name not in FIELDS]
+    stored = dataset.fields
+    known = [name for name in FIELDS if name != "label" or dataset.label_field is not None or name in stored]
+    known += [name for name in stored if name not in FIELDS]
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         got = repr(unknown[0]) if unknown else repr(names)
-        raise ValueError(f"`fields` must be different names out of {', '.join(map(repr, known))}, got {got}.")
+        raise ValueError(
+            f"{dataset.path}: `fields` must be different names out of {', '.join(map(repr, known))}, got {got}."
+        )
     return names

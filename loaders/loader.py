@@ -185,10 +185,7 @@ class Loader(DataLoaderAttributes):
         self._data = absolute(data)
         self.source = open_dataset(self._data)
         try:
-            self.fields = check_fields(fields, self.source.fields)
-            if "label" in self.fields and self.source.label_field is None and "label" not in self.source.fields:
-                stored = ", ".join(map(repr, self.source.fields)) or "none"
-                raise ValueError(f"{self.source.path}: has no labels; choose `fields` of image and its own ({stored}).")
+            self.fields = check_fields(fields, self.source)
             chosen = indices_of(indices, len(self.source))
             self.sampling = Sampling(
                 n=len(self.source),

@@ -11,8 +11,8 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import Encoded, FieldType, encode, row_dtype, with_pointers
+from ..dense_targets import decode_mask
 from ..errors import BadDataset, LoaderError
-from ..masks import decode_mask
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from loaders import BadSample, Loader, convert, open_dataset
+from loaders.dense_targets import OUTSIDE, cut_masks
 from loaders.errors import LoaderError
-from loaders.masks import OUTSIDE, cut_masks
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -24,6 +24,7 @@ EXTRAS = {
     "ffcv": ["ffcv>=1.0.2"],
     "dali": ["nvidia-dali-cuda130>=1.50; sys_platform == 'linux'"],
     "simd": ["pillow-simd"],  # replaces Pillow: keep it in an environment of its own
+    "sources": ["pyarrow"],
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
@@ -32,7 +33,8 @@ EXTRAS = {
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
-        *("torchvision", "timm>=1.0", "matplotlib", "pyyaml"),
+        *("torchvision", "timm>=1.0", "matplotlib", "pyyaml", "pyarrow"),
+        *("webdataset", "datasets", "tfrecord", "scipy"),  # write files that the tests read
     ],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .dense_targets import cut_masks
 from .plan.rng import sample_indices
 
 if TYPE_CHECKING:
@@ -160,20 +161,38 @@ def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
     stored = name in dataset.fields and name != dataset.label_field
     if name in FIELDS and (not stored or (name == "label" and batch.targets is not None)):
         return FIELDS[name](batch, dataset)
+    if dataset.fields[name].kind == "mask":
+        return _dense(name, batch, dataset)
     values = dataset.read_field(name, batch.indices[: batch.count])
     return _beside_labels(values, batch) if isinstance(values, np.ndarray) else values
 
 
-def check_fields(fields: object, stored: Mapping[str, object]) -> tuple[str, ...]:
+def _dense(name: str, batch: Batch, dataset: Dataset) -> Any:
+    """Masks under the crops of their images, int64 [n, B, B]; for several views a tuple."""
+    if batch.magnitude is not None:
+        raise ValueError(
+            f"field {name!r}: RandAugment moves pixels, and masks do not follow it; pass magnitude=None, "
+            f"got {batch.magnitude}."
+        )
+    files = list(dataset.read_field(name, batch.indices))
+    return _views(_beside_labels(cut_masks(files, batch.crops, batch.flips, batch.resolution), batch), batch)
+
+
+def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:
     """The names in `fields`.
 
     Raises:
-        ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice.
+        ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice; or it is `label`,
+            and the data set has none.
     """
     names = (fields,) if isinstance(fields, str) else tuple(fields)  # type: ignore[arg-type]
-    known = list(FIELDS) + [name for name in stored if name not in FIELDS]
+    stored = dataset.fields
+    known = [name for name in FIELDS if name != "label" or dataset.label_field is not None or name in stored]
+    known += [name for name in stored if name not in FIELDS]
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         got = repr(unknown[0]) if unknown else repr(names)
-        raise ValueError(f"`fields` must be different names out of {', '.join(map(repr, known))}, got {got}.")
+        raise ValueError(
+            f"{dataset.path}: `fields` must be different names out of {', '.join(map(repr, known))}, got {got}."
+        )
     return names

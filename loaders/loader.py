@@ -185,7 +185,7 @@ class Loader(DataLoaderAttributes):
         self._data = absolute(data)
         self.source = open_dataset(self._data)
         try:
-            self.fields = check_fields(fields, self.source.fields)
+            self.fields = check_fields(fields, self.source)
             chosen = indices_of(indices, len(self.source))
             self.sampling = Sampling(
                 n=len(self.source),

@@ -74,6 +74,23 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
         raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
 
 
+def decode_stored(data: bytes) -> NDArray[Any]:
+    """Pixels of an image file as they are stored: [height, width], or [height, width, channels]; a palette's indices.
+
+    Raises:
+        LoaderError: Pillow cannot decode the file, or it is cut short.
+    """
+    _plugins()
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.__class__ = _strict_class(type(image))
+            return np.asarray(image)
+    except Exception as error:  # Pillow raises nearly anything on damaged files
+        raise LoaderError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
 def image_size(data: IO[bytes]) -> tuple[int, int]:
     """Width and height in pixels, from the headers of an open file.
 

@@ -1,8 +1,11 @@
-"""Convert a folder of images to a pyramid beton: all stored sizes in one file.
+"""Convert images with their targets, in whatever form they are, to a pyramid beton: all stored sizes in one file.
 
 examples:
   efficienttrain convert photos/train train.beton
   efficienttrain convert photos train.beton --split train --on-error skip --levels 1 1/2 1/4 --quality 92
+  efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
+  efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
+docs/sources.md lists every kind of source.
 The same command resumes after a kill. The file does not depend on the number of workers.
 """
 
@@ -11,15 +14,30 @@ from __future__ import annotations
 import argparse
 import sys
 from fractions import Fraction
+from typing import Any
 
 from efficienttrain._loaders import Summary, convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain convert`."""
-    parser.add_argument("src", metavar="SRC", help="folder with a sub-folder of images per class")
+    parser.add_argument(
+        "src", metavar="SRC",
+        help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
+    )  # fmt: skip
     parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
-    parser.add_argument("--split", help="sub-folder of SRC to convert, e.g. train")
+    parser.add_argument("--format", help="kind of source (default: told by its name)")
+    parser.add_argument("--split", help="sub-folder or split of SRC to convert, e.g. train")
+    parser.add_argument(
+        "--fields", nargs="+", type=field, metavar="NAME:TYPE",
+        help="targets to store: int, float, bytes, json, or DTYPE:SIDES as float32:40 (default: all that SRC tells of)",
+    )  # fmt: skip
+    parser.add_argument("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
+    parser.add_argument("--allow-empty", action="store_true", help="accept class folders without images")
+    parser.add_argument("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
+    parser.add_argument("--image-column", metavar="NAME", help="column of Parquet or Arrow files that holds the images")
+    parser.add_argument("--label-column", metavar="NAME", help="column, JSON entry or int field that holds the label")
+    parser.add_argument("--labels", metavar="FILE", help="labels of ILSVRC2012_img_val.tar: the devkit, or a text file")
     parser.add_argument(
         "--levels", nargs="+", type=ratio, default=[1.0, 0.5, 0.25], metavar="RATIO",
         help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
@@ -38,9 +56,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
         "its own least to its greatest value (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--page-size", type=int, metavar="MIB", help="FFCV page (default: to fit the largest source)")
+    parser.add_argument("--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: chosen)")
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def field(text: str) -> tuple[str, Any]:
+    """A field's name and type: `age:float`, `attributes:float32:40`, `grid:uint8:3x5`."""
+    name, _, rest = text.partition(":")
+    kind, _, sides = rest.partition(":")
+    if not kind:
+        raise argparse.ArgumentTypeError(f"must be NAME:TYPE, as age:float or attributes:float32:40, got {text!r}")
+    if not sides:
+        return name, kind
+    try:
+        return name, (kind, tuple(int(side) for side in sides.split("x")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"an array's sides must be numbers, as 40 or 3x5, got {sides!r}") from None
 
 
 def ratio(text: str) -> float:
@@ -66,6 +98,9 @@ def converted(args: argparse.Namespace) -> Summary:
     return convert(
         args.src,
         args.out,
+        fields=None if args.fields is None else dict(args.fields),
+        classes=None if args.classes is None else names_in(args.classes),
+        allow_empty=args.allow_empty,
         ratios=args.levels,
         quality=args.quality,
         workers=args.workers,
@@ -76,7 +111,18 @@ def converted(args: argparse.Namespace) -> Summary:
         page_size=None if args.page_size is None else args.page_size << 20,
         depth=args.depth,
         progress=not args.quiet,
+        format=args.format,
+        path_column=args.path_column,
+        image_column=args.image_column,
+        label_column=args.label_column,
+        labels=args.labels,
     )
+
+
+def names_in(path: str) -> list[str]:
+    """The lines of a file."""
+    with open(path, encoding="utf-8") as file:
+        return [line.strip() for line in file if line.strip()]
 
 
 def report(summary: Summary) -> str:

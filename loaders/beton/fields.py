@@ -6,6 +6,7 @@ an array its elements, bytes and JSON their pointer and length. FFCV's JSON ends
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from ..errors import BadDataset
 from . import layout
 
-_CODES = {"float": 0, "int": layout.INT_FIELD, "bytes": 3, "array": 4, "json": 5}
-KINDS = {**{code: kind for kind, code in _CODES.items()}, 6: "array"}
+KINDS = {0: "float", layout.INT_FIELD: "int", 3: "bytes", 4: "array", 5: "json", 6: "array"}
 """FFCV's numbers of the field types known here; 6 is its TorchTensorField."""
+_CODES = {"float": 0, "int": layout.INT_FIELD, "bytes": 3, "mask": 3, "array": 4, "json": 5}
 _ARRAY = np.dtype([("shape", "<u8", 32), ("length", "<u8")])  # arguments of an array field, then its dtype as JSON
 _NAME_BYTES = layout.FIELD["name"].itemsize
 
@@ -29,7 +30,8 @@ class FieldType:
     """Type of one stored field.
 
     Attributes:
-        kind: "int" (int64), "float" (float64), "array" (fixed shape), "bytes" or "json".
+        kind: "int" (int64), "float" (float64), "array" (fixed shape), "bytes", "json", or "mask" (an encoded image of
+            one channel, as large as the sample's image; FFCV sees bytes).
         dtype: element type of an array, little-endian; None for the other kinds.
         shape: shape of an array, each side at least 1; () for the other kinds.
     """
@@ -67,7 +69,7 @@ LABEL_ONLY = {"label": FieldType("int")}
 """The fields of a pyramid made from an image folder."""
 
 FieldSpec = FieldType | str | tuple[Any, Any]
-"""How a caller names a type: "int", "float", "bytes", "json", or (dtype, side) or (dtype, shape) for an array."""
+"""How a caller names a type: "int", "float", "bytes", "json", "mask"; (dtype, side) or (dtype, shape) for an array."""
 
 
 def parse_fields(specs: Mapping[str, FieldSpec]) -> dict[str, FieldType]:
@@ -208,6 +210,8 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
     if kind.kind == "json":
         text = json.dumps(value, default=_plain, allow_nan=False).encode("utf-8")
         return text + b"\0"
+    if kind.kind == "mask":
+        return _mask(value)
     if kind.kind == "bytes":
         return value.encode("utf-8") if isinstance(value, str) else bytes(memoryview(value))
     assert kind.dtype is not None
@@ -220,6 +224,18 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
     if kind.dtype.kind in "biu" and not np.array_equal(array, given):
         raise ValueError("its values change in that type")
     return array.tobytes()
+
+
+def _mask(value: Any) -> bytes:
+    """A mask as a file: as it is, or pixels as a PNG."""
+    if isinstance(value, bytes):
+        return value
+    from PIL import Image
+
+    image = value if isinstance(value, Image.Image) else Image.fromarray(np.asarray(value))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def _integer(value: Any) -> int:

@@ -71,7 +71,7 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
     """
     if kind.dtype is not None:
         return np.frombuffer(b"".join(blobs), kind.dtype).reshape(len(blobs), *kind.shape).copy()
-    if kind.kind == "bytes":
+    if kind.kind in ("bytes", "mask"):
         return list(blobs)
     try:
         return [json.loads(blob.split(b"\0", 1)[0]) for blob in blobs]

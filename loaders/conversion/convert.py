@@ -83,8 +83,8 @@ def convert(
         src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
             them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
         out: the beton to write; an existing one is replaced when the new one is complete.
-        fields: targets to store, by name: "int", "float", "bytes", "json", or (dtype, shape) for an array. None: all
-            that the source knows.
+        fields: targets to store, by name: "int", "float", "bytes", "json", "mask", or (dtype, shape) for an array.
+            None: all that the source knows.
         classes: class names in the order of their labels; None: the source's. Labels are mapped by name.
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
@@ -155,12 +155,14 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
+        masks = [name for name, kind in types.items() if kind.kind == "mask"]
+        meta = {**how, **({"masks": masks} if masks else {})}
         names = [] if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()
             raise BadDataset(f"{source.path}: none of its {count} images can be converted")
-        return summary._replace(bytes=finish(journal, target, writer.page_size, {**how, "classes": names}, further))
+        return summary._replace(bytes=finish(journal, target, writer.page_size, {**meta, "classes": names}, further))
 
 
 def _page_size(source: Source) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import native
 from ..beton import layout
-from ..beton.fields import Encoded, FieldType, encode, row_dtype
+from ..beton.fields import Encoded, FieldType, encode, row_dtype, with_pointers
+from ..dense_targets import decode_mask
 from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
@@ -83,6 +84,8 @@ def convert_job(job: Job) -> Converted:
             label, fields = _targets(sample, job, row)
             data = read_image(sample)
             records, why = records_of(data, job.ratios, job.quality, job.depth)
+            if fields is not None:
+                _check_masks(job, fields, records[0])
             need = len(records[0].jpeg) + len(records[0].table)
             if need > layout.MAX_PAGE:
                 raise Refused(f"{need} bytes do not fit the largest page of {layout.MAX_PAGE}; shrink that image")
@@ -133,6 +136,24 @@ def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, 
         return label, encode(job.types, values, row)
     except ValueError as error:
         raise Refused(str(error)) from None
+
+
+def _check_masks(job: Job, fields: Encoded, record: native.Record) -> None:
+    """Whether every mask can be decoded and is as large as its image.
+
+    Raises:
+        Refused: it is not.
+    """
+    for name, blob in zip(with_pointers(job.types or {}), fields.blobs, strict=True):
+        if job.types is None or job.types[name].kind != "mask":
+            continue
+        try:
+            height, width = decode_mask(blob).shape
+        except LoaderError as error:
+            raise Refused(f"field `{name}`: {error}") from None
+        if (width, height) != (record.width, record.height):
+            size = f"{record.width}x{record.height}"
+            raise Refused(f"its mask `{name}` is {width}x{height}, its image {size}; they must be of one size")
 
 
 def read_image(sample: Sample) -> bytes:

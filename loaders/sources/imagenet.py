@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
 from .source import FileRange, Options, Sample, file_facts
+from .tar_files import open_tar
 
 _TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440764
 
@@ -101,7 +102,7 @@ def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
         BadDataset: the tar is damaged or cut short.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with open_tar(path) as tar:
             infos = [info for info in tar if info.isreg() and info.name.lower().endswith(ending)]
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
@@ -119,7 +120,7 @@ def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            with tarfile.open(fileobj=file, mode="r:") as inner:
+            with open_tar(path, file=file) as inner:
                 for info in inner:
                     if info.isreg():
                         # Offsets count from the file's beginning: the inner tar begins in its middle.
@@ -135,7 +136,7 @@ def _devkit(path: str) -> dict[str, str]:
         ValueError: scipy, which reads the synset table, is not installed; or the devkit lacks a file.
     """
     try:
-        from scipy.io import loadmat  # type: ignore[import-untyped]
+        from scipy.io import loadmat
     except ImportError:
         raise ValueError(f"{path}: the devkit's meta.mat needs scipy; install it, or give a text file") from None
     with tarfile.open(path, "r:*") as tar:

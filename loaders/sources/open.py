@@ -28,7 +28,7 @@ def open_dataset(
 
     Args:
         data: the path of a beton or folder; the path of such a source (a table, ILSVRC2012's tars); or a Python object,
-            see `registry.open_source`.
+            see `registry.open_source`. An open `Dataset` is returned as it is.
         classes, allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed.

@@ -18,7 +18,7 @@ from ..errors import BadDataset, LoaderError
 from .source import FileRange, Options, Sample, file_facts
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
 ENDINGS = (".parquet", ".arrow")
 _ROWS = 64  # rows read at a time; images make them large
@@ -62,10 +62,16 @@ class Parquet:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """By the files' ending, alone, in a glob, or below a folder."""
+        """Files by their ending, alone, in a glob, in a folder or its sub-folder `data`; folders of `save_to_disk`."""
         if path.endswith(ENDINGS):
             return True
-        return os.path.isdir(path) and bool(_below(path))
+        if not os.path.isdir(path):
+            return False
+        names = os.listdir(path)
+        if "dataset_dict.json" in names or "state.json" in names:
+            return True
+        data = os.path.join(path, "data")
+        return any(name.endswith(ENDINGS) for name in [*names, *(os.listdir(data) if os.path.isdir(data) else ())])
 
     def __len__(self) -> int:
         return sum(self._rows)
@@ -160,7 +166,7 @@ def _below(path: str) -> list[str]:
 def _pyarrow() -> Any:
     try:
         import pyarrow
-        import pyarrow.parquet  # type: ignore[import-untyped]
+        import pyarrow.parquet
     except ImportError:
         raise LoaderError('Parquet and Arrow files need pyarrow; `pip install "efficienttrain[sources]"`') from None
     return pyarrow

@@ -9,9 +9,10 @@ from .beton_source import Beton
 from .image_folder import ImageFolder
 from .imagenet import ImageNet
 from .parquet import Parquet
+from .path_table import Table
 from .python import PythonSource
 from .source import Options, Source
-from .table import Table
+from .tfrecord import TFRecord
 from .webdataset import WebDataset
 
 
@@ -29,7 +30,7 @@ class Kind(Protocol):
     def __call__(self, path: str, options: Options) -> Source: ...
 
 
-SOURCES: tuple[Kind, ...] = (Beton, Table, ImageNet, WebDataset, Parquet, ImageFolder)
+SOURCES: tuple[Kind, ...] = (Beton, Table, ImageNet, WebDataset, TFRecord, Parquet, ImageFolder)
 """The first that recognises a path opens it, so the more specific ones stand first."""
 
 

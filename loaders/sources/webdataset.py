@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from .source import FileRange, Options, Sample, file_facts
+from .tar_files import open_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -56,6 +57,7 @@ class WebDataset:
         if not self._shards:
             raise FileNotFoundError(f"{path}: no such tar shards")
         self.classes = list(options.classes or ())
+        self._masks = {name for name, kind in (options.fields or {}).items() if kind.kind == "mask"}
         self._counts = [sum(1 for _ in _groups(shard)) for shard in self._shards]
         first = next(self.samples(), None)
         given = {} if first is None else first.values
@@ -95,7 +97,7 @@ class WebDataset:
 
     def _sample(self, shard: str, key: str, members: dict[str, Member]) -> Sample:
         name = f"{os.path.basename(shard)}/{key}"
-        images = [field for field in members if field.lower().rsplit(".", 1)[-1] in IMAGES]
+        images = [f for f in members if f.lower().rsplit(".", 1)[-1] in IMAGES and f not in self._masks]
         if len(images) != 1 and "jpg" not in members:
             have = ", ".join(members)
             problem = f"needs one member of {', '.join(IMAGES)}, has {have}" if not images else f"has images {have}"
@@ -124,7 +126,7 @@ class WebDataset:
                 values[field] = values["label" if field == "cls" else field] = number
             elif kind == "json" and field != "json":
                 values[field] = json.loads(member.content())
-            elif kind not in (*IMAGES, "json"):
+            elif kind not in (*IMAGES, "json") or field in self._masks:
                 values[field] = member.content()
         return values
 
@@ -170,7 +172,7 @@ def members(path: str) -> Iterator[Member]:
     """
     plain = path.endswith(".tar")
     try:
-        with tarfile.open(path, "r:" if plain else "r:*") as tar:
+        with open_tar(path, packed=not plain) as tar:
             for info in tar:
                 if info.isreg():
                     yield Member(info.name, _place(path, tar, info, plain))

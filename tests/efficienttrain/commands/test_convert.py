@@ -3,10 +3,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from efficienttrain.__main__ import main
-from efficienttrain.commands.convert import ratio, report
+from efficienttrain.commands.convert import field, ratio, report
 from loaders.conversion import Summary
 from loaders.sources import open_dataset
 
@@ -29,11 +30,41 @@ def test_quiet_shows_no_bar(jpeg_folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert told.err == "" and "2 images of 3 classes" in told.out
 
 
+def test_a_table_with_fields(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(path) for path in sorted((jpeg_folder / "val").rglob("*.jpg"))]
+    rows = [f'{name},{Path(name).parent.name},{k / 2},"[{k}, 1]"\n' for k, name in enumerate(names)]
+    (tmp_path / "x.csv").write_text("where,breed,age,pair\n" + "".join(rows))
+    (tmp_path / "classes.txt").write_text("class002\nclass001\n\nclass000\n")
+    arguments = ["--path-column", "where", "--label-column", "breed", "--classes", str(tmp_path / "classes.txt")]
+    arguments += ["--fields", "label:int", "age:float", "pair:int16:2", "--quiet"]
+    assert main(["convert", str(tmp_path / "x.csv"), str(tmp_path / "x.beton"), *arguments]) == 0
+    assert "6 images of 3 classes" in capsys.readouterr().out
+    with open_dataset(tmp_path / "x.beton") as dataset:
+        assert dataset.labels(range(6)).tolist() == [2, 2, 1, 1, 0, 0]
+        assert dataset.classes == ["class002", "class001", "class000"]
+        assert np.asarray(dataset.read_field("age", [3])).tolist() == [1.5]
+        assert np.asarray(dataset.read_field("pair", [3])).tolist() == [[3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("a:int", ("a", "int")), ("a:float32:40", ("a", ("float32", (40,)))), ("a:u1:3x5", ("a", ("u1", (3, 5))))],
+)
+def test_fields_as_typed(text: str, meant: tuple[str, object]) -> None:
+    assert field(text) == meant
+
+
+@pytest.mark.parametrize("text", ["a", "a:", "a:u1:x"])
+def test_fields_that_are_wrong(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="got "):
+        field(text)
+
+
 def test_errors_are_one_line(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(jpeg_folder / "train")
     (tmp_path / "file").write_text("no folder")
     for arguments, told in (
-        ([str(tmp_path / "none"), "x.beton"], "no such folder"),
+        ([str(tmp_path / "none"), "x.beton"], "no such file or folder"),
         ([source, str(tmp_path / "none" / "x.beton")], "no such folder to write to"),
         ([source, str(tmp_path / "file" / "x.beton")], "no such folder to write to"),
         ([source, str(tmp_path / "x.beton"), "--quality", "0"], "`quality` must be from 1 to 100, got 0"),

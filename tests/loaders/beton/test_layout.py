@@ -71,5 +71,5 @@ def test_a_later_version_is_named() -> None:
     import zlib
 
     private["crc"] = zlib.crc32(private.tobytes())
-    with pytest.raises(BadDataset, match="version 2 can be read, got 9"):
+    with pytest.raises(BadDataset, match="versions 2 and 3 can be read, got 9"):
         layout.unpack_private(private.tobytes(), "x")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from loaders.beton import layout
-from loaders.beton.tables import Head, Pages, read_exactly, read_head, write_tables
+from loaders.beton.fields import LABEL_ONLY
+from loaders.beton.tables import Head, Pages, read_exactly, read_head, write_head, write_rows
 from loaders.errors import BadDataset
 
 
@@ -34,7 +35,8 @@ def small(tmp_path: Path) -> Path:
 
     with open(tmp_path / "small.beton", "w+b") as file:
         file.seek(pages.position)
-        write_tables(file, layout.MIN_PAGE, blocks(), b"private")
+        written = write_rows(file, blocks())
+        write_head(file, layout.MIN_PAGE, written.samples, written.table, b"private", LABEL_ONLY)
     return tmp_path / "small.beton"
 
 
@@ -61,8 +63,18 @@ def test_no_record_straddles_a_page() -> None:
         assert offset >= end
         assert offset // layout.MIN_PAGE == (offset + size - 1) // layout.MIN_PAGE
         end = offset + size
-    with pytest.raises(ValueError, match="fit its page"):
-        pages.place(layout.MIN_PAGE + 1)
+    assert pages.page_size == layout.MIN_PAGE
+
+
+def test_pages_grow_and_earlier_places_stay_valid() -> None:
+    pages, places = Pages(10, layout.MIN_PAGE), []
+    rng = np.random.Generator(np.random.Philox(key=[1, 2]))
+    for size in rng.integers(1, 3 * layout.MIN_PAGE, 100).tolist():
+        places.append((pages.place(size), size))
+    assert pages.page_size == 4 * layout.MIN_PAGE
+    assert all(at // pages.page_size == (at + size - 1) // pages.page_size for at, size in places)
+    with pytest.raises(ValueError, match=f"a page of {layout.MAX_PAGE} bytes"):
+        pages.place(layout.MAX_PAGE + 1)
 
 
 def test_the_first_page_is_clear_of_the_metadata() -> None:

@@ -98,6 +98,10 @@ def test_a_pyramid_without_labels(people: People, tmp_path: Path) -> None:
     with open_dataset(out) as dataset:
         assert dataset.label_field is None and dataset.classes == [] and dataset.labels([3]).tolist() == [-1]
         assert dataset.read_field("age", [3]).tolist() == [0.75]  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match=r"`fields` must be different names out of 'image', .* 'age', got 'label'"):
+        Loader(out, batch_size=4)
+    with Loader(out, batch_size=4, resolution=32, fields=("image", "age"), num_workers=1, train=False) as loader:
+        assert next(iter(loader))[1].tolist() == [0, 0.25, 0.5, 0.75]
     convert(people, out, fields={"label": "float"}, workers=1)
     with open_dataset(out) as dataset:
         assert dataset.label_field is None and dataset.read_field("label", [5]).tolist() == [2.0]  # type: ignore[union-attr]

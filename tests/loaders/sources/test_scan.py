@@ -63,7 +63,45 @@ def test_what_cannot_be_listed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="neither class folders nor images"):
         scan(tmp_path)
     touch(tmp_path, "a/1.jpg", "b/1.txt")
-    with pytest.raises(FileNotFoundError, match="b: holds no image"):
+    with pytest.raises(FileNotFoundError, match=r"b: holds no image"):
         scan(tmp_path)
     with pytest.raises(NotADirectoryError, match="is a file"):
         scan(tmp_path / "a" / "1.jpg")
+
+
+def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
+    touch(tmp_path, ".ipynb_checkpoints/1.jpg", "a/1.jpg", "a/.ipynb_checkpoints/1.jpg", "a/._1.jpg", "a/.DS_Store")
+    assert scan(tmp_path) == (str(tmp_path), ["a"], ["a/1.jpg"], [0])
+
+
+def test_names_from_anywhere(tmp_path: Path) -> None:
+    names = ["a b/x y.JPG", "a b/x y.jpg", "a b/Ж中.Jpeg", "a b/z'\".PNG", "ü/-1.jpg", "ü/0.jpg "]
+    touch(tmp_path, *names)
+    assert scan(tmp_path).names == [*sorted(names[:4]), "ü/-1.jpg"]
+
+
+def test_the_same_name_in_two_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "b/c/1.jpg")
+    assert scan(tmp_path).names == ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]
+    assert scan(tmp_path).labels == [0, 1, 1]
+
+
+def test_empty_classes_keep_their_label(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "b/notes.txt", "c/1.jpg")
+    with pytest.raises(FileNotFoundError, match=r"b: holds no image .* allow_empty=True .*changes the labels"):
+        scan(tmp_path)
+    found = scan(tmp_path, allow_empty=True)
+    assert (found.classes, found.labels) == (["a", "b", "c"], [0, 2])
+    touch(tmp_path / "none", "a/x.txt")
+    with pytest.raises(FileNotFoundError, match="none of its 1 class folders holds an image"):
+        scan(tmp_path / "none", allow_empty=True)
+
+
+def test_given_classes_fix_the_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "b/1.jpg", "c/1.jpg")
+    found = scan(tmp_path, classes=["c", "a", "b"])
+    assert (found.classes, found.names, found.labels) == (["c", "a", "b"], ["b/1.jpg", "c/1.jpg"], [2, 0])
+    with pytest.raises(ValueError, match=r"'c' is not among the 1 given classes \(1 such folders\); add it"):
+        scan(tmp_path, classes=["b"])
+    with pytest.raises(ValueError, match="must name each class once, got 3 names, 2 different"):
+        scan(tmp_path, classes=["b", "c", "c"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from loaders import Loader, open_dataset
+from loaders import Loader, convert, open_dataset
 from loaders.beton.fields import FieldType
 from loaders.errors import BadSample
 from loaders.sources.source import FileRange, Sample
@@ -58,7 +59,7 @@ def batches(data: Any, **options: Any) -> list[tuple[np.ndarray, list[int]]]:
 @pytest.mark.parametrize("train", [True, False])
 def test_a_source_gives_the_batches_of_its_folder(jpeg_folder: Path, photos: Photos, train: bool) -> None:
     ours, theirs = batches(photos, train=train), batches(jpeg_folder / "train", train=train)
-    assert len(ours) == len(theirs) == 8
+    assert len(ours) == len(theirs) == (8 if train else 10)
     for (images, labels), (other_images, other_labels) in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(images, other_images)
         assert labels == other_labels
@@ -140,3 +141,19 @@ def test_tables_are_read_as_they_are(photos: Photos, tmp_path: Path) -> None:
     for (ours, labels), (theirs, others) in zip(batches(tmp_path / "x.csv"), batches(photos), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert labels == others
+
+
+def test_the_documented_source_works(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text()
+    (code,) = re.findall(r"```python\n(import glob.*?)```", page, re.S)
+    (tmp_path / "scans").mkdir()
+    for path in sorted((jpeg_folder / "val").rglob("*.jpg")):
+        (tmp_path / "scans" / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    convert(names["Scans"](), "x.beton", workers=1)
+    for data in (names["Scans"](), "x.beton"):
+        with Loader(data, batch_size=6, resolution=32, train=False, fields=("image", "label", "dose")) as loader:
+            ((_, labels, doses),) = loader
+        assert labels.tolist() == [0, 1, 0, 1, 0, 1] and doses.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
+from .regular_file import open_regular
 from .source import FileRange, Options, Sample, file_facts
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -81,6 +82,9 @@ class Table:
     def _value(self, column: str, value: Any) -> Any:
         """A cell of a text table as its field's type has it."""
         kind = self.fields[column]
+        if kind.kind == "mask":
+            with open_regular(os.path.join(self._folder, str(value))) as file:
+                return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or column == "label":
             return value
         if kind.kind in ("json", "array"):

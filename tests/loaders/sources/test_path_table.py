@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loaders.beton.fields import parse_fields
+from loaders.errors import BadDataset
+from loaders.sources.path_table import Table
+from loaders.sources.registry import open_source
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8-sig")
+    return path
+
+
+def test_numbers_names_and_missing_files(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "ü.JPG").write_bytes(b"image")
+    source = open_source(written(tmp_path / "x.csv", 'path,label\n"a b/ü.JPG",2\ngone.jpg,0\n'))
+    assert isinstance(source, Table) and source.classes == [] and len(source) == 2
+    first, second = source.samples()
+    assert (first.name, first.values) == ("a b/ü.JPG", {"label": 2})
+    assert not isinstance(first.image, bytes) and first.image.read() == b"image"
+    assert (second.name, second.problem) == ("gone.jpg", "No such file or directory")
+    named = open_source(written(tmp_path / "y.tsv", "image\tclass\n1.jpg\tzebra\n2.jpg\tant\n3.jpg\t7\n"))
+    assert named.classes == ["7", "ant", "zebra"]
+    ordered = open_source(tmp_path / "y.tsv", classes=("zebra", "ant", "7"))
+    assert ordered.classes == ["zebra", "ant", "7"]
+
+
+def test_cells_are_read_by_their_types(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"")
+    fields = parse_fields({"n": "int", "x": "float", "v": ("float32", 2), "facts": "json", "text": "bytes"})
+    source = open_source(
+        written(tmp_path / "x.tsv", 'file\tn\tx\tv\tfacts\ttext\n1.jpg\t3\t0.5\t[1, 2]\t{"a": 1}\thello\n'),
+        fields=fields,
+    )
+    (sample,) = source.samples()
+    assert sample.values == {"n": 3, "x": 0.5, "v": [1, 2], "facts": {"a": 1}, "text": "hello"}
+    bad = open_source(written(tmp_path / "y.csv", "file,n\n1.jpg,many\n"), fields=parse_fields({"n": "int"}))
+    assert "invalid literal for int" in next(bad.samples()).problem
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("x.csv", "a,b\n1,2\n", "needs a column of image paths, has a, b; name it by path_column"),
+        ("x.csv", "", "needs a column of image paths"),
+        ("x.csv", "path,label\n1.jpg\n", "row 1 has other columns than the header"),
+        ("x.csv", "path,label\n1.jpg,2,3\n", "row 1 has other columns than the header"),
+        ("x.jsonl", '{"path": "1.jpg"}\n{broken\n', "cannot be read as a table"),
+        ("x.jsonl", '{"path": "1.jpg"}\n[1]\n', "row 2 has other columns"),
+    ],
+)
+def test_tables_that_cannot_be_read(tmp_path: Path, name: str, text: str, told: str) -> None:
+    with pytest.raises((BadDataset, ValueError), match=f"{name}: {told}"):
+        open_source(written(tmp_path / name, text))
+
+
+def test_columns_are_chosen(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "path,where,breed\n0.jpg,1.jpg,cat\n")
+    source = open_source(path, path_column="where", label_column="breed")
+    assert [sample.name for sample in source.samples()] == ["1.jpg"] and source.classes == ["cat"]
+    with pytest.raises(ValueError, match="has the columns path, where, breed, got 'kind'"):
+        open_source(path, label_column="kind")

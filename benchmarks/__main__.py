@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+from loaders.processors import available_processors
+
 EXAMPLES = {
     "throughput": (
         "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
@@ -99,7 +101,7 @@ def _save(command: str, result: dict[str, Any], json_path: str | None, png_path:
 
 
 def _check(threads: int, *outputs: str | None) -> None:
-    cpus = len(os.sched_getaffinity(0))
+    cpus = available_processors()
     if not 1 <= threads <= cpus:
         raise ValueError(f"`--threads` must be from 1 to {cpus}, the CPUs that this process may use, got {threads}.")
     for path in outputs:
@@ -147,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"{_examples(*EXAMPLES)}\nHow to read the results, and the rules: benchmarks/README.md."
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    cpus = len(os.sched_getaffinity(0))
+    cpus = available_processors()
     everyone = argparse.ArgumentParser(add_help=False)
     everyone.add_argument(
         "--threads", type=_count, default=cpus, help="threads or workers of each contestant (%(default)s)"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from loaders.conversion import verify as verify
     from loaders.plan.rng import Purpose as Purpose
     from loaders.plan.rng import words as words
+    from loaders.processors import available_processors as available_processors
     from loaders.replay import Replay as Replay
     from loaders.replay import check_memory as check_memory
     from loaders.replay import free_bytes as free_bytes
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
-DOORS = ("", ".conversion", ".plan.rng", ".requirements", ".replay", ".transforms")
+DOORS = ("", ".conversion", ".plan.rng", ".processors", ".requirements", ".replay", ".transforms")
 """Modules that names are looked up in, in this order: those that import torch are the last ones."""
 
 

@@ -16,6 +16,7 @@ DOORS = {
     "loaders.batch",
     "loaders.conversion",
     "loaders.plan.rng",
+    "loaders.processors",
     "loaders.replay",
     "loaders.requirements",
     "loaders.transforms",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from benchmarks import throughput
 from benchmarks.harness import machine
 from efficienttrain import GENERAL, Stage, epochs_of, merged
 from loaders import Loader, convert
+from loaders.processors import available_processors
 from tools import demo_plot as demo_picture
 from tools import synth
 from tools.demo_train import Leg, walk
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     step(3, "measured against the torchvision DataLoader")
     report = throughput.run(
-        str(betons["train"]), RESOLUTIONS, ["torchvision"], threads=len(os.sched_getaffinity(0)), repeat_to=0,
+        str(betons["train"]), RESOLUTIONS, ["torchvision"], threads=available_processors(), repeat_to=0,
         rounds=args.rounds, seconds=args.seconds, folder=str(photos / "train"), work=str(folder / "work"),
     )  # fmt: skip
     step(4, "a small network, trained through the curriculum (resolutions only, RandAugment left off)")

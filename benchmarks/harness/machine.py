@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from loaders.processors import available_processors
+
 
 def card() -> dict[str, Any]:
     """CPU, cores, memory, system, load before the run, GPU, commit of this project (libraries: see each contestant)."""
@@ -18,7 +20,7 @@ def card() -> dict[str, Any]:
         "cpu": info.get("model name", platform.processor() or platform.machine()),
         "architecture": platform.machine(),
         "simd": [flag for flag in ("sse4_2", "avx2", "avx512bw", "avx512_vbmi", "asimd", "sve") if flag in flags],
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_processors(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "virtual": "hypervisor" in flags,
         "system": _fields("/etc/os-release", "=").get("PRETTY_NAME", platform.system()).strip('"'),

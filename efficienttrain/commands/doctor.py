@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import NamedTuple
 
-from efficienttrain._loaders import Check, checks
+from efficienttrain._loaders import Check, available_processors, checks
 
 PACKAGES = (
     "efficienttrain", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "timm", "numba", "ffcv",
@@ -77,7 +77,7 @@ def versions() -> str:
 
 def devices() -> Iterator[Check]:
     """Processors that this process may use, and the GPUs that torch sees."""
-    yield Check("processors", f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}, {platform.machine()}")
+    yield Check("processors", f"{available_processors()} of {os.cpu_count()}, {platform.machine()}")
     try:
         import torch
     except Exception as error:

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from efficienttrain._loaders import available_processors
 from efficienttrain.search.task import OUTPUT, RESULT
 
 POLL = 0.05  # seconds
@@ -39,7 +40,7 @@ class Local:
         """
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
-        threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))} if workers > 1 else {}
+        threads = {"OMP_NUM_THREADS": str(max(1, available_processors() // workers))} if workers > 1 else {}
         self._environments = [
             {**threads, **os.environ, **({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {})}
             for slot in range(workers)

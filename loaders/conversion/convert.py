@@ -17,6 +17,7 @@ from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
 from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
+from ..processors import available_processors
 from ..sources.labels import Labels
 from ..sources.registry import open_source
 from ..sources.scan import WORKING
@@ -150,7 +151,7 @@ def convert(
     with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
         writer = Writer(journal, count, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth)
-        stream = results(cut_jobs(source, writer.samples, template), workers or len(os.sched_getaffinity(0)))
+        stream = results(cut_jobs(source, writer.samples, template), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)

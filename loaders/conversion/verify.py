@@ -16,6 +16,7 @@ from ..beton.fields import LABEL_ONLY, extents, pack_arguments, with_pointers
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import RAW, table_bytes
+from ..processors import available_processors
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.pyramid import Pyramid
@@ -60,7 +61,7 @@ def verify(path: str | os.PathLike[str], *, workers: int | None = None, progress
         damages: list[Damage] = []
         if isinstance(dataset, Pyramid) and (why := _header_fault(dataset)):
             damages.append(Damage(-1, dataset.path, -1, why))
-        pool = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)))
+        pool = ThreadPoolExecutor(workers or available_processors())
         try:
             found = pool.map(lambda block: list(_check(dataset, block)), blocks)
             with tqdm(total=len(dataset), unit="img", desc="verify", disable=not progress) as bar:

@@ -13,6 +13,7 @@ from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset, LoaderError
 from ..pillow import image_size
 from ..plan.records import OTHER
+from ..processors import available_processors
 from .dataset import Dataset, empty_entries
 from .regular_file import open_regular
 from .scan import scan
@@ -53,7 +54,7 @@ class Folder(Dataset):
         self.fields = LABEL_ONLY
         self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
         self._kinds = np.zeros(len(paths), np.uint32)
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or available_processors()
         self._pool: native.Pool | None = None
 
     def __len__(self) -> int:

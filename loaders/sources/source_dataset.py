@@ -25,6 +25,7 @@ from ..beton.stored_fields import decode
 from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..plan.records import RAW
+from ..processors import available_processors
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
 from .source import Sample, Source
@@ -82,7 +83,7 @@ class SourceDataset(Dataset):
         self.fields = source.fields
         self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
         self._to_label = Labels(source.classes, classes)
-        self._threads = ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), "read")
+        self._threads = ThreadPoolExecutor(workers or available_processors(), "read")
         self._lock, self._end, self._recent = threading.Lock(), 0, deque[_Chunk](maxlen=_KEPT)
         self._alive: weakref.WeakValueDictionary[bytes, _Chunk] = weakref.WeakValueDictionary()
         self._labels = self._listed_labels()

@@ -1,0 +1,69 @@
+"""The loader's data set and samplers, as torch's DataLoader and frameworks use them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+
+from loaders.dataloader_view import KeyedIndex
+from tests.contract import digest, make
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"views": 1, "aug_repeats": 2}, {"magnitude": 5}])
+def test_a_rebuilt_dataloader_gives_the_loaders_batches(beton: Path, num_workers: int, options: dict[str, int]) -> None:
+    with make(beton, **options) as loader, make(beton, **options) as wanted:
+        rebuilt = DataLoader(
+            loader.dataset,
+            batch_sampler=loader.batch_sampler,
+            collate_fn=loader.collate_fn,
+            num_workers=num_workers,
+        )
+        assert len(rebuilt) == len(wanted)
+        for _ in range(2):
+            assert digest(list(rebuilt)) == digest(list(wanted))
+
+
+def test_attributes_are_those_of_a_dataloader(beton: Path) -> None:
+    plain = DataLoader([1, 2, 3])
+    with make(beton) as loader:
+        missing = [
+            name for name in vars(plain) if not name.startswith("_") and name not in ("batch_sampler",)
+            if not hasattr(loader, name)
+        ]  # fmt: skip
+        assert missing == []
+        assert (loader.batch_size, loader.num_workers, loader.drop_last, loader.pin_memory) == (5, 2, True, False)
+
+
+def test_the_dataset_is_torchvisions(beton: Path) -> None:
+    with make(beton, fields=("image", "label"), train=False) as loader:
+        dataset = loader.dataset
+        assert len(dataset) == 24 and dataset.classes == ["class000", "class001", "class002"]
+        assert dataset.class_to_idx == {"class000": 0, "class001": 1, "class002": 2}
+        assert dataset.targets == [0] * 8 + [1] * 8 + [2] * 8
+        image, label = dataset[9]
+        assert image.shape == (3, 32, 32) and label == 1
+        images, _ = next(iter(loader))
+        assert torch.equal(dataset[0][0], images[0])
+        with pytest.raises(IndexError, match="sample indices go from 0 to 23, got 24"):
+            dataset[24]
+
+
+def test_the_samplers_name_epochs(beton: Path) -> None:
+    with make(beton) as loader, make(beton) as other:
+        assert isinstance(loader.sampler, DistributedSampler)  # so that no framework puts another in its place
+        loader.sampler.set_epoch(3)
+        other.set_epoch(3)
+        assert digest(list(loader)) == digest(list(other))
+        assert len(loader.sampler) == 20 and len(list(loader.sampler)) == 20
+
+
+def test_a_keyed_index_survives_pickling_and_copying() -> None:
+    index = KeyedIndex(7, 3)
+    for twin in (pickle.loads(pickle.dumps(index)), copy.copy(index)):
+        assert (twin, twin.epoch) == (7, 3)

@@ -28,7 +28,8 @@ EXTRAS = {
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
-    "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1.0"],  # for efficienttrain.callbacks
+    # For efficienttrain.callbacks, and to test the Loader in them.
+    "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [

@@ -87,18 +87,18 @@ else
 fi
 
 base="train,bench,dev"
-backends=(dali ffcv)
+optional=(frameworks dali ffcv)
 if [ ${#wanted[@]} -gt 0 ]; then
-    say "going on without the ffcv backend; to have it:  $apt_line  &&  make clean"
-    backends=(dali)
+    say "continuing without the ffcv backend; to have it:  $apt_line  &&  make clean"
+    optional=(frameworks dali)
 fi
 say "installing Python packages (the first time some 5 GB, most of it torch and CUDA)"
-all="$base$(printf ',%s' "${backends[@]}")"
+all="$base$(printf ',%s' "${optional[@]}")"
 if ! "${installer[@]}" -e ".[$all]"; then
-    say "not everything could be installed; trying without the optional backends"
+    say "not everything could be installed; trying without the optional packages"
     "${installer[@]}" -e ".[$base]" || die "the Python packages could not be installed; the lines above say why"
-    for backend in "${backends[@]}"; do
-        "${installer[@]}" -e ".[$backend]" >".venv/set-up-$backend.log" 2>&1 ||
-            say "the $backend backend could not be installed (.venv/set-up-$backend.log says why); all else works"
+    for extra in "${optional[@]}"; do
+        "${installer[@]}" -e ".[$extra]" >".venv/set-up-$extra.log" 2>&1 ||
+            say "[$extra] could not be installed (.venv/set-up-$extra.log says why); all else works"
     done
 fi

@@ -16,6 +16,7 @@ import pytest
 
 from loaders import convert, open_dataset
 from loaders.conversion import verify
+from loaders.pillow import decode_rgb
 
 Record = tuple[str, int, list[float]]
 
@@ -37,28 +38,15 @@ def truth(jpeg_folder: Path) -> Truth:
     return Truth(jpeg_folder / "train")
 
 
+def pixels_of(data: bytes) -> str:
+    """A digest of the pixels of an image file."""
+    return hashlib.sha256(decode_rgb(data).pixels.tobytes()).hexdigest()
+
+
 @pytest.fixture(scope="module")
 def wanted(truth: Truth) -> list[Record]:
-    out = []
-    for path, label, vector in zip(truth.files, truth.labels, truth.vectors, strict=True):
-        with open_one(path.read_bytes()) as pixels:
-            out.append((pixels, label, vector))
-    return out
-
-
-class open_one:
-    """The pixels of a JPEG, as a digest."""
-
-    def __init__(self, data: bytes) -> None:
-        from loaders.pillow import decode_rgb
-
-        self.digest = hashlib.sha256(decode_rgb(data).tobytes()).hexdigest()
-
-    def __enter__(self) -> str:
-        return self.digest
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    digests = [pixels_of(path.read_bytes()) for path in truth.files]
+    return list(zip(digests, truth.labels, truth.vectors, strict=True))
 
 
 def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -221,8 +209,7 @@ def test_every_source_gives_the_same_records(
         assert dataset.classes == truth.classes
         vectors = None if maker in LABEL_ONLY else np.asarray(dataset.read_field("vector", range(12))).tolist()
         for k, (pixels, label, vector) in enumerate(wanted):
-            with open_one(dataset.read(k)) as got:
-                assert (got, int(dataset.labels([k])[0])) == (pixels, label)
+            assert (pixels_of(dataset.read(k)), int(dataset.labels([k])[0])) == (pixels, label)
             assert vectors is None or vectors[k] == vector
         assert dataset.label_counts().tolist() == [4, 4, 4]
 

@@ -86,7 +86,7 @@ def test_raw_pixels_and_jpegs_in_one_beton(tmp_path: Path, pixels: np.ndarray, o
     path = write_beton(tmp_path / "x.beton", [pixels, odd_files["progressive"]], [0, 1])
     with open_dataset(path) as dataset:
         assert dataset.read(1) == odd_files["progressive"]
-        np.testing.assert_array_equal(decode_rgb(dataset.read(0)), pixels)
+        np.testing.assert_array_equal(decode_rgb(dataset.read(0)).pixels, pixels)
     assert verify(path) == []
     with pytest.raises(BadDataset, match="stores raw pixels; convert it first"):
         extract(path, tmp_path / "y.beton", 0)
@@ -137,13 +137,13 @@ def test_what_ffcv_itself_writes(tmp_path: Path) -> None:
                 assert abs(np.asarray(image).mean() - 8 * k) < 2
     with open_dataset(tmp_path / "raw.beton") as dataset:
         for k in range(20):
-            assert np.array_equal(decode_rgb(dataset.read(k)), np.full((40 + k, 60, 3), 8 * k))
+            assert np.array_equal(decode_rgb(dataset.read(k)).pixels, np.full((40 + k, 60, 3), 8 * k))
             assert dataset.read_field("blob", [k]) == [bytes(k)]
     for mode in ("smart", "proportion"):
         with open_dataset(tmp_path / f"{mode}.beton") as dataset:
             kinds = dataset.entries(range(20))["kind"][:, 0].tolist()
             assert set(kinds) == {0, RAW}
-            assert all(abs(decode_rgb(dataset.read(k)).mean() - 8 * k) < 2 for k in range(20))
+            assert all(abs(decode_rgb(dataset.read(k)).pixels.mean() - 8 * k) < 2 for k in range(20))
         with Loader(tmp_path / f"{mode}.beton", batch_size=20, resolution=32, train=False, dtype="uint8") as loader:
             (images, labels), *_ = loader
         assert np.abs(images.numpy().mean((1, 2, 3)) - 8 * np.arange(20)).max() < 2

@@ -16,6 +16,7 @@ from .processors import check_ranks
 
 if TYPE_CHECKING:
     from .sources import Dataset
+    from .transforms.pipeline import TransformPipeline
 
 
 def absolute(data: Any) -> Any:
@@ -64,6 +65,25 @@ def check(arguments: Mapping[str, Any]) -> None:
     mean, std = given["mean"], given["std"]
     if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
         raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
+
+
+def pipeline_of(arguments: Mapping[str, Any]) -> TransformPipeline:
+    """The batch transforms. Raises ValueError for settings that cannot be combined."""
+    import torch
+
+    from .transforms.pipeline import TransformPipeline, transforms_of
+
+    names = ("memory_format", "augment_at", "augment_on", "erase")
+    return TransformPipeline(
+        dtype=str(arguments["dtype"]).removeprefix("torch."),
+        mean=tuple(arguments["mean"]),
+        std=tuple(arguments["std"]),
+        device=torch.device(arguments["device"]),
+        seed=operator.index(arguments["seed"]),
+        filter=arguments["interpolation"] or "fourier",
+        custom=transforms_of(arguments["transforms"]),
+        **{name: arguments[name] for name in names},
+    )
 
 
 def geometry_of(arguments: Mapping[str, Any]) -> CropGeometry:

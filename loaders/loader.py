@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, geometry_of, indices_of, weights_of
+from .arguments import absolute, check, geometry_of, indices_of, pipeline_of, weights_of
 from .batch import Batch, check_fields, deliver
 from .cursor import Cursor
 from .dataloader_attributes import DataLoaderAttributes
@@ -68,6 +68,8 @@ class Loader(DataLoaderAttributes):
         fields: Sequence[str] = ("image", "label"),
         collate: str = "tuple",
         transforms: Sequence[Transform] | None = None,
+        classes: Sequence[str] | None = None,
+        label_field: str | None = None,
         indices: ArrayLike | None = None,
         weights: ArrayLike | str | None = None,
         aug_repeats: int = 1,
@@ -99,7 +101,8 @@ class Loader(DataLoaderAttributes):
         """Opens the data set; threads start, images are read with the first batch.
 
         Args:
-            data: a `.beton`, a folder with one sub-folder a class, or what else `loaders.open_dataset` opens.
+            data, classes, label_field: a `.beton`, a folder with a sub-folder per class, or what else
+                `loaders.open_dataset` opens; give a validation set the training set's `classes`.
             batch_size: samples a batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
@@ -108,16 +111,16 @@ class Loader(DataLoaderAttributes):
                 `train`.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
             drop_last: leave out a last batch that is not full on every rank; None: as `train`.
-            fields: what a batch consists of, in this order: "image", "label", "index" (position in the data set),
-                "name", "crop" (x0, y0, x1, y1 in full-size pixels), "flip", "mask" (False for a repeated sample that
-                only fills up a rank's share), and every field stored in the data set.
-            collate: "tuple", or "dict" with Hugging Face's names (`pixel_values`, `labels`).
+            fields: the parts of a batch, in this order: "image", "label", "index" (position in the data set), "name",
+                "crop" (x0, y0, x1, y1 in full-size pixels), "flip", "mask" (False for a repeated sample that only fills
+                up a rank's share), and every stored field.
+            collate: "tuple", or "dict" with Hugging Face's names.
             transforms: batch transforms, `transform(images, batch)`, which return images or `(images, targets)`; they
                 get uint8 images and replace RandAugment, normalisation and erasing. None: these three.
             indices: sample indices to use; None: all.
             weights: relative chance of each sample, drawn with replacement; "balanced": all classes equally likely.
-            aug_repeats: repeated augmentation: each sample comes so often in a row, with crops of its own.
-            views: crops of each sample in a batch; with 2 or more, the field "image" is a tuple of as many tensors.
+            aug_repeats: repeated augmentation: how often each sample comes in a row, with different crops.
+            views: crops of each sample; with 2 or more, the field "image" is a tuple of as many tensors.
             uneven: what happens to a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
                 repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
                 training; "keep" in evaluation, where each sample is seen once.
@@ -142,48 +145,33 @@ class Loader(DataLoaderAttributes):
             memory_format: "contiguous" or "channels_last".
             num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
                 two of each rank that launch the training's kernels.
-            prefetch_factor: batches decoded ahead of the one in use.
+            prefetch_factor: batches decoded ahead.
             on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another.
             rank, world_size: this process's share; None: as torch's process group says.
             mean, std: per channel, of pixels in 0..1.
 
         Raises:
-            ValueError: an argument out of its range, or an epoch without a single batch; the message says which range.
+            ValueError: an argument out of its range, or an epoch without a single batch.
             FileNotFoundError, BadDataset: the data set is not there, or not sound.
         """
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
         import torch
 
         from .backends import make_backend
-        from .transforms.pipeline import TransformPipeline, transforms_of
 
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
         check(self._arguments)
-        device, dtype = torch.device(device), str(dtype).removeprefix("torch.")
         self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
-        self.device, self.prefetch_factor, self.backend = device, prefetch_factor, backend
+        self.device, self.prefetch_factor, self.backend = torch.device(device), prefetch_factor, backend
         self.shuffle = train if shuffle is None else shuffle
         self.drop_last = train if drop_last is None else drop_last
         self._uneven = uneven or ("drop" if train else "keep")
         self._given_ranks = rank, world_size
-        self.num_workers = num_workers or default_workers(spare=2 if device.type == "cuda" else 0)
-        pipeline = TransformPipeline(
-            dtype=dtype,
-            mean=tuple(mean),
-            std=tuple(std),
-            device=device,
-            seed=self.seed,
-            memory_format=memory_format,
-            augment_at=augment_at,
-            augment_on=augment_on,
-            filter=interpolation or "fourier",
-            erase=erase,
-            custom=transforms_of(transforms),
-        )
+        self.num_workers = num_workers or default_workers(spare=2 if self.device.type == "cuda" else 0)
         self._coming: tuple[_Epoch, _Run] | None = None
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
-        self.source = open_dataset(self._data)
+        self.source = open_dataset(self._data, classes=classes, label_field=label_field)
         try:
             self.fields = check_fields(fields, self.source)
             chosen = indices_of(indices, len(self.source))
@@ -200,7 +188,7 @@ class Loader(DataLoaderAttributes):
             self._backend = make_backend(
                 backend,
                 self.source,
-                pipeline,
+                pipeline_of(self._arguments),
                 train=train,
                 seed=self.seed,
                 num_workers=self.num_workers,

@@ -82,14 +82,8 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
         )
     if config.val is None:
         return train, None
-    val = Loader(config.val, train=False, drop_last=False, **data_path.eval_options(recipe), **shared)
-    if val.classes != train.classes:
-        odd = sorted(set(val.classes) ^ set(train.classes))[:3] or ["their order"]
-        raise ValueError(
-            f"`val` must have the classes of `data`, got {len(val.classes)} for {len(train.classes)}; "
-            f"they differ in {', '.join(odd)}."
-        )
-    return train, val
+    options = {**data_path.eval_options(recipe), **shared, "classes": train.classes}
+    return train, Loader(config.val, train=False, drop_last=False, **options)
 
 
 def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -59,6 +60,30 @@ class Dataset(ABC):
         Raises:
             IndexError: an index is negative or not below `len`.
         """
+
+    _positions: NDArray[np.int64] | None = None  # of the stored classes in `classes`, after `use_classes`
+
+    def use_classes(self, classes: Sequence[str]) -> None:
+        """Numbers the labels by this list of class names: a validation set's, as the training set's are numbered.
+
+        Raises:
+            ValueError: a name occurs twice, or a class of the data set is not in the list.
+        """
+        wanted, missing = list(classes), sorted(set(self.classes) - set(classes))
+        if len(set(wanted)) < len(wanted):
+            raise ValueError(f"{self.path}: `classes` must be different names, got {len(wanted)} with duplicates.")
+        if missing:
+            raise ValueError(
+                f"{self.path}: `classes` must name every class of the data set, it lacks {', '.join(missing[:5])}"
+                f"{' and others' * (len(missing) > 5)}."
+            )
+        place = {name: label for label, name in enumerate(wanted)}
+        self._positions = np.array([place[name] for name in self.classes], np.int64)
+        self.classes = wanted
+
+    def numbered(self, stored: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels as they are stored, numbered as `use_classes` has them."""
+        return stored if self._positions is None else self._positions[stored]
 
     def read_field(self, name: str, indices: ArrayLike) -> NDArray[Any] | list[Any]:
         """Values of one stored field, in the order of `indices`.

@@ -6,6 +6,7 @@ It has one level and no index. It is slower than a pyramid, since every JPEG is 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -123,6 +124,16 @@ class FFCVBeton(Dataset):
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._labels[self._checked(indices)]
+
+    def use_classes(self, classes: Sequence[str]) -> None:
+        """Names the classes, which FFCV stores as numbers: label k is the class `classes[k]`.
+
+        Raises:
+            ValueError: fewer names than labels.
+        """
+        if len(classes) < len(self.classes):
+            raise ValueError(f"{self.path}: `classes` must name its {len(self.classes)} classes, got {len(classes)}.")
+        self.classes = list(classes)
 
     def read(self, index: int, level: int = 0) -> bytes:
         """The image of a sample as a file: its JPEG, or for stored pixels a PPM."""

@@ -29,7 +29,9 @@ def open_dataset(
     Args:
         data: the path of a beton or folder; the path of such a source (a table, ILSVRC2012's tars); or a Python object,
             see `registry.open_source`. An open `Dataset` is returned as it is.
-        classes, allow_empty: for image folders, see `scan.scan`.
+        classes: names of the classes, in the order of their labels: those of the training set, for a validation set
+            whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
+        allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed.
 
@@ -49,6 +51,8 @@ def open_dataset(
         dataset = _open_source(name, classes)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field)
+        if classes is not None:
+            dataset.use_classes(classes)
     else:
         raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
     if label_field not in (None, False, dataset.label_field):

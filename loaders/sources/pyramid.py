@@ -172,10 +172,10 @@ class Pyramid(Dataset):
         if (
             self.label_field is not None
             and len(labels)
-            and not (labels.min() >= 0 and labels.max() < len(self.classes))
+            and not (labels.min() >= 0 and labels.max() < len(self.meta["classes"]))
         ):
-            self._damaged(f"a label is outside its {len(self.classes)} classes")
-        return labels
+            self._damaged(f"a label is outside its {len(self.meta['classes'])} classes")
+        return self.numbered(labels)
 
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
         self.check_unchanged()

@@ -32,6 +32,7 @@ from .imports import (
     threads_kept,
 )
 
+Numbering = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 _POLL = 0.1  # seconds between two looks at whether FFCV's thread is alive
 
 
@@ -64,9 +65,10 @@ class PlannedDecoder(SimpleRGBImageDecoder):
 class FFCVPendingBatch(KernelBatch):
     """A `KernelBatch` that is done when FFCV delivers it."""
 
-    def __init__(self, epoch: Epoch, batch: BatchPlan, **options: Any) -> None:
-        """options: those of `KernelBatch`."""
+    def __init__(self, epoch: Epoch, batch: BatchPlan, numbered: Numbering, **options: Any) -> None:
+        """numbered: see `Dataset.numbered`. options: those of `KernelBatch`."""
         super().__init__(batch.samples, **options)
+        self._numbered = numbered
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
 
     def wait(self) -> None:
@@ -75,7 +77,7 @@ class FFCVPendingBatch(KernelBatch):
         Raises:
             BadDataset: FFCV reads other labels than the plan has, which come from a pyramid's checked index.
         """
-        found, planned = self._epoch.next_labels(), self._planned.labels
+        found, planned = self._numbered(self._epoch.next_labels()), self._planned.labels
         if (wrong := np.flatnonzero(found != planned)).size:
             index, first = int(sample_indices(self._planned.keys[wrong[0]])), int(wrong[0])
             raise BadDataset(
@@ -117,9 +119,9 @@ class Epoch(MemoryContext):
             self._iterator: EpochIterator = iter(loader)
         _running.add(self)
 
-    def submit(self, batch: BatchPlan, **options: Any) -> FFCVPendingBatch:
+    def submit(self, batch: BatchPlan, numbered: Numbering, **options: Any) -> FFCVPendingBatch:
         """Gives FFCV's thread the next batch; see `FFCVPendingBatch`."""
-        pending = FFCVPendingBatch(self, batch, **options)
+        pending = FFCVPendingBatch(self, batch, numbered, **options)
         self._pending.put(pending)
         return pending
 

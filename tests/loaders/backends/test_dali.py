@@ -105,7 +105,7 @@ def test_empty_batches_do_not_reach_dali(beton: Path, dali: Make) -> None:
     with dali(beton) as loader:
         backend = loader._backend
         none, some = np.arange(0), np.arange(3)
-        assert [len(labels) for _, labels in backend.run(loader.stage, 0, [none, some, none])] == [3]
+        assert [len(batch.labels) for batch in backend.run(loader.stage, 0, [none, some, none])] == [3]
         assert list(backend.run(loader.stage, 0, [none])) == list(backend.run(loader.stage, 0, [])) == []
 
 
@@ -130,7 +130,7 @@ def test_two_loaders_and_two_iterators_at_once(beton: Path, dali: Make) -> None:
         backend = train._backend
         batches = [np.arange(k, k + 5) for k in (0, 5, 10, 15)]
         pair = zip(backend.run(train.stage, 0, batches), backend.run(train.stage, 0, batches), strict=True)
-        assert all(digest([a]) == digest([b]) for a, b in pair)
+        assert all(digest([(a.images, a.labels)]) == digest([(b.images, b.labels)]) for a, b in pair)
 
 
 def test_going_on_after_a_break_and_after_an_error(beton: Path, dali: Make) -> None:
@@ -166,7 +166,7 @@ def test_flipped_bits_are_judged_by_the_kernel_and_not_by_dali(
     broken = tmp_path / "broken.beton"
     shutil.copyfile(beton, broken)
     with make(beton) as loader:
-        entries = loader._dataset.entries(np.arange(24))[:, 0]
+        entries = loader.source.entries(np.arange(24))[:, 0]
     with open(broken, "r+b") as file:
         for entry in entries[3:20:4]:
             file.seek(int(entry["offset"]) + int(entry["size"]) // 2)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("backend", ["torch", pytest.param("dali", m
 ENDLESS = """
 import sys
 from loaders import Loader
-loader = Loader(sys.argv[1], batch_size=2, backend=sys.argv[2], resolution=32, workers=1)
+loader = Loader(sys.argv[1], batch_size=2, backend=sys.argv[2], resolution=32, num_workers=1)
 list(loader)
 print("ready", flush=True)
 try:

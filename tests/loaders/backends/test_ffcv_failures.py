@@ -119,8 +119,8 @@ def test_ffcv_overwrites_batches(ffcv_beton: Path, python: Run) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_batches_stay_as_they_are(beton: Path, output: str) -> None:
-    with make(beton, backend="ffcv", batch_size=2, dtype=output) as loader:
+def test_batches_stay_as_they_are(beton: Path, dtype: str) -> None:
+    with make(beton, backend="ffcv", batch_size=2, dtype=dtype) as loader:
         kept, copies = [], []
         for images, labels in loader:
             kept.append((images, labels))

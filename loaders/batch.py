@@ -126,7 +126,9 @@ def _views(values: Any, batch: Batch) -> Any:
 
 
 def _labels(batch: Batch, _: Dataset) -> Any:
-    return batch.labels[: batch.count] if batch.targets is None else batch.targets
+    if batch.targets is not None:
+        return batch.targets
+    return batch.labels if batch.views == 1 else batch.labels[: batch.count]
 
 
 def _mask(batch: Batch, _: Dataset) -> torch.Tensor:

@@ -149,6 +149,8 @@ class Epoch(MemoryContext):
 
     def close(self) -> None:
         """Gives up what is under way; returns when FFCV's thread has ended. Harmless when called again."""
+        if self._closed:
+            return  # also where the interpreter ends, and modules are gone
         self._closed = True
         self._state[ffi.NEXT] = ffi.ALL_TAKEN
         self._pending.put(None)

@@ -143,7 +143,7 @@ def test_other_classes_in_the_evaluation_are_one_line(
         (other / path.parent.name.replace("001", "00x")).mkdir(parents=True, exist_ok=True)
         (other / path.parent.name.replace("001", "00x") / path.name).write_bytes(path.read_bytes())
     assert main(asked(jpeg_folder, tmp_path, val=other)) == 2
-    assert "they differ in class001, class00x" in capsys.readouterr().err
+    assert "its class folder 'class00x' is not among the 3 given classes" in capsys.readouterr().err
 
 
 def test_a_replay_buffer_larger_than_memory_is_one_line(

@@ -161,12 +161,12 @@ def test_several_loaders_at_once(beton: Path, ffcv_beton: Path) -> None:
 
 def test_one_loader_iterated_twice_at_once(beton: Path) -> None:
     with make(beton, backend="ffcv") as loader, make(beton, backend="torch") as reference:
-        wanted = digest(list(reference))
+        wanted = [digest(list(reference)) for _ in range(2)]  # two iterators have epochs of their own
         first, second = [], []
         for one, other in zip(loader, loader, strict=True):
             first.append(one)
             second.append(other)
-        assert digest(first) == digest(second) == wanted
+        assert [digest(first), digest(second)] == wanted
 
 
 @pytest.mark.parametrize("how", ["break", "exception", "garbage", "close"])
@@ -203,7 +203,7 @@ def test_ctrl_c_ends_a_wait(beton: Path) -> None:
     script = (
         "import sys\n"
         "from loaders import Loader\n"
-        "loader = Loader(sys.argv[1], batch_size=2, resolution=32, workers=1, backend='ffcv')\n"
+        "loader = Loader(sys.argv[1], batch_size=2, resolution=32, num_workers=1, backend='ffcv')\n"
         "list(loader)\n"
         "print('ready', flush=True)\n"
         "try:\n"

@@ -90,6 +90,7 @@ class FFCVBackend(TorchBackend):
         try:
             yield submit
         finally:
-            epoch.close()
-            self._epochs.discard(epoch)
-            self._ended.update(epoch.total())
+            if not epoch.closed:  # closed before: by `close`, or where the interpreter ends and modules are gone
+                epoch.close()
+                self._epochs.discard(epoch)
+                self._ended.update(epoch.total())

@@ -106,7 +106,7 @@ class Epoch(MemoryContext):
         self._sums, self._state = ffi.Sums(loader.num_workers), np.zeros(len(ffi.FIELDS), np.int64)
         self._pending: SimpleQueue[FFCVPendingBatch | None] = SimpleQueue()
         self._current: FFCVPendingBatch | None = None
-        self._closed = False
+        self.closed = False
         self.path: str = loader.fname
         # A batch's results come in the order of the file's fields.
         self._label = [isinstance(spec.decoder, IntDecoder) for spec in loader.pipeline_specs.values()].index(True)
@@ -136,9 +136,9 @@ class Epoch(MemoryContext):
             while not queue.queue and self._iterator.is_alive():
                 queue.not_empty.wait(_POLL)
             missing = not queue.queue
-        if missing and not self._closed:
+        if missing and not self.closed:
             raise LoaderError("FFCV's thread has ended by an error of its own, which stands above; make a new Loader")
-        result = None if self._closed else next(self._iterator, None)
+        result = None if self.closed else next(self._iterator, None)
         if result is None:
             raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
         return result[self._label][:, 0]
@@ -149,9 +149,9 @@ class Epoch(MemoryContext):
 
     def close(self) -> None:
         """Gives up what is under way; returns when FFCV's thread has ended. Harmless when called again."""
-        if self._closed:
-            return  # also where the interpreter ends, and modules are gone
-        self._closed = True
+        if self.closed:
+            return
+        self.closed = True
         self._state[ffi.NEXT] = ffi.ALL_TAKEN
         self._pending.put(None)
         while self._iterator.is_alive():
@@ -178,7 +178,7 @@ class Epoch(MemoryContext):
         if batch == 0:
             torch.set_num_threads(self._torch_threads)  # which FFCV has just changed for the whole process
         self._current = self._pending.get()
-        if self._current is None or self._closed:
+        if self._current is None or self.closed:
             raise StopIteration  # ends FFCV's thread in good order
         ffi.set_work(self._state, self._current.address, len(self._current.status), self._sums)
 

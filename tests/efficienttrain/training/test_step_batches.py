@@ -19,7 +19,7 @@ def labels(feed: Feed, number: int) -> list[int]:
 
 @pytest.fixture
 def loader(jpeg_folder: Path) -> Loader:
-    return Loader(jpeg_folder / "train", num_workers=1)
+    return Loader(jpeg_folder / "train", batch_size=1, num_workers=1)
 
 
 def order(loader: Loader, epoch: int) -> list[int]:

@@ -59,6 +59,7 @@ class Decoder:
         self._pillow = PillowThreads(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
+        dataset.expect_random_reads()
         self._replace_from = replace_from
         self._plan_options: dict[str, Any] = {
             "seed": seed,

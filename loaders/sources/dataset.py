@@ -127,6 +127,11 @@ class Dataset(ABC):
         """
         return None
 
+    def expect_random_reads(self) -> None:
+        """Keeps the operating system from reading ahead on its own, which doubles what a random order reads."""
+        if self.fd >= 0 and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""

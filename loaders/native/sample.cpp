@@ -296,7 +296,7 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
 void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats) {
   Box region;
   out.error = Error();
-  if (!sound_box(sample.box, out.error)) return;
+  if (sample.entry.kind == ET_OTHER || !sound_box(sample.box, out.error)) return;
   if (sample.entry.kind != ET_RAW) read_bytes(sample, fd, false, out.memory, out.record, stats, out.error);
   else if (pixel_region(sample, target_of(sample, side, 1), region, out.error))
     read_rows(sample, region, fd, out.memory, out.record, stats, out.error);

@@ -11,6 +11,7 @@ from ..beton.tables import read_head
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .folder import Folder
+from .parts import names_parts, open_parts
 from .pyramid import Pyramid
 
 _SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
@@ -27,8 +28,9 @@ def open_dataset(
     """Opens a pyramid, an FFCV beton, an image folder, or a source whose samples can be read in any order.
 
     Args:
-        data: the path of a beton or folder; the path of such a source (a table, ILSVRC2012's tars); or a Python object,
-            see `registry.open_source`. An open `Dataset` is returned as it is.
+        data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
+            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `registry.open_source`. An open
+            `Dataset` is returned as it is.
         classes: names of the classes, in the order of their labels: those of the training set, for a validation set
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
@@ -42,6 +44,8 @@ def open_dataset(
     """
     if isinstance(data, Dataset):
         return data
+    if names_parts(data):
+        return open_parts(data, lambda path: _open_beton(path, label_field))
     if not isinstance(data, str | os.PathLike):
         return _open_source(data, classes)
     name = os.path.expanduser(os.fspath(data))

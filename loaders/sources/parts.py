@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
-from .dataset import Dataset, empty_entries
+from .dataset import Dataset, Fetch, empty_entries
 
 FORMAT, VERSION = "beton-parts", 1
 
@@ -66,7 +66,8 @@ class Parts(Dataset):
         entries = empty_entries(len(indices), len(self.ratios))
         for part, rows, inside in self._split(indices):
             found = part.entries(inside)
-            found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
+            if part.fd >= 0:
+                found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
             entries[rows] = found
         return entries
 
@@ -90,6 +91,18 @@ class Parts(Dataset):
 
     def lease(self, indices: ArrayLike) -> object:
         return [part.lease(inside) for part, _, inside in self._split(self._checked(indices))]
+
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
+        pieces = []
+        for part, rows, inside in self._split(indices):
+            some = samples[rows]
+            if (piece := part.fetch(inside, some)) is not None:
+                pieces.append((piece, rows, some))
+        return _FetchedParts(pieces, samples) if pieces else None
+
+    def forget(self, index: int) -> bool:
+        part, inside = self._find(index)
+        return part.forget(inside)
 
     def name(self, index: int) -> str:
         part, inside = self._find(index)
@@ -124,6 +137,21 @@ class Parts(Dataset):
             start = int(self._ends[k - 1]) if k else 0
             found.append((self._parts[k], rows, indices[rows] - start))
         return found
+
+
+class _FetchedParts:
+    """What several parts fetch for the samples of one plan."""
+
+    def __init__(
+        self, pieces: list[tuple[Fetch, NDArray[np.int64], NDArray[np.void]]], samples: NDArray[np.void]
+    ) -> None:
+        self._pieces, self._samples = pieces, samples
+        self.bytes = sum(piece.bytes for piece, _, _ in pieces)
+
+    def wait(self) -> None:
+        for piece, rows, some in self._pieces:
+            piece.wait()
+            self._samples[rows] = some
 
 
 def _check_alike(part: Dataset, first: Dataset) -> None:
@@ -184,7 +212,11 @@ def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
 
 
 def opened(
-    paths: Sequence[str], expected: Sequence[dict[str, Any]] | None, whole: str, open_beton: Callable[[str], Dataset]
+    paths: Sequence[str],
+    expected: Sequence[dict[str, Any]] | None,
+    whole: str,
+    open_beton: Callable[[str], Dataset],
+    made: type[Parts] = Parts,
 ) -> Parts:
     """Opens these parts. expected: the manifest's line of each; whole: what names all of them. See `open_parts`."""
     parts: list[Dataset] = []
@@ -200,7 +232,7 @@ def opened(
         for part in parts:
             part.close()
         raise
-    return Parts(parts, whole)
+    return made(parts, whole)
 
 
 def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
@@ -226,8 +258,9 @@ def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
 
 def describe(part: Dataset, path: str) -> dict[str, Any]:
     """What a manifest says of a part. path: relative to the manifest."""
-    head = read_head(part.fd, part.path)
-    digest = hashlib.sha256(read_exactly(part.fd, head.rows, 0, part.path)).hexdigest()
+    fd = part.head_fd()
+    head = read_head(fd, part.path)
+    digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
     return {"path": path, "samples": len(part), "bytes": head.file_size, "head": digest}
 
 

@@ -7,6 +7,7 @@ files). They are neither asked for nor written anywhere here.
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -114,7 +115,8 @@ class _Obstore:
         )
         # `transfer` tries again, with one deadline for all attempts.
         options: Any = {"timeout": "30s", "connect_timeout": "10s"}
-        if url.startswith("http://"):
+        # Options given here replace those that obstore reads from the environment, so this one is handed on.
+        if url.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"):
             options["allow_http"] = True
         self._store = store.from_url(url, client_options=options, retry_config={"max_retries": 0})
 

@@ -27,6 +27,7 @@ EXTRAS = {
     "sources": ["pyarrow"],
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
+    "remote": ["obstore>=0.6"],
     "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
     # For efficienttrain.callbacks, and to test the Loader in them.
     "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],
@@ -35,6 +36,7 @@ EXTRAS = {
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
         *("torchvision", "timm>=1.0", "matplotlib", "pyyaml", "pyarrow"),
+        "moto[server]>=5",
         *("webdataset", "datasets", "tfrecord", "scipy"),  # write files that the tests read
     ],
 }

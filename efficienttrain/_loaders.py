@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from loaders.conversion import facts as facts
     from loaders.conversion import stations as stations
     from loaders.conversion import verify as verify
+    from loaders.conversion import write_manifest as write_manifest
     from loaders.plan.rng import Purpose as Purpose
     from loaders.plan.rng import words as words
     from loaders.processors import available_processors as available_processors

@@ -93,6 +93,8 @@ class Loader(DataLoaderAttributes):
         num_workers: int | None = None,
         prefetch_factor: int = 3,
         on_error: str = "raise",
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_gb: float = 50,
         rank: int | None = None,
         world_size: int | None = None,
         mean: Sequence[float] = IMAGENET_MEAN,
@@ -147,6 +149,7 @@ class Loader(DataLoaderAttributes):
                 two of each rank that launch the training's kernels.
             prefetch_factor: batches decoded ahead.
             on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another.
+            cache_dir, cache_gb: for data at a URL, see `open_dataset`.
             rank, world_size: this process's share; None: as torch's process group says.
             mean, std: per channel, of pixels in 0..1.
 
@@ -171,7 +174,9 @@ class Loader(DataLoaderAttributes):
         self._coming: tuple[_Epoch, _Run] | None = None
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
-        self.source = open_dataset(self._data, classes=classes, label_field=label_field)
+        self.source = open_dataset(
+            self._data, classes=classes, label_field=label_field, cache_dir=cache_dir, cache_gb=cache_gb
+        )
         try:
             self.fields = check_fields(fields, self.source)
             chosen = indices_of(indices, len(self.source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,11 +20,25 @@ from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.records import OTHER
 from ..plan.rng import sample_indices
 from ..sources import Dataset
+from ..sources.dataset import Fetch
 from ..transforms.pipeline import OutputFormat
 from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
 """Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
+
+
+_MOST_FETCHES, _FETCHED = 4, 256 << 20
+"""Groups of batches that are fetched at a time, and bytes of all but the last of them."""
+
+
+def _cut(batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None) -> Iterator[BatchPlan]:
+    """The batches of a group that was planned as one."""
+    if fetch is not None:
+        fetch.wait()
+    end = 0
+    for batch in batches:
+        yield plan.rows(slice(end, end := end + len(batch)))
 
 
 class Decoder:
@@ -59,6 +74,7 @@ class Decoder:
         self._pillow = PillowThreads(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
+        dataset.expect_random_reads()
         self._replace_from = replace_from
         self._plan_options: dict[str, Any] = {
             "seed": seed,
@@ -77,12 +93,20 @@ class Decoder:
         return build(format.resolution, self._filter)
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
-        """Decides everything about some samples, given by draw keys [n]; no image is read."""
+        """Decides everything about some samples, given by draw keys [n]; no image is decoded."""
+        plan, fetch = self._begin(format, epoch, keys)
+        if fetch is not None:
+            fetch.wait()
+        return plan
+
+    def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> tuple[BatchPlan, Fetch | None]:
+        """`plan`, whose samples are valid once the fetch's `wait` has returned; None: at once."""
         indices = sample_indices(keys)
         lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
+        fetch = self._dataset.fetch(indices, samples)
         augment = format.augment(keys, seed=self._seed, epoch=epoch)
-        return BatchPlan(format, epoch, keys, labels, samples, augment, lease)
+        return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch)), fetch
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
@@ -90,13 +114,31 @@ class Decoder:
         return chain(first, self._later(format, epoch, batches))
 
     def _later(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
-        at_once = max(1, PLANNED // max(1, len(batches[0]))) if batches else 1
-        for start in range(1, len(batches), at_once):
-            some = batches[start : start + at_once]
-            plan = self.plan(format, epoch, np.concatenate(some))
-            end = 0
-            for batch in some:
-                yield plan.rows(slice(end, end := end + len(batch)))
+        """The plans of all batches but the first. What they fetch is under way while earlier ones are decoded."""
+        if not batches:
+            return
+        at_once = max(1, max(PLANNED, self._dataset.together) // max(1, len(batches[0])))
+        # Groups end where multiples of `at_once` do: windows of quasi-random order, whose samples are neighbours.
+        ends = [*range(at_once, len(batches), at_once), len(batches)]
+        coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
+        start = 1
+        for end in ends:
+            if some := list(batches[start:end]):
+                coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
+            start = end
+            # With nothing to fetch, groups are planned one by one, when they are needed.
+            while coming and not self._fetch_more(coming):
+                yield from _cut(*coming.popleft())
+        while coming:
+            yield from _cut(*coming.popleft())
+
+    @staticmethod
+    def _fetch_more(coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]]) -> bool:
+        """Whether another group shall be planned before the oldest one is handed on."""
+        fetches = [fetch for _, _, fetch in coming if fetch is not None]
+        return len(fetches) == len(coming) == 1 or (
+            len(fetches) < _MOST_FETCHES and 0 < sum(fetch.bytes for fetch in fetches) < _FETCHED
+        )
 
     def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch | PartlyPillow:
         """Has threads decode into `out`, the kernel's and Pillow's; see `native.Pool.submit`."""
@@ -166,6 +208,8 @@ class Decoder:
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
         key = int(batch.keys[i])
         index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
+        if status == native.DAMAGED and self._dataset.forget(index):  # damaged on the way, perhaps
+            plan, status, message = self._again(batch, key, pixels)
         chosen = self._replace_from
         found = replacements(self._seed, batch.epoch, key, len(self._dataset) if chosen is None else len(chosen))
         others = iter(found if chosen is None else chosen[found].tolist())
@@ -177,11 +221,15 @@ class Decoder:
             if (index := next(others, -1)) < 0:
                 raise bad
             key = index
-            plan = self.plan(batch.format, batch.epoch, np.array([index]))
-            pending = self.submit(plan, pixels)
-            pending.wait()
-            status, message = int(pending.status[0]), pending.message(0)
+            plan, status, message = self._again(batch, key, pixels)
         batch.keys[i], batch.labels[i], batch.samples[i] = key, plan.labels[0], plan.samples[0]
+
+    def _again(self, batch: BatchPlan, key: int, pixels: NDArray[np.uint8]) -> tuple[BatchPlan, int, str]:
+        """Reads and decodes one sample into `pixels`: its plan, status and message."""
+        plan = self.plan(batch.format, batch.epoch, np.array([key]))
+        pending = self.submit(plan, pixels)
+        pending.wait()
+        return plan, int(pending.status[0]), pending.message(0)
 
     def _by_pillow(
         self, plan: BatchPlan, index: int, status: int, message: str, pixels: NDArray[np.uint8]

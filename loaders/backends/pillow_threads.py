@@ -122,8 +122,10 @@ class Stored:
 
     def __init__(self, entry: NDArray[np.void], fd: int) -> None:
         # the name is copied now: the data set may be closed before a thread gets here
-        self._name = ctypes.string_at(int(entry["path"])) if entry["path"] else b""
-        self._fd, self._size, self._offset = fd, int(entry["size"]), int(entry["offset"])
+        path = int(entry["path"])
+        self._name = ctypes.string_at(path) if path > 0 else b""
+        self._fd = ~path if path < 0 else fd
+        self._size, self._offset = int(entry["size"]), int(entry["offset"])
 
     def read(self) -> bytes:
         if not self._name:

@@ -28,6 +28,9 @@ from .queued import InUse, RunAhead
 if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
 
+_MOST_BATCHES = 32
+"""Batches under way at most, where more than `prefetch_factor` are wanted because storage is slow."""
+
 Submit = Callable[[BatchPlan, NDArray[np.uint8]], PendingBatch]
 """Starts a batch: its plan, memory for its pixels."""
 
@@ -67,11 +70,15 @@ class TorchBackend:
             coming = self._submit(plans, submit)
             try:
                 for _ in range(len(batches)):
-                    jobs.extend(islice(coming, self._prefetch + 1 - len(jobs)))
+                    jobs.extend(islice(coming, max(self._prefetch + 1, self._depth(len(batches[0]))) - len(jobs)))
                     yield self._collect(*jobs.popleft())
             finally:
                 for _, pending in jobs:
                     pending.close()
+
+    def _depth(self, batch_size: int) -> int:
+        """Batches to have under way, so that as many reads as slow storage needs can be in flight."""
+        return min(_MOST_BATCHES, 1 + -(-2 * self._decoder.pool.readers() // max(1, batch_size)))
 
     def stats(self) -> dict[str, int]:
         """The decoder's sums, see `Decoder.stats`, and the device's, see `Clock.sums`."""

@@ -64,7 +64,7 @@ class Cutting(Outcome, _UnderWay):
 def _sizes(entries: NDArray[np.void]) -> NDArray[np.int64]:
     """Bytes that a cut of each may have; 0 where the kernel will refuse it."""
     sizes = entries["size"].astype(np.int64)
-    for i in np.flatnonzero(entries["path"]):
+    for i in np.flatnonzero(entries["path"] > 0):
         with suppress(OSError):
             sizes[i] = os.stat(ctypes.string_at(int(entries["path"][i]))).st_size
     return np.where(sizes <= _LARGEST, sizes, 0)

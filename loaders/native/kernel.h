@@ -26,7 +26,7 @@ enum { ET_MESSAGE = 96 };  // bytes of one sample's message, NUL included
 
 // One stored level of one sample. Mirrors loaders.plan.records.ENTRY.
 struct EtEntry {
-  int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file
+  int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file; negative: file descriptor ~path
   int64_t offset;  // file offset of the SOI marker, or of the first pixel
   uint32_t size;   // bytes of the image; 0: up to the end of the file
   uint32_t rows;   // MCU rows of the table that stands right before the SOI, see check.h; 0: there is none
@@ -136,6 +136,8 @@ EtTicket* et_submit(EtPool*, const EtBatch* batch);
 EtTicket* et_submit_cut(EtPool*, const EtCutBatch* batch);  // likewise
 int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
 void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
+
+int32_t et_pool_readers(EtPool*);  // reads that the pool keeps in flight ahead of decoding; 0: storage is quick, none
 
 // Sample `i` of a batch on the calling thread.
 int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats);

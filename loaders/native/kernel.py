@@ -19,6 +19,7 @@ _ARGUMENTS = {
     "et_pool_new": (_I32,),
     "et_pool_free": (_PTR,),
     "et_pool_stats": (_PTR, _PTR),
+    "et_pool_readers": (_PTR,),
     "et_submit": (_PTR, _PTR),
     "et_submit_cut": (_PTR, _PTR),
     "et_ticket_wait": (_PTR, _I32),

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 namespace et {
 
@@ -14,6 +15,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { std::free(data_); }
   uint8_t* data() { return data_; }
+  void swap(Buffer& other) { std::swap(data_, other.data_), std::swap(capacity_, other.capacity_); }
   // At least `bytes` usable, 64-byte aligned, contents undefined; null when memory is out.
   uint8_t* reserve(size_t bytes) {
     if (bytes > capacity_) {

@@ -53,8 +53,11 @@ struct Box {
   int x0, y0, x1, y1;
 };
 
+struct Ahead;  // see sample.h
+
 // Working memory of one thread.
 struct Scratch {
+  const Ahead* ahead = nullptr;  // what was read of the present sample, in `file`; null: nothing was
   Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved;
 };
 

@@ -282,6 +282,11 @@ class Pool:
         library().et_pool_stats(self.handle, values)
         return dict(zip(STATS, values, strict=True))
 
+    def readers(self) -> int:
+        """Reads that the pool keeps in flight ahead of decoding; 0 while storage answers at once. At most 256."""
+        self.check()
+        return int(library().et_pool_readers(self.handle))
+
     def check(self) -> None:
         """Raises LoaderError where the pool cannot be used: closed, or made before a fork."""
         if not self._close.alive:

@@ -23,11 +23,12 @@ int64_t now_ns() {
   return int64_t(t.tv_sec) * 1000000000 + t.tv_nsec;
 }
 
-// An open file that closes itself, unless it is the store's. Not blocking: to open a pipe would wait for its other end.
+// An open file that closes itself, unless it is the data set's. Not blocking: to open a pipe would wait for its other end.
 class File {
  public:
   File(int64_t path, int fd)
-      : own_(path != 0), fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : fd) {}
+      : own_(path > 0),
+        fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : path ? int(~path) : fd) {}
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   ~File() {
@@ -58,14 +59,6 @@ class File {
   const int fd_;
 };
 
-// A sample's bytes as read: the JPEG's first `held` bytes, or its headers and then the MCU rows `source` speaks of.
-struct Bytes {
-  const uint8_t* jpeg;
-  size_t held;
-  Source source;
-  bool partial;
-};
-
 enum : uint64_t { kMaxBytes = uint64_t(1) << 30, kWorthwhile = 8192 };
 
 // Compares what was read with its checks: the headers' and those of MCU rows [r0, r1), which begin at `scan`.
@@ -83,7 +76,7 @@ bool intact(const uint32_t* check, const uint32_t* rows, int count, uint32_t hea
 
 // Note [reading rows]: before each of our JPEGs stands a table of its MCU rows. Where leaving out the rows above and below the
 // crop saves more than a second read costs, only the headers and the rows are read; `all`: every row, whatever the crop.
-bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out, EtStats& stats, Error& e) {
+bool read_bytes(const EtSample& sample, int fd, bool all, Buffer& memory, Record& out, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
   const File file(entry.path, fd);
   if (!file.opened(e)) return false;
@@ -99,7 +92,7 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
   if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size || (count && !entry.head))
     return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows,
                  entry.head);
-  uint8_t* buffer = s.file.reserve(table + size + 16);
+  uint8_t* buffer = memory.reserve(table + size + 16);
   if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
   out = {buffer + table, size_t(size), {}, false};
   if (!count) {
@@ -136,15 +129,23 @@ bool read_bytes(const EtSample& sample, int fd, bool all, Scratch& s, Bytes& out
   return true;
 }
 
+// What a reading thread has read of this sample; its memory is that of the scratch by now.
+bool taken(Scratch& s, Record& out, Error& e) {
+  const Ahead& ahead = *s.ahead;
+  out = ahead.record, e = ahead.error;
+  return e.status == ET_OK;
+}
+
 // Reads a sample and parses its headers. `bytes` is then whole, or has the MCU rows under the crop in `source`.
-bool open_sample(const EtSample& sample, int fd, Scratch& s, Bytes& bytes, Header& header, EtStats& stats, Error& e) {
+bool open_sample(const EtSample& sample, int fd, Scratch& s, Record& bytes, Header& header, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
   if (entry.kind == ET_OTHER) return e.set(ET_UNSUPPORTED, "no JPEG that the kernel decodes");
-  if (!read_bytes(sample, fd, false, s, bytes, stats, e) || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
+  const bool read = s.ahead ? taken(s, bytes, e) : read_bytes(sample, fd, false, s.file, bytes, stats, e);
+  if (!read || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
   if (header.width != entry.width || header.height != entry.height)
     return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
                  entry.height);
-  if (!header.own) return !bytes.source.rows || read_bytes(sample, fd, true, s, bytes, stats, e);  // libjpeg wants it whole
+  if (!header.own) return !bytes.source.rows || read_bytes(sample, fd, true, s.file, bytes, stats, e);  // libjpeg wants it whole
   if (!bytes.source.rows) bytes.source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
   else if (header.head != entry.head || !cuttable(header) || header.mcus_y != int(entry.rows))
     return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
@@ -158,33 +159,48 @@ bool needed(const EtSample& sample, const Target& target, int width, int height,
                sample.box[2], sample.box[3], width, height);
 }
 
-// Reads the rows of stored pixels (interleaved RGB) under the crop into planes.
-bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+// Reads the rows of stored pixels (interleaved RGB) under the crop.
+bool read_rows(const EtSample& sample, const Box& region, int fd, Buffer& memory, Record& out, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
-  const uint64_t pitch = uint64_t(entry.width) * 3;
-  if (entry.size != pitch * entry.height)
-    return e.set(ET_DAMAGED, "%u bytes are not %u x %u pixels", entry.size, entry.width, entry.height);
-  Box region;
-  if (!needed(sample, target, entry.width, entry.height, region, e)) return false;
-  const int64_t start = now_ns();
-  const uint64_t bytes = pitch * (region.y1 - region.y0);
-  uint8_t* buffer = bytes <= kMaxBytes ? s.file.reserve(bytes + 16) : nullptr;
+  const uint64_t pitch = uint64_t(entry.width) * 3, bytes = pitch * (region.y1 - region.y0);
+  uint8_t* buffer = bytes <= kMaxBytes ? memory.reserve(bytes + 16) : nullptr;
   if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
   const File file(entry.path, fd);
   if (!file.opened(e) || !file.read(buffer, bytes, entry.offset + pitch * region.y0, e)) return false;
-  stats.bytes_read += bytes, stats.bytes_decoded += bytes;
+  stats.bytes_read += bytes;
+  out = {buffer, size_t(bytes), {}, false};
+  return true;
+}
+
+// The part of stored pixels that a target needs.
+bool pixel_region(const EtSample& sample, const Target& target, Box& region, Error& e) {
+  const EtEntry& entry = sample.entry;
+  if (entry.size != uint64_t(entry.width) * 3 * entry.height)
+    return e.set(ET_DAMAGED, "%u bytes are not %u x %u pixels", entry.size, entry.width, entry.height);
+  return needed(sample, target, entry.width, entry.height, region, e);
+}
+
+// Stored pixels under the crop into planes.
+bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  Box region;
+  if (!pixel_region(sample, target, region, e)) return false;
+  const int64_t start = now_ns();
+  Record rows;
+  if (!(s.ahead ? taken(s, rows, e) : read_rows(sample, region, fd, s.file, rows, stats, e))) return false;
+  stats.bytes_decoded += rows.held;
   stats.read_ns += now_ns() - start;
   planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
   for (Plane& p : planes.plane)
     p = {nullptr, 0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0, entry.width, entry.height, 1};
   if (!planes.reserve(s.planes, e)) return false;
-  scatter(buffer + size_t(region.x0) * 3, pitch, region.y1 - region.y0, region.y0, planes);
+  scatter(rows.jpeg + size_t(region.x0) * 3, size_t(entry.width) * 3, region.y1 - region.y0, region.y0, planes);
   return true;
 }
 
 bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const int64_t start = now_ns();
-  Bytes bytes{};
+  Record bytes{};
   Header header;
   const bool opened = open_sample(sample, fd, s, bytes, header, stats, e);
   const int64_t got = now_ns();
@@ -246,7 +262,7 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
   if (sample.entry.kind == ET_RAW) return e.set(ET_UNSUPPORTED, "stored pixels are no JPEG to cut");
   sample.scale = 1;  // others decode at full scale, and no more rows are wanted
   const int64_t start = now_ns();
-  Bytes bytes{};
+  Record bytes{};
   Header header;
   const bool opened = open_sample(sample, batch.fd, s, bytes, header, stats, e);
   const int64_t got = now_ns();
@@ -276,6 +292,15 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
 }
 
 }  // namespace
+
+void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats) {
+  Box region;
+  out.error = Error();
+  if (sample.entry.kind == ET_OTHER || !sound_box(sample.box, out.error)) return;
+  if (sample.entry.kind != ET_RAW) read_bytes(sample, fd, false, out.memory, out.record, stats, out.error);
+  else if (pixel_region(sample, target_of(sample, side, 1), region, out.error))
+    read_rows(sample, region, fd, out.memory, out.record, stats, out.error);
+}
 
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
   Error e;

@@ -4,6 +4,25 @@
 
 namespace et {
 
+// A sample's bytes as read: the JPEG's first `held` bytes, or its headers and then the MCU rows `source` speaks of; or the rows
+// of stored pixels under the crop.
+struct Record {
+  const uint8_t* jpeg;
+  size_t held;
+  Source source;
+  bool partial;
+};
+
+// A sample that was read before a thread decodes it.
+struct Ahead {
+  Buffer memory;
+  Record record;  // in `memory`
+  Error error;    // why there is no record
+};
+
+// Reads what `run_sample` and `cut_sample` would read of this sample. side: of the output.
+void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats);
+
 // Runs sample `i` of the batch; on failure its status and message say why, and its pixels are zeroed.
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
 

@@ -7,7 +7,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,24 @@ from ..errors import BadDataset
 from ..plan.records import ENTRY
 
 _BLOCK = 1 << 16  # labels read at a time where all are counted
+
+
+class Fetch(Protocol):
+    """Bytes of samples on their way. They stay valid as long as this object lives.
+
+    Attributes:
+        bytes: that it holds in memory.
+    """
+
+    bytes: int
+
+    def wait(self) -> None:
+        """Returns when the bytes are here and the samples name them.
+
+        Raises:
+            LoaderError: they cannot be had.
+        """
+        ...
 
 
 class Dataset(ABC):
@@ -39,6 +57,10 @@ class Dataset(ABC):
     fields: dict[str, FieldType]
     label_field: str | None = "label"
     _closing: weakref.finalize[..., Any] | None = None
+    immutable: bool = False
+    """The file is known not to change: `check_unchanged` has nothing to do."""
+    together: int = 0
+    """Samples to plan together, so that neighbours among them are fetched by one request; 0: it does not matter."""
     _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
@@ -127,6 +149,28 @@ class Dataset(ABC):
         """
         return None
 
+    def fetch(self, _indices: NDArray[np.int64], _samples: NDArray[np.void]) -> Fetch | None:
+        """Begins to bring the bytes that planned samples need, from far away; None: they are here.
+
+        Args:
+            indices: sample indices [n].
+            samples: SAMPLE [n], made of `entries`; changed in place by the result's `wait`.
+        """
+        return None
+
+    def forget(self, _index: int) -> bool:
+        """Drops wrong copies of a sample's bytes; True if another `fetch` may bring right ones."""
+        return False
+
+    def head_fd(self) -> int:
+        """A file whose beginning is that of this beton."""
+        return self.fd
+
+    def expect_random_reads(self) -> None:
+        """Keeps the operating system from reading ahead on its own, which doubles what a random order reads."""
+        if self.fd >= 0 and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""
@@ -139,7 +183,7 @@ class Dataset(ABC):
         Raises:
             BadDataset: the file has changed.
         """
-        if self.fd < 0:
+        if self.fd < 0 or self.immutable:
             return
         facts = os.fstat(self.fd)
         stamp = facts.st_size, facts.st_mtime_ns

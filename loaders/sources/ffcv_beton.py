@@ -36,7 +36,7 @@ class FFCVBeton(Dataset):
             ValueError: `label_field` is no int field.
             BadDataset: no image field, several int fields of which none is named `label`, or damaged pointers.
         """
-        self.fd, self.path, self.ratios, self._head = fd, head.path, (1.0,), head
+        self.fd, self.path, self.ratios, self.head = fd, head.path, (1.0,), head
         self.check_unchanged()
         self._crc = self._tables_crc()
         image = head.field(layout.IMAGE_FIELD)
@@ -106,14 +106,14 @@ class FFCVBeton(Dataset):
         """CRC-32 of metadata and allocation table."""
         crc = 0
         for start, size in (
-            (self._head.rows, self._head.samples * self._head.row.itemsize),
-            (self._head.table, self._head.file_size - self._head.table),
+            (self.head.rows, self.head.samples * self.head.row.itemsize),
+            (self.head.table, self.head.file_size - self.head.table),
         ):
             crc = zlib.crc32(read_exactly(self.fd, size, start, self.path), crc)
         return crc
 
     def _same_tables(self) -> bool:
-        return read_head(self.fd, self.path) == self._head and self._tables_crc() == self._crc
+        return read_head(self.fd, self.path) == self.head and self._tables_crc() == self._crc
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from ..beton import layout
 from ..beton.tables import read_head
+from ..storage.store import is_url
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .folder import Folder
+from .parts import names_parts, open_parts
 from .pyramid import Pyramid
 
 _SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
@@ -23,17 +25,22 @@ def open_dataset(
     label_field: str | Literal[False] | None = None,
     classes: Sequence[str] | None = None,
     allow_empty: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_gb: float = 50,
 ) -> Dataset:
     """Opens a pyramid, an FFCV beton, an image folder, or a source whose samples can be read in any order.
 
     Args:
-        data: the path of a beton or folder; the path of such a source (a table, ILSVRC2012's tars); or a Python object,
-            see `registry.open_source`. An open `Dataset` is returned as it is.
+        data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
+            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `registry.open_source`. An open
+            `Dataset` is returned as it is.
         classes: names of the classes, in the order of their labels: those of the training set, for a validation set
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed.
+        cache_dir, cache_gb: for URLs: a folder of the local disk where records are kept, coarsest levels first, and
+            the 10**9 bytes that it may hold. The machine's processes share it. None: nothing is kept.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without images.
@@ -42,6 +49,13 @@ def open_dataset(
     """
     if isinstance(data, Dataset):
         return data
+    if is_url(data):
+        from .remote import Cache, open_remote
+
+        folder = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))
+        return open_remote(data, label_field, classes, Cache(folder, int(cache_gb * 1e9)))
+    if names_parts(data):
+        return open_parts(data, lambda path: _open_beton(path, label_field, classes))
     if not isinstance(data, str | os.PathLike):
         return _open_source(data, classes)
     name = os.path.expanduser(os.fspath(data))
@@ -50,9 +64,7 @@ def open_dataset(
     elif name.lower().endswith(_SOURCES):
         dataset = _open_source(name, classes)
     elif os.path.exists(name):
-        dataset = _open_beton(name, label_field)
-        if classes is not None:
-            dataset.use_classes(classes)
+        dataset = _open_beton(name, label_field, classes)
     else:
         raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
     if label_field not in (None, False, dataset.label_field):
@@ -69,13 +81,15 @@ def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:
     return SourceDataset(source, classes)
 
 
-def _open_beton(name: str, label_field: str | Literal[False] | None) -> Dataset:
+def _open_beton(name: str, label_field: str | Literal[False] | None, classes: Sequence[str] | None = None) -> Dataset:
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a pipe must not wait for its other end
     try:
         head = read_head(fd, name)
         image = head.field(layout.IMAGE_FIELD)
         private = None if image is None else layout.unpack_private(head.arguments[image], name)
         dataset = FFCVBeton(fd, head, label_field) if private is None else Pyramid(fd, head, private)
+        if classes is not None:
+            dataset.use_classes(classes)
     except BaseException:
         os.close(fd)
         raise

@@ -1,19 +1,16 @@
 """A source as a data set, without conversion: threads read its samples into memory, where the kernel finds them.
 
-The memory is an anonymous file (memfd), so the kernel reads it as it reads any other file. Offsets only grow and are
-never used again: bytes that were given back read as zeros, an error and never another image.
+The memory is a `Window`, so the kernel reads it as it reads any other file.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,12 +26,11 @@ from ..processors import available_processors
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
 from .source import Sample, Source
+from .window import Window
 
-_PAGE = 4096
 _UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
 _KEPT = 4  # chunks that are kept for a second look, whoever else holds them
 _BLOCK = 64  # samples read at a time where only targets are wanted
-_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
 
 class _Read(NamedTuple):
@@ -50,8 +46,8 @@ class _Read(NamedTuple):
 class _Chunk:
     """Samples in memory, until nobody holds the chunk."""
 
-    def __init__(self, entries: NDArray[np.void], samples: list[Sample]) -> None:
-        self.entries, self.samples = entries, samples
+    def __init__(self, entries: NDArray[np.void], samples: list[Sample], lease: object) -> None:
+        self.entries, self.samples, self._lease = entries, samples, lease
 
 
 class SourceDataset(Dataset):
@@ -84,12 +80,12 @@ class SourceDataset(Dataset):
         self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
         self._to_label = Labels(source.classes, classes)
         self._threads = ThreadPoolExecutor(workers or available_processors(), "read")
-        self._lock, self._end, self._recent = threading.Lock(), 0, deque[_Chunk](maxlen=_KEPT)
+        self._lock, self._recent = threading.Lock(), deque[_Chunk](maxlen=_KEPT)
         self._alive: weakref.WeakValueDictionary[bytes, _Chunk] = weakref.WeakValueDictionary()
         self._labels = self._listed_labels()
         self.classes = self._to_label.classes or self._numbers()
-        self.fd = os.memfd_create("samples", os.MFD_CLOEXEC)
-        self.close_at_collection()
+        self._window = Window()
+        self.fd = self._window.fd
 
     def _listed_labels(self) -> NDArray[np.int64] | None:
         listed = getattr(self._source, "labels", None)
@@ -176,7 +172,8 @@ class SourceDataset(Dataset):
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        super().close()
+        self._window.close()
+        self.fd = -1
 
     def _sample(self, index: int) -> Sample:
         """A sample; one that the source cannot give has a `problem`."""
@@ -196,16 +193,14 @@ class SourceDataset(Dataset):
     def _read_chunk(self, indices: NDArray[np.int64]) -> _Chunk:
         read = list(self._threads.map(self._load, indices.tolist()))
         entries = empty_entries(len(read), 1)
-        start = position = self._end
+        lease = self._window.take(sum(len(one.data) for one in read))
+        position = lease.start
         for entry, one in zip(entries[:, 0], read, strict=True):
             entry["offset"], entry["size"], entry["kind"] = position, len(one.data), one.kind
             entry["width"], entry["height"] = one.width, one.height
             os.pwrite(self.fd, one.data, position)
             position += len(one.data)
-        self._end = -(-position // _PAGE) * _PAGE
-        chunk = _Chunk(entries, [one.sample for one in read])
-        weakref.finalize(chunk, _give_back, weakref.ref(self), start, self._end - start).atexit = False
-        return chunk
+        return _Chunk(entries, [one.sample for one in read], lease)
 
     def _load(self, index: int) -> _Read:
         """Reads a sample in a thread: a JPEG as it is, anything else as pixels."""
@@ -237,17 +232,3 @@ def _column(name: str, kind: FieldType, values: list[Any]) -> NDArray[Any] | lis
     if kind.inline:
         return np.array([one.row[name] for one in stored])
     return decode(kind, [one.blobs[0] for one in stored], f"field `{name}`")
-
-
-@lru_cache(maxsize=1)
-def _libc() -> ctypes.CDLL:
-    library = ctypes.CDLL(None)
-    library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return library
-
-
-def _give_back(dataset: weakref.ref[SourceDataset], start: int, size: int) -> None:
-    """Returns the memory of a chunk to the system."""
-    alive = dataset()
-    if alive is not None and alive.fd >= 0 and size:
-        _libc().fallocate(alive.fd, _PUNCH_HOLE, start, size)

@@ -1,0 +1,274 @@
+"""Several betons as one data set: the samples of the first part, then those of the second, and so on.
+
+A manifest is a JSON file that names the parts, relative to itself, with what each must be:
+
+    {"format": "beton-parts", "version": 1,
+     "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
+
+`head` is the SHA-256 of a part's header and field descriptors. A pyramid's hold the CRCs of its index, which hold those
+of its records: a part of other contents has another head.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..beton.tables import read_exactly, read_head
+from ..errors import BadDataset
+from .dataset import Dataset, Fetch, empty_entries
+
+FORMAT, VERSION = "beton-parts", 1
+
+
+class Parts(Dataset):
+    """Betons of the same classes, fields and levels as one data set, in the order given."""
+
+    def __init__(self, parts: Sequence[Dataset], path: str) -> None:
+        """Takes over the parts, and closes them if this raises.
+
+        Args:
+            parts: open betons, at least one.
+            path: what the whole is called: a glob, a manifest, or the first part.
+
+        Raises:
+            BadDataset: a part that does not belong to the others.
+        """
+        self.path, self._parts = path, list(parts)
+        first = self._parts[0]
+        try:
+            for part in self._parts[1:]:
+                _check_alike(part, first)
+        except BadDataset:
+            self.close()
+            raise
+        self.classes, self.ratios, self.fields = first.classes, first.ratios, first.fields
+        self.label_field = first.label_field
+        self._ends = np.cumsum([len(part) for part in self._parts])
+
+    @property
+    def parts(self) -> list[Dataset]:
+        """The parts, in order."""
+        return list(self._parts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        indices = self._checked(indices)
+        entries = empty_entries(len(indices), len(self.ratios))
+        for part, rows, inside in self._split(indices):
+            found = part.entries(inside)
+            if part.fd >= 0:
+                found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
+            entries[rows] = found
+        return entries
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        indices = self._checked(indices)
+        labels = np.empty(len(indices), np.int64)
+        for part, rows, inside in self._split(indices):
+            labels[rows] = part.labels(inside)
+        return labels
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        values: list[Any] = [None] * len(indices)
+        found: NDArray[Any] | list[Any] = []
+        for part, rows, inside in self._split(indices):
+            found = part.read_field(name, inside)
+            for row, value in zip(rows.tolist(), found, strict=True):
+                values[row] = value
+        if not len(indices):
+            return self._parts[0].read_field(name, indices)
+        return np.stack(values) if isinstance(found, np.ndarray) else values
+
+    def lease(self, indices: ArrayLike) -> object:
+        return [part.lease(inside) for part, _, inside in self._split(self._checked(indices))]
+
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
+        pieces = []
+        for part, rows, inside in self._split(indices):
+            some = samples[rows]
+            if (piece := part.fetch(inside, some)) is not None:
+                pieces.append((piece, rows, some))
+        return _FetchedParts(pieces, samples) if pieces else None
+
+    def forget(self, index: int) -> bool:
+        part, inside = self._find(index)
+        return part.forget(inside)
+
+    def name(self, index: int) -> str:
+        part, inside = self._find(index)
+        return part.name(inside)
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        part, inside = self._find(index)
+        return part.read(inside, level)
+
+    def check_unchanged(self) -> None:
+        for part in self._parts:
+            part.check_unchanged()
+
+    def expect_random_reads(self) -> None:
+        for part in self._parts:
+            part.expect_random_reads()
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
+
+    def _find(self, index: int) -> tuple[Dataset, int]:
+        ((part, _, inside),) = self._split(self._checked([index]))
+        return part, int(inside[0])
+
+    def _split(self, indices: NDArray[np.int64]) -> list[tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]]:
+        """For each part that holds any of these samples: the part, their rows in `indices`, their indices in it."""
+        at = np.searchsorted(self._ends, indices, side="right")
+        found = []
+        for k in np.unique(at).tolist():
+            rows = np.flatnonzero(at == k)
+            start = int(self._ends[k - 1]) if k else 0
+            found.append((self._parts[k], rows, indices[rows] - start))
+        return found
+
+
+class _FetchedParts:
+    """What several parts fetch for the samples of one plan."""
+
+    def __init__(
+        self, pieces: list[tuple[Fetch, NDArray[np.int64], NDArray[np.void]]], samples: NDArray[np.void]
+    ) -> None:
+        self._pieces, self._samples = pieces, samples
+        self.bytes = sum(piece.bytes for piece, _, _ in pieces)
+
+    def wait(self) -> None:
+        for piece, rows, some in self._pieces:
+            piece.wait()
+            self._samples[rows] = some
+
+
+def _check_alike(part: Dataset, first: Dataset) -> None:
+    for what in ("classes", "ratios", "fields", "label_field"):
+        mine, theirs = getattr(part, what), getattr(first, what)
+        if mine != theirs or (what == "fields" and list(mine) != list(theirs)):
+            raise BadDataset(
+                f"{part.path}: does not belong to the same data set as {first.path}: its {what} are {_short(mine)}, "
+                f"not {_short(theirs)}; convert both with the same options"
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def names_parts(data: object) -> bool:
+    """Whether this names several betons: a glob or a manifest, or a list of paths of betons."""
+    if isinstance(data, list | tuple):
+        return len(data) > 0 and all(isinstance(p, str | os.PathLike) and _is_beton(os.fspath(p)) for p in data)
+    if not isinstance(data, str | os.PathLike):
+        return False
+    name = os.fspath(data)
+    return name.endswith(".json") or (is_pattern(name) and _is_beton(name) and not os.path.exists(name))
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a path has wildcards: `*`, `?` or `[`."""
+    return glob.has_magic(name)
+
+
+def _is_beton(name: str) -> bool:
+    return name.lower().endswith((".beton", ".ffcv"))
+
+
+def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
+    """Opens what `names_parts` recognised. open_beton: opens one part.
+
+    Raises:
+        FileNotFoundError: no beton of that pattern, or a part is missing.
+        BadDataset: a part is damaged, or is not what the manifest says, or belongs to another data set.
+    """
+    expected: list[dict[str, Any]] | None = None
+    if isinstance(data, list | tuple):
+        paths = [os.path.expanduser(os.fspath(path)) for path in data]
+        whole = f"{paths[0]} and {len(paths) - 1} more"
+    else:
+        whole = os.path.expanduser(os.fspath(data))
+        if whole.endswith(".json"):
+            with open(whole, "rb") as file:
+                expected = parse_manifest(file.read(), whole)
+            folder = os.path.dirname(whole)
+            paths = [os.path.join(folder, part["path"]) for part in expected]
+        elif not (paths := sorted(glob.glob(whole))):
+            raise FileNotFoundError(f"{whole}: no file of that pattern; `efficienttrain convert` makes betons")
+    return opened(paths, expected, whole, open_beton)
+
+
+def opened(
+    paths: Sequence[str],
+    expected: Sequence[dict[str, Any]] | None,
+    whole: str,
+    open_beton: Callable[[str], Dataset],
+    made: type[Parts] = Parts,
+) -> Parts:
+    """Opens these parts. expected: the manifest's line of each; whole: what names all of them. See `open_parts`."""
+    parts: list[Dataset] = []
+    try:
+        for k, path in enumerate(paths):
+            try:
+                parts.append(open_beton(path))
+            except FileNotFoundError:
+                raise FileNotFoundError(f"{path}: no such file, a part of {whole}; copy it there") from None
+            if expected is not None:
+                _check_expected(parts[-1], expected[k], whole)
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
+    return made(parts, whole)
+
+
+def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
+    """The parts that a manifest names.
+
+    Raises:
+        BadDataset: it is none.
+    """
+    try:
+        manifest = json.loads(text)
+        good = manifest["format"] == FORMAT and manifest["version"] == VERSION and len(manifest["parts"]) > 0
+        good = good and all(
+            isinstance(part["path"], str) and isinstance(part["head"], str) and int(part["samples"]) > 0
+            for part in manifest["parts"]
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise BadDataset(f"{path}: no manifest of betons, version {VERSION}; `efficienttrain parts merge` makes one")
+    parts: list[dict[str, Any]] = manifest["parts"]
+    return parts
+
+
+def describe(part: Dataset, path: str) -> dict[str, Any]:
+    """What a manifest says of a part. path: relative to the manifest."""
+    fd = part.head_fd()
+    head = read_head(fd, part.path)
+    digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
+    return {"path": path, "samples": len(part), "bytes": head.file_size, "head": digest}
+
+
+def _check_expected(part: Dataset, expected: dict[str, Any], whole: str) -> None:
+    found = describe(part, expected["path"])
+    for what in ("samples", "bytes", "head"):
+        if found[what] != expected.get(what, found[what]):
+            raise BadDataset(
+                f"{part.path}: another file than {whole} names: its {what} is {found[what]}, not {expected[what]}; "
+                "copy the right one, or make the manifest again with `efficienttrain parts merge`"
+            )

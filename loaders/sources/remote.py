@@ -1,0 +1,264 @@
+"""A beton in an object store: its index is fetched once, its records when a batch is planned.
+
+Records lie in one of two places until they are decoded. Those of the kept levels, as many as the cache holds, coarsest
+level first, go to a mirror on the local disk that all processes of the machine share. The others go to memory, whence
+they vanish with their batch. The kernel reads both as files.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..beton import layout
+from ..beton.tables import Head, read_head
+from ..errors import BadDataset
+from ..plan.records import table_bytes
+from ..storage.mirror import Mirror, make_room
+from ..storage.store import expand, open_store
+from ..storage.transfer import Transfer, coalesce
+from .dataset import Dataset
+from .ffcv_beton import FFCVBeton
+from .parts import Parts, opened, parse_manifest
+from .pyramid import Pyramid
+from .window import Window
+
+_HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
+
+
+class _Fetched:
+    """Records of planned samples on their way."""
+
+    def __init__(self, futures: list[Future[Any]], place: Callable[[], object], size: int) -> None:
+        self._futures, self._place, self.bytes = futures, place, size
+        self._lease: object = None
+
+    def wait(self) -> None:
+        """Returns when all bytes are here and the samples name them.
+
+        Raises:
+            LoaderError: the store refuses, or keeps failing.
+        """
+        wait(self._futures)
+        for future in self._futures:
+            future.result()
+        self._lease = self._place()
+
+
+class Remote(Dataset):
+    """A pyramid or FFCV beton in an object store, open."""
+
+    together = 2048
+
+    def __init__(
+        self, inner: Pyramid | FFCVBeton, mirror: Mirror, transfer: Transfer, window: Window, keep: int
+    ) -> None:
+        """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
+        self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
+        self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
+        self.fields, self.label_field = inner.fields, inner.label_field
+        self._kept = _kept_extents(inner, keep)
+        self._values_here = threading.Event()
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        """See `Dataset.entries`. The kernel finds the bytes only after `fetch` and its `wait`."""
+        return self._inner.entries(indices)
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        return self._inner.labels(indices)
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        if not self.fields[name].inline and not self._values_here.is_set():
+            if not isinstance(self._inner, Pyramid):
+                raise ValueError(
+                    f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
+                )
+            _arrive(self._mirror, [_extent(self._inner.private["values"])])
+            self._values_here.set()
+        return self._inner._read_field(name, indices)
+
+    def name(self, index: int) -> str:
+        return self._inner.name(index)
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        entry = self.entries([index])[0, level]
+        start = int(entry["offset"])
+        return bytes(self._mirror.read(start, start + int(entry["size"])))
+
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:  # noqa: ARG002
+        """See `Dataset.fetch`."""
+        entry = samples["entry"]
+        starts = entry["offset"] - table_bytes(entry["rows"].astype(np.int64))
+        ends = entry["offset"] + entry["size"].astype(np.int64)
+        kept = np.zeros(len(samples), np.bool_)
+        for first, last in self._kept:
+            kept |= (starts >= first) & (ends <= last)
+        futures: list[Future[Any]] = list(
+            self._mirror.ensure(zip(starts[kept].tolist(), ends[kept].tolist(), strict=True))
+        )
+        ranges = np.array(coalesce(zip(starts[~kept].tolist(), ends[~kept].tolist(), strict=True)), np.int64).reshape(
+            -1, 2
+        )
+        sizes = ranges[:, 1] - ranges[:, 0]
+        lease = self._window.take(int(sizes.sum()))
+        places = lease.start + np.cumsum(sizes) - sizes
+        futures += [
+            self._transfer.submit(self._into_window, start, end, place)
+            for (start, end), place in zip(ranges.tolist(), places.tolist(), strict=True)
+        ]
+
+        def place() -> object:
+            samples["entry"]["path"][kept] = ~self._mirror.fd
+            at = np.searchsorted(ranges[:, 0], starts[~kept], side="right") - 1
+            samples["entry"]["path"][~kept] = ~self._window.fd
+            samples["entry"]["offset"][~kept] += places[at] - ranges[at, 0]
+            return lease
+
+        return _Fetched(futures, place, int(sizes.sum()))
+
+    def _into_window(self, start: int, end: int, place: int) -> None:
+        self._window.write(self._mirror.read(start, end), place)
+
+    def head_fd(self) -> int:
+        return self._mirror.fd
+
+    def forget(self, index: int) -> bool:
+        """See `Dataset.forget`."""
+        for entry in self.entries([index])[0]:
+            self._mirror.forget(int(entry["offset"]), int(entry["offset"]) + int(entry["size"]))
+        return True
+
+    def close(self) -> None:
+        self._transfer.close()
+        self._mirror.close()
+        self._window.close()
+
+
+class RemoteParts(Parts):
+    """Remote betons as one data set."""
+
+    together = Remote.together
+
+
+class Cache(NamedTuple):
+    """Where records are kept: a folder, None for none, and how many bytes it may hold."""
+
+    folder: str | None
+    limit: int
+
+
+def open_remote(url: str, label_field: Any, classes: Sequence[str] | None, cache: Cache) -> Dataset:
+    """Opens the beton, manifest or pattern at a URL.
+
+    Raises:
+        FileNotFoundError: no such object.
+        LoaderError: the store refuses or keeps failing, or a package is missing.
+        BadDataset: no beton, or damaged.
+    """
+    if cache.folder is not None:
+        make_room(cache.folder, cache.limit)
+    transfer, window = Transfer(), Window()
+    try:
+        expected, whole = None, url
+        if url.endswith(".json"):
+            store, path = open_store(url)
+            size = transfer.facts(store, path, url).size
+            expected = parse_manifest(bytes(transfer.read(store, path, url, 0, size, None)), url)
+            urls = [f"{url.rpartition('/')[0]}/{part['path']}" for part in expected]
+        else:
+            urls = expand(url)
+        share = cache.limit // len(urls) if cache.folder is not None else 0
+
+        def one(url: str) -> Dataset:
+            return _open(url, label_field, classes, transfer, window, cache.folder, share)
+
+        if len(urls) == 1 and expected is None:
+            return one(urls[0])
+        return opened(urls, expected, whole, one, RemoteParts)
+    except BaseException:
+        transfer.close()
+        window.close()
+        raise
+
+
+def _open(
+    url: str,
+    label_field: Any,
+    classes: Sequence[str] | None,
+    transfer: Transfer,
+    window: Window,
+    folder: str | None,
+    limit: int,
+) -> Remote:
+    store, path = open_store(url)
+    mirror = Mirror(url, store, path, transfer, folder)
+    try:
+        try:
+            inner = _open_index(mirror, url, label_field)
+        except BadDataset:  # a wrong byte on the way: fetched once more before the file is called damaged
+            mirror.forget(0, mirror.size)
+            inner = _open_index(mirror, url, label_field)
+        if classes is not None:
+            inner.use_classes(classes)
+    except BaseException:
+        mirror.close()
+        raise
+    inner.immutable = True
+    return Remote(inner, mirror, transfer, window, limit)
+
+
+def _open_index(mirror: Mirror, url: str, label_field: Any) -> Pyramid | FFCVBeton:
+    _arrive(mirror, [(0, min(_HEAD, mirror.size))])
+    head = read_head(mirror.fd, url)
+    image = head.field(layout.IMAGE_FIELD)
+    private = None if image is None else layout.unpack_private(head.arguments[image], url)
+    if private is None:
+        _arrive(mirror, [_rows(head), (head.table, mirror.size)])
+        return FFCVBeton(mirror.fd, head, label_field)
+    names = ["index", "names", "meta"] + (["rows", "checks"] if private.dtype == layout.PRIVATE_FIELDS else [])
+    _arrive(mirror, [_extent(private[name]) for name in names])
+    return Pyramid(mirror.fd, head, private)
+
+
+def _rows(head: Head) -> tuple[int, int]:
+    return head.rows, head.rows + head.samples * head.row.itemsize
+
+
+def _extent(section: Any) -> tuple[int, int]:
+    return int(section["offset"]), int(section["offset"]) + int(section["size"])
+
+
+def _arrive(mirror: Mirror, ranges: list[tuple[int, int]]) -> None:
+    """Waits until these ranges, cut to the file, are in the mirror."""
+    futures = mirror.ensure((min(start, mirror.size), min(end, mirror.size)) for start, end in ranges)
+    wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _kept_extents(inner: Pyramid | FFCVBeton, limit: int) -> list[tuple[int, int]]:
+    """The parts of the file that hold records to keep: whole levels from the coarsest on, then a part of the next.
+
+    The same in every process, so that processes that share a cache agree.
+    """
+    if isinstance(inner, Pyramid):
+        levels = len(inner.ratios)
+        starts, ends = (inner.private[name][:levels].astype(np.int64).tolist() for name in ("start", "end"))
+        extents = list(zip(starts, ends, strict=True))[::-1]
+    else:
+        extents = [(0, inner.head.table)]
+    kept = []
+    for start, end in extents:
+        end = min(end, start + limit)
+        if end > start:
+            kept.append((start, end))
+            limit -= end - start
+    return kept

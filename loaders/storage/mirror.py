@@ -1,0 +1,197 @@
+"""A local file that stands for a remote object: as long, sparse, filled in chunk by chunk when parts are needed.
+
+In a cache folder the file is shared by all processes that use it and outlives them. Beside it lies a file with a byte a
+chunk, set when the chunk is in place. A chunk is written before its byte is set, so a process that is killed leaves no
+wrong byte. A machine that fails may: after a reboot only chunks count that were flushed to disk, see `close`.
+Processes that need the same chunk wait for the one that fetches it, by a file lock on the chunk's byte.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+import shutil
+import struct
+import threading
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import LoaderError
+from .store import Facts, Store
+from .transfer import Transfer, coalesce
+
+CHUNK = 128 << 10
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Mirror:
+    """A remote object, and what is here of it.
+
+    Attributes:
+        fd: the local file. What `ensure` has not brought reads as zeros.
+        size: bytes of the object.
+    """
+
+    def __init__(self, url: str, store: Store, path: str, transfer: Transfer, cache_dir: str | None = None) -> None:
+        """cache_dir: folder of the shared files; None: memory, of this process alone.
+
+        Raises:
+            LoaderError: the object is not there or cannot be reached.
+        """
+        self._url, self._store, self._path, self._transfer = url, store, path, transfer
+        self._facts = transfer.facts(store, path, url)
+        self.size, self._lock = self._facts.size, threading.Lock()
+        self._coming: dict[int, Future[None]] = {}
+        self._folder: Path | None = None
+        self._chunks = max(1, -(-self.size // CHUNK))
+        if cache_dir is None:
+            self.fd = os.memfd_create("remote", os.MFD_CLOEXEC)
+            os.ftruncate(self.fd, self.size)
+            self._have: bytearray | mmap.mmap = bytearray(self._chunks)
+            self._locks = -1
+        else:
+            self._open_folder(Path(cache_dir) / _key(url, self._facts))
+        files = [self.fd] if self._folder is None else [self.fd, self._locks, self._using]
+        self._closing = weakref.finalize(self, _close, files)
+        self._closing.atexit = False
+
+    def _open_folder(self, folder: Path) -> None:
+        self._folder, self._using = folder, _use(folder)
+        self.fd = os.open(folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._locks = os.open(folder / "have", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        boot = _BOOT.read_text() if _BOOT.exists() else ""
+        known = folder / "boot"
+        if not known.exists() or known.read_text() != boot:
+            flushed = folder / "flushed"
+            held = flushed.read_bytes() if flushed.exists() else b""
+            os.ftruncate(self._locks, 0)
+            os.pwrite(self._locks, held if len(held) == self._chunks else bytes(self._chunks), 0)
+            known.write_text(boot)
+        os.ftruncate(self.fd, self.size)
+        os.ftruncate(self._locks, self._chunks)
+        self._have = mmap.mmap(self._locks, self._chunks)
+        fcntl.flock(self._using, fcntl.LOCK_SH)  # held until `close`: the folder is in use
+
+    def ensure(self, ranges: Iterable[tuple[int, int]]) -> list[Future[None]]:
+        """Begins to bring the chunks of these ranges [start, end) that are not here; done when all futures are."""
+        wanted = {k for start, end in ranges for k in range(start // CHUNK, -(-end // CHUNK))}
+        with self._lock:
+            missing = [k for k in wanted if not self._have[k]]
+            waiting = {id(f): f for k in missing if (f := self._coming.get(k)) is not None}
+            runs = coalesce(((k, k + 1) for k in missing if k not in self._coming), gap=0, largest=64)
+            for first, last in runs:
+                future = self._transfer.submit(self._bring, first, last)
+                waiting[id(future)] = future
+                self._coming.update(dict.fromkeys(range(first, last), future))
+        return list(waiting.values())
+
+    def read(self, start: int, end: int) -> memoryview:
+        """Bytes [start, end) from the store, not kept."""
+        return self._transfer.read(self._store, self._path, self._url, start, end, self._facts.version)
+
+    def forget(self, start: int, end: int) -> None:
+        """Has the chunks of a range brought again when they are needed."""
+        for k in range(start // CHUNK, -(-end // CHUNK)):
+            self._have[k] = 0
+
+    def _bring(self, first: int, last: int) -> None:
+        """Fetches chunks [first, last), unless another process has done so by now."""
+        try:
+            self._lock_chunks(first, last, fcntl.F_WRLCK)
+            try:
+                runs = coalesce(((k, k + 1) for k in range(first, last) if not self._have[k]), gap=0, largest=64)
+                for a, b in runs:
+                    start, end = a * CHUNK, min(b * CHUNK, self.size)
+                    self._put(self.read(start, end), start)
+                    self._have[a:b] = b"\1" * (b - a)
+            finally:
+                self._lock_chunks(first, last, fcntl.F_UNLCK)
+        except OSError as error:
+            raise LoaderError(f"{self._url}: the cache cannot be written: {error.strerror}") from None
+        finally:
+            with self._lock:
+                for k in range(first, last):
+                    self._coming.pop(k, None)
+
+    def _put(self, data: memoryview, start: int) -> None:
+        with self._lock:  # a descriptor that is closed meanwhile may soon be another file's
+            if self.fd < 0:
+                raise LoaderError("the loader was closed while its data were on their way")
+            while data.nbytes:
+                written = os.pwrite(self.fd, data, start)
+                start, data = start + written, data[written:]
+
+    def _lock_chunks(self, first: int, last: int, kind: int) -> None:
+        # Locks of an open file description: threads of a process share one, and `_coming` keeps those apart.
+        locks = self._locks
+        if locks >= 0:
+            flock = struct.pack("hhqqi4x", kind, os.SEEK_SET, first, last - first, 0)
+            fcntl.fcntl(locks, fcntl.F_OFD_SETLKW, flock)
+
+    def close(self) -> None:
+        """Closes the file. What is in a cache folder is flushed first, so that it counts after a reboot, too."""
+        if self._folder is not None and self.fd >= 0:
+            held = bytes(self._have)
+            with suppress(OSError):
+                os.fdatasync(self.fd)
+                unfinished = self._folder / f"flushed.{os.getpid()}"
+                unfinished.write_bytes(held)
+                unfinished.replace(self._folder / "flushed")
+        with self._lock:
+            self.fd = self._locks = -1
+            self._closing()
+
+
+def _close(files: list[int]) -> None:
+    for fd in files:
+        os.close(fd)
+
+
+def _use(folder: Path) -> int:
+    """Makes the folder and locks it: for this process alone if no other uses it, else shared."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        with suppress(FileNotFoundError):
+            if os.stat(folder / "lock").st_ino == os.fstat(lock).st_ino:
+                os.utime(lock)
+                return lock
+        os.close(lock)  # `make_room` deleted the folder meanwhile
+
+
+def _key(url: str, facts: Facts) -> str:
+    return hashlib.sha256(f"{url}\n{facts.size}\n{facts.version}".encode()).hexdigest()[:32]
+
+
+def make_room(cache_dir: str, limit: int) -> None:
+    """Deletes cached objects that no process uses, the oldest first, until the folder holds at most `limit` bytes."""
+    root = Path(cache_dir)
+    if not root.is_dir():
+        return
+    folders = sorted((path for path in root.iterdir() if (path / "lock").exists()), key=_age)
+    held = {path: sum(file.stat().st_blocks * 512 for file in path.iterdir()) for path in folders}
+    for path in folders:
+        if sum(held.values()) <= limit:
+            break
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+            held.pop(path)
+        except BlockingIOError:
+            pass  # in use
+        finally:
+            os.close(lock)
+
+
+def _age(folder: Path) -> float:
+    return (folder / "lock").stat().st_mtime

@@ -1,0 +1,105 @@
+"""Brings ranges of remote objects: many at a time, neighbours in one request, again after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..errors import LoaderError
+from .store import Facts, Refused, Store
+
+T = TypeVar("T")
+
+GAP = 64 << 10
+"""Bytes between two ranges that are rather read than left out by a request of its own."""
+LARGEST = 8 << 20
+"""Bytes of one request, unless one range alone is larger."""
+DEADLINE = 120.0
+"""Seconds after which a read that keeps failing is given up."""
+_THREADS = 64
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two attempts
+
+
+def coalesce(ranges: Iterable[tuple[int, int]], gap: int = GAP, largest: int = LARGEST) -> list[tuple[int, int]]:
+    """Ranges [start, end) that cover all of `ranges`, in ascending order: those at most `gap` apart become one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start - merged[-1][1] <= gap and max(end, merged[-1][1]) - merged[-1][0] <= largest:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+class Transfer:
+    """Threads that read from stores.
+
+    Attributes:
+        requests, bytes: of all reads that succeeded.
+        retries: attempts that failed and were made again.
+    """
+
+    def __init__(self) -> None:
+        """Starts no thread before the first read."""
+        self._deadline, self._stop, self._lock = DEADLINE, threading.Event(), threading.Lock()
+        self._threads = ThreadPoolExecutor(_THREADS, "remote")
+        self.requests = self.bytes = self.retries = 0
+
+    def submit(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Runs `work` in one of the threads."""
+        return self._threads.submit(work, *arguments)
+
+    def facts(self, store: Store, path: str, url: str) -> Facts:
+        """See `Store.facts`; tried until the deadline.
+
+        Raises:
+            LoaderError: the store refuses, or keeps failing.
+        """
+        return self._tried(url, lambda: store.facts(path))
+
+    def read(self, store: Store, path: str, url: str, start: int, end: int, version: str | None) -> memoryview:
+        """The bytes [start, end); tried until the deadline. url: names the object in messages.
+
+        Raises:
+            LoaderError: the store refuses, or keeps failing or giving too few bytes.
+        """
+
+        def attempt() -> memoryview:
+            data = store.read(path, start, end, version)
+            if data.nbytes != end - start:
+                raise OSError(f"gave {data.nbytes} bytes of {end - start}")
+            return data
+
+        data = self._tried(f"{url} (bytes {start} to {end})", attempt)
+        with self._lock:
+            self.requests, self.bytes = self.requests + 1, self.bytes + data.nbytes
+        return data
+
+    def _tried(self, what: str, attempt: Callable[[], T]) -> T:
+        begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
+        while True:
+            attempts += 1
+            try:
+                return attempt()
+            except Refused as error:
+                raise LoaderError(f"{what}: {error}") from None
+            except Exception as error:  # stores raise what they like: throttling, lost connections, timeouts
+                left = self._deadline - (time.monotonic() - begun)
+                if left <= 0:
+                    why = (str(error).splitlines() or [""])[0][:200]
+                    raise LoaderError(f"{what}: failed {attempts} times in {self._deadline:.0f} s: {why}") from None
+                with self._lock:
+                    self.retries += 1
+                # Threads that failed together shall not come back together: a pause of 0.5 to 1 times the full one.
+                share = 0.5 + 0.5 * (threading.get_ident() % 97) / 97
+                if self._stop.wait(min(left, pause * share)):
+                    raise LoaderError(f"{what}: the loader was closed") from None
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Ends the threads; reads under way fail after their present attempt."""
+        self._stop.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)

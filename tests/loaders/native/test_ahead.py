@@ -1,0 +1,90 @@
+"""Reading ahead of decoding: on slow storage many reads are in flight, and the pixels are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loaders import Loader
+
+SHIM = Path(__file__).parents[2] / "robustness" / "failing_disk.c"
+OFF, ERROR, SLOW = 0, 1, 2
+
+SCRIPT = """
+import ctypes, hashlib, sys
+from loaders import Loader
+shim = ctypes.CDLL(None)
+most, digests = 0, []
+for mode, epochs in ((0, 1), (2, 2)):
+    with Loader(sys.argv[1], batch_size=8, resolution=32, num_workers=1, dtype="uint8", prefetch_factor=2) as loader:
+        shim.shim_arm(mode, 1)
+        for epoch in range(epochs):
+            digest = hashlib.sha256()
+            for images, _ in loader:
+                digest.update(images.numpy().tobytes())
+                most = max(most, loader._backend._decoder.pool.readers())
+            digests.append(digest.hexdigest()) if epoch == 0 else None
+        if mode == 2:  # ended in the middle: reads are in flight
+            next(iter(loader))
+        shim.shim_arm(0, 1)
+print(most, len(set(digests)))
+"""
+
+BROKEN = """
+import ctypes, sys
+from loaders import BadSample, Loader
+shim = ctypes.CDLL(None)
+loader = Loader(sys.argv[1], batch_size=8, resolution=32, num_workers=1)
+shim.shim_arm(2, 1)
+for _ in range(2):
+    for _ in loader:
+        pass
+assert loader._backend._decoder.pool.readers()
+shim.shim_arm(1, 7)
+try:
+    for _ in loader:
+        pass
+except BadSample as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The preloaded library that makes reads of *.beton slow or wrong."""
+    if shutil.which("cc") is None or not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux and a C compiler")
+    built = tmp_path_factory.mktemp("shim") / "shim.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(built), str(SHIM), "-ldl"], check=True)
+    return built
+
+
+def run(shim: Path, script: str, beton: Path) -> str:
+    environment = {**os.environ, "LD_PRELOAD": str(shim)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(beton)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_slow_reads_are_in_flight_together(shim: Path, beton: Path) -> None:
+    most, digests = map(int, run(shim, SCRIPT, beton).split())
+    assert most > 2
+    assert digests == 1
+
+
+def test_errors_of_reads_ahead_are_named(shim: Path, beton: Path) -> None:
+    assert "cannot be read at byte" in run(shim, BROKEN, beton)
+
+
+def test_random_reads_are_announced(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, _start, _size, advice: told.append((fd, advice)))
+    with Loader(beton, batch_size=8, resolution=32) as loader:
+        assert told == [(loader.source.fd, os.POSIX_FADV_RANDOM)]

@@ -1,0 +1,115 @@
+"""Several betons as one data set: the same batches as one file, and a wrong part is named."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loaders import BadDataset, BadSample, Loader, convert, open_dataset
+from loaders.conversion import write_manifest
+
+
+@pytest.fixture(scope="module")
+def folders(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train.beton, and the same samples cut into part-0.beton and part-1.beton."""
+    place = tmp_path_factory.mktemp("parts")
+    source = jpeg_folder / "train"
+    for k in range(2):
+        for folder in sorted(source.iterdir()):
+            (place / f"source-{k}" / folder.name).mkdir(parents=True)
+            for path in sorted(folder.iterdir())[k::2]:
+                shutil.copy(path, place / f"source-{k}" / folder.name)
+        convert(place / f"source-{k}", place / f"part-{k}.beton", workers=1)
+    convert(source, place / "train.beton", workers=1)
+    return place
+
+
+def test_samples_are_those_of_the_parts(folders: Path) -> None:
+    parts = [open_dataset(folders / f"part-{k}.beton") for k in range(2)]
+    with open_dataset(folders / "part-*.beton") as whole:
+        assert len(whole) == sum(map(len, parts)) == 24
+        order = np.array([23, 0, 12, 11, 5])
+        names = [(parts[k // 12].name(k % 12), parts[k // 12].read(k % 12, 1)) for k in order.tolist()]
+        assert [(whole.name(k), whole.read(k, 1)) for k in order.tolist()] == names
+        wanted = [parts[k // 12].labels([k % 12])[0] for k in order.tolist()]
+        assert whole.labels(order).tolist() == wanted == whole.read_field("label", order).tolist()
+        with pytest.raises(IndexError, match="go from 0 to 23"):
+            whole.entries([24])
+
+
+def test_batches_are_those_of_one_file(folders: Path) -> None:
+    def pixels(data: object, **options: object) -> dict[str, str]:
+        with Loader(data, batch_size=24, resolution=48, train=False, fields=("image", "name"), **options) as loader:  # type: ignore[arg-type]
+            return {
+                name: hashlib.sha256(image.numpy().tobytes()).hexdigest()
+                for images, names in loader
+                for image, name in zip(images, names, strict=True)
+            }
+
+    one = pixels(folders / "train.beton")
+    assert len(one) == 24
+    assert pixels([folders / "part-0.beton", folders / "part-1.beton"]) == one
+    assert pixels(str(folders / "part-*.beton"), shuffle=True) == one
+
+
+def test_a_loader_of_parts_is_pickled(folders: Path) -> None:
+    with Loader(folders / "part-*.beton", batch_size=8, resolution=32) as loader:
+        again = pickle.loads(pickle.dumps(loader))
+        with again:
+            assert len(again.source) == 24
+
+
+def test_a_manifest_names_a_wrong_part(folders: Path, tmp_path: Path) -> None:
+    parts = [shutil.copy(folders / f"part-{k}.beton", tmp_path) for k in range(2)]
+    manifest = tmp_path / "train.json"
+    assert write_manifest(parts, manifest) == 24
+    with open_dataset(manifest) as whole:
+        assert len(whole) == 24
+    with pytest.raises(FileExistsError):
+        write_manifest(parts, manifest)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-0.beton", "part-1.beton", "train.json"]
+
+    second = tmp_path / "part-1.beton"
+    second.rename(tmp_path / "kept")
+    with pytest.raises(FileNotFoundError, match=r"part-1\.beton: no such file, a part of .*train\.json"):
+        open_dataset(manifest)
+    shutil.copy(folders / "part-0.beton", second)
+    with pytest.raises(BadDataset, match=r"part-1\.beton: another file than .* names"):
+        open_dataset(manifest)
+    second.write_bytes((tmp_path / "kept").read_bytes()[:-100])
+    with pytest.raises(BadDataset, match=r"part-1\.beton: cut short"):
+        open_dataset(manifest)
+    manifest.write_text('{"format": "other"}')
+    with pytest.raises(BadDataset, match="no manifest of betons"):
+        open_dataset(manifest)
+
+
+def test_a_foreign_part_is_named(folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders / "source-0", tmp_path / "other")
+    (tmp_path / "other" / "class000").rename(tmp_path / "other" / "another")
+    convert(tmp_path / "other", tmp_path / "other.beton", workers=1)
+    with pytest.raises(BadDataset, match=r"other\.beton: does not belong .* its classes are"):
+        open_dataset([folders / "part-0.beton", tmp_path / "other.beton"])
+
+
+def test_no_file_of_a_pattern(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no file of that pattern"):
+        open_dataset(tmp_path / "train-*.beton")
+
+
+def test_damage_in_a_part_is_named(folders: Path, tmp_path: Path) -> None:
+    first, second = (Path(shutil.copy(folders / f"part-{k}.beton", tmp_path)) for k in range(2))
+    with open_dataset(second) as part:
+        entry = part.entries([3])[0, 0]
+    with second.open("r+b") as file:
+        file.seek(int(entry["offset"]) + int(entry["head"]) + 30)
+        file.write(b"\0\0\0\0")
+    loader = Loader([first, second], batch_size=24, resolution=96, train=False, max_level=0)
+    with loader, pytest.raises(BadSample) as caught:
+        list(loader)
+    assert caught.value.index == 15

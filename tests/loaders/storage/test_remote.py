@@ -1,0 +1,148 @@
+"""Betons in object stores: the same batches as on disk, whatever the store does, or an error that names it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loaders import Loader, LoaderError
+from loaders.conversion import write_manifest
+from loaders.storage import transfer
+from loaders.storage.transfer import coalesce
+from tests.loaders.storage.server import Served, serving
+
+pytest.importorskip("obstore")
+
+
+@pytest.fixture
+def served(beton: Path, tmp_path: Path) -> Iterator[Served]:
+    (tmp_path / "served").mkdir()
+    shutil.copy(beton, tmp_path / "served" / "train.beton")
+    with serving(tmp_path / "served") as served:
+        yield served
+
+
+def digest(data: object, **options: object) -> str:
+    """SHA-256 of an epoch's pixels and labels."""
+    chosen: dict[str, object] = {"batch_size": 8, "resolution": 48, "num_workers": 1, **options}
+    found = hashlib.sha256()
+    with Loader(data, **chosen) as loader:  # type: ignore[arg-type]
+        for images, labels in loader:
+            found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+    return found.hexdigest()
+
+
+@pytest.mark.parametrize("shuffle", [True, "quasi", False])
+def test_batches_are_those_of_the_file(served: Served, beton: Path, shuffle: object) -> None:
+    assert digest(f"{served.url}/train.beton", shuffle=shuffle) == digest(beton, shuffle=shuffle)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_failures_that_pass_are_tried_again(served: Served, beton: Path, drop: bool) -> None:
+    with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
+        served.failing, served.drop = 3, drop
+        found = hashlib.sha256()
+        for images, labels in loader:
+            found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+        assert not served.failing
+    assert found.hexdigest() == digest(beton)
+
+
+def test_wrong_bytes_are_fetched_again(served: Served, beton: Path, tmp_path: Path) -> None:
+    for cache in (None, tmp_path / "cache"):
+        with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1, cache_dir=cache) as loader:
+            served.wrong = 1
+            found = hashlib.sha256()
+            for images, labels in loader:
+                found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+            assert not served.wrong
+        assert found.hexdigest() == digest(beton)
+
+
+def test_a_store_that_is_gone_is_named(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "DEADLINE", 0.3)
+    with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
+        served.failing = 1 << 30
+        with pytest.raises(LoaderError, match=r"train\.beton \(bytes .*: failed \d+ times in"):
+            list(loader)
+        served.failing = 0  # it comes back
+        assert len(list(loader)) == 3
+
+
+def test_a_changed_object_is_refused(served: Served) -> None:
+    with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
+        served.tag = '"2"'
+        with pytest.raises(LoaderError, match="Precondition"):
+            list(loader)
+
+
+def test_no_object(served: Served) -> None:
+    with pytest.raises(LoaderError, match=r"other\.beton: FileNotFoundError"):
+        Loader(f"{served.url}/other.beton")
+    with pytest.raises(ValueError, match="with credentials"):
+        Loader("https://user:secret@host/train.beton")
+
+
+def test_a_cache_is_filled_once_and_shared(served: Served, beton: Path, tmp_path: Path) -> None:
+    url, cache = f"{served.url}/train.beton", tmp_path / "cache"
+    script = (
+        "import sys\nfrom tests.loaders.storage.test_remote import digest as d\n"
+        "print(d(sys.argv[1], cache_dir=sys.argv[2]))"
+    )
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", script, url, str(cache)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert {rank.communicate(timeout=100)[0].strip() for rank in ranks} == {digest(beton)}
+    taken = [place for _, start, end in served.ranges for place in range(start, end, 1 << 16)]
+    assert len(taken) == len(set(taken))  # no byte twice
+    served.ranges.clear()
+    assert digest(url, cache_dir=cache) == digest(beton)
+    assert not served.ranges
+
+
+def test_a_small_cache_keeps_the_coarsest_level(served: Served, beton: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert digest(f"{served.url}/train.beton", cache_dir=tmp_path / "c", cache_gb=2e-5) == digest(beton)
+    assert served.ranges
+
+
+def test_a_manifest_of_remote_parts(served: Served, beton: Path) -> None:
+    parts = [shutil.copy(beton, served.root / f"{k}.beton") for k in range(2)]
+    write_manifest(parts, served.root / "all.json")
+    assert digest(f"{served.url}/all.json") == digest(served.root / "all.json")
+
+
+def test_s3(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    running = server.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    try:
+        host, port = running.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
+        client.create_bucket(Bucket="photos")
+        for k in range(2):
+            client.upload_file(str(beton), "photos", f"set/train-{k}.beton")
+        assert digest("s3://photos/set/train-1.beton") == digest(beton)
+        assert digest("s3://photos/set/train-*.beton") == digest([beton, beton])
+        with pytest.raises(FileNotFoundError, match="no object of that pattern"):
+            Loader("s3://photos/set/val-*.beton")
+    finally:
+        running.stop()
+
+
+def test_neighbours_become_one_range() -> None:
+    assert coalesce([(50, 60), (0, 10), (12, 20), (5, 8)], gap=2) == [(0, 20), (50, 60)]
+    assert coalesce([(0, 10), (10, 20), (20, 30)], gap=0, largest=20) == [(0, 20), (20, 30)]

@@ -26,13 +26,17 @@ def fidelity() -> dict[str, Any]:
     ]
     settings = {"data": "val", "images": 2, "crops": 4, "seed": 1, "resolutions": [96, 224]}
     parts = {"machine": machine.card(), "settings": settings, "fairness": ["a rule"], "notes": ["a note"]}
-    return {"benchmark": "fidelity", "version": 1, **parts, "results": results}
+    view = {"crop_mode": "center", "interpolation": "bicubic", "path": "ours", "worst": 44.0}
+    views = [{**view, "resolution": b, "psnr": {"median": 55.5, "q1": 54.0, "q3": 57.0}} for b in (96, 224)]
+    return {"benchmark": "fidelity", "version": 1, **parts, "results": results, "evaluation": views}
 
 
 def test_fidelity_as_text() -> None:
     text = report.fidelity_text(fidelity())
     assert "36.50 (35.5-37.5) -0.50" in text  # ours, and its distance from the official path
-    assert text.splitlines()[-1].split()[-1] == "equal"  # at 224 the official path is the exact one
+    official = next(line for line in text.splitlines() if line.startswith("official"))
+    assert official.split()[-1] == "equal"  # at 224 the official path is the exact one
+    assert text.splitlines()[-1].split()[:3] == ["center,", "bicubic,", "ours"] and "55.5 (worst 44.0)" in text
     assert "41.00 (40.0-42.0)" in text
     assert "  - a rule" in text
     assert "Note: a note" in text

@@ -145,12 +145,6 @@ int32_t et_finish_one(const EtBatch* batch, int64_t i, const uint8_t* pixels, ch
   return et::finish_sample(*batch, i, pixels, scratch, message);
 }
 
-void et_sizes(int32_t sizes[7]) {
-  const size_t all[7] = {sizeof(EtEntry), sizeof(EtSample),   sizeof(EtOperation), sizeof(EtErasure),
-                         sizeof(EtBatch), sizeof(EtCutBatch), sizeof(EtStats)};
-  for (int k = 0; k < 7; k++) sizes[k] = int32_t(all[k]);
-}
-
 void et_peek_files(EtPool* pool, const int64_t* paths, int64_t count, uint16_t* widths, uint16_t* heights, int32_t* status) {
   EtTicket* ticket = pool->submit(count, [=](int64_t i, et::Scratch& scratch, EtStats&) {
     status[i] = et::peek_file(reinterpret_cast<const char*>(paths[i]), scratch, widths[i], heights[i]);

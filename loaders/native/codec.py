@@ -57,7 +57,7 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see check.h
+    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
     rows: int  # MCU rows
     width: int
     height: int
@@ -173,7 +173,7 @@ def _unpack(block: int, record: EtRecord, note: str) -> Record:
 
 
 def row_check(data: bytes) -> int:
-    """The 32-bit check of loaders/native/check.h; for tests."""
+    """The 32-bit check of loaders/native/jpeg/row_check.h; for tests."""
     return int(_codec().et_row_check(data, len(data)))
 
 

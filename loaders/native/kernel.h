@@ -29,7 +29,7 @@ struct EtEntry {
   int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file
   int64_t offset;  // file offset of the SOI marker, or of the first pixel
   uint32_t size;   // bytes of the image; 0: up to the end of the file
-  uint32_t rows;   // MCU rows of the table that stands right before the SOI, see check.h; 0: there is none
+  uint32_t rows;   // MCU rows of the table that stands right before the SOI, see row_check.h; 0: there is none
   uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
   uint32_t crc;    // CRC-32 of row table and JPEG; not looked at here
   uint16_t width, height;
@@ -165,7 +165,7 @@ int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtS
 int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
                   char* message);
 
-// For tests: the builds of the hot loops that this processor runs, the fastest, which is used, first.
+// For tests: the builds of the inner loops that this processor runs, the fastest, which is used, first.
 const char* et_build(int32_t i);   // the name of build `i`, null past the last
 int32_t et_use_build(int32_t i);   // 1 when there is one; not while work is under way
 }

@@ -59,7 +59,7 @@ def library() -> ctypes.CDLL:
 
 
 def builds() -> list[str]:
-    """The builds of the kernel's hot loops that this processor runs; the first, the fastest, is used."""
+    """The builds of the kernel's inner loops that this processor runs; the first, the fastest, is used."""
     return [name.decode() for name in iter(map(library().et_build, count()).__next__, None)]
 
 

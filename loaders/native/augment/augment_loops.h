@@ -174,10 +174,13 @@ static void sharpen(const uint8_t* from, int side, float factor, uint8_t* to) {
   std::memcpy(to + size_t(side - 1) * side, from + size_t(side - 1) * side, side);
 }
 
-typedef uint8_t b16 __attribute__((vector_size(16)));
-typedef b16 b16_at __attribute__((aligned(1), may_alias));
-constexpr b16 kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-constexpr b16 kHigh = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+// The elements of both in turn: of their first halves, of their second halves.
+static inline b16 interleave_low(const b16& a, const b16& b) {
+  return ET_SHUFFLE_BYTES(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+static inline b16 interleave_high(const b16& a, const b16& b) {
+  return ET_SHUFFLE_BYTES(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
 
 // A row's pixels, each beside the next one, from two before the first on: there are two more at each end, equal to the outermost.
 static void pair_pixels(const uint8_t* row, int side, uint8_t* pairs) {
@@ -186,7 +189,7 @@ static void pair_pixels(const uint8_t* row, int side, uint8_t* pairs) {
   int i = 0;
   for (; i + 17 <= side; i += 16) {
     const b16 a = *(const b16_at*)(row + i), b = *(const b16_at*)(row + i + 1);
-    *(b16_at*)(pairs + 2 * i) = __builtin_shuffle(a, b, kLow), *(b16_at*)(pairs + 2 * i + 16) = __builtin_shuffle(a, b, kHigh);
+    *(b16_at*)(pairs + 2 * i) = interleave_low(a, b), *(b16_at*)(pairs + 2 * i + 16) = interleave_high(a, b);
   }
   for (; i < side - 1; i++) pairs[2 * i] = row[i], pairs[2 * i + 1] = row[i + 1];
   std::memset(pairs + 2 * i, row[side - 1], 6);
@@ -208,7 +211,7 @@ static void transpose_levels(const uint8_t* from, int stride, int rows, int colu
       for (int step = 0; step < 4; step++) {  // each interleaves the first half of the rows with the second
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++)
-          b[2 * i] = __builtin_shuffle(a[i], a[i + 8], kLow), b[2 * i + 1] = __builtin_shuffle(a[i], a[i + 8], kHigh);
+          b[2 * i] = interleave_low(a[i], a[i + 8]), b[2 * i + 1] = interleave_high(a[i], a[i + 8]);
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++) a[i] = b[i];
       }

@@ -1,4 +1,4 @@
-// The Huffman symbols of a whole scan, read strictly (whatever does not fit the format is an error) and written.; see tokens.h.
+// The Huffman symbols of a whole scan, read strictly (whatever does not fit the format is an error) and written. See tokens.h.
 #pragma once
 #include <algorithm>
 #include <cstdlib>

@@ -117,8 +117,6 @@ static uint8_t idct1(int dc) {  // what no picture has wraps around in libjpeg's
 
 // A block without details.
 static inline void flat8(int dc, uint8_t* out, int stride) {
-  typedef uint8_t b16 __attribute__((vector_size(16)));
-  typedef b16 b16_at __attribute__((aligned(1), may_alias));
   const b16 v = b16{} + clamp_u8(descale(dc, 3) + 128);
 #pragma GCC unroll 4
   for (int c = 0; c < 4; c++) *(b16_at*)(out + 2 * c * stride) = v;

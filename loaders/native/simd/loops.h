@@ -175,7 +175,7 @@ struct Loops {
 const Loops& loops();
 
 namespace portable { extern const Loops kLoops; }
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__)  // clang, too
 #define ET_X86_BUILDS 1
 namespace v3 { extern const Loops kLoops; }
 namespace vnni { extern const Loops kLoops; }

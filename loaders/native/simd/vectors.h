@@ -16,6 +16,7 @@ namespace ET_BUILD {
 
 typedef int32_t v8 __attribute__((vector_size(32)));
 typedef int16_t h8 __attribute__((vector_size(16)));
+typedef uint8_t b16 __attribute__((vector_size(16)));
 typedef int16_t h16 __attribute__((vector_size(32)));
 typedef float f8 __attribute__((vector_size(32)));
 
@@ -23,12 +24,15 @@ typedef float f8 __attribute__((vector_size(32)));
 typedef v8 v8_at __attribute__((aligned(2), may_alias));
 typedef f8 f8_at __attribute__((aligned(4), may_alias));
 typedef h8 h8_at __attribute__((aligned(2), may_alias));
+typedef b16 b16_at __attribute__((aligned(1), may_alias));
 typedef h16 h16_at __attribute__((aligned(2), may_alias));
 
 #if defined(__clang__)
 #define ET_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define ET_SHUFFLE_BYTES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define ET_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, v8{__VA_ARGS__})
+#define ET_SHUFFLE_BYTES(a, b, ...) __builtin_shuffle(a, b, b16{__VA_ARGS__})
 #endif
 
 // Two neighbouring weights as one 32-bit element, for a multiply-add of pairs.

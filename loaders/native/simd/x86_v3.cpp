@@ -7,11 +7,19 @@
 
 #include <immintrin.h>  // before the pragma: its inline functions carry targets of their own
 
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt")
-#define ET_AVX2 1  // g++ does not define __AVX2__ for a target pragma
+#endif
+#define ET_AVX2 1  // the compilers do not define __AVX2__ for a target pragma
 #define ET_BUILD v3
 #define ET_BUILD_NAME "x86-64-v3"
 #include "simd/build.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #endif

@@ -1,7 +1,7 @@
 # `make demo` and `make test` do all set-up themselves; the second run starts at once.
 
 PYTHON_ENV := .venv/bin/python
-KERNEL := $(wildcard loaders/native/*.cpp loaders/native/*.h loaders/native/*.inl)
+KERNEL := $(wildcard loaders/native/*.cpp loaders/native/*/*.cpp loaders/native/*.h loaders/native/*/*.h)
 SANITIZED := build/sanitize
 DATA ?= .demo/photos/train
 RESULTS ?= .demo/results

@@ -72,8 +72,9 @@ if os.environ.get("ETL_SANITIZE") == "1":
 
 kernel = Extension(
     "loaders.native._kernel",
-    sources=sorted(glob("loaders/native/*.cpp")),
-    depends=sorted(glob("loaders/native/*.h") + glob("loaders/native/*.inl")),
+    sources=sorted(glob("loaders/native/**/*.cpp", recursive=True)),
+    depends=sorted(glob("loaders/native/**/*.h", recursive=True)),
+    include_dirs=["loaders/native"],
     language="c++",
     extra_compile_args=compile_args,
     extra_link_args=link_args,

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = ("tests/test_house.py", "tests/test_imports.py")
 HASHES = "tests/loaders/test_hashes.py"
-KERNEL = (".cpp", ".h", ".inl")
+KERNEL = PurePosixPath("loaders/native")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +53,10 @@ def near(files: Iterable[str], tests: dict[str, str]) -> list[str]:
         folder = path.parent if path.parts[0] == "tests" else PurePosixPath("tests") / path.parent
         found |= {test for test in tests if PurePosixPath(test).parent == folder and folder != PurePosixPath("tests")}
         found |= {str(path)} & tests.keys()
-        if path.suffix in KERNEL and HASHES in tests:
-            found.add(HASHES)
+        if KERNEL in path.parents and path.suffix != ".py":
+            found |= {test for test in tests if PurePosixPath(test).parent == "tests" / KERNEL} | (
+                {HASHES} & tests.keys()
+            )
         if path.suffix == ".py":
             parent, module = re.escape(".".join(path.parent.parts)), re.escape(path.stem)
             uses = re.compile(rf"^ *(from {parent}\.{module} import|from {parent} import .*\b{module}\b)", re.MULTILINE)

@@ -19,7 +19,7 @@ from ..backends.decoder import Decoder
 from ..backends.ffcv.imports import AllocationQuery, Loader, SimpleRGBImageDecoder, State
 from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
-from ..native import KernelBatch, ffi
+from ..native import KernelBatch, numba_calls
 from ..plan import CropGeometry
 from ..sources import open_dataset
 from ..stage import Stage
@@ -72,7 +72,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         dataset = open_dataset(loader.fname, label_field=False)
         weakref.finalize(self, dataset.close).atexit = False
         self._decoder = Decoder(dataset, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
-        self._fd, self._sums, self._loader = dataset.fd, ffi.Sums(loader.num_workers), loader
+        self._fd, self._sums, self._loader = dataset.fd, numba_calls.Sums(loader.num_workers), loader
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
         side, dtype = self._stage().resolution, np.dtype(np.uint8)
@@ -81,7 +81,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         return state, (AllocationQuery(pixels, dtype), AllocationQuery(planes, dtype))
 
     def generate_code(self) -> Callable[..., Any]:
-        prepare, repair, fields = self._prepare_c, self._repair_c, len(ffi.FIELDS)
+        prepare, repair, fields = self._prepare_c, self._repair_c, len(numba_calls.FIELDS)
 
         def decode(batch_indices, memory, _metadata, _storage_state):  # type: ignore[no-untyped-def]
             pixels, planes = memory
@@ -90,10 +90,10 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
             if not prepare(indices.ctypes.data, n, side, planes.ctypes.data, work.ctypes.data):
                 pixels[:] = 0
                 return pixels
-            ffi.decode_interleaved(work, planes, pixels)
-            if work[ffi.FAILED]:
+            numba_calls.decode_interleaved(work, planes, pixels)
+            if work[numba_calls.FAILED]:
                 repair()
-                ffi.interleave(planes, pixels)
+                numba_calls.interleave(planes, pixels)
             return pixels
 
         return decode
@@ -117,7 +117,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
             _warn(f"no image of this batch can be read: {error}")
             return 0
         self._mine.batch, self._mine.work = batch, todo
-        ffi.set_work(_array(work, np.int64, len(ffi.FIELDS)), todo.address, n, self._sums)
+        numba_calls.set_work(_array(work, np.int64, len(numba_calls.FIELDS)), todo.address, n, self._sums)
         return 1
 
     def _repair(self) -> int:

@@ -1,8 +1,8 @@
 // The C ABI of codec.h, as far as it only passes work on.
 #include "codec.h"
 
-#include "check.h"
-#include "libjpeg.h"
+#include "jpeg/row_check.h"
+#include "jpeg/libjpeg.h"
 
 using namespace et;
 

@@ -13,7 +13,7 @@ struct EtInfo {
 };
 
 // One JPEG in the block that et_transcode returns. Right before it stands its table, as on disk: for each MCU row a check and
-// its byte offset, see check.h.
+// its byte offset, see row_check.h.
 struct EtRecord {
   uint64_t offset, size;  // of the JPEG in the block
   uint64_t table;         // bytes of the table
@@ -24,7 +24,7 @@ struct EtRecord {
 
 void et_free(void* block);  // releases what the functions below allocated
 
-uint32_t et_row_check(const uint8_t* bytes, size_t size);  // see check.h; for tests
+uint32_t et_row_check(const uint8_t* bytes, size_t size);  // see row_check.h; for tests
 
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 

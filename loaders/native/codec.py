@@ -17,6 +17,7 @@ from ..errors import LoaderError
 from ..plan.filters import Filter
 from .kernel import library
 from .pool import BAD_ARGUMENT, OK, UNSUPPORTED, filter_struct
+from .structs import EtInfo, EtRecord
 
 _SCALES = (1, 2, 4, 8)
 _SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1"}
@@ -56,37 +57,12 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see check.h
+    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
     rows: int  # MCU rows
     width: int
     height: int
     head: int  # bytes up to the first entropy-coded one
     note: str  # what was odd about the source and accepted all the same, or ""
-
-
-class _Info(ctypes.Structure):
-    _fields_ = [
-        ("width", ctypes.c_int32),
-        ("height", ctypes.c_int32),
-        ("components", ctypes.c_int32),
-        ("restart", ctypes.c_int32),
-        ("progressive", ctypes.c_int32),
-        ("own", ctypes.c_int32),
-        ("h", ctypes.c_int32 * 3),
-        ("v", ctypes.c_int32 * 3),
-    ]
-
-
-class _Record(ctypes.Structure):
-    _fields_ = [
-        ("offset", ctypes.c_uint64),
-        ("size", ctypes.c_uint64),
-        ("table", ctypes.c_uint64),
-        ("width", ctypes.c_uint32),
-        ("height", ctypes.c_uint32),
-        ("head", ctypes.c_uint32),
-        ("rows", ctypes.c_uint32),
-    ]
 
 
 _I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
@@ -139,7 +115,7 @@ def peek(data: bytes) -> JpegInfo:
     Raises:
         JpegError: not a JPEG, of a kind that nothing here decodes, or headers cut short.
     """
-    info = _Info()
+    info = EtInfo()
     _call("et_peek", data, len(data), ctypes.byref(info))
     sampling = _SAMPLINGS.get((info.h[0], info.v[0]), "other")
     if info.components == 1:
@@ -177,7 +153,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
         ValueError: wrong `ratios`, `quality` or `segment`.
     """
     n = len(ratios)
-    records, block = (_Record * n)(), ctypes.c_void_p()
+    records, block = (EtRecord * n)(), ctypes.c_void_p()
     note = ctypes.create_string_buffer(96)
     wanted, table = (ctypes.c_double * n)(*ratios), filter_struct(_reduction(), base=0)
     pointers = (ctypes.byref(table), ctypes.byref(block), records, note)
@@ -188,7 +164,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
         _codec().et_free(block)
 
 
-def _unpack(block: int, record: _Record, note: str) -> Record:
+def _unpack(block: int, record: EtRecord, note: str) -> Record:
     jpeg = block + record.offset
     table = ctypes.string_at(jpeg - record.table, record.table)
     return Record(
@@ -197,7 +173,7 @@ def _unpack(block: int, record: _Record, note: str) -> Record:
 
 
 def row_check(data: bytes) -> int:
-    """The 32-bit check of loaders/native/check.h; for tests."""
+    """The 32-bit check of loaders/native/jpeg/row_check.h; for tests."""
     return int(_codec().et_row_check(data, len(data)))
 
 
@@ -279,7 +255,7 @@ def coefficients(data: bytes) -> list[NDArray[np.int16]]:
 
     Blocks that only fill up an MCU at the image's edge are left out.
     """
-    info = _Info()
+    info = EtInfo()
     _call("et_peek", data, len(data), ctypes.byref(info))
     horizontal, vertical = max(info.h[: info.components]), max(info.v[: info.components])
     shapes = [

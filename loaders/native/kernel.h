@@ -29,7 +29,7 @@ struct EtEntry {
   int64_t path;    // address of a NUL-terminated file name; 0: the batch's own file; negative: file descriptor ~path
   int64_t offset;  // file offset of the SOI marker, or of the first pixel
   uint32_t size;   // bytes of the image; 0: up to the end of the file
-  uint32_t rows;   // MCU rows of the table that stands right before the SOI, see check.h; 0: there is none
+  uint32_t rows;   // MCU rows of the table that stands right before the SOI, see row_check.h; 0: there is none
   uint32_t head;   // bytes from SOI to the first entropy-coded byte; 0: not known
   uint32_t crc;    // CRC-32 of row table and JPEG; not looked at here
   uint16_t width, height;
@@ -54,7 +54,7 @@ struct EtSample {
 
 static_assert(sizeof(EtSample) == 72 && offsetof(EtSample, box) == 40 && offsetof(EtSample, full) == 56 &&
               offsetof(EtSample, scale) == 64 && offsetof(EtSample, flip) == 65 && offsetof(EtSample, margin) == 66 &&
-              offsetof(EtSample, fill) == 68);  // as tests/loaders/plan/test_records.py has them
+              offsetof(EtSample, fill) == 68 && offsetof(EtSample, pad) == 71);
 
 // A resampling kernel as a table over the distance in base pixels. Built by loaders/plan/filters.py.
 struct EtFilter {
@@ -71,11 +71,16 @@ struct EtOperation {
   int32_t map[6];   // where pixels are moved from, see `motion` there; only for operations that move them
 };
 
+static_assert(sizeof(EtOperation) == 32 && offsetof(EtOperation, argument) == 4 && offsetof(EtOperation, map) == 8);
+
 // A box that random erasing fills with noise. Mirrors loaders.plan.records.ERASURE.
 struct EtErasure {
   int32_t top, left, height, width;  // pixels; a height of 0: nothing is erased
   int64_t key;                       // of the noise
 };
+
+static_assert(sizeof(EtErasure) == 24 && offsetof(EtErasure, left) == 4 && offsetof(EtErasure, height) == 8 &&
+              offsetof(EtErasure, width) == 12 && offsetof(EtErasure, key) == 16);
 
 // What happens to the pixels of a batch after resampling.
 struct EtAugment {
@@ -122,8 +127,12 @@ struct EtStats {
   int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples, cut_ns;
 };
 
-static_assert(sizeof(EtEntry) == 40 && sizeof(EtSample) == 72, "as loaders/plan/records.py has them");
-static_assert(sizeof(EtOperation) == 32 && sizeof(EtErasure) == 24, "as loaders/plan/records.py has them");
+// A field of a struct of this ABI.
+struct EtField {
+  const char* name;  // "EtEntry.path", for example
+  uint32_t offset, size;
+};
+const EtField* et_fields(int32_t* count);  // of all structs of kernel.h and codec.h
 
 struct EtPool;
 struct EtTicket;
@@ -158,10 +167,7 @@ int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtS
 int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
                   char* message);
 
-// Bytes of EtEntry, EtSample, EtOperation, EtErasure, EtBatch, EtCutBatch and EtStats, for the caller to compare with its own.
-void et_sizes(int32_t sizes[7]);
-
-// For tests: the builds of the hot loops that this processor runs, the fastest, which is used, first.
+// For tests: the builds of the inner loops that this processor runs, the fastest, which is used, first.
 const char* et_build(int32_t i);   // the name of build `i`, null past the last
 int32_t et_use_build(int32_t i);   // 1 when there is one; not while work is under way
 }

@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 
 from ..errors import LoaderError
-from .structs import sizes
+from . import structs
 
 _POINTERS = ("et_pool_new", "et_submit", "et_submit_cut")
-_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free", "et_sizes")
+_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free")
 
 _I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {
@@ -27,7 +27,6 @@ _ARGUMENTS = {
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
     "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
     "et_finish_one": (_PTR, _I64, _PTR, _PTR),
-    "et_sizes": (_PTR,),
     "et_planes": (ctypes.c_char_p, ctypes.c_size_t, _PTR, _I32, _PTR, ctypes.c_size_t, _PTR),
     "et_build": (_I32,),
     "et_use_build": (_I32,),
@@ -51,23 +50,17 @@ def library() -> ctypes.CDLL:
             "which needs g++ and libjpeg-dev"
         )
     kernel = ctypes.CDLL(str(built))
+    structs.check(kernel)
     for name, arguments in _ARGUMENTS.items():
         function = getattr(kernel, name)
         function.argtypes = arguments
         function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
     kernel.et_build.restype = ctypes.c_char_p
-    ours, theirs = sizes(), (ctypes.c_int32 * 7)()
-    kernel.et_sizes(theirs)
-    if tuple(theirs) != ours:
-        raise LoaderError(
-            f"the C++ kernel {built} has structs of {list(theirs)} bytes, Python expects {list(ours)}; "
-            "it was built from other sources: run `pip install -e .` in the checkout again"
-        )
     return kernel
 
 
 def builds() -> list[str]:
-    """The builds of the kernel's hot loops that this processor runs; the first, the fastest, is used."""
+    """The builds of the kernel's inner loops that this processor runs; the first, the fastest, is used."""
     return [name.decode() for name in iter(map(library().et_build, count()).__next__, None)]
 
 

@@ -1,14 +1,23 @@
-"""The kernel's structs of kernel.h as ctypes has them. Its records are NumPy's: see loaders/plan/records.py."""
+"""The structs that Python and the kernel share: kernel.h and codec.h as ctypes describes them.
+
+The records of a batch are NumPy dtypes: see loaders/plan/records.py. `check` compares all of them with the compiled
+kernel when it is loaded, so that a kernel built from other sources raises an error instead of giving wrong pixels.
+"""
 
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
+import numpy as np
+
+from ..errors import LoaderError
 from ..plan.records import ENTRY, ERASURE, OPERATION, SAMPLE
 
 STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns")
 """The fields of `EtStats`, int64 each."""
 
+_REMEDY = "run `pip install -e .` in the checkout again"
 _I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 
 
@@ -66,7 +75,83 @@ class EtCutBatch(ctypes.Structure):
     ]
 
 
-def sizes() -> tuple[int, ...]:
-    """Bytes of each struct, in the order of the kernel's `et_sizes`."""
-    records = (ENTRY, SAMPLE, OPERATION, ERASURE)
-    return (*(r.itemsize for r in records), ctypes.sizeof(EtBatch), ctypes.sizeof(EtCutBatch), 8 * len(STATS))
+class EtInfo(ctypes.Structure):
+    _fields_ = [
+        ("width", _I32),
+        ("height", _I32),
+        ("components", _I32),
+        ("restart", _I32),
+        ("progressive", _I32),
+        ("own", _I32),
+        ("h", _I32 * 3),
+        ("v", _I32 * 3),
+    ]
+
+
+class EtRecord(ctypes.Structure):
+    _fields_ = [
+        ("offset", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("table", ctypes.c_uint64),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("head", ctypes.c_uint32),
+        ("rows", ctypes.c_uint32),
+    ]
+
+
+class _EtField(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("offset", ctypes.c_uint32), ("size", ctypes.c_uint32)]
+
+
+SHARED: dict[str, Any] = {
+    "EtEntry": ENTRY,
+    "EtSample": SAMPLE,
+    "EtOperation": OPERATION,
+    "EtErasure": ERASURE,
+    "EtStats": np.dtype([(name, "<i8") for name in STATS]),
+    **{struct.__name__: struct for struct in (EtFilter, EtAugment, EtBatch, EtCutBatch, EtInfo, EtRecord)},
+}
+"""Python's description of each struct of the C ABI: a NumPy dtype or a ctypes structure."""
+
+Layout = dict[str, tuple[int, int]]
+"""A struct's fields: name -> offset and size in bytes."""
+
+
+def kernel_layouts(kernel: ctypes.CDLL) -> dict[str, Layout]:
+    """The layout of every shared struct as the kernel was compiled."""
+    count = ctypes.c_int32()
+    kernel.et_fields.argtypes, kernel.et_fields.restype = (_PTR,), ctypes.POINTER(_EtField)
+    fields = kernel.et_fields(ctypes.byref(count))
+    layouts: dict[str, Layout] = {}
+    for field in fields[: count.value]:
+        struct, name = field.name.decode().split(".")
+        layouts.setdefault(struct, {})[name] = (field.offset, field.size)
+    return layouts
+
+
+def layout(struct: Any) -> Layout:
+    """The layout of a NumPy dtype or a ctypes structure."""
+    if isinstance(struct, np.dtype):
+        return {name: (offset, kind.itemsize) for name, (kind, offset, *_) in (struct.fields or {}).items()}
+    fields = ((name, getattr(struct, name)) for name, *_ in struct._fields_)
+    return {name: (field.offset, field.size) for name, field in fields}
+
+
+def check(kernel: ctypes.CDLL) -> None:
+    """Compares every shared struct, field by field.
+
+    Raises:
+        LoaderError: the kernel was built from other sources; the message names the first field that differs.
+    """
+    if not hasattr(kernel, "et_fields"):
+        raise LoaderError(f"the C++ kernel {kernel._name} is of another version than this package; {_REMEDY}")
+    theirs = kernel_layouts(kernel)
+    for struct, description in SHARED.items():
+        mine, built = layout(description), theirs.get(struct, {})
+        for name in {**mine, **built}:
+            if mine.get(name) != built.get(name):
+                raise LoaderError(
+                    f"the C++ kernel {kernel._name} is of another version than this package: {struct}.{name} has "
+                    f"(offset, size) {built.get(name)} in the kernel and {mine.get(name)} in Python; {_REMEDY}"
+                )

@@ -237,7 +237,7 @@ def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
 # Note [moves in whole numbers]: places are multiples of 2**-20 pixels, rounded to 2**-10 where weights are looked up,
 # and weights are multiples of 2**-14. A weight times a level and the sum of four such products fit into float32's 24
 # bits, so their order does not matter, nor whether a processor fuses multiplication and addition: CPUs, GPUs and the
-# C++ kernel (loaders/native/augment.inl) give the same pixels. What is rounded: a row's sum, to 2**-6 of a level;
+# C++ kernel (native/augment/augment_loops.h) give the same pixels. What is rounded: a row's sum, to 2**-6 of a level;
 # then the result, which is truncated, as Pillow does, after 2**-7 has been added. A whole level stays that level.
 POSITION_ONE = 1 << 20
 PHASES = 1 << 10

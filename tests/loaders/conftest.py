@@ -1,4 +1,4 @@
-"""Small data sets that several tests share, and a run under each build of the kernel's hot loops."""
+"""Small data sets that several tests share, and a run under each build of the kernel's inner loops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tools import synth
 
 @pytest.fixture(params=builds())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test under every build of the hot loops that this processor can run."""
+    """Runs a test under every build of the inner loops that this processor can run."""
     use_build(request.param)
     yield request.param
     use_build(builds()[0])

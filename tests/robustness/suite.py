@@ -165,12 +165,15 @@ def _environments(place: Path, wanted: set[str], notes: list[str]) -> dict[str, 
 
 def sanitized(place: Path) -> dict[str, str] | None:
     """Variables that make a child run on a kernel with sanitizers, built in `place`; None where it cannot be built."""
-    sources = sorted((ROOT / "loaders" / "native").glob("*.cpp"))
+    native = ROOT / "loaders" / "native"
+    sources = sorted(native.rglob("*.cpp"))
     kernel, compiler = place / "kernel.so", os.environ.get("CXX", "g++")
 
     def compiled(source: Path) -> str:
         target = place / f"{source.stem}.o"
-        subprocess.run([compiler, *FLAGS, *CHECKS, "-c", source, "-o", target], check=True, capture_output=True)
+        subprocess.run(
+            [compiler, *FLAGS, *CHECKS, f"-I{native}", "-c", source, "-o", target], check=True, capture_output=True
+        )
         return str(target)
 
     try:

@@ -19,7 +19,7 @@ SIDE = 1024
 
 
 def row_check(data: bytes) -> int:
-    """The check of loaders/native/check.inl, written a second time."""
+    """The check of loaders/native/jpeg/row_check_loop.h, written a second time."""
     odd, whole = 0x9E3779B185EBCA87, (1 << 64) - 1
     size = len(data)
     chain = [size, size ^ odd, size + odd & whole, size - odd & whole]

@@ -18,7 +18,8 @@ def test_the_folders_tests_and_those_that_import_it() -> None:
 
 
 def test_the_kernel_brings_the_hashes() -> None:
-    assert near(["loaders/native/pool.cpp"], TESTS) == sorted([*ALWAYS, HASHES, "tests/loaders/native/test_pool.py"])
+    for path in ("loaders/native/kernel.h", "loaders/native/pool/pool.cpp"):
+        assert near([path], TESTS) == sorted([*ALWAYS, HASHES, "tests/loaders/native/test_pool.py"])
 
 
 def test_documents_bring_the_house_rules_alone() -> None:

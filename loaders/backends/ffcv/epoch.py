@@ -19,7 +19,7 @@ from ...batch import BatchPlan
 from ...beton import layout
 from ...beton.tables import Head
 from ...errors import BadDataset, LoaderError
-from ...native import KernelBatch, ffi
+from ...native import KernelBatch, numba_calls
 from ...plan.rng import sample_indices
 from .imports import (
     EpochIterator,
@@ -56,7 +56,7 @@ class PlannedDecoder(SimpleRGBImageDecoder):
 
     def generate_code(self) -> Callable[..., Any]:
         def decode(batch_indices, _memory, _metadata, storage_state):  # type: ignore[no-untyped-def]
-            ffi.decode(storage_state[0])
+            numba_calls.decode(storage_state[0])
             return batch_indices
 
         return decode
@@ -103,7 +103,7 @@ class Epoch(MemoryContext):
             loader: made by `make_loader`; may have other epochs under way.
             batches: draw keys, all batches but the last equally long.
         """
-        self._sums, self._state = ffi.Sums(loader.num_workers), np.zeros(len(ffi.FIELDS), np.int64)
+        self._sums, self._state = numba_calls.Sums(loader.num_workers), np.zeros(len(numba_calls.FIELDS), np.int64)
         self._pending: SimpleQueue[FFCVPendingBatch | None] = SimpleQueue()
         self._current: FFCVPendingBatch | None = None
         self.closed = False
@@ -152,7 +152,7 @@ class Epoch(MemoryContext):
         if self.closed:
             return
         self.closed = True
-        self._state[ffi.NEXT] = ffi.ALL_TAKEN
+        self._state[numba_calls.NEXT] = numba_calls.ALL_TAKEN
         self._pending.put(None)
         while self._iterator.is_alive():
             with suppress(Empty):
@@ -180,7 +180,7 @@ class Epoch(MemoryContext):
         self._current = self._pending.get()
         if self._current is None or self.closed:
             raise StopIteration  # ends FFCV's thread in good order
-        ffi.set_work(self._state, self._current.address, len(self._current.status), self._sums)
+        numba_calls.set_work(self._state, self._current.address, len(self._current.status), self._sums)
 
     def __exit__(self, *_: object) -> None:
         pass

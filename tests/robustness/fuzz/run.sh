@@ -7,7 +7,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 what=${1:-fuzz} seconds=${2:-30} out=$root/build/fuzz/${1:-fuzz}
-flags=(-std=c++17 -O1 -g -ffp-contract=off -fwrapv -pthread -fno-omit-frame-pointer)
+kernel=("$root"/loaders/native/*.cpp "$root"/loaders/native/*/*.cpp)
+flags=("-I$root/loaders/native" -std=c++17 -O1 -g -ffp-contract=off -fwrapv -pthread -fno-omit-frame-pointer)
 mkdir -p "$out"
 
 compile() {  # compile FLAG... -- SOURCE...: objects in $out, in parallel
@@ -45,19 +46,19 @@ if [ "$what" = betons ]; then
   fi
 elif [ "$what" = threads ]; then
   compiler=${CXX:-g++}
-  compile -fsanitize=thread -- "$root"/loaders/native/*.cpp "$root/tests/robustness/fuzz/threads.cpp"
+  compile -fsanitize=thread -- "${kernel[@]}" "$root/tests/robustness/fuzz/threads.cpp"
   "$compiler" -pthread -fsanitize=thread "$out"/*.o -ljpeg -o "$out/run"
   corpus
   TSAN_OPTIONS=halt_on_error=1 setarch -R "$out/run" "$out/corpus/plain.jpg" "$seconds"
 elif command -v clang++ > /dev/null; then
   compiler=clang++
-  compile -fsanitize=fuzzer-no-link,address,undefined -- "$root"/loaders/native/*.cpp "$root/tests/robustness/fuzz/target.cpp"
+  compile -fsanitize=fuzzer-no-link,address,undefined -- "${kernel[@]}" "$root/tests/robustness/fuzz/target.cpp"
   clang++ -pthread -fsanitize=fuzzer,address,undefined "$out"/*.o -ljpeg -o "$out/run"
   corpus
   "$out/run" -max_total_time="$seconds" -max_len=65536 "$out/corpus"
 else
   compiler=${CXX:-g++} checks=(-fsanitize=address,undefined -fno-sanitize-recover=all)
-  compile "${checks[@]}" -fsanitize-coverage=trace-pc -- "$root"/loaders/native/*.cpp
+  compile "${checks[@]}" -fsanitize-coverage=trace-pc -- "${kernel[@]}"
   compile "${checks[@]}" -- "$root/tests/robustness/fuzz/target.cpp" "$root/tests/robustness/fuzz/driver.cpp"
   "$compiler" -pthread "${checks[@]}" "$out"/*.o -ljpeg -o "$out/run"
   corpus

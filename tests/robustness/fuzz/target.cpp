@@ -1,7 +1,7 @@
 // The fuzz target: whatever bytes come, through every door of the kernel that bytes from a file may enter.
 //
-// With clang:  clang++ -fsanitize=fuzzer,address,undefined ... target.cpp loaders/native/*.cpp -ljpeg    (libFuzzer)
-// With g++:    tests/robustness/fuzz/run.sh builds the kernel with -fsanitize-coverage=trace-pc and links driver.cpp instead.
+// tests/robustness/fuzz/run.sh builds it. With clang, libFuzzer drives it. With g++, the kernel is built with
+// -fsanitize-coverage=trace-pc and driver.cpp does.
 //
 // The first bytes of an input choose the door and its arguments; the rest is the file.
 #include <sys/mman.h>
@@ -12,8 +12,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../../../loaders/native/check.h"
-#include "../../../loaders/native/codec.h"
+#include "jpeg/row_check.h"
+#include "codec.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../../loaders/native/codec.h"
+#include "codec.h"
 
 namespace {
 
@@ -33,7 +33,7 @@ struct Job {
       s.box[2] = s.full[0] = float(info.width), s.box[3] = s.full[1] = float(info.height);
       s.scale = uint8_t(1 << draw % 4);
     }
-    EtBatch batch{samples.data(), kBatch, filter, -1, kSide, out.data(), nullptr, 1, status.data(), messages.data()};
+    EtBatch batch{samples.data(), kBatch, filter, -1, kSide, out.data(), nullptr, 1, 0, status.data(), messages.data()};
     ticket = et_submit(pool, &batch);
   }
 };

@@ -1,0 +1,29 @@
+// RandAugment's operations on one picture while it is in cache: 8-bit planes in, 8-bit planes out.
+#pragma once
+#include "jpeg/planes.h"
+
+namespace et {
+
+// The operations; the numbers are those of `Op` in loaders/transforms/randaugment_ops.py. Those before kColor replace levels by
+// levels, one table a channel.
+enum Operation : int32_t {
+  kNone = -1, kAutoContrast, kEqualize, kInvert, kPosterize, kSolarize, kSolarizeAdd, kContrast, kBrightness,
+  kColor, kSharpness, kRotate, kShearX, kTranslateX, kShearY, kTranslateY, kOperations
+};
+
+// A picture on its way through the operations: three planes of side * side levels, row by row.
+//
+// Note [pending levels]: a table costs a pass over the picture, so it waits for the next pass, and is composed with the tables
+// that follow. The last one goes into the look-up that normalises, and then costs nothing.
+struct Picture {
+  const uint8_t* pixels;
+  bool pending;          // whether levels are still to be replaced by those of `table`
+  uint8_t table[3][256];
+};
+
+// Carries out the `steps` operations on a picture of side * side pixels, which lies in `from`. What they write lies in `last` where
+// an operation before the last table wrote it and `last` is not null, else in memory of `s`.
+bool augment(const EtOperation* operations, int steps, const EtAugment&, int side, const uint8_t* from, uint8_t* last, Scratch&,
+             Picture&, Error&);
+
+}  // namespace et

@@ -1,0 +1,93 @@
+// What follows resampling, while the picture is in cache. See output.h.
+#include "augment/output.h"
+
+#include <algorithm>
+
+#include "augment/augment.h"
+#include "simd/loops.h"
+
+namespace et {
+namespace {
+
+// Levels to values of the batch's type, by tables that begin `next` values after each other.
+template <class T>
+void look_up(const uint8_t* pixels, const T* table, int area, bool channels_last, T* out) {
+  for (int c = 0; c < 3; c++) {
+    const T* values = table + c * 256;
+    const uint8_t* plane = pixels + size_t(c) * area;
+    if (channels_last)
+      for (int i = 0; i < area; i++) out[3 * size_t(i) + c] = values[plane[i]];
+    else
+      for (int i = 0; i < area; i++) out[size_t(c) * area + i] = values[plane[i]];
+  }
+}
+
+template <class T>
+void look_up_pending(const Picture& p, const void* table, int area, bool channels_last, void* out) {
+  const T* values = static_cast<const T*>(table);
+  T composed[3 * 256];
+  for (int i = 0; i < 3 * 256; i++) composed[i] = values[i / 256 * 256 + p.table[i / 256][i % 256]];
+  look_up(p.pixels, p.pending ? composed : values, area, channels_last, static_cast<T*>(out));
+}
+
+void write_levels(const Picture& p, size_t area, bool channels_last, uint8_t* out) {
+  if (channels_last)
+    look_up(p.pixels, p.table[0], int(area), true, out);
+  else if (p.pending)
+    for (int c = 0; c < 3; c++) loops().map_levels(p.pixels + c * area, area, p.table[c], out + c * area);
+  else if (p.pixels != out)
+    std::memcpy(out, p.pixels, 3 * area);
+}
+
+// SplitMix64, as in loaders/transforms/keyed_noise.py.
+uint64_t mix(uint64_t bits) {
+  bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9u;
+  bits = (bits ^ bits >> 27) * 0x94D049BB133111EBu;
+  return bits ^ bits >> 31;
+}
+
+// Fills the box with noise: of each pixel 16 bits a channel choose one of 65,536 values.
+template <class T>
+void erase(const EtErasure& box, const void* noise, int side, bool channels_last, void* out) {
+  const T* const values = static_cast<const T*>(noise);
+  const size_t area = size_t(side) * side, pixel = channels_last ? 3 : 1, channel = channels_last ? 1 : area;
+  for (int y = box.top; y < box.top + box.height; y++)
+    for (int x = box.left; x < box.left + box.width; x++) {
+      const uint64_t at = uint64_t(y) * side + x, bits = mix(uint64_t(box.key) + (at + 1) * 0x9E3779B97F4A7C15u);
+      for (int c = 0; c < 3; c++) static_cast<T*>(out)[at * pixel + c * channel] = values[uint16_t(bits >> 16 * c) ^ 0x8000];
+    }
+}
+
+bool inside(const EtErasure& box, int side) {
+  return box.top >= 0 && box.left >= 0 && box.height >= 0 && box.width >= 0 && box.height <= side && box.width <= side &&
+         box.top <= side - box.height && box.left <= side - box.width;
+}
+
+}  // namespace
+
+uint8_t* place_for(const EtBatch& b, uint8_t* out, Scratch& s) {
+  const bool done = !b.lut && !b.channels_last && !b.augment.operations;
+  return done ? out : s.rgb.reserve(size_t(3) * b.side * b.side + size_t(16) * b.side + 64);  // more is read, see augment.cpp
+}
+
+bool deliver(const EtBatch& b, int64_t i, const uint8_t* pixels, uint8_t* out, Scratch& s, Error& e) {
+  const EtAugment& a = b.augment;
+  const int area = b.side * b.side;
+  uint8_t* const last = b.lut || b.channels_last ? nullptr : out;
+  Picture p;
+  if (!augment(a.operations ? a.operations + i * a.steps : nullptr, a.operations ? a.steps : 0, a, b.side, pixels, last, s, p, e))
+    return false;
+  if (!b.lut) return write_levels(p, area, b.channels_last, out), true;
+  if (b.element == 4)
+    look_up_pending<uint32_t>(p, b.lut, area, b.channels_last, out);
+  else
+    look_up_pending<uint16_t>(p, b.lut, area, b.channels_last, out);
+  if (!a.erasures) return true;
+  const EtErasure& box = a.erasures[i];
+  if (!inside(box, b.side))
+    return e.set(ET_BAD_ARGUMENT, "erasing %d x %d pixels at %d, %d", box.width, box.height, box.left, box.top);
+  (b.element == 4 ? erase<uint32_t> : erase<uint16_t>)(box, a.noise, b.side, b.channels_last, out);
+  return true;
+}
+
+}  // namespace et

@@ -1,0 +1,14 @@
+// From a resampled picture to what the batch holds: augmented, normalised, erased.
+#pragma once
+#include "jpeg/planes.h"
+
+namespace et {
+
+// Where the picture is to be resampled to: the batch's own memory where nothing follows, else memory of `s`; null when memory is
+// out. `out`: where the batch holds the sample.
+uint8_t* place_for(const EtBatch&, uint8_t* out, Scratch& s);
+
+// Finishes sample `i`, whose three planes lie in `pixels`, into `out`.
+bool deliver(const EtBatch&, int64_t i, const uint8_t* pixels, uint8_t* out, Scratch&, Error&);
+
+}  // namespace et

@@ -1,0 +1,281 @@
+// The thread pool and the C ABI around it. No thread of it ever takes Python's GIL.
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "pool/ahead.h"
+#include "pool/sample.h"
+
+namespace {
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Where a sample of a ticket stands with the threads that read ahead.
+struct Slot {
+  enum { kUnread, kReading, kRead, kTaken } state = kUnread;
+  std::unique_ptr<et::Ahead> ahead;
+};
+
+enum : int64_t { kMostAhead = 256 << 20 };  // bytes read ahead and not yet decoded
+
+}  // namespace
+
+// A batch on its way. Threads take samples by number until none is left.
+struct EtTicket {
+  std::function<void(int64_t, et::Scratch&, EtStats&)> work;
+  int64_t count = 0;
+  EtPool* pool = nullptr;
+  const EtSample* samples = nullptr;  // null: nothing can be read ahead
+  int fd = -1, side = 0;              // as in EtBatch
+  // All below under the pool's mutex.
+  int64_t next = 0, done = 0;
+  int64_t ahead = 0;    // the next sample to read ahead
+  int64_t reading = 0;  // reads in flight
+  std::unique_ptr<Slot[]> slots;  // made with the first read ahead
+
+  bool finished() const { return done == count && reading == 0; }
+  int64_t bytes(int64_t i) const { return int64_t(samples[i].entry.size); }  // 0: not known
+};
+
+struct EtPool {
+  std::mutex mutex;
+  std::condition_variable work, finished;
+  std::condition_variable to_read, arrived;  // for reading threads; for decoding threads that wait for one of them
+  std::deque<EtTicket*> queue;  // tickets with samples not yet taken, oldest first
+  EtStats stats{};
+  bool stop = false;
+  bool closed = false;  // threads are gone; the last ticket deletes the pool
+  int tickets = 0;      // not yet freed
+  std::vector<std::thread> threads, readers;
+  et::Pace pace;
+  int reading = 0;         // reads in flight
+  int64_t bytes_ahead = 0;  // read ahead, or being read, and not yet taken
+  std::vector<std::unique_ptr<et::Ahead>> spare;
+
+  void add(const EtStats& mine) {
+    for (auto field : {&EtStats::read_ns, &EtStats::decode_ns, &EtStats::resample_ns, &EtStats::bytes_read,
+                       &EtStats::bytes_decoded, &EtStats::samples, &EtStats::cut_ns})
+      stats.*field += mine.*field;
+  }
+
+  void run() {
+    et::Scratch scratch;
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      work.wait(lock, [&] { return stop || !queue.empty(); });
+      if (stop) return;
+      EtTicket* ticket = queue.front();
+      const int64_t i = ticket->next++;
+      if (i + 1 >= ticket->count) queue.pop_front();
+      EtStats mine{};
+      auto ahead = take(ticket, i, lock, mine);
+      const bool itself = !ahead;
+      lock.unlock();
+      if (ahead) scratch.file.swap(ahead->memory), scratch.ahead = ahead.get();
+      ticket->work(i, scratch, mine);
+      scratch.ahead = nullptr;
+      lock.lock();
+      add(mine);
+      if (itself && ticket->samples) pace.read(mine.read_ns);
+      if (ahead && pace.readers()) spare.push_back(std::move(ahead));
+      if (!pace.readers()) spare.clear();
+      employ();
+      ticket->done++;
+      if (ticket->finished()) finished.notify_all();
+    }
+  }
+
+  // What was read ahead of sample `i`, waiting for a read in flight; null if it was not begun.
+  std::unique_ptr<et::Ahead> take(EtTicket* ticket, int64_t i, std::unique_lock<std::mutex>& lock, EtStats& mine) {
+    Slot* slot = ticket->slots ? &ticket->slots[i] : nullptr;
+    if (!slot || slot->state != Slot::kRead) pace.late();
+    if (!slot) return nullptr;
+    if (slot->state == Slot::kReading) {
+      const int64_t start = now_ns();
+      arrived.wait(lock, [&] { return slot->state == Slot::kRead; });
+      mine.read_ns += now_ns() - start;
+    }
+    if (slot->state == Slot::kRead) bytes_ahead -= ticket->bytes(i);
+    slot->state = Slot::kTaken;
+    return std::move(slot->ahead);
+  }
+
+  // Sees to it that reading threads are as many as are wanted, and that one of them looks for work.
+  void employ() {
+    if (!pace.readers() || stop) return;
+    try {
+      while (int(readers.size()) < pace.readers()) readers.emplace_back([this] { read(); });
+    } catch (...) {
+      pace.limit(int(readers.size()));
+    }
+    to_read.notify_one();
+  }
+
+  // A ticket with a sample to read ahead, if there may be one more read.
+  EtTicket* readable() {
+    if (reading >= pace.readers() || bytes_ahead >= kMostAhead) return nullptr;
+    for (EtTicket* ticket : queue) {
+      ticket->ahead = std::max(ticket->ahead, ticket->next);
+      if (ticket->samples && ticket->ahead < ticket->count) return ticket;
+    }
+    return nullptr;
+  }
+
+  void read() {
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      EtTicket* ticket = nullptr;
+      to_read.wait(lock, [&] { return stop || (ticket = readable()); });
+      if (stop) return;
+      const int64_t i = ticket->ahead++;
+      if (!ticket->slots) ticket->slots.reset(new Slot[ticket->count]);
+      Slot& slot = ticket->slots[i];
+      if (spare.empty()) slot.ahead = std::make_unique<et::Ahead>();
+      else slot.ahead = std::move(spare.back()), spare.pop_back();
+      slot.state = Slot::kReading;
+      ticket->reading++, reading++, bytes_ahead += ticket->bytes(i);
+      to_read.notify_one();
+      lock.unlock();
+      EtStats mine{};
+      const int64_t start = now_ns();
+      et::read_ahead(ticket->samples[i], ticket->fd, ticket->side, *slot.ahead, mine);
+      const int64_t took = now_ns() - start;
+      lock.lock();
+      add(mine);
+      pace.read(took);
+      slot.state = Slot::kRead;
+      ticket->reading--, reading--;
+      arrived.notify_all();
+      if (ticket->finished()) finished.notify_all();
+    }
+  }
+
+  EtTicket* submit(int64_t count, std::function<void(int64_t, et::Scratch&, EtStats&)> work_of,
+                   const EtSample* samples = nullptr, int fd = -1, int side = 0) {
+    auto* ticket = new EtTicket;
+    ticket->work = std::move(work_of), ticket->count = count, ticket->pool = this;
+    ticket->samples = samples, ticket->fd = fd, ticket->side = side;
+    std::lock_guard<std::mutex> lock(mutex);
+    tickets++;
+    if (count > 0) queue.push_back(ticket);
+    work.notify_all();
+    employ();
+    return ticket;
+  }
+
+  // Lets go of a ticket that is off the queue: nobody works on it.
+  void forget(EtTicket* ticket) {
+    for (int64_t i = 0; ticket->slots && i < ticket->ahead; i++)
+      if (ticket->slots[i].state == Slot::kRead) bytes_ahead -= ticket->bytes(i);
+  }
+};
+
+extern "C" {
+
+EtPool* et_pool_new(int32_t threads) {
+  auto pool = std::make_unique<EtPool>();
+  try {
+    for (int32_t i = 0; i < threads; i++) pool->threads.emplace_back([p = pool.get()] { p->run(); });
+  } catch (...) {  // the system gives no more threads
+    et_pool_free(pool.release());
+    return nullptr;
+  }
+  return pool.release();
+}
+
+void et_pool_free(EtPool* pool) {
+  {
+    std::lock_guard<std::mutex> lock(pool->mutex);
+    pool->stop = true;
+    pool->work.notify_all();
+    pool->to_read.notify_all();
+  }
+  for (auto& thread : pool->threads) thread.join();
+  for (auto& thread : pool->readers) thread.join();
+  // Garbage collection may free a pool before its tickets: the memory goes with the last of them.
+  bool last;
+  {
+    std::lock_guard<std::mutex> lock(pool->mutex);
+    pool->closed = true;
+    pool->finished.notify_all();
+    last = pool->tickets == 0;
+  }
+  if (last) delete pool;
+}
+
+void et_pool_stats(EtPool* pool, EtStats* out) {
+  std::lock_guard<std::mutex> lock(pool->mutex);
+  *out = pool->stats;
+}
+
+int32_t et_pool_readers(EtPool* pool) {
+  std::lock_guard<std::mutex> lock(pool->mutex);
+  return pool->pace.readers();
+}
+
+EtTicket* et_submit(EtPool* pool, const EtBatch* batch) {
+  return pool->submit(batch->count, [b = *batch](int64_t i, et::Scratch& scratch, EtStats& stats) {
+    et::run_sample(b, i, scratch, stats);
+  }, batch->samples, batch->fd, batch->side);
+}
+
+EtTicket* et_submit_cut(EtPool* pool, const EtCutBatch* batch) {
+  return pool->submit(batch->count, [b = *batch](int64_t i, et::Scratch& scratch, EtStats& stats) {
+    et::cut_sample(b, i, scratch, stats);
+  }, batch->samples, batch->fd, 0);
+}
+
+int32_t et_ticket_wait(EtTicket* ticket, int32_t milliseconds) {
+  std::unique_lock<std::mutex> lock(ticket->pool->mutex);
+  const auto ready = [&] { return ticket->finished() || ticket->pool->closed; };
+  if (!ticket->pool->finished.wait_for(lock, std::chrono::milliseconds(milliseconds), ready)) return 0;
+  return ticket->finished() ? 1 : 2;
+}
+
+void et_ticket_free(EtTicket* ticket) {
+  EtPool* pool = ticket->pool;
+  bool last;
+  {
+    std::unique_lock<std::mutex> lock(pool->mutex);
+    for (auto it = pool->queue.begin(); it != pool->queue.end(); ++it)
+      if (*it == ticket) {
+        ticket->count = ticket->next;  // no thread will take the rest
+        pool->queue.erase(it);
+        break;
+      }
+    pool->finished.wait(lock, [&] { return ticket->finished(); });
+    pool->forget(ticket);
+    last = --pool->tickets == 0 && pool->closed;
+  }
+  delete ticket;
+  if (last) delete pool;
+}
+
+int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats) {
+  thread_local et::Scratch scratch;
+  EtStats mine{};
+  return et::run_sample(*batch, i, scratch, stats ? *stats : mine);
+}
+
+int32_t et_finish_one(const EtBatch* batch, int64_t i, const uint8_t* pixels, char* message) {
+  thread_local et::Scratch scratch;
+  return et::finish_sample(*batch, i, pixels, scratch, message);
+}
+
+void et_peek_files(EtPool* pool, const int64_t* paths, int64_t count, uint16_t* widths, uint16_t* heights, int32_t* status) {
+  EtTicket* ticket = pool->submit(count, [=](int64_t i, et::Scratch& scratch, EtStats&) {
+    status[i] = et::peek_file(reinterpret_cast<const char*>(paths[i]), scratch, widths[i], heights[i]);
+  });
+  while (!et_ticket_wait(ticket, 1000)) continue;
+  et_ticket_free(ticket);
+}
+
+}  // extern "C"

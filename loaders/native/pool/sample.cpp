@@ -1,0 +1,359 @@
+// One sample: read the bytes under the crop, decode them if they are a JPEG, resample. See sample.h.
+#include "pool/sample.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <ctime>
+
+#include "jpeg/row_check.h"
+#include "jpeg/cut.h"
+#include "augment/output.h"
+
+namespace et {
+namespace {
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t(t.tv_sec) * 1000000000 + t.tv_nsec;
+}
+
+// An open file that closes itself, unless it is the data set's. Not blocking: to open a pipe would wait for its other end.
+class File {
+ public:
+  File(int64_t path, int fd)
+      : own_(path > 0),
+        fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : path ? int(~path) : fd) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (own_ && fd_ >= 0) close(fd_);
+  }
+  bool opened(Error& e) const { return fd_ >= 0 || e.set(ET_IO, "cannot be opened: %s", std::strerror(errno)); }
+  bool size(uint64_t& bytes, Error& e) const {
+    struct stat facts;
+    if (fstat(fd_, &facts) != 0) return e.set(ET_IO, "cannot be examined: %s", std::strerror(errno));
+    bytes = facts.st_size;
+    return S_ISREG(facts.st_mode) || e.set(ET_IO, "is no regular file");
+  }
+  // All of [offset, offset + bytes). pread and not mmap: a file that shrinks or fails under us is an error, not a SIGBUS.
+  bool read(uint8_t* out, uint64_t bytes, uint64_t offset, Error& e) const {
+    while (bytes) {
+      const ssize_t got = pread(fd_, out, bytes, offset);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return e.set(ET_IO, "cannot be read at byte %llu: %s", (unsigned long long)offset, std::strerror(errno));
+      if (got == 0)
+        return e.set(ET_IO, "ends at byte %llu, %llu more expected", (unsigned long long)offset, (unsigned long long)bytes);
+      out += got, offset += got, bytes -= got;
+    }
+    return true;
+  }
+
+ private:
+  const bool own_;
+  const int fd_;
+};
+
+enum : uint64_t { kMaxBytes = uint64_t(1) << 30, kWorthwhile = 8192 };
+
+// Compares what was read with its checks: the headers' and those of MCU rows [r0, r1), which begin at `scan`.
+bool intact(const uint32_t* check, const uint32_t* rows, int count, uint32_t head, int r0, int r1, const uint8_t* scan,
+            size_t scan_size, Error& e) {
+  if (check[0] != row_check(reinterpret_cast<const uint8_t*>(rows), size_t(count) * 4 + head))
+    return e.set(ET_DAMAGED, "the headers do not match their check");
+  for (int r = r0; r < r1; r++) {
+    const size_t from = rows[r] - rows[r0], to = r + 1 < r1 ? rows[r + 1] - rows[r0] : scan_size;
+    if (check[1 + r] != row_check(scan + from, to - from))
+      return e.set(ET_DAMAGED, "MCU row %d does not match its check", r);
+  }
+  return true;
+}
+
+// Note [reading rows]: before each of our JPEGs stands a table of its MCU rows. Where leaving out the rows above and below the
+// crop saves more than a second read costs, only the headers and the rows are read; `all`: every row, whatever the crop.
+bool read_bytes(const EtSample& sample, int fd, bool all, Buffer& memory, Record& out, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  const File file(entry.path, fd);
+  if (!file.opened(e)) return false;
+  uint64_t size = entry.size;
+  if (!size) {
+    if (!file.size(size, e)) return false;
+    if (size <= uint64_t(entry.offset)) return e.set(ET_DAMAGED, "the file is empty");
+    size -= entry.offset;
+  }
+  const int count = int(entry.rows);
+  const uint64_t table = table_bytes(entry.rows);
+  const uint64_t mcu_h = (entry.height + 7u) / 8 == entry.rows ? 8 : (entry.height + 15u) / 16 == entry.rows ? 16 : 32;
+  if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size || (count && !entry.head))
+    return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows,
+                 entry.head);
+  uint8_t* buffer = memory.reserve(table + size + 16);
+  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
+  out = {buffer + table, size_t(size), {}, false};
+  if (!count) {
+    stats.bytes_read += size;
+    return file.read(buffer, size, entry.offset, e);
+  }
+  // The region is the box and the taps' margin from an even whole pixel of the scaled image on, chroma's triangle filter looks
+  // two of those further, and where an MCU is one sample wide, planes begin at an even MCU.
+  const float margin = (sample.scale == 8 ? 6.f : 4.f) * sample.scale + sample.margin;
+  int r0 = std::min(count - 1, int(std::max(0.f, sample.box[1] - margin) / mcu_h));
+  int r1 = std::max(r0 + 1, std::min(count, int((sample.box[3] + margin) / mcu_h) + 1));
+  if (all) r0 = 0, r1 = count;
+  const uint64_t guess = (size - entry.head) * (count - (r1 - r0)) / count;
+  out.partial = guess >= kWorthwhile;
+  const uint64_t first = table + (out.partial ? entry.head : size);
+  if (!file.read(buffer, first, entry.offset - table, e)) return false;
+  stats.bytes_read += first;
+  const uint32_t *const check = reinterpret_cast<const uint32_t*>(buffer), *const rows = check + count + 1;
+  for (int r = 0; r < count; r++)
+    if (rows[r] >= size || rows[r] < (r ? rows[r - 1] : entry.head))
+      return e.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, rows[r],
+                   (unsigned long long)size);
+  const uint64_t from = rows[r0], to = r1 < count ? rows[r1] : size;
+  uint8_t* scan = out.partial ? buffer + table + entry.head : buffer + table + from;
+  if (out.partial) {
+    if (!file.read(scan, to - from, entry.offset + from, e)) return false;
+    stats.bytes_read += to - from;
+  }
+  if (!intact(check, rows, count, entry.head, r0, r1, scan, to - from, e)) return false;
+  uint32_t* relative = const_cast<uint32_t*>(rows);
+  for (int r = r0; r < r1; r++) relative[r - r0] = uint32_t(rows[r] - from);
+  out.source = {scan, size_t(to - from), r0, relative, r1 - r0};
+  if (out.partial) out.held = entry.head;
+  return true;
+}
+
+// What a reading thread has read of this sample; its memory is that of the scratch by now.
+bool taken(Scratch& s, Record& out, Error& e) {
+  const Ahead& ahead = *s.ahead;
+  out = ahead.record, e = ahead.error;
+  return e.status == ET_OK;
+}
+
+// Reads a sample and parses its headers. `bytes` is then whole, or has the MCU rows under the crop in `source`.
+bool open_sample(const EtSample& sample, int fd, Scratch& s, Record& bytes, Header& header, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  if (entry.kind == ET_OTHER) return e.set(ET_UNSUPPORTED, "no JPEG that the kernel decodes");
+  const bool read = s.ahead ? taken(s, bytes, e) : read_bytes(sample, fd, false, s.file, bytes, stats, e);
+  if (!read || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
+  if (header.width != entry.width || header.height != entry.height)
+    return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
+                 entry.height);
+  if (!header.own) return !bytes.source.rows || read_bytes(sample, fd, true, s.file, bytes, stats, e);  // libjpeg wants it whole
+  if (!bytes.source.rows) bytes.source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
+  else if (header.head != entry.head || !cuttable(header) || header.mcus_y != int(entry.rows))
+    return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
+  return true;
+}
+
+// Sets the part of an image of this size that a target needs, from an even place on, as planes are.
+bool needed(const EtSample& sample, const Target& target, int width, int height, Box& region, Error& e) {
+  return region_of(target, width, height, region) ||
+         e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
+               sample.box[2], sample.box[3], width, height);
+}
+
+// Reads the rows of stored pixels (interleaved RGB) under the crop.
+bool read_rows(const EtSample& sample, const Box& region, int fd, Buffer& memory, Record& out, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  const uint64_t pitch = uint64_t(entry.width) * 3, bytes = pitch * (region.y1 - region.y0);
+  uint8_t* buffer = bytes <= kMaxBytes ? memory.reserve(bytes + 16) : nullptr;
+  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
+  const File file(entry.path, fd);
+  if (!file.opened(e) || !file.read(buffer, bytes, entry.offset + pitch * region.y0, e)) return false;
+  stats.bytes_read += bytes;
+  out = {buffer, size_t(bytes), {}, false};
+  return true;
+}
+
+// The part of stored pixels that a target needs.
+bool pixel_region(const EtSample& sample, const Target& target, Box& region, Error& e) {
+  const EtEntry& entry = sample.entry;
+  if (entry.size != uint64_t(entry.width) * 3 * entry.height)
+    return e.set(ET_DAMAGED, "%u bytes are not %u x %u pixels", entry.size, entry.width, entry.height);
+  return needed(sample, target, entry.width, entry.height, region, e);
+}
+
+// Stored pixels under the crop into planes.
+bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const EtEntry& entry = sample.entry;
+  Box region;
+  if (!pixel_region(sample, target, region, e)) return false;
+  const int64_t start = now_ns();
+  Record rows;
+  if (!(s.ahead ? taken(s, rows, e) : read_rows(sample, region, fd, s.file, rows, stats, e))) return false;
+  stats.bytes_decoded += rows.held;
+  stats.read_ns += now_ns() - start;
+  planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
+  for (Plane& p : planes.plane)
+    p = {nullptr, 0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0, entry.width, entry.height, 1};
+  if (!planes.reserve(s.planes, e)) return false;
+  scatter(rows.jpeg + size_t(region.x0) * 3, size_t(entry.width) * 3, region.y1 - region.y0, region.y0, planes);
+  return true;
+}
+
+bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+  const int64_t start = now_ns();
+  Record bytes{};
+  Header header;
+  const bool opened = open_sample(sample, fd, s, bytes, header, stats, e);
+  const int64_t got = now_ns();
+  stats.read_ns += got - start;
+  if (!opened) return false;
+  const int d = sample.scale;
+  Box region;
+  if (!needed(sample, target, (header.width + d - 1) / d, (header.height + d - 1) / d, region, e)) return false;
+  bool good;
+  if (header.own) {
+    good = decode_own(header, bytes.source, region, sample.scale, s, planes, e);
+    stats.bytes_decoded += header.head + planes.coded;
+  } else {
+    good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, planes, e);
+    stats.bytes_decoded += bytes.held;
+  }
+  stats.decode_ns += now_ns() - got;
+  return good;
+}
+
+bool sound_box(const float* box, Error& e) {
+  for (int i = 0; i < 4; i++)
+    if (!(std::abs(box[i]) <= 1 << 27)) return e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g", box[0], box[1], box[2], box[3]);
+  return true;
+}
+
+bool run(const EtBatch& batch, int64_t i, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
+  const EtSample& sample = batch.samples[i];
+  if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
+    return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
+  Planes planes;
+  const bool raw = sample.entry.kind == ET_RAW;
+  const Target target = target_of(sample, batch.side, raw ? 1 : sample.scale);
+  if (!sound_box(sample.box, e) || !(raw ? read_pixels : decode)(sample, target, batch.fd, s, planes, stats, e)) return false;
+  const int64_t start = now_ns();
+  uint8_t* pixels = place_for(batch, out, s);
+  if (!pixels) return e.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
+  if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
+  const bool delivered = deliver(batch, i, pixels, out, s, e);
+  stats.resample_ns += now_ns() - start;
+  return delivered;
+}
+
+// Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
+// cameras append. One that stands earlier was written into the middle, or belongs to something rare: libjpeg shall decide.
+bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
+  enum { kStray = 64 };
+  const uint8_t kEnd[2] = {0xFF, 0xD9}, kBegin[2] = {0xFF, 0xD8};
+  while ((at = static_cast<const uint8_t*>(std::memchr(at, kEnd[0], end - at))) && at + 1 < end && at[1] != kEnd[1]) at++;
+  if (!at || at + 1 >= end) return e.set(ET_DAMAGED, "the end-of-image marker is missing");
+  const uint8_t* const found = at + 2;
+  const size_t left = end - found;
+  if (left < 2 || !std::memcmp(found, kBegin, 2) || (left <= kStray && std::memcmp(end - 2, kEnd, 2))) return true;
+  return e.set(ET_DAMAGED, "%zu bytes follow the end-of-image marker", left);
+}
+
+bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
+  EtSample sample = batch.samples[i];
+  if (sample.entry.kind == ET_RAW) return e.set(ET_UNSUPPORTED, "stored pixels are no JPEG to cut");
+  sample.scale = 1;  // others decode at full scale, and no more rows are wanted
+  const int64_t start = now_ns();
+  Record bytes{};
+  Header header;
+  const bool opened = open_sample(sample, batch.fd, s, bytes, header, stats, e);
+  const int64_t got = now_ns();
+  stats.read_ns += got - start;
+  if (!opened) return false;
+  if (header.odd) return e.set(ET_UNSUPPORTED, "stray bytes between the headers, or Huffman tables left out");
+  if (!header.own && !has_all_scans(bytes.jpeg, bytes.held, header, e)) return false;
+  const bool part = cuttable(header);
+  const size_t most = part ? header.head + bytes.source.size : bytes.held, room = batch.slots[i + 1] - batch.slots[i];
+  if (most > room) return e.set(ET_BAD_ARGUMENT, "%zu bytes may not hold a cut of %zu", room, most);
+  uint8_t* out = batch.out + batch.slots[i];
+  size_t length = bytes.held;
+  if (part) {
+    const float* const at = sample.box;
+    const int32_t box[4] = {std::max(0, int(std::floor(at[0] - sample.margin))), std::max(0, int(std::floor(at[1] - sample.margin))),
+                            std::min(header.width, int(std::ceil(at[2] + sample.margin))),
+                            std::min(header.height, int(std::ceil(at[3] + sample.margin)))};
+    if (!cut(header, bytes.jpeg, bytes.source, box, out, length, batch.origins + 2 * i, e)) return false;
+  } else {
+    if (!ends_once(bytes.jpeg + header.head, bytes.jpeg + bytes.held, e)) return false;
+    std::memcpy(out, bytes.jpeg, length);
+  }
+  batch.sizes[i] = int64_t(length);
+  stats.bytes_decoded += length;
+  stats.cut_ns += now_ns() - got;
+  return true;
+}
+
+}  // namespace
+
+void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats) {
+  Box region;
+  out.error = Error();
+  if (sample.entry.kind == ET_OTHER || !sound_box(sample.box, out.error)) return;
+  if (sample.entry.kind != ET_RAW) read_bytes(sample, fd, false, out.memory, out.record, stats, out.error);
+  else if (pixel_region(sample, target_of(sample, side, 1), region, out.error))
+    read_rows(sample, region, fd, out.memory, out.record, stats, out.error);
+}
+
+EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
+  Error e;
+  const size_t bytes = size_t(3) * batch.side * batch.side * batch.element;
+  uint8_t* out = batch.out + i * bytes;
+  if (!run(batch, i, out, scratch, stats, e)) std::memset(out, 0, bytes);
+  stats.samples++;
+  batch.status[i] = e.status;
+  std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
+  return e.status;
+}
+
+EtStatus finish_sample(const EtBatch& batch, int64_t i, const uint8_t* pixels, Scratch& scratch, char* message) {
+  Error e;
+  const size_t levels = size_t(3) * batch.side * batch.side;
+  uint8_t* const out = batch.out + size_t(i) * levels * batch.element;
+  uint8_t* const held = place_for(batch, out, scratch);
+  if (held) {
+    std::memcpy(held, pixels, levels);
+    deliver(batch, i, held, out, scratch, e);
+  } else {
+    e.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
+  }
+  std::memcpy(message, e.text, ET_MESSAGE);
+  return e.status;
+}
+
+void cut_sample(const EtCutBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
+  Error e;
+  if (sound_box(batch.samples[i].box, e)) cut_out(batch, i, scratch, stats, e);
+  stats.samples++;
+  batch.status[i] = e.status;
+  std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
+}
+
+EtStatus peek_file(const char* path, Scratch& s, uint16_t& width, uint16_t& height) {
+  Error e;
+  const File file(reinterpret_cast<int64_t>(path), -1);
+  uint64_t size = 0;
+  Header header;
+  width = height = 0;
+  if (!file.opened(e) || !file.size(size, e)) return e.status;
+  // Most headers end within 16 KB; embedded profiles and thumbnails can make them longer.
+  for (uint64_t window = 16384;; window *= 8) {
+    const uint64_t bytes = std::min(size, std::min<uint64_t>(window, kMaxBytes));
+    uint8_t* data = s.file.reserve(bytes + 16);
+    if (!data || !file.read(data, bytes, 0, e)) return ET_IO;
+    e = Error();
+    if (parse_header(data, bytes, header, e)) break;
+    if (e.status != ET_DAMAGED || bytes == size || bytes == kMaxBytes) return e.status;
+  }
+  width = uint16_t(header.width), height = uint16_t(header.height);
+  return ET_OK;
+}
+
+}  // namespace et

@@ -1,0 +1,24 @@
+// All inner loops of one build, for the instruction set that the including file has switched on. That file includes loops.h and
+// the standard headers first, so that nothing in those is compiled for that instruction set. See Note [one source, several
+// builds] in loops.h.
+#pragma once
+#include "augment/augment_loops.h"
+#include "encode/fdct.h"
+#include "encode/token_loops.h"
+#include "jpeg/row_check_loop.h"
+#include "jpeg/segments.h"
+#include "resample/weighted_sums.h"
+#include "resample/weights.h"
+#include "simd/loops.h"
+
+namespace et {
+namespace ET_BUILD {
+
+const Loops kLoops = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weights,
+                  weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
+                  read_tokens,   write_tokens, forward8, tokens_of,
+                  count_levels,  level_range, grey_sum, map_levels, color, sharpen,
+                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, check};
+
+}  // namespace ET_BUILD
+}  // namespace et

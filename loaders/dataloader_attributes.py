@@ -46,5 +46,7 @@ class DataLoaderAttributes:
     pin_memory = persistent_workers = False
     """Batches already arrive on `device`; there are no worker processes."""
     pin_memory_device, timeout, in_order = "", 0, True
+    mixup_enabled = False
+    """timm's `train.py` asks this of its prefetcher, which mixes. A Loader does not: mix in the loop."""
     end_of_dataloader, remainder = False, -1
     """For Accelerate, see `integrations.accelerate`."""

@@ -31,6 +31,10 @@ class Purpose(IntEnum):
     WEIGHTS = 9
     MASK = 10
     SAMPLE = 11
+    THREE_AUGMENT = 12
+    TRIVIAL_AUGMENT = 13
+    COLOR_JITTER = 14
+    GRAYSCALE = 15
 
 
 INDEX_BITS = 48

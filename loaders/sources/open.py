@@ -15,9 +15,6 @@ from .folder import Folder
 from .parts import names_parts, open_parts
 from .pyramid import Pyramid
 
-_SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
-"""Endings of files that are sources, not betons."""
-
 
 def open_dataset(
     data: Any,
@@ -61,7 +58,7 @@ def open_dataset(
     name = os.path.expanduser(os.fspath(data))
     if os.path.isdir(name):
         dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
-    elif name.lower().endswith(_SOURCES):
+    elif _is_source(name):
         dataset = _open_source(name, classes)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
@@ -71,6 +68,14 @@ def open_dataset(
         dataset.close()
         raise ValueError(f"{name}: its labels are the field {dataset.label_field!r}, got label_field={label_field!r}")
     return dataset
+
+
+def _is_source(name: str) -> bool:
+    """Whether a file belongs to one of the registered kinds of sources, and is no beton."""
+    from .registry import SOURCES, Beton
+
+    kind = next((kind for kind in SOURCES if kind.recognises(name)), Beton)
+    return kind is not Beton
 
 
 def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:

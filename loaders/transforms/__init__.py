@@ -6,10 +6,24 @@ sample indices, and sent ahead of the work.
 
 from __future__ import annotations
 
+from .color_jitter import ColorJitter
 from .erasing import RandomErasing
+from .grayscale import RandomGrayscale
 from .low_frequency import LowFrequencyCrop
 from .mix import Mixup
 from .normalize import Normalize
 from .randaugment import RandAugment
+from .three_augment import ThreeAugment
+from .trivial_augment import TrivialAugmentWide
 
-__all__ = ["LowFrequencyCrop", "Mixup", "Normalize", "RandAugment", "RandomErasing"]
+__all__ = [
+    "ColorJitter",
+    "LowFrequencyCrop",
+    "Mixup",
+    "Normalize",
+    "RandAugment",
+    "RandomErasing",
+    "RandomGrayscale",
+    "ThreeAugment",
+    "TrivialAugmentWide",
+]

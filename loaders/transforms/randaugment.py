@@ -117,22 +117,8 @@ class RandAugment(nn.Module):
         """
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, indices)
-        side = images.shape[-1]
-        if len(images) and fused.usable(images.device):
-            op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
-            if self.then is None:
-                return fused.rand_augment(images, op, argument, self.fill)
-            table, layout = self.then.table(images.device), self.then.memory_format
-            return fused.rand_augment(images, op, argument, self.fill, table, layout)
-        if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
-            made = torch.from_numpy(augmented(images.numpy(), self.for_kernel(indices, side, seed=seed, epoch=epoch)))
-            return made if self.then is None else self.then(made)
-        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
-        # Lower precision would move pixels: rounding is part of what the operations do.
-        with torch.autocast(images.device.type, enabled=False):
-            for step in range(self.num_ops):
-                images = augment(images, op[:, step], argument[:, step], self.fill)
-        return images if self.then is None else self.then(images)
+        op, argument = self.plan(indices, images.shape[-1], seed=seed, epoch=epoch)
+        return perform(images, op, argument, self.fill, self.then)
 
     def plan(
         self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
@@ -155,6 +141,41 @@ class RandAugment(nn.Module):
         """`plan` as the C++ kernel takes it, whose pixels are those of `forward`, bit for bit."""
         op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         return Augment(operations=pack(op, argument, side), fill=self.fill, cubic=packed_weights())
+
+
+def perform(
+    images: torch.Tensor,
+    op: NDArray[np.int64],
+    argument: NDArray[np.float64],
+    fill: tuple[int, int, int] = (0, 0, 0),
+    then: Normalize | None = None,
+) -> torch.Tensor:
+    """Does each image's operations, one after the other, by whatever is fastest on the device of `images`.
+
+    Args:
+        images: uint8 [n, 3, B, B].
+        op: `Op`s, or -1 for none, [n, steps].
+        argument: see `randaugment_ops.augment`, [n, steps].
+        fill: red, green and blue levels of pixels that move in from outside.
+        then: normalises the result.
+
+    Returns:
+        A new uint8 [n, 3, B, B], or what `then` makes of it; on a GPU in the same pass.
+    """
+    side = images.shape[-1]
+    if len(images) and fused.usable(images.device):
+        if then is None:
+            return fused.rand_augment(images, op, argument, fill)
+        return fused.rand_augment(images, op, argument, fill, then.table(images.device), then.memory_format)
+    if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
+        packed = Augment(operations=pack(op, argument, side), fill=fill, cubic=packed_weights())
+        images = torch.from_numpy(augmented(images.numpy(), packed))
+    else:
+        # Lower precision would move pixels: rounding is part of what the operations do.
+        with torch.autocast(images.device.type, enabled=False):
+            for step in range(op.shape[1]):
+                images = augment(images, op[:, step], argument[:, step], fill)
+    return images if then is None else then(images)
 
 
 def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from loaders import Loader
 from loaders.batch import Batch, BatchPlan
 from loaders.plan import SAMPLE
 from loaders.stage import Stage
-from loaders.transforms import LowFrequencyCrop, RandAugment, RandomErasing
+from loaders.transforms import (
+    ColorJitter,
+    LowFrequencyCrop,
+    Normalize,
+    RandAugment,
+    RandomErasing,
+    RandomGrayscale,
+    ThreeAugment,
+    TrivialAugmentWide,
+)
 from loaders.transforms.pipeline import BASE, TransformPipeline
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -160,3 +172,19 @@ def test_what_cannot_be_done_is_said(options: dict[str, object], message: str) -
     with pytest.raises(ValueError) as raised:
         pipeline(**options)
     assert str(raised.value) == message
+
+
+def test_the_loader_takes_the_further_transforms_and_keys_them_as_a_call_by_hand(pyramid: Path) -> None:
+    augment = [ThreeAugment(), TrivialAugmentWide(), ColorJitter(0.4, 0.4, 0.4, 0.1), RandomGrayscale(0.2)]
+    options = {"batch_size": 6, "resolution": 32, "num_workers": 1, "seed": 4, "fields": ("image", "index")}
+    last = Normalize(MEAN, STD)
+    with (
+        Loader(pyramid, transforms=[*augment, last], **options) as loader,
+        Loader(pyramid, transforms=[], **options) as plain,
+    ):
+        for _ in range(2):
+            epoch = loader.epoch
+            for (images, indices), (wanted, _) in zip(loader, plain, strict=True):
+                for transform in augment:
+                    wanted = transform(wanted, indices.numpy(), seed=4, epoch=epoch)
+                assert torch.equal(images, last(wanted, None))

@@ -1,0 +1,167 @@
+"""Brightness, contrast, saturation and hue at random, as torchvision's `ColorJitter` changes Pillow images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..batch import Batch
+from ..plan.rng import Purpose, below, uniform, words
+from .device import drawn_by, portions, put
+from .randaugment import check, perform
+from .randaugment_ops import Op
+
+Range = tuple[float, float]
+
+_HUE = 3
+_OPS = np.array([Op.BRIGHTNESS, Op.CONTRAST, Op.COLOR, -1])
+_ORDERS = np.array(list(permutations(range(4))))
+
+
+class ColorJitter(nn.Module):
+    """Changes brightness, contrast, saturation and hue of each image, in an order of its own.
+
+    What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
+    `torchvision.transforms.ColorJitter` on Pillow images.
+
+    Args:
+        brightness, contrast, saturation: factors are uniform from max(0, 1 - x) to 1 + x; or the range as two numbers,
+            0 or more.
+        hue: shifts are uniform from -x to x, 0 to 0.5, as a part of the colour circle; or the range as two numbers from
+            -0.5 to 0.5.
+    """
+
+    def __init__(
+        self,
+        brightness: float | Sequence[float] = 0.0,
+        contrast: float | Sequence[float] = 0.0,
+        saturation: float | Sequence[float] = 0.0,
+        hue: float | Sequence[float] = 0.0,
+    ) -> None:
+        super().__init__()
+        self.brightness = _range("brightness", brightness, 1, 0.0, np.inf)
+        self.contrast = _range("contrast", contrast, 1, 0.0, np.inf)
+        self.saturation = _range("saturation", saturation, 1, 0.0, np.inf)
+        self.hue = _range("hue", hue, 0, -0.5, 0.5)
+
+    def extra_repr(self) -> str:
+        names = ("brightness", "contrast", "saturation", "hue")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> torch.Tensor:
+        """Changed copies of `images`, uint8 [N, 3, B, B].
+
+        Args:
+            images: uint8 [N, 3, B, B] on any device.
+            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
+
+        Raises:
+            ValueError: for another shape or dtype, or another number of indices than of images.
+        """
+        indices, seed, epoch = drawn_by(batch, seed, epoch)
+        check(images, indices)
+        order, factors = self.plan(indices, seed=seed, epoch=epoch)
+        in_order = np.take_along_axis(factors, order, 1)
+        ranges = (self.brightness, self.contrast, self.saturation)
+        changes = np.array([*(still != (1, 1) for still in ranges), False])
+        ops = np.where(changes, _OPS, -1)[order]
+        if not any(self.hue):
+            return perform(images, ops, in_order)
+        for step in range(4):
+            images = perform(images, ops[:, step : step + 1], in_order[:, step : step + 1])
+            turned = np.flatnonzero(order[:, step] == _HUE)
+            rows = put(turned, images.device)
+            images.index_copy_(0, rows, shift_hue(images.index_select(0, rows), factors[turned, _HUE]))
+        return images
+
+    def plan(
+        self, indices: NDArray[np.int64], *, seed: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What `forward` does to each sample.
+
+        Returns:
+            Two arrays [n, 4]: which change comes first, second, ... (0 brightness, 1 contrast, 2 saturation, 3 hue);
+            and the factors, or for hue the shift, in the order of these numbers.
+        """
+        drawn = words(seed, epoch, indices, Purpose.COLOR_JITTER, 5)
+        low, high = np.array([self.brightness, self.contrast, self.saturation, self.hue]).T
+        return _ORDERS[below(drawn[:, 4], len(_ORDERS))], low + (high - low) * uniform(drawn[:, :4])
+
+
+def shift_hue(images: Tensor, shift: NDArray[np.float64]) -> Tensor:
+    """Turns the hue of each image, in Pillow's 8-bit HSV.
+
+    Args:
+        images: uint8 [n, 3, B, B].
+        shift: part of the colour circle, -0.5 to 0.5, [n].
+
+    Returns:
+        A new uint8 [n, 3, B, B].
+    """
+    steps = put((shift * 255).astype(np.int32), images.device)[:, None, None]
+    return torch.cat([_turn(images[part], steps[part]) for part in portions(images)])
+
+
+def _turn(images: Tensor, steps: Tensor) -> Tensor:
+    """`shift_hue` by int32 steps [n, 1, 1] of 1/256 of the circle."""
+    red, green, blue = images.int().unbind(1)
+    value, least = images.amax(1).int(), images.amin(1).int()
+    spread = value - least
+    # Quotients in single precision, sums in double, levels truncated, as Pillow does it.
+    divisor = spread.clamp(min=1).float()
+    r, g, b = (((value - channel).float() / divisor).double() for channel in (red, green, blue))
+    hue = torch.where(red == value, b - g, torch.where(green == value, 2 + r - b, 4 + g - r)).float().double()
+    hue = (torch.fmod(hue / 6 + 1, 1).float().double() * 255).int()
+    saturation = ((spread.float() / value.clamp(min=1).float()).double() * 255).int()
+    hue = torch.where(spread == 0, 0, hue) + steps & 255
+
+    sector = hue.double() * 6 / 255
+    whole = sector.floor()
+    part = (sector - whole).float().double()
+    pale = (saturation.double() / 255).float().double()
+    level = value.double()
+    p, q, t = (_nearest(level * (1 - pale * share)) for share in (torch.ones_like(part), part, 1 - part))
+    which = whole.long() % 6
+    table = torch.stack((value, q, p, t), 1)
+    return torch.stack([table.gather(1, place[which][:, None])[:, 0] for place in _places(images.device)], 1).to(
+        torch.uint8
+    )
+
+
+def _places(device: torch.device) -> Tensor:
+    """[3, 6]: which of (value, q, p, t) is red, green and blue in each sixth of the circle."""
+    v, q, p, t = range(4)
+    return torch.tensor([[v, q, p, p, t, v], [t, v, v, q, p, p], [p, p, t, v, v, q]], device=device)
+
+
+def _nearest(levels: Tensor) -> Tensor:
+    """Rounded, halves up; in single precision first, as Pillow keeps them."""
+    return (levels + 0.5).floor().int().clamp_(0, 255)
+
+
+def _range(name: str, given: float | Sequence[float], centre: float, least: float, most: float) -> Range:
+    """The range that a number around `centre`, or a pair of numbers, stands for."""
+    if isinstance(given, int | float):
+        low, high = centre - float(given), centre + float(given)
+        if centre and given >= 0:
+            low = max(low, 0.0)
+    else:
+        low, high = (float(value) for value in given)
+    if not least <= low <= high <= most or high == np.inf:
+        rule = f"a range within {least} to {most}" if most < np.inf else "a range of finite numbers, 0 or more"
+        raise ValueError(f"`{name}` must give {rule}, in rising order, got {given}.")
+    return low, high

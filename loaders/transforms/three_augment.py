@@ -1,0 +1,147 @@
+"""3-Augment of whole batches: each image is made grey, solarized or blurred.
+
+Touvron, Cord and Jégou, "DeiT III: Revenge of the ViT" (arXiv 2204.07118), section 3.1. The released code and timm's
+`auto_augment_transform("3a")` use the same parameters: solarize from level 128 on, blur by a Gaussian whose standard
+deviation is uniform from 0.1 to 2 pixels. DeiT III follows it by `ColorJitter(0.3, 0.3, 0.3)`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..batch import Batch
+from ..plan.rng import Purpose, below, uniform, words
+from .device import drawn_by, portions, put
+from .randaugment import check, perform
+from .randaugment_ops import Op
+
+THRESHOLD = 128
+SIGMA = (0.1, 2.0)
+_GREY, _SOLARIZE, _BLUR = range(3)
+
+
+class ThreeAugment(nn.Module):
+    """Makes each image of a batch grey, solarizes it or blurs it, with equal chance.
+
+    The choice depends on (seed, epoch, draw key) alone. Pixels are those of timm's Pillow operations.
+
+    Args:
+        sigma: smallest and largest standard deviation of the blur, pixels.
+    """
+
+    def __init__(self, sigma: tuple[float, float] = SIGMA) -> None:
+        super().__init__()
+        if not 0 <= sigma[0] <= sigma[1] < math.inf:
+            raise ValueError(f"`sigma` must be two numbers in rising order, 0 or more, got {sigma}.")
+        self.sigma = sigma
+
+    def extra_repr(self) -> str:
+        return f"sigma={self.sigma}"
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> torch.Tensor:
+        """Augmented copies of `images`, uint8 [N, 3, B, B].
+
+        Args:
+            images: uint8 [N, 3, B, B] on any device.
+            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
+
+        Raises:
+            ValueError: for another shape or dtype, or another number of indices than of images.
+        """
+        indices, seed, epoch = drawn_by(batch, seed, epoch)
+        check(images, indices)
+        choice, sigma = self.plan(indices, seed=seed, epoch=epoch)
+        op = np.array([Op.COLOR, Op.SOLARIZE, -1])[choice]
+        made = perform(images, op[:, None], np.where(op == Op.SOLARIZE, THRESHOLD, 0.0)[:, None])
+        blurred = np.flatnonzero(choice == _BLUR)
+        rows = put(blurred, images.device)
+        return made.index_copy_(0, rows, gaussian_blur(images.index_select(0, rows), sigma[blurred]))
+
+    def plan(
+        self, indices: NDArray[np.int64], *, seed: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What `forward` does to each sample: two arrays [n].
+
+        The first holds 0 for grey, 1 for solarize and 2 for blur; the second the standard deviation of the blur.
+        """
+        drawn = words(seed, epoch, indices, Purpose.THREE_AUGMENT, 2)
+        low, high = self.sigma
+        return below(drawn[:, 0], 3), low + (high - low) * uniform(drawn[:, 1])
+
+
+def gaussian_blur(images: Tensor, sigma: NDArray[np.float64]) -> Tensor:
+    """Gaussian blur as Pillow approximates it: three box filters along the rows, then three along the columns.
+
+    Each filter is rounded to whole levels. Edge pixels are repeated beyond the edge.
+
+    Args:
+        images: uint8 [n, 3, B, B].
+        sigma: standard deviation of each image's blur, pixels, [n].
+
+    Returns:
+        A new uint8 [n, 3, B, B].
+    """
+    if not len(images):
+        return images.clone()
+    radius = box_radius(sigma)
+    weights = put(box_weights(radius), images.device)
+    parts = [
+        _box(_box(images[part], weights[:, part]).mT.contiguous(), weights[:, part]).mT for part in portions(images)
+    ]
+    return torch.cat(parts)
+
+
+def box_radius(sigma: NDArray[np.float64], passes: int = 3) -> NDArray[np.float32]:
+    """Radii of the box filters, fractions included, in Pillow's single precision.
+
+    Gwosdek, Grewenig, Bruhn and Weickert, "Theoretical foundations of Gaussian convolution by extended box filtering"
+    (SSVM 2011): `passes` boxes of this radius have the variance sigma**2.
+    """
+    variance = sigma.astype(np.float32) ** 2 / np.float32(passes)
+    length = np.sqrt(12.0 * variance.astype(np.float64) + 1.0).astype(np.float32)
+    whole = np.floor((length.astype(np.float64) - 1.0) / 2.0).astype(np.float32)
+    one = np.float32(1)
+    part = (2 * whole + one) * (whole * (whole + one) - 3 * variance)
+    return whole + part / (6 * (variance - (whole + one) * (whole + one)))
+
+
+def box_weights(radius: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Weights of the centre and of the pixels 1, 2, ... from it, in multiples of 2**-24, [taps, n]."""
+    inner = radius.astype(np.int64)
+    full = (np.float32(2**24) / (radius * np.float32(2) + np.float32(1))).astype(np.int64)
+    edge = (2**24 - (2 * inner + 1) * full) // 2
+    distance = np.arange(inner.max() + 2)[:, None]
+    weights = np.where(distance <= inner, full, np.where(distance == inner + 1, edge, 0))
+    return weights.astype(np.int32)
+
+
+def _box(levels: Tensor, weights: Tensor) -> Tensor:
+    """Three box filters along the last axis. weights: int32 [taps, n]."""
+    taps = len(weights) - 1
+    each = weights[:, :, None, None, None]
+    # Levels are counted from 128, so that weighted sums fit 32 bits. The weights may add up to a little less than 1.
+    bias = (1 << 23) - 128 * ((1 << 24) - (each[0] + 2 * each[1:].sum(0, dtype=torch.int32)))
+    side = levels.shape[-1]
+    now = levels.int() - 128
+    for _ in range(3):
+        wide = F.pad(now.double(), (taps, taps, 0, 0), mode="replicate").int()
+        now = wide[..., taps : taps + side] * each[0] + bias
+        for tap in range(1, taps + 1):
+            now += (wide[..., taps - tap : taps - tap + side] + wide[..., taps + tap : taps + tap + side]) * each[tap]
+        now >>= 24
+    return (now + 128).to(torch.uint8)

@@ -1,0 +1,142 @@
+"""TrivialAugment of whole batches: one operation on each image, at a strength that is anywhere in its range.
+
+Müller and Hutter, "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (arXiv 2103.10158), in the
+"wide" space, as `torchvision.transforms.TrivialAugmentWide` has it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..batch import Batch
+from ..plan.rng import Purpose, below, words
+from .device import drawn_by
+from .randaugment import check, perform
+from .randaugment_ops import Op
+
+OPERATIONS = (
+    None,
+    Op.SHEAR_X,
+    Op.SHEAR_Y,
+    Op.TRANSLATE_X,
+    Op.TRANSLATE_Y,
+    Op.ROTATE,
+    Op.BRIGHTNESS,
+    Op.COLOR,
+    Op.CONTRAST,
+    Op.SHARPNESS,
+    Op.POSTERIZE,
+    Op.SOLARIZE,
+    Op.AUTO_CONTRAST,
+    Op.EQUALIZE,
+)
+"""The operations in torchvision's order; None leaves the image as it is. The order decides who draws what: it stays."""
+
+
+class TrivialAugmentWide(nn.Module):
+    """Augments every image of a batch by one operation, each of 14 equally likely, at a random strength.
+
+    What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
+    `torchvision.transforms.TrivialAugmentWide(interpolation=BICUBIC)` on Pillow images, but for rotations, shears and
+    translations, which are off by 1 level at most. torchvision's own default is nearest neighbour, which this class
+    does not offer. Translations are up to 32 pixels whatever the resolution, as in torchvision.
+
+    Args:
+        num_magnitude_bins: strengths of each operation, 2 or more.
+        fill: red, green and blue levels, 0 to 255, of pixels that move in from outside.
+    """
+
+    def __init__(self, num_magnitude_bins: int = 31, *, fill: tuple[int, int, int] = (0, 0, 0)) -> None:
+        super().__init__()
+        if num_magnitude_bins < 2:
+            raise ValueError(f"`num_magnitude_bins` must be 2 or more, got {num_magnitude_bins}.")
+        self.num_magnitude_bins, self.fill = num_magnitude_bins, fill
+
+    def extra_repr(self) -> str:
+        return f"num_magnitude_bins={self.num_magnitude_bins}, fill={self.fill}"
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> torch.Tensor:
+        """Augmented copies of `images`, uint8 [N, 3, B, B].
+
+        Args:
+            images: uint8 [N, 3, B, B] on any device.
+            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
+
+        Raises:
+            ValueError: for another shape or dtype, or another number of indices than of images.
+        """
+        indices, seed, epoch = drawn_by(batch, seed, epoch)
+        check(images, indices)
+        op, argument = self.plan(indices, images.shape[-1], seed=seed, epoch=epoch)
+        return perform(images, op[:, None], argument[:, None], self.fill)
+
+    def plan(
+        self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """What `forward` does to each sample: the `Op` (-1 for none) and its argument, two arrays [n].
+
+        Args:
+            indices: draw keys, [n].
+            side: B, pixels.
+            seed: 0 to 2**64 - 1.
+            epoch: 0 to 2**32 - 1.
+        """
+        drawn = words(seed, epoch, indices, Purpose.TRIVIAL_AUGMENT, 3)
+        kinds = np.array([-1 if kind is None else kind for kind in OPERATIONS])
+        op = kinds[below(drawn[:, 0], len(kinds))]
+        strength, sign = below(drawn[:, 1], self.num_magnitude_bins), np.where(below(drawn[:, 2], 2), -1.0, 1.0)
+        return op, arguments(op, strength, sign, side, self.num_magnitude_bins)
+
+
+def arguments(
+    op: NDArray[np.int64], strength: NDArray[np.int64], sign: NDArray[np.float64], side: int, bins: int = 31
+) -> NDArray[np.float64]:
+    """Strengths in the units of `randaugment_ops.augment`, as torchvision's table gives them.
+
+    Args:
+        op: `Op`s; anything else gets 0.
+        strength: number of the bin, 0 to `bins` - 1, same shape.
+        sign: 1 or -1, same shape; which way, for operations that have two.
+        side: B, pixels.
+        bins: strengths of each operation.
+    """
+    signed = sign * _steps(0, 0.99, bins)[strength]
+    pixels = sign * np.trunc(_steps(0, 32, bins)[strength])
+    values = {
+        Op.SHEAR_X: signed,
+        Op.SHEAR_Y: signed,
+        Op.TRANSLATE_X: -pixels / side,  # torchvision's positive is to the right
+        Op.TRANSLATE_Y: -pixels / side,
+        Op.ROTATE: sign * _steps(0, 135, bins)[strength],
+        **dict.fromkeys((Op.BRIGHTNESS, Op.COLOR, Op.CONTRAST, Op.SHARPNESS), 1 + signed),
+        Op.POSTERIZE: 8 - np.rint(strength / ((bins - 1) / 6)),
+        Op.SOLARIZE: _steps(255, 0, bins)[strength],
+    }
+    result = np.zeros(np.shape(op))
+    for kind, value in values.items():
+        np.copyto(result, value, where=op == kind)
+    return result
+
+
+def _steps(first: float, last: float, count: int) -> NDArray[np.float64]:
+    """`torch.linspace` with its rounding, which decides whether a translation is by 15 or 16 pixels.
+
+    Single precision, from either end to the middle, each product and sum rounded once.
+    """
+    step = (np.float32(last) - np.float32(first)) / np.float32(count - 1)
+    place = np.arange(count)
+    from_first = first + float(step) * place
+    from_last = float(np.float32(last)) - float(step) * (count - 1 - place)
+    return np.where(place < count // 2, from_first, from_last).astype(np.float32).astype(np.float64)

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .conversion import convert
+from .conversion.convert import convert
 from .conversion.journal import Busy
 from .errors import BadDataset, LoaderError
 from .sources import Dataset, open_dataset
@@ -39,15 +39,15 @@ POLL = 2.0  # seconds between two looks at whether another process has finished
 PATIENCE = 5.0  # seconds that `close` waits for the jobs under way
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):
     """The loader was closed while it converted."""
 
 
 class _Source(ImageFolder):
     """An image folder whose conversion can be stopped between two samples."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path, Options())
+    def __init__(self, path: str, classes: Sequence[str] | None) -> None:
+        super().__init__(path, Options(classes=None if classes is None else tuple(classes)))
         self.stop = threading.Event()
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
@@ -63,13 +63,16 @@ class CachedFolder(Dataset):
     A sample that the converter refused is read from the folder for ever, with the same result as without a cache.
     """
 
-    def __init__(self, folder: Any, cache: str | os.PathLike[str], num_workers: int) -> None:
+    def __init__(
+        self, folder: Any, cache: str | os.PathLike[str], num_workers: int, classes: Sequence[str] | None = None
+    ) -> None:
         """Opens the pyramid if it is complete; else lists the folder and starts or resumes the conversion.
 
         Args:
             folder: path of an image folder.
             cache: the pyramid beton to make, or made before by `Loader(cache=)` or `convert(as_cache=True)`.
             num_workers: decoding threads of the loader, which the converting threads must leave time for.
+            classes: class names in the order of their labels; None: the sub-folders, sorted.
 
         Raises:
             ValueError: the data are no image folder.
@@ -84,7 +87,7 @@ class CachedFolder(Dataset):
             raise IsADirectoryError(f"{target}: `cache` must name a file, is a folder; name one inside it")
         if not target.parent.is_dir():
             raise FileNotFoundError(f"{target.parent}: no such folder for the file `cache`; make it first")
-        source = _Source(os.fspath(folder))
+        source = _Source(os.fspath(folder), classes)
         self.path, self.classes, self.ratios, self.fields = source.path, source.classes, (1.0,), source.fields
         self._samples, self._warned, self._closed = len(source), False, False
         self._background: _Background | None = None
@@ -93,7 +96,7 @@ class CachedFolder(Dataset):
             self.fd, self.ratios = self._active.fd, self._active.ratios
         else:
             _check_unfinished(target, source)
-            self._active = Folder(source.path)
+            self._active = Folder(source.path, classes=classes)
             self._background = _Background(source, target, max(1, num_workers // SHARE))
             weakref.finalize(self, self._background.stop)  # at the program's end, too
 
@@ -207,9 +210,9 @@ class _Background:
     """
 
     def __init__(self, source: _Source, target: Path, workers: int) -> None:
-        self.ended, self.pyramid, self.problem = threading.Event(), None, None
-        self.pyramid: Dataset | None
-        self.problem: Exception | None
+        self.ended = threading.Event()
+        self.pyramid: Dataset | None = None
+        self.problem: Exception | None = None
         self._source, self._target, self._workers = source, target, workers
         # A daemon: the end of the program need not wait for the last step, which may be repeated.
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
@@ -271,7 +274,7 @@ def _opened(target: Path, source: ImageFolder) -> Dataset:
         left_out = made["left_out"]
         if len(pyramid) + len(left_out) != len(source):
             raise BadDataset(f"{target}: holds {len(pyramid)} of {len(source)} samples; {remedy}")
-        return _Patched(pyramid, Folder(source.path), left_out) if left_out else pyramid
+        return _Patched(pyramid, Folder(source.path, classes=source.classes), left_out) if left_out else pyramid
     except BaseException:
         pyramid.close()
         raise

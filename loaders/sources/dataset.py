@@ -142,7 +142,7 @@ class Dataset(ABC):
             counts += np.bincount(block, minlength=len(counts))
         return counts
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self) -> None:  # noqa: B027
         """Called when an epoch's first batch is about to be planned. Most data sets have nothing to do then."""
 
     def lease(self, _indices: ArrayLike) -> object:

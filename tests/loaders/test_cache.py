@@ -86,7 +86,7 @@ def test_the_change_comes_with_an_epoch_and_keeps_all_but_pixels(
         pyramid.load_state_dict(state)
         for got, wanted in zip(again, pyramid, strict=True):
             assert (got[0] == wanted[0]).all()
-    assert verify(cache).damage == [] if hasattr(verify(cache), "damage") else True
+    assert verify(cache) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.beton"]
 
 
@@ -121,24 +121,23 @@ from loaders import Loader
 from loaders.conversion import workers
 job = workers.convert_job
 def slow(work):
-    time.sleep(float(sys.argv[3]))
+    time.sleep(0.3)
     print("job", flush=True)
     return job(work)
 workers.convert_job = slow
 loader = Loader(sys.argv[1], cache=sys.argv[2], batch_size=8, num_workers=1)
-list(loader)
-print("ended", loader.source.wait(), flush=True)
+loader.source.wait()
 """
 
 
-def start(folder: Path, cache: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SLOW, os.fspath(folder), os.fspath(cache), str(seconds)]
+def start(folder: Path, cache: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SLOW, os.fspath(folder), os.fspath(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_second_process_waits_and_takes_over_from_a_killed_one(many: Path, tmp_path: Path) -> None:
     cache = tmp_path / "train.beton"
-    first = start(many, cache, 0.3)
+    first = start(many, cache)
     assert first.stdout is not None
     for _ in range(3):
         assert first.stdout.readline() == "job\n"
@@ -150,8 +149,6 @@ def test_a_second_process_waits_and_takes_over_from_a_killed_one(many: Path, tmp
         assert wait(loader)
         facts(loader)
         assert converted(loader)
-    second = start(many, cache, 0.0)
-    assert second.communicate()[0] == "ended True\n"  # complete: no job
 
 
 def test_a_second_loader_waits_for_the_first(jpeg_folder: Path, tmp_path: Path, held: threading.Event) -> None:
@@ -171,9 +168,7 @@ def test_samples_that_the_converter_refuses_come_from_the_folder(dirty: Path, tm
         assert wait(loader)
         assert facts(loader) == facts(plain) and converted(loader)
         assert len(loader.sampling) == 24
-        assert (
-            {bad["index"] for bad in loader.stats()["bad_samples"]} == {0, 1} if "bad_samples" in loader.stats() else 1
-        )
+        assert {bad.index for bad in loader.stats()["bad"]} == {0, 1}
 
 
 def test_a_cache_of_another_state_is_refused(jpeg_folder: Path, dirty: Path, tmp_path: Path) -> None:

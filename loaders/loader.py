@@ -179,7 +179,7 @@ class Loader(DataLoaderAttributes):
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
         if cache is None:
-            remote = {"cache_dir": cache_dir, "cache_gb": cache_gb}
+            remote: dict[str, Any] = {"cache_dir": cache_dir, "cache_gb": cache_gb}
             self.source = open_dataset(self._data, classes=classes, label_field=label_field, **remote)
         else:
             self._arguments["cache"] = absolute(cache)

@@ -55,6 +55,8 @@ def check(arguments: Mapping[str, Any]) -> None:
         one_of(name, given[name], legal)
     for name, least in {"num_workers": 1, "prefetch_factor": 1, "max_level": 0, "views": 1}.items():
         at_least(name, given[name], least)
+    if given["cache"] is not None and given["label_field"] not in (None, "label"):
+        raise ValueError(f"`cache` is for image folders, whose labels are `label`, got {given['label_field']!r}.")
     check_ranks(given["rank"], given["world_size"])
     check_seed(operator.index(given["seed"]))
     if not 0 <= given["erase"] <= 1:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arguments import absolute, check, geometry_of, indices_of, pipeline_of, weights_of
 from .batch import Batch, check_fields, deliver
+from .cache import CachedFolder
 from .cursor import Cursor
 from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
@@ -70,6 +71,7 @@ class Loader(DataLoaderAttributes):
         transforms: Sequence[Transform] | None = None,
         classes: Sequence[str] | None = None,
         label_field: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
         indices: ArrayLike | None = None,
         weights: ArrayLike | str | None = None,
         aug_repeats: int = 1,
@@ -105,6 +107,8 @@ class Loader(DataLoaderAttributes):
         Args:
             data, classes, label_field: a `.beton`, a folder with a sub-folder per class, or what else
                 `loaders.open_dataset` opens; give a validation set the training set's `classes`.
+            cache: for an image folder: a pyramid that is made in the background while the folder is read. Epochs that
+                begin later read it: the same order, crops and flips; pixels differ as between folder and pyramid.
             batch_size: samples a batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
@@ -174,9 +178,12 @@ class Loader(DataLoaderAttributes):
         self._coming: tuple[_Epoch, _Run] | None = None
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
-        self.source = open_dataset(
-            self._data, classes=classes, label_field=label_field, cache_dir=cache_dir, cache_gb=cache_gb
-        )
+        if cache is None:
+            remote: dict[str, Any] = {"cache_dir": cache_dir, "cache_gb": cache_gb}
+            self.source = open_dataset(self._data, classes=classes, label_field=label_field, **remote)
+        else:
+            self._arguments["cache"] = absolute(cache)
+            self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
         try:
             self.fields = check_fields(fields, self.source)
             chosen = indices_of(indices, len(self.source))

@@ -98,6 +98,7 @@ _ALL = (
         {"randaugment": True},
         install="pip install torchvision",
     ),
+    Peer("torchvision-v2", "torchvision_v2", "torchvision v2, decode_jpeg", install="pip install torchvision"),
     Peer("timm", "timm_", "timm loader", install="pip install timm"),
     Peer(
         "timm-randaugment",

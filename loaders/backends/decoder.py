@@ -110,6 +110,7 @@ class Decoder:
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
+        self._dataset.begin_epoch()
         first = [self.plan(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
         return chain(first, self._later(format, epoch, batches))
 

@@ -72,6 +72,7 @@ def convert(
     restart: bool = False,
     page_size: int | None = None,
     depth: str = "refuse",
+    as_cache: bool = False,
     progress: bool = False,
     **options: Any,
 ) -> Summary:
@@ -100,12 +101,15 @@ def convert(
         depth: what to do with grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
+        as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
+            an existing `out` is not replaced.
         progress: show a progress bar on stderr.
         options: of the source, see `sources.registry.open_source`.
 
     Raises:
         ValueError: a wrong argument.
         FileNotFoundError: no such source, or no images in it.
+        FileExistsError: `as_cache`, and `out` is there.
         BadSample: a sample cannot be converted and `on_error` is "raise".
         BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
@@ -149,6 +153,9 @@ def convert(
     first = Pages(count, start_page, types=types).first
     files = () if further is None else ("rows", "values", "checks")
     with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
+        if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
+            journal.remove()
+            raise FileExistsError(f"{target}: is there already; remove it to make it again")
         writer = Writer(journal, count, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth)
         stream = results(cut_jobs(source, writer.samples, template), workers or available_processors())
@@ -157,12 +164,14 @@ def convert(
                 writer.store(job, result)
                 bar.update(len(job.samples))
         masks = [name for name, kind in types.items() if kind.kind == "mask"]
-        meta = {**how, **({"masks": masks} if masks else {})}
+        meta: dict[str, Any] = {**how, **({"masks": masks} if masks else {})}
         names = [] if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()
             raise BadDataset(f"{source.path}: none of its {count} images can be converted")
+        if as_cache:
+            meta["cache"] = {"source": source.fingerprint(), "left_out": _positions(source, summary.refused)}
         return summary._replace(bytes=finish(journal, target, writer.page_size, {**meta, "classes": names}, further))
 
 
@@ -222,6 +231,12 @@ def _bar(total: int, done: int, progress: bool) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, initial=done, unit="img", desc="convert", smoothing=0.1, disable=not progress)
+
+
+def _positions(source: Source, refused: Sequence[tuple[str, str]]) -> list[int]:
+    """Positions in the source of the samples with these names."""
+    names = {name for name, _ in refused}
+    return [k for k, sample in enumerate(source.samples()) if sample.name in names] if names else []
 
 
 def _summary(writer: Writer, target: Path, classes: int) -> Summary:

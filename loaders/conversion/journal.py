@@ -38,6 +38,10 @@ from ..plan.records import table_bytes
 SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
 
 
+class Busy(BadDataset):
+    """Another converter is at work in the folder."""
+
+
 class Journal:
     """An open working folder, locked against other converters.
 
@@ -68,7 +72,8 @@ class Journal:
             further: names of further files, between `names` and `report`.
 
         Raises:
-            BadDataset: the folder holds other work, or another converter is at work in it.
+            Busy: another converter is at work in the folder.
+            BadDataset: the folder holds other work.
             OSError: it cannot be made or written.
         """
         self.folder, self.levels = folder, levels
@@ -77,7 +82,10 @@ class Journal:
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
         self.files: dict[str, IO[bytes]] = {}
         folder.mkdir(exist_ok=True)
-        self._log = open(folder / "journal", "a+b")  # noqa: SIM115
+        try:
+            self._log = open(folder / "journal", "a+b")  # noqa: SIM115
+        except FileNotFoundError:  # the folder was just finished and removed by its owner
+            raise self._busy() from None
         try:
             self._lock()
             self._check_manifest(manifest, restart)
@@ -93,7 +101,10 @@ class Journal:
         except (BlockingIOError, FileNotFoundError):
             same = False
         if not same:  # locked, or just finished and removed by its owner
-            raise BadDataset(f"{self.folder}: another converter is at work here; wait or name another target")
+            raise self._busy()
+
+    def _busy(self) -> Busy:
+        return Busy(f"{self.folder}: another converter is at work here; wait or name another target")
 
     def _check_manifest(self, manifest: dict[str, Any], restart: bool) -> None:
         path = self.folder / "manifest"
@@ -196,10 +207,14 @@ class Journal:
         self.jobs += 1
 
     def close(self) -> None:
-        """Closes the files; the folder stays, for another run to go on."""
-        for file in [*self.files.values(), self._log]:
+        """Closes the files and unlocks the folder, which stays: another run can resume."""
+        for file in self.files.values():
             with suppress(OSError):  # a full disk may refuse the last buffer; that job has no journal line
                 file.close()
+        if not self._log.closed:
+            fcntl.flock(self._log, fcntl.LOCK_UN)  # closing is not enough if a forked process has inherited the file
+            with suppress(OSError):
+                self._log.close()
 
     def remove(self) -> None:
         """Removes the folder; the lock is held until it is gone."""

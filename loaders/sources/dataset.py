@@ -142,6 +142,9 @@ class Dataset(ABC):
             counts += np.bincount(block, minlength=len(counts))
         return counts
 
+    def begin_epoch(self) -> None:  # noqa: B027
+        """Called when an epoch's first batch is about to be planned. Most data sets have nothing to do then."""
+
     def lease(self, _indices: ArrayLike) -> object:
         """An object that keeps the bytes named by `entries(indices)` valid as long as it lives; None: they always are.
 

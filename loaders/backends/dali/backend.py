@@ -65,7 +65,7 @@ class DALIBackend:
             if cuda
             else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch_factor)
         )
-        self._pipeline, self._fd = pipeline, dataset.fd
+        self._pipeline, self._dataset = pipeline, dataset
         self._device, self._workers, self._depth = pipeline.device, threads, prefetch_factor + 1
         self._idle: list[Graph] = []
         self._awaited = 0
@@ -129,7 +129,7 @@ class DALIBackend:
     ) -> Generator[Feed, None, None]:
         """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
         plans = self._decoder.plans(format, epoch, batches)
-        coming = (Cut(plan, self._decoder.pool, self._fd) for plan in plans)
+        coming = (Cut(plan, self._decoder.pool, self._dataset.fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
         try:
             while cuts:

@@ -19,6 +19,7 @@ OUTPUTS = {  # one a module at least; starting them takes seconds each
     "ours-ffcv-part": "uint8 8x32x32x3",
     "ours-on-ffcv-beton": "uint8 8x3x32x32",
     "torchvision-randaugment": "float32 8x3x32x32",
+    "torchvision-v2": "uint8 8x3x32x32",
     "timm": "float32 8x3x32x32",
     "ffcv": "uint8 8x32x32x3",
     "dali": "uint8 8x32x32x3",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def test_two_converters_do_not_share_a_folder(tmp_path: Path) -> None:
         first.append(job(0, first.sizes))
     with opened(tmp_path) as journal:
         assert journal.jobs == 1
+
+
+def test_a_forked_process_does_not_keep_the_folder_locked(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    inherited = os.dup(journal._log.fileno())  # as fork() leaves it behind
+    journal.close()
+    with opened(tmp_path):
+        os.close(inherited)
 
 
 def test_removed_leaves_nothing(tmp_path: Path) -> None:

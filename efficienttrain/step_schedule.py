@@ -38,7 +38,7 @@ class Schedule:
 
     stages: tuple[Stage, ...]
     epochs: float
-    """What the training may cost, in passes over the data at 224 pixels."""
+    """Budget of the training, in passes over the data at 224 pixels."""
     samples: int
     """Images of one pass over the data."""
     batch: int

@@ -204,7 +204,7 @@ class Curriculum:
         """The learning rate of the next optimizer step as a share of its peak.
 
         For a scheduler of torch: `LambdaLR(optimizer, curriculum.lr_factor)`, stepped after each optimizer step. The
-        argument is ignored: what counts is the compute spent, not the number of steps.
+        argument is ignored: progress is the compute spent, not the number of steps.
         """
         return self.schedule.lr(self._progress(self._done), self.recipe) / self.recipe.lr
 

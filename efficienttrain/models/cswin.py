@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class StripeAttention(nn.Module):
-    """Attention within the windows of one shape, with LePE: what a depthwise convolution makes of the values."""
+    """Attention within the windows of one shape, with LePE: a depthwise convolution of the values."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]
         average: prefer the moving average where the file has one.
 
     Returns:
-        Names of what keeps the weights it had, in the head.
+        Names of the head's parameters that keep their weights.
 
     Raises:
         FileNotFoundError: no such file.

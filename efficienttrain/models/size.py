@@ -1,6 +1,6 @@
 """resize: another input size for a network in training, in place.
 
-The network is told by `set_input_size(img_size=(B, B))`, timm's convention; one without that method depends on no size.
+`set_input_size(img_size=(B, B))`, timm's convention, resizes a network; one without that method accepts any size.
 It thereby settles which *shape* its parameters must have. How their *values* follow is decided here, as in the released
 code and not as in timm: bilinear (fit.py), for the weights, the optimizer's moments and the moving average alike.
 """
@@ -63,7 +63,7 @@ def check_resolution(model: nn.Module, resolution: int) -> None:
     """Whether the network can take inputs of this size.
 
     Raises:
-        ValueError: not a multiple of what the network needs (32 for Swin, CSWin and PVT, the patch for a ViT), too
+        ValueError: not a multiple of the network's divisor (32 for Swin, CSWin and PVT, the patch for a ViT), too
             small, or any other size of a network that was built for one.
     """
     multiple = multiple_of(model)
@@ -83,7 +83,7 @@ def check_resolution(model: nn.Module, resolution: int) -> None:
 
 
 def multiple_of(model: nn.Module) -> int:
-    """What the side of the input must be a multiple of: `model.size_multiple` if it says so, else found out."""
+    """Divisor of the input's side: `model.size_multiple` if present, else determined by inspection."""
     multiple: Any = getattr(model, "size_multiple", None)
     if multiple is not None:
         return int(multiple)

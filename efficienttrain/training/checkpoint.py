@@ -43,7 +43,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any] | None:
-    """The checkpoint that a training goes on from; None where it has just begun.
+    """The checkpoint to resume a training from; None for a new training.
 
     identity: all that decides the result, see `resolve.identity`.
 
@@ -99,7 +99,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
-    """Whether a checkpoint belongs to the training that is asked for.
+    """Whether a checkpoint belongs to this training.
 
     Raises:
         ValueError: it does not; the message names the first difference.

@@ -40,7 +40,7 @@ class Ranks:
         return values.item()
 
     def average_gradients(self, model: nn.Module) -> None:
-        """What DistributedDataParallel does during its backward, afterwards and in one go."""
+        """Averages the gradients over the ranks, as DistributedDataParallel does, but after the backward pass."""
         if self.world_size > 1:
             _average([p.grad for p in model.parameters() if p.grad is not None], self.world_size)
 

@@ -28,7 +28,7 @@ class Score(NamedTuple):
 
 @torch.no_grad()
 def tally(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Tensor:
-    """What the network makes of the loader's images at this resolution, summed for each class of the labels.
+    """The network's scores on the loader's images at this resolution, summed for each class.
 
     Each rank takes its part; every image counts once (the loader must have `drop_last=False`), so the result is exact
     for any world size. dtype: of autocast; None: full precision.

@@ -38,7 +38,7 @@ class GradientNoise:
         self._first = None
 
     def read(self, micro: int, batch: int) -> dict[str, float]:
-        """Begins anew, and returns what the steps since the last time came to, over all ranks.
+        """Resets, and returns the result of the steps since the last call, over all ranks.
 
         Args:
             micro: samples of a micro-batch.

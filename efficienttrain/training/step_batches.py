@@ -76,7 +76,7 @@ class Feed:
         return {**state, "held": list(self._held), "pushed": self._replay.pushed}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Goes on exactly where `state_dict` was taken; the replay buffer's batches are loaded once more.
+        """Restores `state_dict` exactly; the replay buffer's batches are loaded again.
 
         Returns:
             False where they were not, since world size or micro-batch have changed: then it begins empty.
@@ -115,5 +115,5 @@ class Feed:
         self._loader.load_state_dict(state)
 
     def _pause(self) -> None:
-        """What was loaded ahead is dropped; the next loader batch begins where the last delivered one ended."""
+        """Drops batches loaded ahead; the next loader batch begins where the last delivered one ended."""
         self._jump(self.cursor)

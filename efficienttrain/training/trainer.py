@@ -70,7 +70,7 @@ class Trainer:
             write_config(self.out, self.config, self.recipe)
 
     def settle(self) -> Recipe:
-        """What to train with. This and the next five are what another kind of training has otherwise."""
+        """The training state. Another kind of training overrides this method and the next five."""
         return resolve.settle(self.config, prepare.multiple(self.config))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
@@ -86,7 +86,7 @@ class Trainer:
         return resolve.identity(self.config, self.recipe, self.classes, self.feed.samples)
 
     def find(self) -> dict[str, Any] | None:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         return checkpoint.find(self.out, self.identity, self.ranks)
 
     def make_learner(self, resolution: int, precision: str) -> Learner:
@@ -267,7 +267,7 @@ class Trainer:
         checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where a checkpoint was taken."""
+        """Resumes exactly from a checkpoint."""
         self.learner.load_state_dict(state["learner"])
         self.begin(state["factor"], state["buffer"])
         if self.schedule.stage_of(self.step) != self.stage:

@@ -90,7 +90,7 @@ def _base(image: Image.Image, resolution: int, geometry: CropGeometry) -> Image.
 def _render(
     dataset: Dataset, pool: Pool, indices: NDArray[np.int64], resolution: int, geometry: CropGeometry, path: str
 ) -> NDArray[np.uint8]:
-    """What the kernel makes of each sample, [n, B, B, 3]."""
+    """The kernel's pixels of each sample, [n, B, B, 3]."""
     assert geometry.interpolation is not None
     filter_ = interpolation(resolution, geometry.interpolation)
     samples = plan_batch(

@@ -45,7 +45,7 @@ class Replay:
                 `LATE` batches at most stay on the GPU, too, until their copies have ended.
 
         Raises:
-            ValueError: a number out of range, or more memory asked for than there is.
+            ValueError: a number out of range, or more memory required than available.
         """
         if batches < 1 or batch_size < 1 or factor < 2:
             raise ValueError(
@@ -186,7 +186,7 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
     """Whether a ring has room on `device`, together with those of the machine's other ranks.
 
     Raises:
-        ValueError: it has not; the message gives the figures and what would fit.
+        ValueError: it has not; the message gives the figures and a size that would fit.
     """
     ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     need, free = ranks * ring_bytes(batches, batch_size, resolution), free_bytes(device)
@@ -200,7 +200,7 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be had on a device: of a CPU, what the system and the control group leave."""
+    """Free memory of a device; of a CPU, within the system's and the control group's limits."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())

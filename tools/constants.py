@@ -4,7 +4,7 @@ python -m tools constants                      writes docs/constants.md
 python -m tools constants --check              compares only; exit status 1 if the page is out of date
 
 The released numbers below were read from the launch scripts and from the defaults of `main_buffer.py` in the authors'
-repository (LeapLabTHU/EfficientTrain, commit 2b9011c); ours are asked of `efficienttrain.recipe`.
+repository (LeapLabTHU/EfficientTrain, commit 2b9011c); ours come from `efficienttrain.recipe`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUDGETS = (100, 200, 300)
 
 
 class Script(NamedTuple):
-    """What one launch script sets. Runs such as "96x2 160x4 224x4" give a value for each tenth."""
+    """The settings of one launch script. Runs such as "96x2 160x4 224x4" give a value for each tenth."""
 
     file: str
     resolutions: str
@@ -107,7 +107,7 @@ DIFFERENT = (
     ("gradients in full precision", "`--clip_grad` is ignored", "clipped, where the recipe or the user says so"),
     ("LAMB", "the authors' `lamb.py`", "timm's; both clip the global norm to 1"),
 )  # fmt: skip
-"""What differs on purpose: setting, released, ours."""
+"""Intended differences: setting, released, ours."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,7 +182,7 @@ def compared(name: str, script: Script) -> list[tuple[str, str, str]]:
 
 
 def common() -> list[tuple[str, str, object]]:
-    """Setting, released value with its place, and ours, of what is the same for every model."""
+    """Setting, released value with its place, and ours, of constants that are equal for every model."""
     made = recipe("swin_tiny", 200)
     return [(name, theirs, getattr(made, field)) for name, theirs, field in COMMON]
 

@@ -1,4 +1,4 @@
-"""The machine card: what a reader must know to place the numbers; nothing that names the machine or its user."""
+"""The machine card: the facts needed to interpret the numbers, without names of the machine or its user."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class AutoBackend:
 
 
 def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
-    """What each rank found; just `rates` without a process group."""
+    """The rates of each rank; just `rates` without a process group."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):

@@ -97,7 +97,7 @@ def convert(
         restart: throw away unfinished work of an earlier call.
         page_size: bytes of a page at least, a power of two from 2 MiB to 2 GiB; None: chosen. Pages grow to hold the
             largest image.
-        depth: what to do with grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
+        depth: treatment of grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
         progress: show a progress bar on stderr.
@@ -208,7 +208,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _room_for(target: Path) -> Iterator[None]:
-    """Tells the user of a full disk that the work done is kept."""
+    """Adds to the error of a full disk that finished work is kept."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
 """The converter's working folder: files that only grow, and a journal of the finished part of each.
 
-    manifest    what is converted and how; another manifest means other work
+    manifest    source and settings; another manifest means other work
     journal     one line per finished job: a CRC, then JSON with the size of every file after it
     beton       the later beton: room for its tables, then the pages of level 0
     level1 ...  records of the reduced levels
@@ -196,7 +196,7 @@ class Journal:
         self.jobs += 1
 
     def close(self) -> None:
-        """Closes the files; the folder stays, for another run to go on."""
+        """Closes the files; the folder stays, so that another run can resume."""
         for file in [*self.files.values(), self._log]:
             with suppress(OSError):  # a full disk may refuse the last buffer; that job has no journal line
                 file.close()

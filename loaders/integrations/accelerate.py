@@ -1,5 +1,5 @@
-"""Hugging Face Accelerate asks its data loaders whether an epoch ends, to step after a short accumulation and to take
-padding out of gathered results. A Loader gives the same answers, without being wrapped.
+"""The end of an epoch for Hugging Face Accelerate, which steps after a short accumulation and removes padding from
+gathered results. A Loader reports it as Accelerate's own data loaders do, without being wrapped.
 """
 
 from __future__ import annotations

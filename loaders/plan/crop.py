@@ -28,7 +28,7 @@ def train_boxes(
 
     Args:
         widths, heights: full size of each sample in pixels, [n], at least 1.
-        seed, epoch, indices: what the draws depend on, see `rng.words`.
+        seed, epoch, indices: the keys of the draws, see `rng.words`.
         geometry: its `scale` and `ratio` are used.
 
     Returns:

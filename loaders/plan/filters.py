@@ -73,7 +73,7 @@ class Filter:
 def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Filter:
     """The filter that takes a crop to `resolution` x `resolution` pixels, on the grid of Pillow's resizers.
 
-    `name` says what it imitates. From `resolution` = `base` on, all three are "bicubic".
+    `name`: the filter that it imitates. From `resolution` = `base` on, all three are "bicubic".
 
     * "fourier": bicubic to `base`, then the central `resolution` x `resolution` block of the 2-D spectrum
       (EfficientTrain, ICCV 2023, `freq_crop`); that ideal low-pass is endless, a Kaiser window ends it.

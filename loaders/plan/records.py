@@ -44,7 +44,7 @@ SAMPLE = np.dtype(
         ("pad", "u1"),
     ]
 )
-"""What the kernel must do for one sample of a batch, 72 bytes."""
+"""The kernel's instructions for one sample of a batch, 72 bytes."""
 
 
 OPERATION = np.dtype(
@@ -65,7 +65,7 @@ ERASURE = np.dtype(
         ("key", "<i8"),  # of the noise
     ]
 )
-"""What random erasing does to one sample, 24 bytes."""
+"""Random erasing of one sample, 24 bytes."""
 
 
 def table_bytes(rows: Any) -> Any:

@@ -75,7 +75,7 @@ def resized(
 
 
 def _start(size: int, crop: int) -> int:
-    """Where a centred crop begins; negative where it is larger than the image."""
+    """Start of a centred crop; negative if it is larger than the image."""
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 

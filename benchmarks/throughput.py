@@ -156,7 +156,7 @@ class Field:
         return [peer for peer in peers if able.get(peer.module, True)]
 
     def parts(self, peers: list[Peer], resolutions: Sequence[int]) -> list[list[tuple[Peer, int]]]:
-        """All pairs at once where memory allows, so that resolutions are interleaved too; else one by one."""
+        """All pairs at once if memory allows, so that resolutions are interleaved too; else one by one."""
         pairs = [[(peer, resolution) for peer in peers] for resolution in resolutions]
         if machine.available_mb() > CHILD_MB * len(peers) * len(resolutions):
             return [[pair for part in pairs for pair in part]]

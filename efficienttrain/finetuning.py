@@ -37,7 +37,7 @@ def settled(recipe: str | None, given: dict[str, Any]) -> Config:
 
 
 def default(model: str) -> str:
-    """The recipe of a model where none is named."""
+    """The recipe of a model if none is named."""
     name = canonical(model).rpartition(":")[2]
     return "mae" if name.startswith(("vit", "deit")) else "22k"
 

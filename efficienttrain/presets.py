@@ -42,7 +42,7 @@ class Preset:
     zero_init_last: bool | None = None
     """Whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
     replay: tuple[str, str] | None = None
-    """How often a sample is seen, and the buffer in steps, where a script with the buffer was released."""
+    """How often a sample is seen, and the buffer in steps, if a script with the buffer was released."""
     source: str = "script"
     """"script", "family", "authors" or "general": see the module."""
     origin: str = ""

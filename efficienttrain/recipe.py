@@ -101,7 +101,7 @@ class Recipe:
     ema: float | None = None
     """Decay of the weights' moving average a step; None: no average."""
     batch: int = 4096
-    """Samples an optimizer step sees on all ranks together, where a stage does not say."""
+    """Samples an optimizer step sees on all ranks together, if a stage does not say."""
     micro_batch: tuple[int, ...] = ()
     """Per stage, the samples a GPU took at once in the released scripts (24 GB): advice, the result is the same."""
     mixup: float = 0.8
@@ -111,7 +111,7 @@ class Recipe:
     mixup_prob: float = 1.0
     """Probability that a batch is mixed at all."""
     mixup_switch_prob: float = 0.5
-    """Probability of cutmix rather than mixup, where both are on."""
+    """Probability of cutmix rather than mixup, if both are on."""
     mixup_mode: str = "batch"
     """Scope of one draw: "batch", "pair" (an image and its partner) or "elem" (each image)."""
     smoothing: float = 0.1

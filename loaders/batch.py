@@ -108,7 +108,7 @@ class Batch:
 
     @property
     def flips(self) -> NDArray[np.bool_]:
-        """[n]: True where a sample is mirrored left to right, on the host."""
+        """[n]: True if a sample is mirrored left to right, on the host."""
         return self.samples["flip"] != 0
 
 

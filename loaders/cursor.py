@@ -1,4 +1,4 @@
-"""Where a loader stands: which epoch comes next, and how far the present one has got."""
+"""A loader's position: the next epoch, and the progress of the present one."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Loader(DataLoaderAttributes):
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
-            device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
+            device: of the delivered batches; "cuda" brings pinned memory and a stream of the loader's own.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             memory_format: "contiguous" or "channels_last".
             num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
@@ -313,7 +313,7 @@ class Loader(DataLoaderAttributes):
         return Shares(stage.batch_size, rank, world_size, drop_last=self.drop_last, uneven=self._uneven)
 
     def _check_stage(self, stage: Stage) -> None:
-        """Raises ValueError where an epoch of this stage has no batch."""
+        """Raises ValueError if an epoch of this stage has no batch."""
         n, world_size = len(self.sampling), self.ranks[1]
         if not self._shares(stage, 0, world_size).steps(n):
             raise ValueError(
@@ -340,7 +340,7 @@ class Loader(DataLoaderAttributes):
         return self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead.
+        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead.
 
         After an epoch's last batch, that is the first batch of the next epoch.
         """

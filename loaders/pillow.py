@@ -39,7 +39,7 @@ class Decoded(NamedTuple):
 def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
     """Decodes an image file by Pillow's `convert("RGB")`; EXIF orientation is ignored, as torchvision ignores it.
 
-    A file that is cut short is an error, also where the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+    A file that is cut short is an error, also if the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
 
     Args:
         data: the whole file.

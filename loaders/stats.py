@@ -34,7 +34,7 @@ def summarise(
             consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those,
             headers and the segments under the crops;
         `bad`: one `BadSample` each;
-        `limited_by`: "consumer" where less than 5 % is waited, else the station that takes longest.
+        `limited_by`: "consumer" if less than 5 % is waited, else the station that takes longest.
     """
     seconds = {station: sums.get(f"{station}_ns", 0) / 1e9 for station in (*_SHARED, *_SINGLE)}
     stall = waited / iterated if iterated else 0.0

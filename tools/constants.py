@@ -84,7 +84,7 @@ COMMON: tuple[tuple[str, str, str], ...] = (
     ("cutmix alpha", "1.0 (`--cutmix`)", "cutmix"),
     ("probability of mixing", "1.0 (`--mixup_prob`)", "mixup_prob"),
     ("probability of cutmix", "0.5 (`--mixup_switch_prob`)", "mixup_switch_prob"),
-    ("what shares one draw", "batch (`--mixup_mode`)", "mixup_mode"),
+    ("scope of one draw", "batch (`--mixup_mode`)", "mixup_mode"),
     ("probability of erasing", "0.25 (`--reprob`)", "reprob"),
     ("erasing fills with", "pixel (`--remode`)", "remode"),
     ("boxes erased", "1 (`--recount`)", "recount"),
@@ -139,7 +139,7 @@ def page() -> str:
         *(_model(name, script) for name, script in SCRIPTS.items()),
         "## The same for all",
         _table(("setting", "released", "ours"), [(name, theirs, str(ours)) for name, theirs, ours in common()]),
-        "## What differs on purpose",
+        "## Intended differences",
         _table(("setting", "released", "ours"), DIFFERENT),
         "## Recipes without a script",
         "The paper trains PVT and CAFormer, but no script was released: these recipes are reconstructed. Other sizes "

@@ -62,7 +62,7 @@ def bench(
     """Sets torch's threads, and brings the data.
 
     Args:
-        data: a folder with train/ and val/, or Fashion-MNIST's; None: where Debian's package puts that.
+        data: a folder with train/ and val/, or Fashion-MNIST's; None: if Debian's package puts that.
         size: of Fashion-MNIST's images, to which they are enlarged, pixels.
         limit, val_limit: images of Fashion-MNIST's splits.
         threads: of which one is the loader's, if there are two or more, and the others torch's; None: torch's choice.

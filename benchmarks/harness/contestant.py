@@ -29,7 +29,7 @@ class Job:
     threads: int  # decoding threads or worker processes; also the number of CPUs the process may use
     batch_size: int  # images
     folder: str  # ImageFolder tree of the records
-    pyramid: str  # our beton of the same records (made by the contestant `ours` where it does not exist)
+    pyramid: str  # our beton of the same records (made by the contestant `ours` if it does not exist)
     work: str  # folder for derived files; shared by all resolutions
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)  # options of a peer's variants

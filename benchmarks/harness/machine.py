@@ -54,7 +54,7 @@ def cuda() -> dict[str, Any]:
 
 
 def require_gpu() -> None:
-    """Raises ValueError where torch sees no GPU."""
+    """Raises ValueError if torch sees no GPU."""
     import torch
 
     if not torch.cuda.is_available():

@@ -48,7 +48,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def given(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a command line, with those of its `--config` where the command line has none.
+    """The options of a command line, with those of its `--config` if the command line has none.
 
     Raises:
         ValueError, FileNotFoundError: as `read_config` does, or an option that every training needs is missing.

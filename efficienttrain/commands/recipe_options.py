@@ -25,7 +25,7 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
-    """From a stored image to the network's input; ratio: False where `--ratio` means something else."""
+    """From a stored image to the network's input; ratio: False if `--ratio` means something else."""
     add = parser.add_argument_group("data path", INSTEAD).add_argument
     add("--data-path", choices=CHOICES["data_path"], help="one resampling, or the published order (fast)")
     add("--low-frequency", choices=CHOICES["low_frequency"], help="of the published path: how images come down to B")

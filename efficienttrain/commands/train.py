@@ -5,7 +5,7 @@ examples:
   efficienttrain train --data photos/train --val photos/val --model resnet50 --epochs 30 --batch 256 --out runs/r50
   efficienttrain train ... --curriculum none --epochs 300                      the baseline, in the same trainer
   efficienttrain train --config runs/r50/config.yaml --out runs/again --seed 1     as another run
-  efficienttrain train ... --replay auto                                       where the loader is too slow
+  efficienttrain train ... --replay auto                                       if the loader is too slow
   efficienttrain train ... --model my_package:build                            your own network
   torchrun --nproc-per-node 8 -m efficienttrain train ... --early-batch-scale 2
 Effects of the options: docs/training.md.

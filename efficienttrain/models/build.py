@@ -50,7 +50,7 @@ def build(
 
     Raises:
         ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take, or
-            `pool` or `pretrained` where timm does not offer it.
+            `pool` or `pretrained` if timm does not offer it.
         FileNotFoundError: no such file.
     """
     if num_classes < 1:

@@ -29,7 +29,7 @@ def resize(
     """Makes `model` take inputs of `resolution` pixels a side, in place; at that size already, nothing changes.
 
     Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
-    holds them stay valid. Their gradients are dropped where the shape changed. What holds *shapes* does not survive:
+    holds them stay valid. Their gradients are dropped if the shape changed. What holds *shapes* does not survive:
     DistributedDataParallel (its buckets) must be made anew around the same module and the old wrapper dropped, and a
     CUDA graph must be captured anew; torch.compile notices by itself and compiles once more for each size.
 
@@ -104,7 +104,7 @@ def _set_input_size(model: nn.Module, resolution: int) -> None:
 
 
 def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]) -> None:
-    """Puts `parameter` back where the model has made a new one, with its values and its state in the new shape."""
+    """Puts `parameter` back if the model has made a new one, with its values and its state in the new shape."""
     for key, value in state.items():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
             state[key] = fit(value, shape)

@@ -50,7 +50,7 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
     Args:
         path: a checkpoint of this package, `encoder.pt`, a state dict, a dictionary with one of the usual keys
             ("model", "state_dict", "model_ema", ...), or a `.safetensors` file.
-        average: prefer the moving average where the file has both; without it the weights that were trained.
+        average: prefer the moving average if the file has both; without it the weights that were trained.
 
     Raises:
         FileNotFoundError: no such file.

@@ -51,7 +51,7 @@ def may_be_fresh(name: str) -> bool:
 
 
 def renamed(weights: Weights, model: nn.Module) -> Weights:
-    """The weights under the names of `model`, where they have names of the network's authors.
+    """The weights under the names of `model`, if they have names of the network's authors.
 
     CSWin and PVT are renamed here. Networks of timm (Swin, ConvNeXt, CAFormer, DeiT, MAE) are left to timm's own
     `checkpoint_filter_fn`, which is called only if names do not fit already.

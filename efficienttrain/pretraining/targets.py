@@ -53,7 +53,7 @@ class Hog:
 
     2 x 2 cells a patch, three colours, and 9 bins of 20 degrees, without sign: the centre of bin k is at 20 k + 10
     degrees. Gradients are central differences (borders reflected), weighted by their length and shared between the two
-    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 where all is flat). No
+    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 if all is flat). No
     normalisation over blocks of cells, no Gaussian window: MaskFeat does without as well.
     """
 

@@ -11,7 +11,7 @@ from efficienttrain.search.space import Probe, Space
 
 
 def tune_of(probe: Probe, space: Space, tune: float) -> float:
-    """The probe's share of fine-tuning: none after the last stage, where the learning rate is spent."""
+    """The probe's share of fine-tuning: none after the last stage, if the learning rate is spent."""
     return tune if len(probe.choices) < space.stages else 0.0
 
 

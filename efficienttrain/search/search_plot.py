@@ -76,7 +76,7 @@ def _tree(panel: Any, begun: Line, probes: Sequence[Line], found: Any) -> None:
 
 
 def _root(root: int, probes: Sequence[Line], at: Any) -> tuple[int, float]:
-    """Where the tree begins: at the baseline, or in the middle of nothing."""
+    """Start of the tree: the baseline, or an empty point."""
     baseline = next((probe for probe in probes if probe["stage"] is None), probes[0])
     place: tuple[int, float] = at(baseline["choices"], root)
     return place

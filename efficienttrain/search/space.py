@@ -53,7 +53,7 @@ class Space:
             self.stage(choice)
 
     def pyramid(self, number: int) -> float:
-        """Magnitude of stage `number` where it is not searched: 0 to 9 for ten stages, 1, 3, 5, 7, 9 for five."""
+        """Magnitude of stage `number` if it is not searched: 0 to 9 for ten stages, 1, 3, 5, 7, 9 for five."""
         return max(0.0, 10 * (number + 1) / self.stages - 1)
 
     def choices(self, number: int, least: Choice | None = None, most: Choice | None = None) -> list[Choice]:
@@ -67,7 +67,7 @@ class Space:
         ]
 
     def tied(self, number: int, choice: Choice) -> tuple[Choice, ...]:
-        """Stages 0 to `number` all alike (each at its place on the pyramid, where magnitudes are not searched)."""
+        """Stages 0 to `number` all alike (each at its place on the pyramid, if magnitudes are not searched)."""
         if self.magnitudes:
             return (choice,) * (number + 1)
         return tuple(choice._replace(magnitude=self.pyramid(n)) for n in range(number + 1))

@@ -124,7 +124,7 @@ def check_trackers(config: Config) -> None:
 
 
 def trackers(config: Config) -> Sequence[Callback]:
-    """The trackers of a run; TensorBoard is left out where it is not installed."""
+    """The trackers of a run; TensorBoard is left out if it is not installed."""
     made: list[Callback] = []
     folder = Path(config.out)
     for name in names(config.track):

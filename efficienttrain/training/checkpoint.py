@@ -33,7 +33,7 @@ def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> 
 
 
 def place(folder: Path, step: int) -> Path:
-    """Where the checkpoint of this step lies."""
+    """Path of this step's checkpoint."""
     return folder / f"step_{step:08}.pt"
 
 
@@ -62,7 +62,7 @@ def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any]
 
 
 def load_latest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read; None where there is none.
+    """The newest checkpoint that can be read; None if there is none.
 
     Raises:
         ValueError: there are checkpoints, and none of them can be read.

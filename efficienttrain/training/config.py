@@ -100,9 +100,9 @@ class Config:
     """Steps whose loader batches it holds, in every stage that replays."""
 
     device: str = "auto"
-    """"cuda", "cpu", or "auto": a GPU where there is one."""
+    """"cuda", "cpu", or "auto": a GPU if there is one."""
     amp: str = "auto"
-    """"bf16", "fp16", "off", or "auto": on a GPU, where the recipe wants mixed precision, bf16 if the GPU has it."""
+    """"bf16", "fp16", "off", or "auto": on a GPU, if the recipe wants mixed precision, bf16 if the GPU has it."""
     channels_last: bool = True
     compile: bool = False
     workers: int | None = None
@@ -156,7 +156,7 @@ OF_RECIPE = (
     "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",
     "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
 )  # fmt: skip
-"""Fields that take the place of the recipe's of the same name, where they are given."""
+"""Fields that take the place of the recipe's of the same name, if they are given."""
 
 
 @dataclass(frozen=True)

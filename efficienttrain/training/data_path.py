@@ -18,7 +18,7 @@ from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
 
 INTERPOLATION = {"fast": "fourier", "published": "bicubic"}
-"""How crops are resampled, where the recipe does not say."""
+"""How crops are resampled, if the recipe does not say."""
 
 
 def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def evaluate(
     models: the network, and the average of its weights if there is one.
 
     Returns:
-        `top1`, `top5`, `loss` at full size; `top1_stage` at the resolution; `ema_top1` at full size, where there is an
+        `top1`, `top5`, `loss` at full size; `top1_stage` at the resolution; `ema_top1` at full size, if there is an
         average.
     """
     ranks.average_buffers(*models)

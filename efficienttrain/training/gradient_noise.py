@@ -46,7 +46,7 @@ class GradientNoise:
 
         Returns:
             `grad_norm`: root mean square of the step's gradient norm; `noise_scale`: the simple noise scale in samples,
-            where it can be estimated.
+            if it can be estimated.
         """
         whole, first, steps = self._ranks.total(self._sums.clone()).tolist()
         self._sums.zero_()

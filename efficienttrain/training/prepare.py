@@ -27,7 +27,7 @@ from efficienttrain.training.train_state import DTYPES, Learner
 BF16_CAPABILITY = 8
 """Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
 MICRO = 128
-"""Micro-batch where neither the user nor the recipe names one."""
+"""Micro-batch if neither the user nor the recipe names one."""
 
 
 def multiple(config: Config) -> int:
@@ -50,12 +50,12 @@ def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
         return config.amp
     if not (gpu and recipe.amp):
         return "off"
-    # Not `is_bf16_supported()`, which says yes where it is emulated, slowly.
+    # Not `is_bf16_supported()`, which says yes if it is emulated, slowly.
     return "bf16" if torch.cuda.get_device_capability(ranks.device)[0] >= BF16_CAPABILITY else "fp16"
 
 
 def allow_tf32(precision: str, ranks: Ranks) -> None:
-    """Lets float32 matrix products run in TF32 on a GPU where mixed precision is off, for the whole process.
+    """Lets float32 matrix products run in TF32 on a GPU if mixed precision is off, for the whole process.
 
     Linear layers would else run in plain float32, several times slower; convolutions take TF32 by torch's default.
     Pixels keep float32: `loaders.transforms` computes its products in full precision whatever is allowed here.

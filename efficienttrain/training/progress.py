@@ -1,4 +1,4 @@
-"""The one line that shows where a training stands."""
+"""The progress line of a training."""
 
 from __future__ import annotations
 

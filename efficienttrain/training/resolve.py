@@ -16,7 +16,7 @@ from efficienttrain.training.config import OF_RECIPE, Config
 def settle(config: Config, multiple: int = 2) -> Recipe:
     """The model's recipe with the changes in `config`.
 
-    multiple: of resolutions, where they have to be scaled to another full size than 224.
+    multiple: of resolutions, if they have to be scaled to another full size than 224.
 
     Raises:
         ValueError: unknown curriculum, or a value out of range.

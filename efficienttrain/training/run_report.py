@@ -14,7 +14,7 @@ Line = dict[str, Any]
 
 
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
-    """Writes `report.json`, and `report.png` where matplotlib is installed; prints the table; returns the numbers."""
+    """Writes `report.json`, and `report.png` if matplotlib is installed; prints the table; returns the numbers."""
     made = summarise(read(folder))
     with whole(folder / "report.json") as file:
         file.write(json.dumps(made, indent=1).encode() + b"\n")

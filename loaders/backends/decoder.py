@@ -178,7 +178,7 @@ class Decoder:
     def repair(
         self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
     ) -> None:
-        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced where that is allowed.
+        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced if that is allowed.
 
         Args:
             batch: its `keys` and `labels` will name the samples that replaced others.

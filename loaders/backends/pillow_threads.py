@@ -25,7 +25,7 @@ class Made(NamedTuple):
     """A thread's result for one sample.
 
     Attributes:
-        pixels: the sample as bytes of the batch; None where it failed.
+        pixels: the sample as bytes of the batch; None if it failed.
         why: why it failed, or "".
         read: bytes of the file.
         spent: nanoseconds of thread time.
@@ -118,7 +118,7 @@ class PartlyPillow:
 
 
 class Stored:
-    """Where a sample's file is."""
+    """Location of a sample's file."""
 
     def __init__(self, entry: NDArray[np.void], fd: int) -> None:
         # the name is copied now: the data set may be closed before a thread gets here

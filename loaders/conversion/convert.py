@@ -167,7 +167,7 @@ def convert(
 
 
 def _page_size(source: Source) -> int:
-    """Bytes of the first pages. Sources that know their sizes name them; pages grow where that is too little."""
+    """Bytes of the first pages. Sources that know their sizes name them; pages grow if that is too little."""
     return layout.page_size_for(getattr(source, "nbytes", 0), getattr(source, "largest", 0))
 
 

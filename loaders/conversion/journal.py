@@ -42,7 +42,7 @@ class Journal:
     """An open working folder, locked against other converters.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         files: the open files, by name.
         jobs: number of finished jobs.
         sizes: bytes of each file of `names` that they fill.

@@ -28,9 +28,9 @@ class Damage(NamedTuple):
     """One damaged record.
 
     Attributes:
-        sample: its index; -1 where the file's header is meant.
-        name: the sample's source name; the file's own where its header is meant.
-        level: 0 for full size, -1 where FFCV's tables are meant.
+        sample: its index; -1 for the file's header.
+        name: the sample's source name; for the file's header, the file's name.
+        level: 0 for full size, -1 for FFCV's tables.
         why: the kind of damage.
     """
 

@@ -106,7 +106,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         return Stage(resolution=sides.pop(), magnitude=None, batch_size=1)
 
     def _prepare(self, indices: int, n: int, side: int, planes: int, work: int) -> int:
-        """Plans the batch whose sample indices and memory are at these addresses; 0 where that fails."""
+        """Plans the batch whose sample indices and memory are at these addresses; 0 if that fails."""
         assert self._loader is not None
         try:
             format = OutputFormat.pixels(side)
@@ -214,5 +214,5 @@ def _array(address: int, dtype: Any, size: int) -> NDArray[Any]:
 
 
 def _warn(message: str) -> None:
-    with suppress(RuntimeWarning):  # where warnings are errors: one must not leave a callback
+    with suppress(RuntimeWarning):  # if warnings are errors: one must not leave a callback
         warnings.warn(message, RuntimeWarning, stacklevel=1)

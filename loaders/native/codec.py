@@ -29,7 +29,7 @@ class JpegError(LoaderError):
 
     Attributes:
         status: DAMAGED, or UNSUPPORTED (sound, but nothing the kernel decodes: CMYK, 12 bit, not a JPEG), or IO_ERROR
-            where memory is out.
+            if memory is out.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -41,7 +41,7 @@ class JpegError(LoaderError):
 
 
 class JpegInfo(NamedTuple):
-    """What the headers say."""
+    """The contents of a JPEG's headers."""
 
     width: int
     height: int
@@ -56,12 +56,12 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see check.h
+    table: bytes  # precedes it on disk: for each MCU row a check and its offset, see check.h
     rows: int  # MCU rows
     width: int
     height: int
     head: int  # bytes up to the first entropy-coded one
-    note: str  # what was odd about the source and accepted all the same, or ""
+    note: str  # an accepted peculiarity of the source, or ""
 
 
 class _Info(ctypes.Structure):
@@ -125,7 +125,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _reduction() -> Filter:
-    """Lanczos over output pixels: what a reduced level is made with, as sharp as aliasing allows."""
+    """Lanczos over output pixels: the filter of reduced levels, as sharp as aliasing allows."""
     steps = 64
     x = np.arange(_LOBES * steps + 2) / steps
     table = np.where(x < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0).astype(np.float32)
@@ -134,7 +134,7 @@ def _reduction() -> Filter:
 
 
 def peek(data: bytes) -> JpegInfo:
-    """What the headers of a JPEG say; the image itself is not looked at.
+    """The contents of a JPEG's headers; the image itself is not decoded.
 
     Raises:
         JpegError: not a JPEG, of a kind that nothing here decodes, or headers cut short.
@@ -161,7 +161,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
     """Makes the stored levels of a JPEG.
 
     Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
-    tables, and loses all metadata but what its colours need (EXIF's orientation is ignored on purpose, as torchvision
+    tables, and loses all metadata except its colours' (EXIF's orientation is ignored on purpose, as torchvision
     does). The other records are Lanczos reductions, 4:4:4. In each, the markers stand a divisor of the MCU row apart.
 
     Args:

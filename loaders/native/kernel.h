@@ -15,7 +15,7 @@ enum EtStatus : int32_t {
   ET_BAD_ARGUMENT = 4, // a caller's mistake
 };
 
-// What the bytes of an entry are.
+// Format of an entry's bytes.
 enum EtKind : uint32_t {
   ET_JPEG = 0,
   ET_RAW = 1,  // width x height x 3 bytes: pixels, interleaved RGB, row-major
@@ -40,7 +40,7 @@ static_assert(sizeof(EtEntry) == 40 && offsetof(EtEntry, size) == 16 && offsetof
               offsetof(EtEntry, head) == 24 && offsetof(EtEntry, crc) == 28 && offsetof(EtEntry, width) == 32 &&
               offsetof(EtEntry, height) == 34 && offsetof(EtEntry, kind) == 36);
 
-// What the plan asks for one sample. Mirrors loaders.plan.records.SAMPLE.
+// The plan of one sample. Mirrors loaders.plan.records.SAMPLE.
 struct EtSample {
   EtEntry entry;
   float box[4];   // crop x0, y0, x1, y1 in pixels of this level; may reach outside it
@@ -77,7 +77,7 @@ struct EtErasure {
   int64_t key;                       // of the noise
 };
 
-// What happens to the pixels of a batch after resampling.
+// Treatment of the pixels of a batch after resampling.
 struct EtAugment {
   const EtOperation* operations;  // count x steps; null: none
   const EtErasure* erasures;      // count; null: none. Only with a look-up table, since noise is normalised
@@ -135,14 +135,14 @@ void et_pool_stats(EtPool*, EtStats*);
 EtTicket* et_submit(EtPool*, const EtBatch* batch);
 EtTicket* et_submit_cut(EtPool*, const EtCutBatch* batch);  // likewise
 int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
-void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
+void et_ticket_free(EtTicket*);                           // cancels samples that have not started and waits for the rest
 
 int32_t et_pool_readers(EtPool*);  // reads that the pool keeps in flight ahead of decoding; 0: storage is quick, none
 
 // Sample `i` of a batch on the calling thread.
 int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats);
 
-// What follows resampling, for sample `i` of a batch whose three planes of B x B levels another library made, on the calling
+// The steps after resampling, for sample `i` of a batch whose three planes of B x B levels another library made, on the calling
 // thread. `batch` may be one that the pool has done.
 int32_t et_finish_one(const EtBatch* batch, int64_t i, const uint8_t* pixels, char* message);
 
@@ -154,7 +154,7 @@ int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtS
                     int32_t side, uint8_t* out);
 
 // The component planes that the own decoder makes of a region, before any resampling; for tests.
-// out: for each component, rows x columns bytes of the whole scaled component, row-major; what lies outside the region is 0.
+// out: for each component, rows x columns bytes of the whole scaled component, row-major; bytes outside the region are 0.
 int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
                   char* message);
 

@@ -1,4 +1,4 @@
-// What follows resampling, while the picture is in cache. See output.h.
+// The steps after resampling, while the picture is in cache. See output.h.
 #include "output.h"
 
 #include <algorithm>

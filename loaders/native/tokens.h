@@ -1,4 +1,4 @@
-// The Huffman symbols of a scan: what recode.cpp reads, counts and writes again.
+// The Huffman symbols of a scan: recode.cpp reads, counts and writes them.
 #pragma once
 #include "jpeg.h"
 #include "memory.h"

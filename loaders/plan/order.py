@@ -139,7 +139,7 @@ def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -
 class Shares:
     """How the ranks share an epoch's samples.
 
-    The ranks' batches lie side by side after a position, in order of rank. Where fewer samples are left than all ranks
+    The ranks' batches lie side by side after a position, in order of rank. If fewer samples are left than all ranks
     could take, the last batch is smaller, and `uneven` decides what happens to a rest that does not divide:
 
     * "drop": the rest, fewer samples than there are ranks, is left out; every rank has as many samples and batches.

@@ -71,6 +71,6 @@ ERASURE = np.dtype(
 def table_bytes(rows: Any) -> Any:
     """Bytes of the table that stands before a JPEG of so many MCU rows (integer or array): see loaders/native/check.h.
 
-    A check of the headers and one of each row, then each row's offset, 4 bytes each; nothing where there are no rows.
+    A check of the headers and one of each row, then each row's offset, 4 bytes each; nothing if there are no rows.
     """
     return (rows > 0) * 4 * (2 * rows + 1)

@@ -145,7 +145,7 @@ class DALIBackend:
                 cut.close()
 
     def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> DecodedByDALI:
-        """The next batch from DALI; where DALI fails, it goes back to the kernel, and DALI begins with the next one."""
+        """The next batch from DALI; if DALI fails, it goes back to the kernel, and DALI begins with the next one."""
         from .graph import reason
 
         began = time.perf_counter_ns()

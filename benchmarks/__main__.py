@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one benchmark, prints its table, and saves what `--json` and `--png` ask for.
+    """Runs one benchmark, prints its table, and saves the files of `--json` and `--png`.
 
     Raises:
         ValueError: a wrong argument, data that are no data set, or a contestant that failed.
@@ -154,9 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     everyone.add_argument(
         "--threads", type=_count, default=cpus, help="threads or workers of each contestant (%(default)s)"
     )
-    everyone.add_argument(
-        "--work", metavar="DIR", help="keep what contestants make here, and reuse it (a temporary folder)"
-    )
+    everyone.add_argument("--work", metavar="DIR", help="keep derived files here, and reuse them (a temporary folder)")
     everyone.add_argument("--json", metavar="FILE", help="write the report here")
 
     def add(name: str, help_: str) -> argparse.ArgumentParser:

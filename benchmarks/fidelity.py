@@ -119,7 +119,7 @@ def render(
     seed: int,
     max_level: int | None,
 ) -> NDArray[np.uint8]:
-    """What the kernel makes of each sample in each epoch: [epochs, n, 3, B, B]."""
+    """The kernel's pixels of each sample in each epoch: [epochs, n, 3, B, B]."""
     entries, filter_ = dataset.entries(indices), build(resolution)
     out = np.empty((epochs, len(indices), 3, resolution, resolution), np.uint8)
     for epoch in range(epochs):

@@ -75,7 +75,7 @@ def resized(
 
 
 def _start(size: int, crop: int) -> int:
-    """Where a centred crop begins; negative where it is larger than the image."""
+    """Start of a centred crop; negative if it is larger than the image."""
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
 
 
@@ -90,7 +90,7 @@ def _base(image: Image.Image, resolution: int, geometry: CropGeometry) -> Image.
 def _render(
     dataset: Dataset, pool: Pool, indices: NDArray[np.int64], resolution: int, geometry: CropGeometry, path: str
 ) -> NDArray[np.uint8]:
-    """What the kernel makes of each sample, [n, B, B, 3]."""
+    """The kernel's pixels of each sample, [n, B, B, 3]."""
     assert geometry.interpolation is not None
     filter_ = interpolation(resolution, geometry.interpolation)
     samples = plan_batch(

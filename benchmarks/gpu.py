@@ -1,7 +1,7 @@
-"""`efficienttrain benchmark gpu`: everything that needs a GPU, within a time budget, the most telling parts first.
+"""`efficienttrain benchmark gpu`: everything that needs a GPU, within a time budget, the most informative parts first.
 
-Each part is a process of its own; one that fails or runs out of time is reported, keeps what it had found, and the
-others go on. The JSON is written again after every part, so that a machine that is taken away leaves a report.
+Each part runs in a separate process. A part that fails or runs out of time is reported with its results so far, and the
+next one runs. The JSON is written after every part, so that a report exists even if the machine is taken away.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One part of `benchmark gpu` in a process of its own: `python -m benchmarks.gpu_check PART PYRAMID [options]`.
 
-Prints one finding a line as JSON, as soon as it is made, so that a part that is stopped leaves what it found.
+Prints one finding a line as JSON, as soon as it is made, so that a part that is stopped leaves its findings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Finding = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """What a part works with."""
+    """The inputs of a part."""
 
     pyramid: str
     threads: int
@@ -102,7 +102,7 @@ def pixels(check: Check, backend: str = "torch") -> Iterator[Finding]:
 
 
 def loading(check: Check, backend: str = "torch") -> Iterator[Finding]:
-    """Images a second on the device, with RandAugment and without; then what the training's thread waits for."""
+    """Images a second on the device, with RandAugment and without; then the waits of the training's thread."""
     for resolution in check.resolutions:
         for magnitude in (MAGNITUDE, None):
             with check.loader(resolution, magnitude=magnitude, backend=backend) as loader:

@@ -1,4 +1,4 @@
-"""What `efficienttrain benchmark ops` times: each library's way to do each operation to the same batch of pictures.
+"""The work of `efficienttrain benchmark ops`: each library's implementation of each operation on the same batch.
 
 A contestant is a library in a process of its own, `Work`. Its `acts` do one operation each to the whole batch.
 """
@@ -34,7 +34,7 @@ Acts = dict[str, Callable[[], object]]
 
 @dataclass(frozen=True)
 class Batch:
-    """The same pictures for everybody, in the forms that libraries want them in."""
+    """The same pictures for all libraries, in the form that each requires."""
 
     large: torch.Tensor  # uint8 [n, 3, 224, 224]
     images: torch.Tensor  # uint8 [n, 3, B, B]
@@ -118,7 +118,7 @@ def timm(batch: Batch) -> Acts:
 
 
 def torchvision(batch: Batch) -> Acts:
-    """transforms.v2 on uint8 batches; what it draws once a call (RandAugment, erasing) image by image.
+    """transforms.v2 on uint8 batches; RandAugment and erasing, which draw once a call, image by image.
 
     It has neither Lanczos nor bicubic rotations for tensors: bicubic and bilinear stand in, which are cheaper.
     """
@@ -257,7 +257,7 @@ def build(job: Job) -> Any:
 
 
 def single() -> Iterator[tuple[Op, float]]:
-    """RandAugment's operations with what they are told at `MAGNITUDE`, upwards."""
+    """RandAugment's operations with their arguments at `MAGNITUDE`, positive sign."""
     from loaders.transforms.randaugment import arguments
 
     ops = np.array(list(Op))

@@ -1,4 +1,4 @@
-"""What pixels ought to be: the exact low-frequency path and the official approximation of it, in Pillow and NumPy.
+"""Reference pixels: the exact low-frequency path and the official approximation of it, in Pillow and NumPy.
 
 Exact: decode the whole image, crop, bicubic to 224 (Pillow), keep the BxB lowest frequencies (the ICCV 2023 code: 2-D
 DFT, centre BxB, inverse, real part). Official: the same 224 image, Lanczos to B (the TPAMI 2024 code).
@@ -40,7 +40,7 @@ def fourier_crop(image: NDArray[np.generic], resolution: int, centred: bool = Tr
 
 
 def base_crop(image: Image.Image, box: tuple[int, int, int, int], flip: bool, resolution: int) -> Image.Image:
-    """Crop, bicubic to 224x224 (to B where that is more), flip: where both paths begin."""
+    """Crop, bicubic to 224x224 (to B if that is more), flip: where both paths begin."""
     side = max(BASE, resolution)
     crop = image.crop(box).resize((side, side), Image.Resampling.BICUBIC)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop
@@ -59,6 +59,6 @@ def official(base: Image.Image, resolution: int) -> NDArray[np.uint8]:
 
 
 def psnr(image: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255; `EQUAL` at most, which is what equal pictures get."""
+    """Peak signal-to-noise ratio in dB, peak 255; `EQUAL` at most, the value of equal pictures."""
     error = np.mean(np.square(image.astype(np.float64) - reference.astype(np.float64)))
     return min(EQUAL, float(10 * np.log10(255**2 / error))) if error else EQUAL

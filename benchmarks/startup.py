@@ -106,7 +106,7 @@ def _ffcv(data: str, threads: int, batch_size: int) -> Callable[[int], Iterator[
 
 
 def _child(backend: str, data: str, threads: int, batch_size: int) -> dict[str, float]:
-    import torch  # not what is measured
+    import torch  # not part of the measurement
 
     assert torch
     seconds, began = {}, time.perf_counter()

@@ -77,7 +77,7 @@ def run(
     """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
 
     Raises:
-        ValueError: a peer that was asked for is unknown or cannot run here, or there is no GPU for `device` "cuda".
+        ValueError: a requested peer is unknown or cannot run here, or there is no GPU for `device` "cuda".
         FileNotFoundError: no such data.
         Failed: one of our own contestants failed, or a peer did between two rounds.
     """
@@ -156,7 +156,7 @@ class Field:
         return [peer for peer in peers if able.get(peer.module, True)]
 
     def parts(self, peers: list[Peer], resolutions: Sequence[int]) -> list[list[tuple[Peer, int]]]:
-        """All pairs at once where memory allows, so that resolutions are interleaved too; else one by one."""
+        """All pairs at once if memory allows, so that resolutions are interleaved too; else one by one."""
         pairs = [[(peer, resolution) for peer in peers] for resolution in resolutions]
         if machine.available_mb() > CHILD_MB * len(peers) * len(resolutions):
             return [[pair for part in pairs for pair in part]]
@@ -185,7 +185,7 @@ class Field:
         return [_result(peer, child, given) for (peer, child), given in zip(running, answers, strict=True)]
 
     def _start(self, peer: Peer, resolution: int, function: str, extra: dict[str, Any]) -> Child | None:
-        """The running contestant; None, and a note, where it cannot run and nobody insisted."""
+        """The running contestant; None, and a note, if it cannot run and was not requested."""
         data = self.data
         job = Job(
             peer.name,
@@ -214,7 +214,7 @@ class Field:
                 raise
             why = f"{peer.name} is not available here ({error})" if isinstance(error, Missing) else str(error)
             if peer.name in self.explicit:
-                raise ValueError(f"`--peers` asks for {peer.name}, but {why}; needed: {peer.install}.") from error
+                raise ValueError(f"`--peers` names {peer.name}, but {why}; needed: {peer.install}.") from error
             if f"Skipped: {why}." not in self.notes:
                 self.notes.append(f"Skipped: {why}.")
             return None
@@ -245,7 +245,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
 
 
 def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the figures of merit are made of, by resolution: ours over each other contestant, over the best of two."""
+    """The ratios behind the figures of merit, by resolution: ours over each other contestant, over the best of two."""
     found = []
     for resolution in dict.fromkeys(result["resolution"] for result in results):
         rates = {result["contestant"]: result["rates"] for result in results if result["resolution"] == resolution}

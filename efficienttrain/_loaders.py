@@ -1,8 +1,8 @@
-"""The package `loaders` that was installed beside this one, even where the name `loaders` belongs to another package.
+"""The package `loaders` that was installed beside this one, even if the name `loaders` belongs to another package.
 
 A training project may have a module or package of its own called `loaders`, which shadows ours as soon as the project's
 folder comes first on `sys.path`. Ours is then imported as `efficienttrain_loaders`; its own imports are relative, so it
-works under any name. Where nothing shadows it, it keeps its usual name, so that `from loaders import Loader` and
+works under any name. If nothing shadows it, it keeps its usual name, so that `from loaders import Loader` and
 `from efficienttrain import Loader` are the same class.
 
 `efficienttrain` imports everything that it uses of `loaders` from here. Names are looked up when they are first used,

@@ -45,7 +45,7 @@ class Stage:
     replay: int = 1
     """How often the replay buffer lets a decoded sample be seen, on average; 1: no buffer."""
     replay_buffer: int = 0
-    """What the replay buffer holds, in steps: all batches of the loader in so many steps; 0: no buffer."""
+    """Length of the replay buffer in steps: it holds the loader batches of so many steps; 0: no buffer."""
 
     def __post_init__(self) -> None:
         if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
@@ -70,7 +70,7 @@ def tenths(resolutions: Sequence[int]) -> tuple[Stage, ...]:
 
 
 GENERAL = tenths([96] * 2 + [160] * 4 + [224] * 4)
-"""EfficientTrain++ as released for most models, and what any other model gets."""
+"""EfficientTrain++ as released for most models; the default for all others."""
 
 ICCV = tuple(
     Stage(resolution, magnitude, (resolution / BASE) ** 2 / sum((b / BASE) ** 2 for b in (160, 160, 160, 192, 224)))

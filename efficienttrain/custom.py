@@ -6,7 +6,7 @@
       - {resolution: 160, magnitude: null, compute: 0.3, batch: 8192}
       - {resolution: 224, magnitude: 9, compute: 0.4}
 
-What is left out is what "auto" would have. A Python file may build its stages as `Stage(...)`; it is executed.
+Settings left out are those of "auto". A Python file may build its stages as `Stage(...)`; it is executed.
 """
 
 from __future__ import annotations

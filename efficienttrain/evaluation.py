@@ -30,7 +30,7 @@ class ClassScore:
     name: str
     images: int
     top1: float
-    """Share classed rightly, 0 to 1; 0 where there are no images."""
+    """Share classed rightly, 0 to 1; 0 if there are no images."""
     top5: float
 
 
@@ -79,9 +79,9 @@ def evaluate(
         size: side of the input, pixels; None: 224, or with `pretrained` the network's own. Position embeddings and bias
             tables are brought to it.
         classes: outputs of the network; None: as many as the data have classes.
-        average: take the moving average of the weights, where the file has one.
+        average: take the moving average of the weights, if the file has one.
         pretrained: timm's own weights, in place of `init`.
-        pool: as `build` takes it; None: "avg" where the file has the norm that MAE's fine-tuned networks have.
+        pool: as `build` takes it; None: "avg" if the file has the norm that MAE's fine-tuned networks have.
         batch_size: images at once, on each rank.
         device: "cuda", "cpu", or "auto".
         amp: "off", "bf16" or "fp16".

@@ -15,7 +15,7 @@ RECIPES = ("mae", "22k")
 
 
 def finetune(recipe: str | None = None, **given: Any) -> Result:
-    """Fine-tunes a network: `training.train` with what is left open taken from a published recipe.
+    """Fine-tunes a network: `training.train` with open options taken from a published recipe.
 
     Args:
         recipe: "mae" or "22k", see `settings`; None: "mae" for a ViT, "22k" for all others.
@@ -37,13 +37,13 @@ def settled(recipe: str | None, given: dict[str, Any]) -> Config:
 
 
 def default(model: str) -> str:
-    """The recipe of a model where none is named."""
+    """The recipe of a model if none is named."""
     name = canonical(model).rpartition(":")[2]
     return "mae" if name.startswith(("vit", "deit")) else "22k"
 
 
 def settings(recipe: str, model: str, batch: int | None = None) -> tuple[dict[str, Any], str]:
-    """What a recipe sets, as fields of `Config`, and a line that says where it is from and what of it is a guess.
+    """What a recipe sets, as fields of `Config`, and a line with its origin and the values that are guesses.
 
     Args:
         recipe: "mae": MAE's `FINETUNE.md` and `main_finetune.py`. "22k": for a ConvNeXt its `TRAINING.md`, for a CSWin

@@ -48,7 +48,7 @@ class OfficialStage:
 
     @property
     def equivalent(self) -> float:
-        """What they cost, in epochs at 224 pixels."""
+        """Their cost, in epochs at 224 pixels."""
         return self.passes * (self.resolution / BASE) ** 2
 
     def steps(self, samples: int, batch: int) -> int:

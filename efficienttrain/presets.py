@@ -42,13 +42,13 @@ class Preset:
     zero_init_last: bool | None = None
     """Whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
     replay: tuple[str, str] | None = None
-    """How often a sample is seen, and the buffer in steps, where a script with the buffer was released."""
+    """How often a sample is seen, and the buffer in steps, if a script with the buffer was released."""
     source: str = "script"
     """"script", "family", "authors" or "general": see the module."""
     origin: str = ""
     """Which script or code the numbers are from."""
     guesses: str = ""
-    """What of it is nobody's published number; empty: nothing."""
+    """Values that are not published anywhere; empty: none."""
 
 
 class Family(NamedTuple):
@@ -94,7 +94,7 @@ ANY = replace(
     SWIN, drop_path=0.1, replay=None, source="general", origin="the curriculum of most scripts with Swin's settings",
     guesses="all of it: no recipe was published for this model",
 )  # fmt: skip
-"""What every model outside the families gets."""
+"""The recipe of every model outside the families."""
 
 
 def _family(of: Preset, guesses: str, **changes: float | str | None) -> Preset:
@@ -235,7 +235,7 @@ def preset(model: str) -> Preset:
 
 
 def provenance(model: str) -> str:
-    """One sentence: which recipe a model gets, where it is from, and what of it is a guess."""
+    """One sentence: a model's recipe, its origin, and the values that are guesses."""
     found = preset(model)
     where = {
         "script": f"the released script {found.origin}",

@@ -1,4 +1,4 @@
-"""All that a training is told: the curriculum's stages, and the optimizer's and regulariser's settings."""
+"""The settings of a training: the curriculum's stages, the optimizer and the regularisation."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Recipe:
     model: str
     """A name, "package.module:factory" or "file.py:factory"."""
     epochs: float
-    """What the training costs, in passes over the data at 224 pixels."""
+    """Cost of the training, in passes over the data at 224 pixels."""
     stages: tuple[Stage, ...]
     drop_path: float = 0.0
     """Stochastic depth of the last block, 0 to below 1."""
@@ -78,9 +78,9 @@ class Recipe:
     warmup_epochs: float | None = None
     """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
-    """What the learning rate's cosine runs over: "compute", or "passes" as EfficientTrain of 2023."""
+    """Time axis of the learning rate's cosine: "compute", or "passes" as EfficientTrain of 2023."""
     layer_decay: float = 1.0
-    """What the learning rate falls by from each layer to the one below, more than 0; 1: all layers have the same."""
+    """Factor of the learning rate from each layer to the one below, above 0; 1: the same rate for all."""
     weight_decay: float = 0.05
     weight_decay_end: float | None = None
     """Weight decay at the end, reached along half a cosine; None: constant."""
@@ -101,7 +101,7 @@ class Recipe:
     ema: float | None = None
     """Decay of the weights' moving average a step; None: no average."""
     batch: int = 4096
-    """Samples an optimizer step sees on all ranks together, where a stage does not say."""
+    """Samples an optimizer step sees on all ranks together, if a stage does not say."""
     micro_batch: tuple[int, ...] = ()
     """Per stage, the samples a GPU took at once in the released scripts (24 GB): advice, the result is the same."""
     mixup: float = 0.8
@@ -111,15 +111,15 @@ class Recipe:
     mixup_prob: float = 1.0
     """Probability that a batch is mixed at all."""
     mixup_switch_prob: float = 0.5
-    """Probability of cutmix rather than mixup, where both are on."""
+    """Probability of cutmix rather than mixup, if both are on."""
     mixup_mode: str = "batch"
-    """What shares one draw: "batch", "pair" (an image and the one it is mixed with) or "elem" (each image)."""
+    """Scope of one draw: "batch", "pair" (an image and its partner) or "elem" (each image)."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
     reprob: float = 0.25
     """Probability that random boxes of an image are erased."""
     remode: str = "pixel"
-    """What they are filled with: "pixel" (noise of every pixel's own), "rand" (one colour of noise) or "const" (0)."""
+    """Contents of erased boxes: "pixel" (noise per pixel), "rand" (one random colour) or "const" (0)."""
     recount: int = 1
     """How many boxes there are at most, at least 1."""
     data_path: str = "fast"
@@ -208,7 +208,7 @@ class Recipe:
 
 
 def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
-    """What to train `model` with.
+    """The recipe to train `model` with.
 
     Args:
         model: any name; one without a preset of its own gets the general one.

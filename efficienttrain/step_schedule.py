@@ -38,11 +38,11 @@ class Schedule:
 
     stages: tuple[Stage, ...]
     epochs: float
-    """What the training may cost, in passes over the data at 224 pixels."""
+    """Budget of the training, in passes over the data at 224 pixels."""
     samples: int
     """Images of one pass over the data."""
     batch: int
-    """Samples an optimizer step sees on all ranks together, where the stage does not say."""
+    """Samples an optimizer step sees on all ranks together, if the stage does not say."""
     official: tuple[OfficialStage, ...] = ()
     """The stages in the released scripts' whole loader epochs; empty: each stage gets its exact share."""
 

@@ -1,4 +1,4 @@
-"""A recipe as a table: a row for each stage, beside what the released scripts would count."""
+"""A recipe as a table: a row for each stage, beside the released scripts' count."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Row:
     steps: int
     """Optimizer steps."""
     equivalent: float
-    """What it costs, in epochs at 224 pixels."""
+    """Its cost, in epochs at 224 pixels."""
     lr: tuple[float, float]
     """Learning rate of its first and last step."""
     official: OfficialStage
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Timetable:
-    """What a recipe does to a data set of `schedule.samples` images."""
+    """A recipe's stages for a data set of `schedule.samples` images."""
 
     recipe: Recipe
     schedule: Schedule
@@ -49,7 +49,7 @@ def timetable(recipe: Recipe, samples: int, nominal: float) -> Timetable:
     Args:
         recipe: of the training.
         samples: images of the data set.
-        nominal: the epochs that the recipe was asked for, which for EfficientTrain of 2023 are not its cost.
+        nominal: the epochs requested, which for EfficientTrain of 2023 are not its cost.
     """
     schedule = recipe.schedule(samples)
     counted = schedule.official or official(recipe.stages, nominal, recipe.pace, recipe.warmup_epochs, recipe.warmup)

@@ -1,4 +1,4 @@
-"""Images for training, at the resolution asked for and no larger: pyramids, image folders, one loader.
+"""Images for training, decoded at the resolution that is used: pyramids, image folders, one loader.
 
 Importing this package loads neither torch nor any backend.
 """

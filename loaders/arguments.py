@@ -1,4 +1,4 @@
-"""Checks of arguments: each error gives the rule, the value received and, where it is not plain, the remedy."""
+"""Checks of arguments: each error gives the rule, the value received and, if it is not plain, the remedy."""
 
 from __future__ import annotations
 

@@ -26,16 +26,16 @@ class BatchPlan:
     """A batch with everything about it decided, whichever backend decodes it."""
 
     format: OutputFormat
-    """What the kernel writes, see `TransformPipeline.format`."""
+    """The kernel's output, see `TransformPipeline.format`."""
     epoch: int
     keys: NDArray[np.int64]
     """Draw keys [n], see `plan.rng.draw_keys`."""
     labels: NDArray[np.int64]
     """[n]"""
     samples: NDArray[np.void]
-    """SAMPLE records [n]: what the kernel decodes."""
+    """SAMPLE records [n]: the kernel's input."""
     augment: Augment | None = None
-    """What the kernel does to their pixels after resampling, besides the look-up."""
+    """The kernel's operations after resampling, besides the look-up."""
     lease: object = None
     """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
 
@@ -62,9 +62,9 @@ class BatchPlan:
 
 @dataclass(eq=False)
 class Batch:
-    """A batch as a backend delivers it, and what a batch transform, `transform(images, batch)`, may look at.
+    """A batch as a backend delivers it; also the second argument of a batch transform, `transform(images, batch)`.
 
-    What stays on the host does so on purpose: a transform that reads it waits for no device.
+    Most values stay on the host, so that a transform can read them without waiting for the device.
     """
 
     images: torch.Tensor
@@ -83,7 +83,7 @@ class Batch:
     samples: NDArray[np.void]
     """SAMPLE records [n] on the host: crop and flip of each sample."""
     targets: Any = None
-    """What a transform returned beside the images, for example mixed labels; None: nothing."""
+    """Targets returned by a transform, for example mixed labels; None: none."""
     mask: NDArray[np.bool_] | None = None
     """[n] on the host: False for a repeated sample that only fills up a rank's share; None: all count."""
     views: int = 1
@@ -108,7 +108,7 @@ class Batch:
 
     @property
     def flips(self) -> NDArray[np.bool_]:
-        """[n]: True where a sample is mirrored left to right, on the host."""
+        """[n]: True if a sample is mirrored left to right, on the host."""
         return self.samples["flip"] != 0
 
 
@@ -121,7 +121,7 @@ def _beside_labels(array: NDArray[Any], batch: Batch) -> torch.Tensor:
 
 
 def _views(values: Any, batch: Batch) -> Any:
-    """What each view has of its own: with several views, a tuple."""
+    """Values of each view: with several views, a tuple."""
     return values if batch.views == 1 else tuple(values.chunk(batch.views))
 
 
@@ -144,7 +144,7 @@ FIELDS: dict[str, Callable[[Batch, Dataset], Any]] = {
     "flip": lambda batch, _: _views(_beside_labels(batch.flips, batch), batch),
     "mask": _mask,
 }
-"""What `Loader(fields=...)` can deliver beside a data set's stored fields: name -> value(batch, data set). A new
+"""Fields of `Loader(fields=...)` beside a data set's stored fields: name -> value(batch, data set). A new
 field is one line here."""
 
 DICT_KEYS = {"image": "pixel_values", "label": "labels"}
@@ -152,7 +152,7 @@ DICT_KEYS = {"image": "pixel_values", "label": "labels"}
 
 
 def deliver(batch: Batch, dataset: Dataset, fields: tuple[str, ...], collate: str) -> Any:
-    """A batch as the user asked for it: a tuple in the order of `fields`, or a dictionary."""
+    """A batch as a tuple in the order of `fields`, or as a dictionary."""
     values = [_value(name, batch, dataset) for name in fields]
     if collate == "dict":
         return {DICT_KEYS.get(name, name): value for name, value in zip(fields, values, strict=True)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 class BufferPool:
     """Hands out arrays of bytes and takes them back by itself.
 
-    Holds at most `spare` free buffers, all of the size last asked for: a change of stage lets the others go.
+    Holds at most `spare` free buffers, all of the latest size: a change of stage frees the others.
     """
 
     def __init__(self, spare: int, allocate: Callable[[int], NDArray[np.uint8]] | None = None) -> None:
@@ -43,7 +43,7 @@ class BufferPool:
 
 
 class _Lease:
-    """Brings a buffer back to its slab, where there still is one, when nobody refers to the lease any more."""
+    """Returns a buffer to its pool, if that still exists, when the lease is no longer referenced."""
 
     def __init__(self, slab: BufferPool, buffer: NDArray[np.uint8]) -> None:
         self._buffers, self._buffer = weakref.ref(slab), buffer

@@ -1,4 +1,4 @@
-"""Where a loader stands: which epoch comes next, and how far the present one has got."""
+"""A loader's position: the next epoch, and the progress of the present one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
     steps_left: int
     """Batches that this rank still gets."""
     ended: bool = False
-    """Whether the iterator was asked for more after its last batch."""
+    """Whether the iterator was advanced past its last batch."""
 
 
 class Cursor:
@@ -33,7 +33,7 @@ class Cursor:
     """
 
     def __init__(self, **identity: Any) -> None:
-        """identity: what a state must agree in with the loader that takes it up: `samples`, `seed`, `shuffle`."""
+        """identity: values equal in a state and the loader that restores it: `samples`, `seed`, `shuffle`."""
         self._identity = {"version": VERSION, **identity}
         self._chosen: Place | None = (0, 0)
         self._claimed: Place | None = None  # by an iterator that has not begun

@@ -1,4 +1,4 @@
-"""What frameworks read from a torch `DataLoader`, for Loader to have as well."""
+"""The attributes of a torch `DataLoader` that frameworks read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong, by name. Every message gives the rule, the value received and the remedy, in one line."""
+"""The errors of this package. Every message gives the rule, the value received and the remedy, in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BadSample(LoaderError):
     Attributes:
         index: position of the sample in the data set.
         name: source name, as far as the data set knows it.
-        why: what the decoder found.
+        why: the decoder's reason.
     """
 
     def __init__(self, index: int, name: str, why: str) -> None:

@@ -20,7 +20,7 @@ def eval_like(model: Any, *, test_size: bool = False) -> dict[str, Any]:
         model: a timm model, also inside DistributedDataParallel or `torch.compile`; its `pretrained_cfg`; a data
             config of `timm.data.resolve_data_config`; a torchvision weights enum such as
             `ResNet50_Weights.IMAGENET1K_V2`; or the `ImageClassification` preset of its `transforms()`.
-        test_size: of timm's configurations, take `test_input_size` and `test_crop_pct` where there are any.
+        test_size: of timm's configurations, take `test_input_size` and `test_crop_pct` if there are any.
 
     Returns:
         `resolution`, `interpolation`, `mean` and `std`; of timm also `crop_pct` and `crop_mode`; of torchvision also

@@ -1,4 +1,4 @@
-"""Loader: batches of images at the resolution asked for, in the manner of torch's DataLoader."""
+"""Loader: batches of images at a chosen resolution, with the interface of torch's DataLoader."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class _Epoch(NamedTuple):
-    """What an epoch's batches depend on, besides the arguments of the loader."""
+    """The values that determine an epoch's batches, besides the arguments of the loader."""
 
     stage: Stage
     number: int
@@ -127,7 +127,7 @@ class Loader(DataLoaderAttributes):
             weights: relative chance of each sample, drawn with replacement; "balanced": all classes equally likely.
             aug_repeats: repeated augmentation: how often each sample comes in a row, with different crops.
             views: crops of each sample; with 2 or more, the field "image" is a tuple of as many tensors.
-            uneven: what happens to a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
+            uneven: treatment of a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
                 repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
                 training; "keep" in evaluation, where each sample is seen once.
             interpolation: "fourier": the low-pass of EfficientTrain (ICCV 2023), bicubic from 224 pixels on;
@@ -138,7 +138,7 @@ class Loader(DataLoaderAttributes):
             crop_pct, crop_mode, resize_size: evaluation, see `loaders.plan.CropGeometry`; `loaders.eval_like` gives
                 them for a timm model or torchvision weights.
             augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
-                to B by `interpolation`, which costs most of what a small B saves.
+                to B by `interpolation`, which costs most of a small B's savings.
             augment_on: "cpu": the decoding threads augment each image while it is in cache; "device": whole batches are
                 augmented on `device`; "auto": "device" on a GPU, else "cpu". The pixels are the same.
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
@@ -146,7 +146,7 @@ class Loader(DataLoaderAttributes):
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
-            device: where batches arrive; "cuda" brings pinned memory and a stream of the loader's own.
+            device: of the delivered batches; "cuda" brings pinned memory and a stream of the loader's own.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             memory_format: "contiguous" or "channels_last".
             num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
@@ -228,7 +228,7 @@ class Loader(DataLoaderAttributes):
 
     @property
     def stage(self) -> Stage:
-        """What the next iteration delivers: resolution, magnitude and batch size."""
+        """Settings of the next iteration: resolution, magnitude and batch size."""
         return self._stage
 
     def set_stage(
@@ -237,7 +237,7 @@ class Loader(DataLoaderAttributes):
         magnitude: float | EllipsisType | None = ...,
         batch_size: int | None = None,
     ) -> None:
-        """Changes what is delivered, from the next iteration on. Nothing is rebuilt.
+        """Changes the settings from the next iteration on. Nothing is rebuilt.
 
         Raises:
             ValueError: a value out of range, or an epoch without a single batch.
@@ -320,7 +320,7 @@ class Loader(DataLoaderAttributes):
         return Shares(stage.batch_size, rank, world_size, drop_last=self.drop_last, uneven=self._uneven)
 
     def _check_stage(self, stage: Stage) -> None:
-        """Raises ValueError where an epoch of this stage has no batch."""
+        """Raises ValueError if an epoch of this stage has no batch."""
         n, world_size = len(self.sampling), self.ranks[1]
         if not self._shares(stage, 0, world_size).steps(n):
             raise ValueError(
@@ -336,18 +336,18 @@ class Loader(DataLoaderAttributes):
     def _prepare(self, run: _Epoch) -> None:
         """Shuffles, and plans the first batch of, the epoch that probably follows, while the threads are busy."""
         self._coming = None
-        with suppress(Exception):  # an error in the next epoch is raised when that epoch is asked for
+        with suppress(Exception):  # an error in the next epoch is raised when that epoch begins
             self._coming = run, self._backend.run(run.stage, run.number, self._batches(run))
 
     def _taken(self, run: _Epoch) -> _Run:
-        """The prepared epoch if it is the one asked for, else a new one."""
+        """The prepared epoch if it is the requested one, else a new one."""
         coming, self._coming = self._coming, None
         if coming and coming[0] == run:
             return coming[1]
         return self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands: plain numbers, counting batches delivered, not those decoded ahead.
+        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead.
 
         After an epoch's last batch, that is the first batch of the next epoch.
         """
@@ -375,7 +375,7 @@ class Loader(DataLoaderAttributes):
         self.load_state_dict(state["place"])
 
     def stats(self) -> dict[str, Any]:
-        """Seconds and bytes per station since the loader was made, bad samples, and what limits it."""
+        """Seconds and bytes per station since the loader was made, bad samples, and the bottleneck."""
         sums, bad = self._backend.stats(), list(self._backend.bad.values())
         return summarise(sums, bad, self._waited, self._iterated, self.num_workers)
 

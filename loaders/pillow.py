@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .errors import LoaderError
 
 DEPTHS = ("refuse", "scale", "minmax")
-"""What may be done with more than 8 bits a sample, see `decode_rgb`."""
+"""Treatments of images of more than 8 bits a sample, see `decode_rgb`."""
 
 _FLAG = "LOAD_TRUNCATED_IMAGES"
 _DEEP = ("I", "F")  # first letters of the modes whose values Pillow would clip at 255: I;16, I;16B, I, F
@@ -29,7 +29,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         pixels: RGB, uint8 [height, width, 3].
-        kind: what the file was, for example "PNG of mode RGBA".
+        kind: the file's original kind, for example "PNG of mode RGBA".
     """
 
     pixels: NDArray[np.uint8]
@@ -39,11 +39,11 @@ class Decoded(NamedTuple):
 def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
     """Decodes an image file by Pillow's `convert("RGB")`; EXIF orientation is ignored, as torchvision ignores it.
 
-    A file that is cut short is an error, also where the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+    A file that is cut short is an error, also if the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
 
     Args:
         data: the whole file.
-        depth: what to do with grey images of 16 or 32 bits or floating-point values, which `convert("RGB")` would clip
+        depth: treatment of grey images of 16 or 32 bits or floating-point values, which `convert("RGB")` would clip
             to white. "refuse"; "scale": the full range of the type (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax":
             the image's own least and greatest values become 0 and 255.
 
@@ -136,7 +136,7 @@ def _plugins() -> type[Exception]:
     """Loads all of Pillow's formats. Threads that load them at once could find a format unknown.
 
     Returns:
-        What Pillow raises where no format fits.
+        Pillow's error if no format fits.
     """
     from PIL import Image
 
@@ -171,7 +171,7 @@ def _strict_methods(kind: type, seen: set[str]) -> dict[str, Callable[..., Any]]
 
 @cache
 def _strict_base() -> type:
-    """Stands right before Pillow's `ImageFile` where a class asks for the next one in line."""
+    """Precedes Pillow's `ImageFile` in a class's method resolution order."""
     from PIL.ImageFile import ImageFile
 
     return type("StrictImageFile", (ImageFile,), _strict_methods(ImageFile, set()))

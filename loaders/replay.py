@@ -21,7 +21,7 @@ from .plan.rng import Purpose, below, words
 from .transforms.device import put
 
 CHUNKS = 32
-"""Chunks that a loader batch is cut into, as released; at least so many where the batch does not divide."""
+"""Chunks that a loader batch is cut into, as released; at least so many if the batch does not divide."""
 LATE = 4
 """Batches that may be on their way to a ring in RAM: the host waits for none before so many more are queued."""
 GIB = 2**30
@@ -45,7 +45,7 @@ class Replay:
                 `LATE` batches at most stay on the GPU, too, until their copies have ended.
 
         Raises:
-            ValueError: a number out of range, or more memory asked for than there is.
+            ValueError: a number out of range, or more memory required than available.
         """
         if batches < 1 or batch_size < 1 or factor < 2:
             raise ValueError(
@@ -90,7 +90,7 @@ class Replay:
         self.pushed += 1
 
     def draw(self, *, seed: int, step: int, group: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, where a GPU is to fetch them), or
+        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, if a GPU is to fetch them), or
         on the GPU where batches that are on their way to the ring are drawn, too.
 
         Which ones depends on (seed, step, group) and the number of batches held; `group` tells the batches of one step
@@ -110,7 +110,7 @@ class Replay:
         return self._rows(rows)
 
     def _rows(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the ring, on its device; pinned, where a GPU is to fetch them."""
+        """Rows of the ring, on its device; pinned, if a GPU is to fetch them."""
         pin = self.device.type == "cpu" and torch.cuda.is_available()
         images = torch.empty(
             (len(rows), *self._images.shape[1:]), dtype=torch.float16, device=self.device, pin_memory=pin
@@ -186,7 +186,7 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
     """Whether a ring has room on `device`, together with those of the machine's other ranks.
 
     Raises:
-        ValueError: it has not; the message gives the figures and what would fit.
+        ValueError: it has not; the message gives the figures and a size that would fit.
     """
     ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     need, free = ranks * ring_bytes(batches, batch_size, resolution), free_bytes(device)
@@ -200,7 +200,7 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be had on a device: of a CPU, what the system and the control group leave."""
+    """Free memory of a device; of a CPU, within the system's and the control group's limits."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())

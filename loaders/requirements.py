@@ -1,4 +1,4 @@
-"""What the loader needs: the compiled kernel and the libraries of the optional backends; how to install them."""
+"""Requirements: the compiled kernel and the libraries of the optional backends; how to install them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OLDEST = (1, 50)
 
 
 def missing(user: str = '`backend="dali"`', instead: str = ', or take backend="torch"') -> str | None:
-    """None where DALI can be used; else, in one line, why `user` cannot, and what to do."""
+    """None if DALI can be used; else one line with the reason why `user` cannot, and the remedy."""
     try:
         version = importlib.import_module("nvidia.dali").__version__
     except Exception as error:  # a broken installation raises nearly anything
@@ -35,7 +35,7 @@ def wheel() -> str:
 
 
 class Check(NamedTuple):
-    """What was found of one part, and how to install it.
+    """The state of one requirement, and how to install it.
 
     Attributes:
         part: its name.

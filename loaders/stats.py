@@ -1,4 +1,4 @@
-"""What a loader has done so far, and what holds it up."""
+"""A loader's statistics so far, and its bottleneck."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def summarise(
             files that Pillow decodes); `copy_s`, `ops_s`: seconds of copying
             to the device, and of augmentation and normalisation; `wait_s`; `stall`: share of the time that the
             consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those,
-            headers and what lies under the crops;
+            headers and the segments under the crops;
         `bad`: one `BadSample` each;
-        `limited_by`: "consumer" where less than 5 % is waited, else the station that takes longest.
+        `limited_by`: "consumer" if less than 5 % is waited, else the station that takes longest.
     """
     seconds = {station: sums.get(f"{station}_ns", 0) / 1e9 for station in (*_SHARED, *_SINGLE)}
     stall = waited / iterated if iterated else 0.0

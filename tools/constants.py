@@ -4,7 +4,7 @@ python -m tools constants                      writes docs/constants.md
 python -m tools constants --check              compares only; exit status 1 if the page is out of date
 
 The released numbers below were read from the launch scripts and from the defaults of `main_buffer.py` in the authors'
-repository (LeapLabTHU/EfficientTrain, commit 2b9011c); ours are asked of `efficienttrain.recipe`.
+repository (LeapLabTHU/EfficientTrain, commit 2b9011c); ours come from `efficienttrain.recipe`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUDGETS = (100, 200, 300)
 
 
 class Script(NamedTuple):
-    """What one launch script sets. Runs such as "96x2 160x4 224x4" give a value for each tenth."""
+    """The settings of one launch script. Runs such as "96x2 160x4 224x4" give a value for each tenth."""
 
     file: str
     resolutions: str
@@ -84,7 +84,7 @@ COMMON: tuple[tuple[str, str, str], ...] = (
     ("cutmix alpha", "1.0 (`--cutmix`)", "cutmix"),
     ("probability of mixing", "1.0 (`--mixup_prob`)", "mixup_prob"),
     ("probability of cutmix", "0.5 (`--mixup_switch_prob`)", "mixup_switch_prob"),
-    ("what shares one draw", "batch (`--mixup_mode`)", "mixup_mode"),
+    ("scope of one draw", "batch (`--mixup_mode`)", "mixup_mode"),
     ("probability of erasing", "0.25 (`--reprob`)", "reprob"),
     ("erasing fills with", "pixel (`--remode`)", "remode"),
     ("boxes erased", "1 (`--recount`)", "recount"),
@@ -107,7 +107,7 @@ DIFFERENT = (
     ("gradients in full precision", "`--clip_grad` is ignored", "clipped, where the recipe or the user says so"),
     ("LAMB", "the authors' `lamb.py`", "timm's; both clip the global norm to 1"),
 )  # fmt: skip
-"""What differs on purpose: setting, released, ours."""
+"""Intended differences: setting, released, ours."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +139,7 @@ def page() -> str:
         *(_model(name, script) for name, script in SCRIPTS.items()),
         "## The same for all",
         _table(("setting", "released", "ours"), [(name, theirs, str(ours)) for name, theirs, ours in common()]),
-        "## What differs on purpose",
+        "## Intended differences",
         _table(("setting", "released", "ours"), DIFFERENT),
         "## Recipes without a script",
         "The paper trains PVT and CAFormer, but no script was released: these recipes are reconstructed. Other sizes "
@@ -182,7 +182,7 @@ def compared(name: str, script: Script) -> list[tuple[str, str, str]]:
 
 
 def common() -> list[tuple[str, str, object]]:
-    """Setting, released value with its place, and ours, of what is the same for every model."""
+    """Setting, released value with its place, and ours, of constants that are equal for every model."""
     made = recipe("swin_tiny", 200)
     return [(name, theirs, getattr(made, field)) for name, theirs, field in COMMON]
 

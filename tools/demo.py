@@ -26,7 +26,7 @@ SHOWN = 4  # crops in the picture
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `python -m tools demo`."""
-    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="keeps what is made (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="folder for all files (%(default)s)")
     parser.add_argument("--epochs", type=float, default=2.0, help="budget of training, epochs at 224 px (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of the measurement (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.7, help="of each round and contestant (%(default)s)")
@@ -79,7 +79,7 @@ def crops(beton: Path) -> dict[int, NDArray[np.uint8]]:
 def summary(
     photos: Path, beton: Path, report: dict[str, Any], stages: tuple[Stage, ...], legs: list[Leg], budget: float
 ) -> list[str]:
-    """What was found, in at most 20 lines."""
+    """The results, in at most 20 lines."""
     files = [path.stat().st_size for path in (photos / "train").rglob("*.jpg")]
     source, size = sum(files), beton.stat().st_size
     card = report["machine"]

@@ -1,4 +1,4 @@
-"""The demo's picture: speed of loading, what each resolution shows, and how the training went."""
+"""The demo's picture: speed of loading, samples at each resolution, and the training's progress."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def walk(
 
     Args:
         train_data, val_data: betons, or image folders.
-        epochs: what the whole may cost, in passes over the training data at 224 pixels.
+        epochs: budget of the training, in passes over the training data at 224 pixels.
         out: folder of the run; an earlier run in it is removed.
         batch: samples of a step.
     """

@@ -45,7 +45,7 @@ def near(files: Iterable[str], tests: dict[str, str]) -> list[str]:
     """The tests to run, sorted.
 
     Args:
-        files: what changed; paths from the project's folder, with slashes.
+        files: the changed files; paths from the project's folder, with slashes.
         tests: the text of every test file, by its path.
     """
     found = {path for path in ALWAYS if path in tests}

@@ -2,8 +2,8 @@
 
 Every image has a background with a photograph's power spectrum (falling steeper than 1/f squared; colour weaker than
 luminance), plain grey shapes on it for edges and occlusion, and three to five objects of its class. Classes come in
-pairs: hue and outline tell the pair, which survives at low spatial frequencies; whether the objects are finely striped
-tells the two apart, and takes resolution. Sizes, aspect ratios, JPEG quality and chroma sub-sampling vary as they do in
+pairs: hue and outline identify the pair and survive at low spatial frequencies; fine stripes on the objects distinguish
+the two classes and need resolution. Sizes, aspect ratios, JPEG quality and chroma sub-sampling vary as they do in
 the wild.
 
 An image is a pure function of (seed, split, class, number): the same bytes for any number of processes and of

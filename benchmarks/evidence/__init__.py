@@ -1,1 +1,1 @@
-"""What the curriculum brings: accuracy and wall time of trainings, searches and pre-trainings."""
+"""Effects of the curriculum: accuracy and wall time of trainings, searches and pre-trainings."""

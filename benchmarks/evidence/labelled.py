@@ -62,11 +62,11 @@ def bench(
     """Sets torch's threads, and brings the data.
 
     Args:
-        data: a folder with train/ and val/, or Fashion-MNIST's; None: where Debian's package puts that.
+        data: a folder with train/ and val/, or Fashion-MNIST's; None: if Debian's package puts that.
         size: of Fashion-MNIST's images, to which they are enlarged, pixels.
         limit, val_limit: images of Fashion-MNIST's splits.
         threads: of which one is the loader's, if there are two or more, and the others torch's; None: torch's choice.
-        work: folder that keeps data and runs, so that the same command goes on there; None: a temporary one.
+        work: folder that keeps data and runs, so that the same command resumes there; None: a temporary one.
 
     Raises:
         FileNotFoundError: the data are not there.
@@ -85,7 +85,7 @@ def bench(
 
 
 def named(data: str | None) -> str:
-    """What a report calls the data."""
+    """Name of the data in a report."""
     return Path(data).resolve().name if data else "Fashion-MNIST"
 
 

@@ -1,4 +1,4 @@
-"""What pre-training without labels is worth: fine-tuned on few labels after it, and trained on those from scratch."""
+"""The value of pre-training without labels: fine-tuning on few labels after it, and training on them from scratch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAIRNESS = (
     "wall time: of the steps, loading included; checkpoints, pictures and evaluation are left out",
 )
 BEGINNINGS = {"from scratch": None, "MAE, constant size": "none", "MAE, curriculum": "iccv"}
-"""What fine-tuning begins with: the curriculum of its pre-training."""
+"""The initial weights of fine-tuning, by the curriculum of their pre-training."""
 PRETRAINING: dict[str, Any] = {"batch": 100, "lr": 2e-3, "warmup": 0.1, "save_every": 0.5}
 TUNING: dict[str, Any] = {
     "batch": 50, "lr": 1e-3, "warmup": 0.1, "drop_path": 0.0, "ema": 0.0, "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0,

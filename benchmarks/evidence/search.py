@@ -1,4 +1,4 @@
-"""A curriculum searched for, against constant size at the same compute: accuracy, and what the search cost."""
+"""A curriculum searched for, against constant size at the same compute: accuracy, and the search's cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(
     data: str | None, seeds: int, epochs: float, *, stages: int = 3, resolutions: Sequence[int] = (112, 168, 224),
     magnitude: float = 9.0, size: int = 64, limit: int = 5000, threads: int | None = None, work: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Searches once, then trains what was found and constant size, once for each seed.
+    """Searches once, then trains with its result and with constant size, once for each seed.
 
     Args:
         seeds: runs of each, at least 1.
@@ -98,7 +98,7 @@ def run(
 
 
 def look(plan: Plan, place: Bench, executor: Executor) -> tuple[tuple[Stage, ...], dict[str, Any]]:
-    """What the search finds, and what it cost; a search that was stopped goes on."""
+    """The search's result and cost; an interrupted search is resumed."""
     _, most = plan.cost()
     table = Table(most)
     try:
@@ -146,7 +146,7 @@ def text(report: dict[str, Any]) -> str:
 
 
 def draw(report: dict[str, Any], path: str) -> None:
-    """What was found, and accuracy against compute, a line for each run."""
+    """The curriculum found, and accuracy against compute, a line for each run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")

@@ -48,7 +48,7 @@ def run(
     gpu: bool = False, size: int | None = None, limit: int | None = None, threads: int | None = None,
     work: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Trains every model by both contestants, once for each seed; what is given takes the place of SMALL or LARGE.
+    """Trains every model by both contestants, once for each seed; options given replace those of SMALL or LARGE.
 
     Args:
         models: "convnet", "vit", or any name of the trainer's.

@@ -1,1 +1,1 @@
-"""What the benchmarks share: data, contestants in processes of their own, timing, the machine, reports and pictures."""
+"""Common parts of the benchmarks: data, contestants in separate processes, timing, the machine, reports, pictures."""

@@ -1,4 +1,4 @@
-"""What a contestant is told (`Job`) and how an endless stream of batches is timed (`Stream`).
+"""The task of a contestant (`Job`), and how an endless stream of batches is timed (`Stream`).
 
 A contestant is a module in `benchmarks/peers/` with
 
@@ -29,17 +29,17 @@ class Job:
     threads: int  # decoding threads or worker processes; also the number of CPUs the process may use
     batch_size: int  # images
     folder: str  # ImageFolder tree of the records
-    pyramid: str  # our beton of the same records (made by the contestant `ours` where it does not exist)
-    work: str  # folder for what contestants make; shared by all resolutions
+    pyramid: str  # our beton of the same records (made by the contestant `ours` if it does not exist)
+    work: str  # folder for derived files; shared by all resolutions
     seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict)  # what distinguishes variants of one peer
+    options: dict[str, Any] = field(default_factory=dict)  # options of a peer's variants
     device: str = "cpu"  # where batches are to arrive, "cpu" or "cuda"
 
 
 class Contestant(Protocol):
     """Ready to be timed."""
 
-    output: str  # what it delivers, e.g. "uint8 64x3x96x96"
+    output: str  # type and shape, e.g. "uint8 64x3x96x96"
     delivered: int  # images so far, in and outside windows
 
     def round(self, seconds: float) -> tuple[int, float]: ...
@@ -51,7 +51,7 @@ class Stream:
     """Times a loader, given as an endless iterator of image batches (arrays or tensors, batch first).
 
     `ahead` is how many finished batches the loader may have in store when a round starts. They are taken,
-    untimed, first: a round then measures a pipeline that runs, not one that was filled while nobody looked.
+    untimed, first: a round then measures a running pipeline, not one filled in advance.
     Windows end after a multiple of `threads` batches, because loaders with one worker process a batch deliver
     in bursts of that many.
     """
@@ -87,7 +87,7 @@ class Stream:
         return images, time.perf_counter() - start
 
     def facts(self) -> dict[str, float]:
-        """What only the contestant can tell of itself; asked after each round."""
+        """Figures that only the contestant itself knows; read after each round."""
         return {}
 
     def _settle(self) -> None:

@@ -1,4 +1,4 @@
-"""The records that all contestants see: an image folder, repeated (as copies) or thinned to the number asked for."""
+"""The records that all contestants see: an image folder, repeated (as copies) or thinned to the requested number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Data:
     name: str  # for people: the source's own name, without its path
     folder: Path
     pyramid: Path
-    work: Path  # for what contestants make of the folder
+    work: Path  # for files derived from the folder
     records: int
     images: int  # different ones
     mean_bytes: float  # of a file in `folder`

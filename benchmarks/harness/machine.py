@@ -1,4 +1,4 @@
-"""The machine card: what a reader must know to place the numbers; nothing that names the machine or its user."""
+"""The machine card: the facts needed to interpret the numbers, without names of the machine or its user."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def cuda() -> dict[str, Any]:
 
 
 def require_gpu() -> None:
-    """Raises ValueError where torch sees no GPU."""
+    """Raises ValueError if torch sees no GPU."""
     import torch
 
     if not torch.cuda.is_available():

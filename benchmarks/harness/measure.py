@@ -30,9 +30,9 @@ class Failed(Exception):
 
 
 class Child:
-    """A contestant's process. It exists stopped (SIGSTOP, its workers too) except while it is asked for something.
+    """A contestant's process. It exists stopped (SIGSTOP, its workers too) except during a request.
 
-    So a loader that goes on filling its queues after a round takes no time from the next contestant. The
+    So a loader that still fills its queues after a round takes no time from the next contestant. The
     child forms a process group of its own in our session: if we die, the kernel hangs it up, stopped or not.
     """
 
@@ -121,7 +121,7 @@ def interleave(
 ) -> list[list[dict[str, Any]]]:
     """`rounds` answers of each child, in the order A B C, B C A, C A B, ... after one round of warm-up each.
 
-    Rotating the start keeps a machine that slowly gets faster or slower from favouring whoever comes first.
+    Rotating the start keeps a machine that slowly gets faster or slower from favouring the first contestant.
     """
     for child in children:
         progress(child)

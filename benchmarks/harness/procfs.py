@@ -43,5 +43,5 @@ def bytes_read() -> int:
 def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text().splitlines()
-    except OSError:  # the process ended, or this kernel does not tell
+    except OSError:  # the process ended, or this kernel has no such file
         return []

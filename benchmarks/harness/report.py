@@ -48,7 +48,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def head(report: dict[str, Any]) -> str:
-    """What was measured, on what, by which rules."""
+    """A benchmark's results, with machine, settings and rules."""
     rules = "\n".join(f"  - {rule}" for rule in report["fairness"])
     notes = "".join(f"\nNote: {note}" for note in report["notes"])
     settings = ", ".join(f"{key.replace('_', ' ')} {_number(value)}" for key, value in report["settings"].items())

@@ -1,4 +1,4 @@
-"""Who competes. Each contestant is a line here and a file beside this one; only its own process imports that file."""
+"""The contestants. Each one is a line here and a file beside this one; only its own process imports that file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Peer:
-    """`prepare` tells whether the module makes files first; `simd`: runs in the interpreter given by --simd-python.
+    """`prepare`: whether the module makes files first; `simd`: runs in the interpreter given by --simd-python.
 
     options: `randaugment` gives the contestant the option `magnitude`, RandAugment's strength.
     """
@@ -123,7 +123,7 @@ DEFAULT = ("ours-full", "ours-folder", "torchvision", "torchvision-randaugment",
 GPU_ONLY = ("torchvision-gpu", "torchvision-gpu-randaugment")
 ON_GPU = ("ours-dali", "ours-randaugment", "ours-dali-randaugment", *GPU_ONLY, "dali-randaugment", *DEFAULT[2:])
 """The default with `--device cuda`."""
-ALWAYS = ("ours", "limit")  # what the others are compared with
+ALWAYS = ("ours", "limit")  # the baselines of comparison
 
 
 def chosen(names: list[str] | None, device: str = "cpu") -> list[Peer]:
@@ -136,7 +136,7 @@ def chosen(names: list[str] | None, device: str = "cpu") -> list[Peer]:
         if name not in PEERS:
             raise ValueError(f"`--peers` takes names of contestants, got {name!r}; there are {', '.join(PEERS)}.")
         if name in GPU_ONLY and device == "cpu":
-            raise ValueError(f"`--peers` asks for {name}, which decodes on a GPU; add `--device cuda`.")
+            raise ValueError(f"`--peers` names {name}, which decodes on a GPU; add `--device cuda`.")
     if names is None:
         names = list(DEFAULT if device == "cpu" else ON_GPU)
     wanted = {*names, *ALWAYS}

@@ -35,7 +35,7 @@ def beton(job: Job) -> Path:
 
 
 def write(folder: str, path: Path, workers: int) -> None:
-    """Writes an image folder as FFCV does it; also what `efficienttrain benchmark convert` times."""
+    """Writes an image folder as FFCV does; `efficienttrain benchmark convert` times this, too."""
     fields = {"image": RGBImageField(write_mode="jpg", jpeg_quality=QUALITY), "label": IntField()}
     images = ImageFolder(folder, loader=_rgb)
     DatasetWriter(str(path), fields, num_workers=workers).from_indexed_dataset(images)

@@ -25,7 +25,7 @@ RGB, ACCURATE_DCT = 0, 4096  # TJPF_RGB, TJFLAG_ACCURATEDCT (turbojpeg.h)
 
 
 def turbojpeg() -> ctypes.CDLL:
-    """TurboJPEG with the signatures that are used here; raises ImportError where it is not installed."""
+    """TurboJPEG with the signatures that are used here; raises ImportError if it is not installed."""
     name = ctypes.util.find_library("turbojpeg")
     if name is None:
         raise ImportError("the shared library libturbojpeg is not installed")

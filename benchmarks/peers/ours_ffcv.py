@@ -1,7 +1,7 @@
 """Ours on top of FFCV, uint8 out: the FFCV backend, and our decoder in an FFCV pipeline.
 
 Variants by option: "ffcv_beton" reads the beton that the contestant `ffcv` reads (written by FFCV, quality 95, full
-size); "backend" chooses who reads it; "part" is `SubJPEGRandomResizedCrop(flip=True)` in FFCV's own loader.
+size); "backend" chooses the reader; "part" is `SubJPEGRandomResizedCrop(flip=True)` in FFCV's own loader.
 """
 
 from __future__ import annotations

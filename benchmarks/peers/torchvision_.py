@@ -2,7 +2,7 @@
 
 RandomResizedCrop to 224 (bicubic), flip, [timm's rand-m{M}-mstd0.5-inc1 at 224], Resize to B (Lanczos) where B
 < 224, ToTensor, Normalize: float32 out. One worker process a thread, persistent, default prefetching; pinned memory and
-copies that nobody waits for where batches go to a GPU.
+asynchronous copies if batches go to a GPU.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Curriculum:
                 optimizer and regularisation are left to you; replay buffers are not used.
             loader: of the training images; batches are delivered as it makes them. Its batch size is that of every
                 stage that does not name its own.
-            model: resized where a parameter's shape depends on the input; None: nothing is resized (a ConvNet). Also
+            model: resized if a parameter's shape depends on the input; None: nothing is resized (a ConvNet). Also
                 makes `model.load_state_dict` accept a checkpoint taken in another stage. A network without
                 `set_input_size` is left alone.
             optimizer: of the model's parameters; needed for its moments to follow, and for the learning rate.
@@ -69,7 +69,7 @@ class Curriculum:
             accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
             set_lr: False leaves the learning rate to a scheduler of yours; `lr_factor` gives it the curve.
             wrap: makes a wrapper around the bare network, DistributedDataParallel for example; then train
-                `curriculum.model`, which is made anew where shapes change.
+                `curriculum.model`, which is made anew if shapes change.
 
         Raises:
             ValueError: a value out of range, a resolution the model cannot take, or fewer images than a step takes.
@@ -103,7 +103,7 @@ class Curriculum:
         self.before_step()
 
     def _lay_out(self, size: int) -> None:
-        """Where each stage begins, in batches."""
+        """First batch of each stage."""
         self._per_rank = self.loader.ranks[1] * self.accumulation
         batch = self._batch_size * self._per_rank
         largest = max(stage.batch or batch for stage in self.stages)
@@ -204,7 +204,7 @@ class Curriculum:
         """The learning rate of the next optimizer step as a share of its peak.
 
         For a scheduler of torch: `LambdaLR(optimizer, curriculum.lr_factor)`, stepped after each optimizer step. The
-        argument is ignored: what counts is the compute spent, not the number of steps.
+        argument is ignored: progress is the compute spent, not the number of steps.
         """
         return self.schedule.lr(self._progress(self._done), self.recipe) / self.recipe.lr
 

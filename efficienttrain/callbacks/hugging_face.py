@@ -21,7 +21,7 @@ class HuggingFaceCurriculum(TrainerCallback):
         arguments = TrainingArguments(..., num_train_epochs=curriculum.epochs, ignore_data_skip=True)
         Training(model, arguments, callbacks=[HuggingFaceCurriculum(curriculum)]).train()
 
-    Networks of `transformers` adapt to the input's size themselves: ConvNets and Swin always, a ViT where its forward
+    Networks of `transformers` adapt to the input's size themselves: ConvNets and Swin always, a ViT if its forward
     is called with `interpolate_pos_encoding=True`. A timm network inside is resized if it is given as `model=` to the
     curriculum. A resumed training continues with the right batch. Give gradient_accumulation_steps as `accumulation=`.
     """

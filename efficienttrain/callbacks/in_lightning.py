@@ -40,7 +40,7 @@ class LightningCurriculum(Callback):
         self.curriculum.before_step()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Counts the batch as trained on, which is what a checkpoint must say."""
+        """Counts the batch as trained on, because a checkpoint must include it."""
         self.curriculum.after_step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -26,11 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
-    parser.add_argument("--format", help="kind of source (default: told by its name)")
+    parser.add_argument("--format", help="kind of source (default: derived from its name)")
     parser.add_argument("--split", help="sub-folder or split of SRC to convert, e.g. train")
     parser.add_argument(
         "--fields", nargs="+", type=field, metavar="NAME:TYPE",
-        help="targets to store: int, float, bytes, json, or DTYPE:SIDES as float32:40 (default: all that SRC tells of)",
+        help="targets to store: int, float, bytes, json, or DTYPE:SIDES as float32:40 (default: all of SRC)",
     )  # fmt: skip
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
     parser.add_argument("--allow-empty", action="store_true", help="accept class folders without images")

@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 class Library(NamedTuple):
-    """An optional library: its module, what it is for, and the extra that installs it."""
+    """An optional library: its module, its use, and the extra that installs it."""
 
     module: str
     purpose: str

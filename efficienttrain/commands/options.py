@@ -13,7 +13,7 @@ NEEDED = ("data", "model", "out")
 
 
 def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
-    """Those that do not change the result, or hardly; amp: when mixed precision is used if nobody says."""
+    """Those that do not change the result, or hardly; amp: the default of mixed precision."""
     add = parser.add_argument_group("machine").add_argument
     add("--micro-batch", type=int, metavar="N", help="samples through the network at once, on each rank")
     add("--device", choices=CHOICES["device"])
@@ -48,7 +48,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def given(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a command line, with those of its `--config` where the command line has none.
+    """The options of a command line, with those of its `--config` if the command line has none.
 
     Raises:
         ValueError, FileNotFoundError: as `read_config` does, or an option that every training needs is missing.

@@ -1,4 +1,4 @@
-"""Train an encoder without labels, through a curriculum; the same command again goes on where it stopped.
+"""Train an encoder without labels, through a curriculum; repeating the command resumes an interrupted run.
 
 examples:
   efficienttrain pretrain --method mae --data train.beton --model vit_base_patch16_224 --epochs 400 --out runs/mae_b
@@ -7,7 +7,7 @@ examples:
   efficienttrain pretrain ... --curriculum none                                the baseline
   torchrun --nproc-per-node 8 -m efficienttrain pretrain ...
   efficienttrain finetune --model vit_base_patch16_224 --init runs/mae_b/encoder.pt ...   then, with labels
-What is the paper's and what our reading: docs/pretraining.md.
+Which parts are the paper's and which are our reading: docs/pretraining.md.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ EPOCHS = 400.0  # of EfficientTrain++ with MAE, in the paper
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `efficienttrain pretrain`: the fields of `Masking`, and of `Config` what does not need labels."""
-    parser.argument_default = argparse.SUPPRESS  # what is not given is left to Config and Masking
+    """Options of `efficienttrain pretrain`: the fields of `Masking`, and those of `Config` that do not need labels."""
+    parser.argument_default = argparse.SUPPRESS  # options not given are left to Config and Masking
     add = parser.add_argument
     add("--method", choices=("mae",), default="mae", help="masked autoencoder")
     add("--data", required=True, metavar="DIR_OR_BETON", help="images; labels are not looked at")
     add("--model", required=True, help="a ViT: vit_{tiny,small,base,large}_patch16_224, or your module:factory")
     add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, pictures, encoder.pt")
-    add("--target", choices=TARGETS, help="what is told of hidden patches (pixels)")
+    add("--target", choices=TARGETS, help="target of the hidden patches (pixels)")
     add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
     add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
     add("--curriculum", help="auto (general), iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--seed", type=int, help="of weights, order, crops and masks (0)")
 
-    recipe = parser.add_argument_group("recipe", "in place of what the authors of MAE have")
+    recipe = parser.add_argument_group("recipe", "instead of the values of MAE's authors")
     add = recipe.add_argument
     add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given (4096)")
     add("--optimizer", choices=CHOICES["optimizer"], help="(adamw)")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warmup", type=float, metavar="SHARE", help="of the compute (40 epochs, at most 0.2)")
     add("--clip-grad", type=float, metavar="NORM", help="(none)")
     add_early_batch(recipe)
-    add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or what hides the loader (recipe)")
+    add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or as needed (recipe)")
     add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
 
     add_curve(parser)

@@ -1,6 +1,6 @@
 """Options in place of a recipe's less common settings: learning-rate curve, optimizer, network, data path.
 
-Each is a field of `Config`; `efficienttrain.Recipe` says what it means.
+Each is a field of `Config`, documented in `efficienttrain.Recipe`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 
 from efficienttrain.recipe import CHOICES
 
-INSTEAD = "in place of what the model's recipe says"
+INSTEAD = "instead of the model's recipe"
 
 
 def add_curve(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
-    """From a stored image to the network's input; ratio: False where `--ratio` means something else."""
+    """From a stored image to the network's input; ratio: False if `--ratio` means something else."""
     add = parser.add_argument_group("data path", INSTEAD).add_argument
     add("--data-path", choices=CHOICES["data_path"], help="one resampling, or the published order (fast)")
     add("--low-frequency", choices=CHOICES["low_frequency"], help="of the published path: how images come down to B")
@@ -40,13 +40,13 @@ def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
 
 
 def add_supervised(parser: argparse.ArgumentParser) -> None:
-    """What only training with labels has: the head, mixing, erasing, evaluation."""
+    """Options of training with labels only: the head, mixing, erasing, evaluation."""
     add = parser.add_argument_group("head, mixing, erasing, evaluation", INSTEAD).add_argument
     add("--head-dropout", type=float, metavar="P", help="before the classifier")
     add("--zero-init-last", action=argparse.BooleanOptionalAction, help="last norm of a ResNet's branches begins at 0")
     add("--mixup-prob", type=float, metavar="P", help="of mixing a batch at all (1)")
     add("--mixup-switch-prob", type=float, metavar="P", help="of cutmix rather than mixup (0.5)")
-    add("--mixup-mode", choices=CHOICES["mixup_mode"], help="what shares one draw (batch)")
+    add("--mixup-mode", choices=CHOICES["mixup_mode"], help="scope of one draw (batch)")
     add("--remode", choices=CHOICES["remode"], help="erased boxes: noise, one colour, or 0 (pixel)")
     add("--recount", type=int, metavar="N", help="erased boxes at most (1)")
     add("--crop-pct", type=float, metavar="SHARE", help="of evaluation (0.875)")

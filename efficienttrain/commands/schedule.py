@@ -1,4 +1,4 @@
-"""Print and draw what a training will do: stages, epochs, steps, learning rate.
+"""Print and draw the plan of a training: stages, epochs, steps, learning rate.
 
 efficienttrain schedule --model deit_small_patch16_224 --epochs 200
 efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def notes(table: Timetable, nominal: float) -> list[str]:
-    """What the numbers mean, and the rest of the recipe."""
+    """The meaning of the numbers, and the rest of the recipe."""
     made, first = table.recipe, table.rows[0]
     passes, cost = sum(row.epochs for row in table.rows), made.epochs
     counted = sum(row.official.passes for row in table.rows)
@@ -79,7 +79,7 @@ def notes(table: Timetable, nominal: float) -> list[str]:
     return [
         f"epochs: passes over the data. These {passes:.4g} cost as much as {cost:.4g} at 224 px, because a pass at B "
         "pixels costs (B/224)^2 of one at 224.",
-        f"official: what the released scripts would count at {nominal:g} epochs, rounded{unit}. In all {counted} "
+        f"official: the released scripts' count at {nominal:g} epochs, rounded{unit}. In all {counted} "
         f"passes, {steps:,} steps. {exact}",
         settings(made),
         provenance(made.model),

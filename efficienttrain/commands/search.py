@@ -1,4 +1,4 @@
-"""Search for a curriculum; the same command again goes on where it stopped.
+"""Search for a curriculum; repeating the command resumes an interrupted search.
 
 examples:
   efficienttrain search --algorithm sequential --out runs/search --workers 4 -- \\
@@ -7,8 +7,8 @@ examples:
   efficienttrain search --algorithm sequential --magnitudes 0 3 6 9 --out runs/both -- ...     magnitudes, too
   efficienttrain search --algorithm sequential --rule my_package:score --out runs/mine         your own evaluation
   efficienttrain search ... --ray auto --ray-gpus 1 -- ...                                     on a Ray cluster
-What follows `--` are the options of `efficienttrain train`, whose --epochs is the budget of one whole training.
-What is the papers' in this and what is our reading: docs/search.md.
+The options after `--` are those of `efficienttrain train`, whose --epochs is the budget of one whole training.
+Which parts are the papers' and which are our reading: docs/search.md.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fine-tune", type=float, default=0.05, metavar="SHARE", help="at full size after each probe but the last "
         "stage's, as a share of a whole training's compute (%(default)s)")  # fmt: skip
     add("--tolerance", type=float, default=0.0, metavar="X", help="greedy: score that may be given up (%(default)s)")
-    add("--rule", default=RULE, metavar="PACKAGE.MODULE:FUNCTION", help="what scores a probe (top-1 at full size)")
+    add("--rule", default=RULE, metavar="PACKAGE.MODULE:FUNCTION", help="scoring function (top-1 at full size)")
     add("--workers", type=int, default=1, metavar="N", help="probes side by side on this machine (%(default)s)")
     add("--devices", nargs="+", metavar="GPU", help="that the workers share (all)")
     add("--ray", metavar="ADDRESS", help="of a Ray cluster that runs the probes; auto: this machine's")
     add("--ray-gpus", type=float, default=0.0, metavar="N", help="that a probe needs (%(default)g)")
-    add("--dry-run", action="store_true", help="only say what it would cost")
+    add("--dry-run", action="store_true", help="only print the cost")
     add("train", nargs="*", metavar="-- OPTION", help="of `efficienttrain train`, but --out and --curriculum")
 
 
@@ -114,7 +114,7 @@ def gpus(workers: int) -> list[str]:
 
 
 def picture(out: Path) -> None:
-    """Draws what the journal holds, where matplotlib is installed and there is something to draw."""
+    """Draws the journal, if matplotlib is installed and the journal has probes."""
     try:
         from efficienttrain.search.search_plot import draw
 

@@ -1,14 +1,14 @@
-"""Train a model through a curriculum; the same command again goes on where it stopped.
+"""Train a model through a curriculum; repeating the command resumes an interrupted run.
 
 examples:
   efficienttrain train --data train.beton --val val.beton --model deit_small_patch16_224 --epochs 200 --out runs/deit_s
   efficienttrain train --data photos/train --val photos/val --model resnet50 --epochs 30 --batch 256 --out runs/r50
   efficienttrain train ... --curriculum none --epochs 300                      the baseline, in the same trainer
   efficienttrain train --config runs/r50/config.yaml --out runs/again --seed 1     as another run
-  efficienttrain train ... --replay auto                                       where the loader is too slow
+  efficienttrain train ... --replay auto                                       if the loader is too slow
   efficienttrain train ... --model my_package:build                            your own network
   torchrun --nproc-per-node 8 -m efficienttrain train ... --early-batch-scale 2
-What every option does to the result: docs/training.md.
+Effects of the options: docs/training.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from efficienttrain.training.config import CHOICES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain train`: the fields of `Config`."""
-    parser.argument_default = argparse.SUPPRESS  # what is not given is left to Config
+    parser.argument_default = argparse.SUPPRESS  # options not given are left to Config
     add = parser.add_argument
     add_config(parser)
     add("--data", metavar="DIR_OR_BETON", help="training images: one sub-folder a class, or a beton")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", type=int, metavar="N", help="outputs of the head (as many as the data have classes)")
     add("--seed", type=int, help="of weights, order, crops, augmentation, mixing and drop path (0)")
 
-    recipe = parser.add_argument_group("recipe", "in place of what the model's recipe says")
+    recipe = parser.add_argument_group("recipe", "instead of the model's recipe")
     add = recipe.add_argument
     add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given")
     add("--optimizer", choices=CHOICES["optimizer"])

@@ -45,12 +45,12 @@ def build(
         head_dropout: dropout before the classifier, 0 to below 1 (timm's `drop_rate`).
         zero_init_last: of timm's ResNets, whether the last norm of each residual branch begins at 0. torchvision's
             ResNet-50, which the released code trains, begins at 1. None: as the model's code has it.
-        pool: what the head sees of a ViT of timm's: "avg" (mean of the patches) or "token"; None: the network's own.
+        pool: input of the head in a ViT of timm's: "avg" (mean of the patches) or "token"; None: the network's own.
         pretrained: with timm's weights of that name, downloaded from its hub or taken from its cache.
 
     Raises:
         ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take, or
-            `pool` or `pretrained` where timm does not offer it.
+            `pool` or `pretrained` if timm does not offer it.
         FileNotFoundError: no such file.
     """
     if num_classes < 1:
@@ -153,7 +153,7 @@ def _created(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:
 
 
 def _users(name: str, wishes: dict[str, Any]) -> nn.Module:
-    """What the user's factory gives."""
+    """The network of the user's factory."""
     place, _, attribute = name.rpartition(":")
     names = vars(_module(name, place))
     factory = names.get(attribute)
@@ -173,7 +173,7 @@ def _accepted(factory: Callable[..., Any], wishes: dict[str, Any]) -> dict[str, 
     """The wishes that the factory has arguments for, and the number of classes, which every factory needs.
 
     Raises:
-        ValueError: it has no argument for something that only a user or a recipe of its own asks for.
+        ValueError: it lacks an argument for an option that the user or a custom recipe sets.
     """
     taken = inspect.signature(factory).parameters
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
@@ -188,7 +188,7 @@ def _without(name: str, option: str) -> str:
 
 
 def _module(name: str, place: str) -> ModuleType:
-    """The user's module, and what it imports, as if Python had been started beside it."""
+    """The user's module, imported as if Python had been started in its folder."""
     file = Path(place)
     folder = str(file.parent.resolve() if place.endswith(".py") else Path.cwd())
     if folder not in sys.path:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class StripeAttention(nn.Module):
-    """Attention within the windows of one shape, with LePE: what a depthwise convolution makes of the values."""
+    """Attention within the windows of one shape, with LePE: a depthwise convolution of the values."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Block(nn.Module):
     def __init__(self, channels: int, heads: int, stage: int, drop_path: float) -> None:
         super().__init__()
         self.stage = stage
-        branches = 1 if stage == 3 else 2  # where a stripe is the whole map, both directions are the same
+        branches = 1 if stage == 3 else 2  # if a stripe is the whole map, both directions are the same
         self.norm1 = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.attention = nn.ModuleList(

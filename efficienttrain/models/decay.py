@@ -8,7 +8,7 @@ from torch import nn
 def no_decay(model: nn.Module) -> set[str]:
     """Names of the parameters that no weight decay applies to, as in the released code (`optim_factory.py`).
 
-    Those are biases and everything one-dimensional (norms, layer scale), and what the model's own `no_weight_decay()`
+    Those are biases, all one-dimensional ones (norms, layer scale), and those that the model's own `no_weight_decay()`
     names, if it has one: position embeddings and class token of DeiT. timm's Swin also names its relative position bias
     tables; in the released code these do decay, and so they do here.
     """

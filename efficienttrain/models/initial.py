@@ -22,10 +22,10 @@ def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]
         path: a checkpoint of this package or of a public code base, a state dict, or safetensors: see
             `weight_file.read_weights`. Names may be timm's or those of the authors of Swin, CSWin, PVT, ConvNeXt,
             CAFormer, DeiT and MAE.
-        average: prefer the moving average where the file has one.
+        average: prefer the moving average if the file has one.
 
     Returns:
-        Names of what keeps the weights it had, in the head.
+        Names of the head's parameters that keep their weights.
 
     Raises:
         FileNotFoundError: no such file.
@@ -59,7 +59,7 @@ def scale_head(model: nn.Module, fresh: list[str], scale: float) -> None:
 
 
 def fresh_head(model: nn.Module) -> list[str]:
-    """Names of the classifier's parameters, where timm could not take them from the pretrained weights."""
+    """Names of the classifier's parameters, if timm could not take them from the pretrained weights."""
     facts: Any = getattr(model, "pretrained_cfg", {})
     parts = facts.get("classifier") or ()
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
@@ -78,7 +78,7 @@ def timm_state_dict(path: Path, average: bool = True) -> dict[str, Tensor]:
 
     Args:
         path: `best.pt`, `step_*.pt` or `encoder.pt` of a run.
-        average: take the moving average where there is one.
+        average: take the moving average if there is one.
 
     Raises:
         FileNotFoundError, ValueError: as `weight_file.read_weights` does.
@@ -87,7 +87,7 @@ def timm_state_dict(path: Path, average: bool = True) -> dict[str, Tensor]:
 
 
 def _fitted(weights: Tensor | None, own: Tensor, name: str) -> Tensor | None:
-    """The weights in the shape of `own`; None where they cannot have it."""
+    """The weights in the shape of `own`; None if they cannot have it."""
     if weights is None or weights.shape == own.shape:
         return weights
     if may_be_fresh(name):

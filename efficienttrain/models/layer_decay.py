@@ -1,4 +1,4 @@
-"""Layer-wise decay of the learning rate: how deep each parameter lies, and what its rate is multiplied by."""
+"""Layer-wise decay of the learning rate: the depth of each parameter, and the factor of its rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Place = tuple[int, int]
 
 
 def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
-    """What the learning rate of each parameter is multiplied by: decay ** (layers above it), so 1 for the head.
+    """Factor of each parameter's learning rate: decay ** (layers above it), so 1 for the head.
 
     Args:
         model: a network of timm or of this package. One of your own needs such names, or a method `block_of(name)` that

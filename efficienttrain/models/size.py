@@ -1,6 +1,6 @@
 """resize: another input size for a network in training, in place.
 
-The network is told by `set_input_size(img_size=(B, B))`, timm's convention; one without that method depends on no size.
+`set_input_size(img_size=(B, B))`, timm's convention, resizes a network; one without that method accepts any size.
 It thereby settles which *shape* its parameters must have. How their *values* follow is decided here, as in the released
 code and not as in timm: bilinear (fit.py), for the weights, the optimizer's moments and the moving average alike.
 """
@@ -29,7 +29,7 @@ def resize(
     """Makes `model` take inputs of `resolution` pixels a side, in place; at that size already, nothing changes.
 
     Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
-    holds them stay valid. Their gradients are dropped where the shape changed. What holds *shapes* does not survive:
+    holds them stay valid. Their gradients are dropped if the shape changed. What holds *shapes* does not survive:
     DistributedDataParallel (its buckets) must be made anew around the same module and the old wrapper dropped, and a
     CUDA graph must be captured anew; torch.compile notices by itself and compiles once more for each size.
 
@@ -63,7 +63,7 @@ def check_resolution(model: nn.Module, resolution: int) -> None:
     """Whether the network can take inputs of this size.
 
     Raises:
-        ValueError: not a multiple of what the network needs (32 for Swin, CSWin and PVT, the patch for a ViT), too
+        ValueError: not a multiple of the network's divisor (32 for Swin, CSWin and PVT, the patch for a ViT), too
             small, or any other size of a network that was built for one.
     """
     multiple = multiple_of(model)
@@ -83,7 +83,7 @@ def check_resolution(model: nn.Module, resolution: int) -> None:
 
 
 def multiple_of(model: nn.Module) -> int:
-    """What the side of the input must be a multiple of: `model.size_multiple` if it says so, else found out."""
+    """Divisor of the input's side: `model.size_multiple` if present, else determined by inspection."""
     multiple: Any = getattr(model, "size_multiple", None)
     if multiple is not None:
         return int(multiple)
@@ -104,7 +104,7 @@ def _set_input_size(model: nn.Module, resolution: int) -> None:
 
 
 def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]) -> None:
-    """Puts `parameter` back where the model has made a new one, with its values and its state in the new shape."""
+    """Puts `parameter` back if the model has made a new one, with its values and its state in the new shape."""
     for key, value in state.items():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
             state[key] = fit(value, shape)

@@ -17,7 +17,7 @@ from torch import Tensor
 PLAIN, AVERAGED = ("model", "state_dict", "module"), ("model_ema", "state_dict_ema", "ema", "ema_state_dict")
 """Keys under which public checkpoints hold the weights, and their moving average."""
 WRAPPERS = ("module.", "_orig_mod.")
-"""What DistributedDataParallel, an average and torch.compile put before every name."""
+"""Prefixes that DistributedDataParallel, an average and torch.compile add to every name."""
 EXTRA = {"n_averaged"}
 """Entries of a state dict that are not weights: the counter of torch's AveragedModel."""
 
@@ -41,7 +41,7 @@ ALLOWED: list[Any] = [
     *{type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)},
     *(_called(make, f"numpy.{core}.multiarray") for make in _MAKERS for core in ("core", "_core")),
 ]
-"""What public checkpoints hold beside weights: options and scores. None of these runs code when it is read."""
+"""Types in public checkpoints beside weights: options and scores. None of these runs code when it is read."""
 
 
 def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
     Args:
         path: a checkpoint of this package, `encoder.pt`, a state dict, a dictionary with one of the usual keys
             ("model", "state_dict", "model_ema", ...), or a `.safetensors` file.
-        average: prefer the moving average where the file has both; without it the weights that were trained.
+        average: prefer the moving average if the file has both; without it the weights that were trained.
 
     Raises:
         FileNotFoundError: no such file.

@@ -27,7 +27,7 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             encoder: a `VisionTransformer` of timm's; its head is dropped, its position embedding becomes a fixed table.
-            outputs: numbers to be told about a patch.
+            outputs: numbers to predict for each patch.
             size: full size, pixels, at which positions are those of the authors.
 
         Raises:
@@ -91,7 +91,7 @@ class MaskedAutoencoder(nn.Module):
         return encoder.norm(encoder.blocks(encoder.norm_pre(tokens)))
 
     def forward(self, images: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
-        """What it tells of the hidden patches, [n, h, outputs]; `visible`, `hidden`: see `Mask`."""
+        """Predictions for the hidden patches, [n, h, outputs]; `visible`, `hidden`: see `Mask`."""
         first = self.encoder.num_prefix_tokens
         tokens = self.embed(self.encode(images, visible))
         grid = self.mask_token.to(tokens.dtype).expand(len(images), self.patches, -1)

@@ -16,7 +16,7 @@ from efficienttrain.training.train_state import Learner
 
 
 class MaskedLearner(Learner):
-    """A masked autoencoder with all that changes it. `model` is one, so is what DistributedDataParallel wraps."""
+    """A masked autoencoder with all that changes it. `model` is one, possibly inside DistributedDataParallel."""
 
     model: MaskedAutoencoder
 
@@ -38,13 +38,13 @@ class MaskedLearner(Learner):
         self._masking, self.target = masking, target
 
     def mask(self, images: Tensor, step: int, group: int) -> masks.Mask:
-        """What is hidden of micro-batch `group` of a step."""
+        """The mask of micro-batch `group` of a step."""
         patches, count = self.model.patches, len(images)
         visible = self._masking.visible(patches)
         return masks.draw(self._seed, step, group * count, count, patches, visible, images.device)
 
     def tell(self, images: Tensor, mask: masks.Mask) -> Tensor:
-        """What the network tells of the hidden patches, float32 [n, hidden, width]."""
+        """The network's predictions for the hidden patches, float32 [n, hidden, width]."""
         net = self._net if torch.is_grad_enabled() else self.model  # a picture is one rank's affair
         with torch.autocast(self._ranks.device.type, self.dtype, enabled=self.dtype is not None):
             told: Tensor = net(images.contiguous(memory_format=self._format), *mask)

@@ -1,4 +1,4 @@
-"""What masked pre-training is asked to do beyond a `Config`, and the recipe of its authors."""
+"""The options of masked pre-training beyond a `Config`, and its authors' recipe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ABSENT: dict[str, Any] = dict.fromkeys(("drop_path", "ema", "mixup", "cutmix", "
 
 @dataclass(frozen=True)
 class Masking:
-    """What is hidden from the encoder, and what the decoder must tell of it.
+    """The patches hidden from the encoder, and the target of the decoder.
 
     Raises:
         ValueError: a value out of range.
@@ -48,13 +48,13 @@ class Masking:
 
 
 def authors(config: Config) -> Config:
-    """`config` with what it leaves open filled in as the authors of MAE did (arXiv 2111.06377, table 8).
+    """`config` with open options filled in as the authors of MAE did (arXiv 2111.06377, table 8).
 
     AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, crops of a fifth of the image or more, no drop
     path, no mixing, no erasing. The warm-up of 40 epochs is a share of the budget here, at most a fifth.
 
     Raises:
-        ValueError: it asks for something that only training with labels has.
+        ValueError: it has an option that only training with labels has.
     """
     for name in SUPERVISED:
         if (value := getattr(config, name)) is not None:

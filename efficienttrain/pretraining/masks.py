@@ -19,7 +19,7 @@ class Mask(NamedTuple):
     visible: torch.Tensor
     """int64 [n, v]: shown to the encoder."""
     hidden: torch.Tensor
-    """int64 [n, h]: to be told by the decoder."""
+    """int64 [n, h]: to be predicted by the decoder."""
 
 
 def draw(

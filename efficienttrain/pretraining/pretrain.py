@@ -7,7 +7,7 @@ from efficienttrain.training.config import Config, Result
 
 
 def pretrain(config: Config, masking: Masking | None = None) -> Result:
-    """Trains a masked autoencoder through its curriculum, or goes on with the run that `config.out` holds.
+    """Trains a masked autoencoder through its curriculum, or resumes the run in `config.out`.
 
     Args:
         config: `model` is a ViT of timm's, or a factory of one; only the curriculum's resolutions matter. What only

@@ -50,7 +50,7 @@ class Pretrainer(Trainer):
         return Loader(self.config.data, 1, **path, **prepare.loader_options(self.config, self.ranks, dtype)), None
 
     def identify(self) -> dict[str, Any]:
-        """With what is hidden and told."""
+        """The settings, including mask ratio and target."""
         return {**super().identify(), "method": "mae", **asdict(self.masking)}
 
     def make_learner(self, resolution: int, precision: str) -> MaskedLearner:

@@ -1,4 +1,4 @@
-"""What the network makes of some images: original, what it is shown, what it tells; a row for each image."""
+"""A picture of reconstructions: original, visible patches, prediction; a row for each image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ GAP = 4
 def draw(learner: MaskedLearner, images: Tensor, path: Path) -> None:
     """Writes a PNG; images: [n, 3, B, B] as the loader gives them, of the network's present size.
 
-    Columns: the image; its visible patches; with HOG for target, its HOG; the visible patches' target with what the
-    network tells of the hidden ones.
+    Columns: the image; its visible patches; with HOG for target, its HOG; the visible patches' target with the
+    network's prediction of the hidden ones.
     """
     learner.model.eval()
     mask = learner.mask(images, 0, 0)

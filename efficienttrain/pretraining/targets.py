@@ -1,4 +1,4 @@
-"""What the decoder has to tell about a patch: its pixels, or its histograms of oriented gradients.
+"""Targets of the decoder for a patch: its pixels, or its histograms of oriented gradients.
 
 A target is called with images [n, 3, B, B], normalised as the loader gives them, and returns float32
 [n, patches, width], patches row by row. `picture` goes the other way, as far as that is possible.
@@ -25,7 +25,7 @@ class Target(Protocol):
     def __call__(self, images: Tensor) -> Tensor: ...
 
     def picture(self, images: Tensor, values: Tensor) -> Tensor:
-        """Images [n, 3, B, B] of `values` [n, patches, width], told about `images`."""
+        """Images [n, 3, B, B] of `values` [n, patches, width], predicted for `images`."""
 
 
 class Pixels:
@@ -43,7 +43,7 @@ class Pixels:
         return (pixels - mean) / deviation
 
     def picture(self, images: Tensor, values: Tensor) -> Tensor:
-        """With the patches' true means and deviations, which the values do not tell."""
+        """With the patches' true means and deviations, which the values do not contain."""
         mean, deviation = _moments(cut(images.float(), self._patch))
         return paste(values * deviation + mean, self._patch)
 
@@ -53,7 +53,7 @@ class Hog:
 
     2 x 2 cells a patch, three colours, and 9 bins of 20 degrees, without sign: the centre of bin k is at 20 k + 10
     degrees. Gradients are central differences (borders reflected), weighted by their length and shared between the two
-    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 where all is flat). No
+    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 if all is flat). No
     normalisation over blocks of cells, no Gaussian window: MaskFeat does without as well.
     """
 
@@ -107,7 +107,7 @@ def cut(images: Tensor, side: int) -> Tensor:
 
 
 def paste(squares: Tensor, side: int) -> Tensor:
-    """Square images put together again of what `cut` gave."""
+    """Square images reassembled from the output of `cut`."""
     size = math.isqrt(squares.shape[1]) * side
     return F.fold(squares.transpose(1, 2), (size, size), side, stride=side)
 

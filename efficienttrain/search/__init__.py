@@ -1,4 +1,4 @@
-"""Searching for a curriculum: two pure algorithms, and what runs their probes. Importing this loads no torch."""
+"""Searching for a curriculum: two pure algorithms, and the runner of their probes. Importing this loads no torch."""
 
 from __future__ import annotations
 

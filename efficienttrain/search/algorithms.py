@@ -18,7 +18,7 @@ Search = Generator[list[Probe], list[float], tuple[Choice, ...]]
 def sequential(space: Space) -> Search:
     """The best score at a fixed compute, first stage to last (EfficientTrain++, TPAMI 2024).
 
-    Every candidate of a stage goes on from the checkpoint of the stages decided before; of equals, the smallest wins. A
+    Every candidate of a stage continues from the checkpoint of the earlier stages; ties go to the smallest. A
     stage with one candidate left is decided without a probe, as are then all after it.
     """
     decided: tuple[Choice, ...] = ()
@@ -66,7 +66,7 @@ def greedy(space: Space, tolerance: float = 0.0, width: int = 1) -> Search:
 
 
 def drive(search: Search, evaluate: Callable[[list[Probe]], Iterable[float]]) -> tuple[Choice, ...]:
-    """Answers a search's questions to its end; returns what it found."""
+    """Runs a search's probes until it ends; returns its result."""
     try:
         probes = next(search)
         while True:
@@ -81,7 +81,7 @@ def _by_resolution(probes: list[Probe], number: int) -> list[list[Probe]]:
 
 
 def _ask(probes: list[Probe], known: dict[tuple[Choice, ...], float]) -> Generator[list[Probe], list[float], None]:
-    """Adds the scores of these probes to those known, asking for what is not."""
+    """Adds the scores of these probes to those known, requesting the missing ones."""
     new = [probe for probe in probes if probe.choices not in known]
     if new:
         scores = yield new

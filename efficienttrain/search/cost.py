@@ -1,4 +1,4 @@
-"""What a search costs before it begins: probes, and compute in whole trainings at full size."""
+"""The cost of a search, before it begins: probes, and compute in whole trainings at full size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from efficienttrain.search.space import Probe, Space
 
 
 def tune_of(probe: Probe, space: Space, tune: float) -> float:
-    """The probe's share of fine-tuning: none after the last stage, where the learning rate is spent."""
+    """The probe's share of fine-tuning: none after the last stage, if the learning rate is spent."""
     return tune if len(probe.choices) < space.stages else 0.0
 
 
 def compute_of(probe: Probe, space: Space, tune: float) -> float:
-    """What a probe costs: the stages that it trains and its fine-tune, as a share of a whole training."""
+    """Cost of a probe: the stages that it trains and its fine-tune, as a share of a whole training."""
     trained = sum(space.stage(choice).compute for choice in probe.choices[probe.begins :])
     return trained + tune_of(probe, space, tune)
 

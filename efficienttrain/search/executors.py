@@ -74,7 +74,7 @@ class OnRay:
 
         Args:
             address: of the cluster, "auto" for the one this machine is part of; None: a new one of this machine alone.
-            gpus: what a probe needs; a fraction shares one.
+            gpus: GPUs per probe; a fraction shares one.
 
         Raises:
             ValueError: Ray is not installed, or there is no such cluster.
@@ -117,7 +117,7 @@ def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[byte
 
 
 def collect(folder: Path, process: subprocess.Popen[bytes]) -> Result:
-    """What a probe leaves behind when it has ended, which is waited for."""
+    """The result of a probe, after waiting for its end."""
     status = process.wait()
     if process.stdin is not None:
         process.stdin.close()  # not before: its end would be the probe's

@@ -1,6 +1,6 @@
-"""The journal of a search: one JSON object a line, on disk before the search goes on.
+"""The journal of a search: one JSON object a line, on disk before the search continues.
 
-Its first line says what is searched, each further one is a finished probe, the last one is what was found. It is all
+The first line has the search's settings, each further one a finished probe, the last one the result. It is all
 that resuming and drawing need.
 """
 
@@ -23,7 +23,7 @@ class Journal:
     """Open for adding to. A last line that a crash cut short is removed."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        """Begins the journal, or goes on with one of the same search.
+        """Begins the journal, or continues one of the same search.
 
         Args:
             folder: of the search; made if need be.
@@ -54,7 +54,7 @@ class Journal:
         self._append({"kind": "probe", "key": key, **facts})
 
     def found(self, choices: Any) -> None:
-        """Adds what the search found, unless it is there."""
+        """Adds the search's result, unless it is there."""
         if self.lines[-1]["kind"] != "found":
             self._append({"kind": "found", "choices": choices})
 

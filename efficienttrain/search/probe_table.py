@@ -1,4 +1,4 @@
-"""The live table of a search: a line for every finished probe, and below them what is spent."""
+"""The live table of a search: a line for every finished probe, and below them the compute spent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Table:
     """Prints as probes end."""
 
     def __init__(self, most: Cost, show: bool = True) -> None:
-        """most: what the search may cost; show: a line that says how far it is, on a terminal."""
+        """most: upper bound of the search's cost; show: a line that says how far it is, on a terminal."""
         self._most, self._number, self._spent = most, 0, 0.0
         self._bar: Any = tqdm(bar_format=FORMAT, disable=None if show else True)
         self._bar.write(HEAD)

@@ -16,16 +16,16 @@ from efficienttrain.search.space import Choice, Probe, Space
 from efficienttrain.search.task import Task, write
 
 PACE = {"greedy": "passes", "sequential": "compute"}
-"""What the stages of each algorithm share out equally."""
+"""The quantity that each algorithm divides equally between stages."""
 
 
 class ProbeFailed(RuntimeError):
-    """A probe ended without a score; the same search again goes on with it."""
+    """A probe ended without a score; running the search again resumes it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched, and how a probe is judged: all that decides the result.
+    """The settings that determine a search's result: candidates, and how a probe is scored.
 
     Raises:
         ValueError: an unknown algorithm, or a value out of its range.
@@ -62,7 +62,7 @@ class Plan:
         return bounds(lambda: self.search(width), self.space, self.tune)
 
     def task(self, probe: Probe, folder: Path) -> Task:
-        """A probe as its process is told of it; folder: of all probes."""
+        """A probe as the task of its process; folder: of all probes."""
         return Task(
             folder=folder / probe.key,
             stages=tuple(self.space.stage(choice) for choice in probe.choices),
@@ -78,10 +78,10 @@ class Plan:
 def run_search(
     plan: Plan, out: Path, executor: Executor, width: int = 1, show: Callable[[Line], None] = lambda _: None
 ) -> tuple[Choice, ...]:
-    """Searches, or goes on with the search that `out` holds; no probe whose score is in the journal runs again.
+    """Searches, or resumes the search in `out`; probes whose scores are in the journal are not repeated.
 
     Args:
-        plan: what to search.
+        plan: the settings.
         out: folder of the search.
         executor: runs the probes.
         width: see `greedy`.

@@ -1,4 +1,4 @@
-"""The picture of a search, from its journal alone: the tree of probes, and what it cost to get there."""
+"""The picture of a search, from its journal alone: the tree of probes, and their cost."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def _tree(panel: Any, begun: Line, probes: Sequence[Line], found: Any) -> None:
 
 
 def _root(root: int, probes: Sequence[Line], at: Any) -> tuple[int, float]:
-    """Where the tree begins: at the baseline, or in the middle of nothing."""
+    """Start of the tree: the baseline, or an empty point."""
     baseline = next((probe for probe in probes if probe["stage"] is None), probes[0])
     place: tuple[int, float] = at(baseline["choices"], root)
     return place
 
 
 def _taken(probe: Line, found: Any, greedy: bool) -> bool:
-    """Whether the stage that the probe decided, and those decided before, became what it tried."""
+    """Whether the stage that the probe decided, and those decided before, have the values it tried."""
     stage = probe["stage"] or 0
     decided = slice(stage, None) if greedy else slice(stage + 1)
     return bool(probe["choices"][decided] == found[decided])

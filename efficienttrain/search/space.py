@@ -1,4 +1,4 @@
-"""What a search chooses from, and what it asks about: choices, the space of them, probes."""
+"""The types of a search: choices of a stage, the space of choices, probes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACES = ("compute", "passes")
 
 
 class Choice(NamedTuple):
-    """What one stage is trained with."""
+    """The settings of one stage."""
 
     resolution: int
     """Pixels, of a full size of 224."""
@@ -35,7 +35,7 @@ class Space:
     magnitudes: tuple[float, ...] = ()
     """Candidates of every stage, rising; none: the released pyramid, see `pyramid`."""
     pace: str = "compute"
-    """What the stages share out equally: "compute" (EfficientTrain++), or "passes" over the data (2023)."""
+    """The quantity divided equally between stages: "compute" (EfficientTrain++), or "passes" over the data (2023)."""
 
     def __post_init__(self) -> None:
         if self.stages < 1:
@@ -53,11 +53,11 @@ class Space:
             self.stage(choice)
 
     def pyramid(self, number: int) -> float:
-        """Magnitude of stage `number` where it is not searched: 0 to 9 for ten stages, 1, 3, 5, 7, 9 for five."""
+        """Magnitude of stage `number` if it is not searched: 0 to 9 for ten stages, 1, 3, 5, 7, 9 for five."""
         return max(0.0, 10 * (number + 1) / self.stages - 1)
 
     def choices(self, number: int, least: Choice | None = None, most: Choice | None = None) -> list[Choice]:
-        """What stage `number` may be, smallest first: in both respects no less than `least`, no more than `most`."""
+        """Choices for stage `number`, smallest first: in both respects from `least` to `most`."""
         return [
             Choice(resolution, magnitude)
             for resolution in self.resolutions
@@ -67,13 +67,13 @@ class Space:
         ]
 
     def tied(self, number: int, choice: Choice) -> tuple[Choice, ...]:
-        """Stages 0 to `number` all alike (each at its place on the pyramid, where magnitudes are not searched)."""
+        """Stages 0 to `number` all alike (each at its place on the pyramid, if magnitudes are not searched)."""
         if self.magnitudes:
             return (choice,) * (number + 1)
         return tuple(choice._replace(magnitude=self.pyramid(n)) for n in range(number + 1))
 
     def stage(self, choice: Choice) -> Stage:
-        """The stage of this choice; its `compute` is a share of what a training at full size would cost."""
+        """The stage of this choice; its `compute` is a share of the cost of a training at full size."""
         share = 1.0 if self.pace == "compute" else (choice.resolution / BASE) ** 2
         return Stage(choice.resolution, choice.magnitude, share / self.stages)
 
@@ -87,7 +87,7 @@ class Probe:
     stage: int | None
     """The stage that is being decided; None for the baseline."""
     begins: int = 0
-    """So many stages are decided: the probe goes on from the checkpoint of the probe that has just those."""
+    """So many stages are decided: the probe continues from the checkpoint of the probe with exactly those."""
 
     @property
     def key(self) -> str:
@@ -96,7 +96,7 @@ class Probe:
 
     @property
     def parent(self) -> str | None:
-        """The key of the probe whose checkpoint this one goes on from."""
+        """The key of the probe whose checkpoint this one continues from."""
         return name_of(self.choices[: self.begins]) if self.begins else None
 
 

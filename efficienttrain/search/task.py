@@ -18,20 +18,20 @@ TASK, RESULT, OUTPUT = "task.json", "result.json", "output.txt"
 
 @dataclass(frozen=True)
 class Task:
-    """What an evaluation rule, `rule(task) -> float`, is told."""
+    """The argument of an evaluation rule, `rule(task) -> float`."""
 
     folder: Path
-    """Of this probe: what the rule writes goes here, and what a killed probe left is here."""
+    """Folder of this probe, for the rule's files; it also has the files of a killed run of the probe."""
     stages: tuple[Stage, ...]
     """The stages of the curriculum so far; `compute` is a share of a whole training at full size."""
     begins: int
     """So many of them are trained already, by the probe in `parent`."""
     parent: Path | None
-    """Folder of the probe that this one goes on from; None: from the beginning."""
+    """Folder of the probe to continue from; None: start from the beginning."""
     tune: float
     """Compute of the fine-tune at full size, as a share of a whole training; 0: none."""
     pace: str
-    """What the stages share out equally, "compute" or "passes"."""
+    """The quantity divided equally between stages, "compute" or "passes"."""
     rule: str
     """The rule, "package.module:function"."""
     config: dict[str, Any]
@@ -40,7 +40,7 @@ class Task:
 
 
 def write(task: Task) -> None:
-    """Makes the probe's folder. What another search has left there is removed, what the same one has left is kept."""
+    """Makes the probe's folder. Files of another search are removed, those of the same search are kept."""
     plain = asdict(task) | {"folder": str(task.folder), "parent": task.parent and str(task.parent)}
     text = json.dumps(plain, indent=1) + "\n"
     path = task.folder / TASK

@@ -14,7 +14,7 @@ TOLERATED = 0.05
 """Share of the time that may be spent waiting."""
 LARGEST = 8
 HELD = 1024
-"""Steps whose loader batches are held, where memory and data set allow."""
+"""Steps whose loader batches are held, if memory and data set allow."""
 
 
 def hiding_factor(stall: float, micro: int) -> int:
@@ -22,7 +22,7 @@ def hiding_factor(stall: float, micro: int) -> int:
 
     A loader that makes the network wait for a share `stall` of the time takes that whole time for a batch, and the
     network 1 - stall of it; with 1/R of the batch to load the loader is the faster one where R >= 1 / (1 - stall).
-    Where no factor up to LARGEST is enough, the largest.
+    If no factor up to LARGEST is enough, the largest.
     """
     if stall <= TOLERATED:
         return 1

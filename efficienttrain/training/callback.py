@@ -1,4 +1,4 @@
-"""What a user's code can watch and change in our trainer, and the trackers that are made of it."""
+"""Callbacks: the events of our trainer that user code can follow, and the trackers based on them."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ class Tracked(Callback):
 
 
 def scalars(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """What is drawn of a line of the log: "train/loss" and so on."""
+    """The values of a log line that trackers draw: "train/loss" and so on."""
     return {f"{kind}/{name}": values[name] for name in SHOWN if values.get(name) is not None}
 
 
 def check_trackers(config: Config) -> None:
-    """Whether the packages of all trackers that are asked for are installed.
+    """Checks that the packages of all requested trackers are installed.
 
     Raises:
         ValueError: an unknown tracker, or one whose package is not installed.
@@ -124,7 +124,7 @@ def check_trackers(config: Config) -> None:
 
 
 def trackers(config: Config) -> Sequence[Callback]:
-    """The trackers of a run; TensorBoard is left out where it is not installed."""
+    """The trackers of a run; TensorBoard is left out if it is not installed."""
     made: list[Callback] = []
     folder = Path(config.out)
     for name in names(config.track):

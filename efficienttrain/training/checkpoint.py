@@ -33,7 +33,7 @@ def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> 
 
 
 def place(folder: Path, step: int) -> Path:
-    """Where the checkpoint of this step lies."""
+    """Path of this step's checkpoint."""
     return folder / f"step_{step:08}.pt"
 
 
@@ -43,7 +43,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any] | None:
-    """The checkpoint that a training goes on from; None where it has just begun.
+    """The checkpoint to resume a training from; None for a new training.
 
     identity: all that decides the result, see `resolve.identity`.
 
@@ -62,7 +62,7 @@ def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any]
 
 
 def load_latest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read; None where there is none.
+    """The newest checkpoint that can be read; None if there is none.
 
     Raises:
         ValueError: there are checkpoints, and none of them can be read.
@@ -99,7 +99,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
-    """Whether a checkpoint belongs to the training that is asked for.
+    """Whether a checkpoint belongs to this training.
 
     Raises:
         ValueError: it does not; the message names the first difference.

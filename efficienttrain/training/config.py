@@ -1,4 +1,4 @@
-"""What a training is asked to do, beyond what the model's recipe says."""
+"""The options of a training that are not part of the model's recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One training. What is None is taken from the model's recipe.
+    """One training. Options that are None are taken from the model's recipe.
 
     Raises:
         ValueError: a value out of range; the message gives the rule.
@@ -18,7 +18,7 @@ class Config:
     data: str
     """Training images: a `.beton`, or a folder with one sub-folder a class."""
     out: str
-    """Folder of the run: checkpoints, log, report. A run that is there already is gone on with."""
+    """Folder of the run: checkpoints, log, report. An existing run is resumed."""
     model: str
     """A name of timm's, one of ours (`cswin_tiny`), or `package.module:factory` or `file.py:factory` of your own."""
     init: str | None = None
@@ -28,15 +28,15 @@ class Config:
     pool: str | None = None
     """Of a ViT: "avg" (mean of the patches), "token" (class token); None: the model's own."""
     head_scale: float = 1.0
-    """What the first weights of a fresh head are multiplied by, where weights are given to begin with."""
+    """Factor of a fresh head's first weights, when the other weights are loaded."""
     val: str | None = None
     """Images for evaluation; None: none is done."""
     epochs: float = 200.0
-    """What the training may cost, in passes over the data at full size."""
+    """Budget: cost of the training, in passes over the data at full size."""
     curriculum: str = "auto"
     """"auto": the model's; "none": the baseline at constant size; others, and files of your own: `recipe.recipe`."""
     size: int = 224
-    """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to what the model can take."""
+    """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to sizes that the model accepts."""
     classes: int | None = None
     """Outputs of the head; None: as many as the data have."""
     seed: int = 0
@@ -50,7 +50,7 @@ class Config:
     lr: float | None = None
     """Peak learning rate, for `batch` as it is."""
     layer_decay: float | None = None
-    """What the learning rate falls by from each layer to the one below; 1: not at all."""
+    """Factor of the learning rate from each layer to the one below; 1: the same rate for all."""
     weight_decay: float | None = None
     warmup: float | None = None
     """Share of the compute over which the learning rate rises."""
@@ -65,7 +65,7 @@ class Config:
     reprob: float | None = None
     """Probability that a part of an image is erased."""
 
-    # These, too, are the recipe's, where they are None; `Recipe` says what each means.
+    # If None, these are the recipe's, too; `Recipe` documents each.
     lr_schedule: str | None = None
     warmup_epochs: float | None = None
     min_lr: float | None = None
@@ -95,14 +95,14 @@ class Config:
     early_batch_rule: str = "linear"
     """Learning rate of those stages: "linear" (times the scale) or "sqrt" (times its root)."""
     replay: str = "recipe"
-    """Replay buffer: "recipe" (what the curriculum says), "off", "auto" (the least that hides the loader)."""
+    """Replay buffer: "recipe" (the curriculum's), "off", "auto" (the smallest that hides the loader)."""
     replay_buffer: int | None = None
     """Steps whose loader batches it holds, in every stage that replays."""
 
     device: str = "auto"
-    """"cuda", "cpu", or "auto": a GPU where there is one."""
+    """"cuda", "cpu", or "auto": a GPU if there is one."""
     amp: str = "auto"
-    """"bf16", "fp16", "off", or "auto": on a GPU, where the recipe wants mixed precision, bf16 if the GPU has it."""
+    """"bf16", "fp16", "off", or "auto": on a GPU, if the recipe wants mixed precision, bf16 if the GPU has it."""
     channels_last: bool = True
     compile: bool = False
     workers: int | None = None
@@ -156,12 +156,12 @@ OF_RECIPE = (
     "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",
     "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
 )  # fmt: skip
-"""Fields that take the place of the recipe's of the same name, where they are given."""
+"""Fields that take the place of the recipe's of the same name, if they are given."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a training came to."""
+    """The result of a training."""
 
     out: Path
     """Folder of the run: `report.json`, `report.png`, `best.pt`, `log.jsonl`."""
@@ -174,7 +174,7 @@ class Result:
     seconds: float
     """Wall time of training, loading included, evaluation and checkpoints not."""
     report: dict[str, Any]
-    """What `report.json` holds."""
+    """The contents of `report.json`."""
 
 
 def _positive(name: str, value: float) -> None:

@@ -42,9 +42,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def write_config(folder: Path, config: Config, recipe: Recipe) -> Path:
-    """Writes `config.yaml` into a run's folder, with the recipe's values in place of what was left open.
+    """Writes `config.yaml` into a run's folder, with the recipe's values for options that are None.
 
-    The same file as `--config` asks for the same training.
+    `--config` with this file repeats the training.
     """
     import yaml
 

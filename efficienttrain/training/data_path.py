@@ -18,7 +18,7 @@ from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
 
 INTERPOLATION = {"fast": "fourier", "published": "bicubic"}
-"""How crops are resampled, where the recipe does not say."""
+"""How crops are resampled, if the recipe does not say."""
 
 
 def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Inputs:
 
     def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32) -> None:
         red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
-        self._fill = (red, green, blue)  # as timm fills what moves in from outside
+        self._fill = (red, green, blue)  # as timm fills pixels from outside the image
         self._late = recipe.low_frequency == "fourier"
         self._method, self._dtype = recipe.low_frequency, dtype
         self._normalise = Normalize(recipe.mean, recipe.std, torch.float32 if self._late else dtype)

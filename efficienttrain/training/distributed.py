@@ -40,7 +40,7 @@ class Ranks:
         return values.item()
 
     def average_gradients(self, model: nn.Module) -> None:
-        """What DistributedDataParallel does during its backward, afterwards and in one go."""
+        """Averages the gradients over the ranks, as DistributedDataParallel does, but after the backward pass."""
         if self.world_size > 1:
             _average([p.grad for p in model.parameters() if p.grad is not None], self.world_size)
 
@@ -60,7 +60,7 @@ def group(device: str = "auto") -> Iterator[Ranks]:
     """The process group that torchrun's environment describes, NCCL on GPUs and gloo else; one rank without torchrun.
 
     Raises:
-        ValueError: a GPU is asked for where there is none.
+        ValueError: a GPU is asked for if there is none.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda" and not torch.cuda.is_available():

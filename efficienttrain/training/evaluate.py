@@ -28,7 +28,7 @@ class Score(NamedTuple):
 
 @torch.no_grad()
 def tally(model: nn.Module, loader: Loader, resolution: int, ranks: Ranks, dtype: torch.dtype | None = None) -> Tensor:
-    """What the network makes of the loader's images at this resolution, summed for each class of the labels.
+    """The network's scores on the loader's images at this resolution, summed for each class.
 
     Each rank takes its part; every image counts once (the loader must have `drop_last=False`), so the result is exact
     for any world size. dtype: of autocast; None: full precision.
@@ -77,7 +77,7 @@ def evaluate(
     models: the network, and the average of its weights if there is one.
 
     Returns:
-        `top1`, `top5`, `loss` at full size; `top1_stage` at the resolution; `ema_top1` at full size, where there is an
+        `top1`, `top5`, `loss` at full size; `top1_stage` at the resolution; `ema_top1` at full size, if there is an
         average.
     """
     ranks.average_buffers(*models)

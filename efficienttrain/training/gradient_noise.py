@@ -38,7 +38,7 @@ class GradientNoise:
         self._first = None
 
     def read(self, micro: int, batch: int) -> dict[str, float]:
-        """Begins anew, and returns what the steps since the last time came to, over all ranks.
+        """Resets, and returns the result of the steps since the last call, over all ranks.
 
         Args:
             micro: samples of a micro-batch.
@@ -46,7 +46,7 @@ class GradientNoise:
 
         Returns:
             `grad_norm`: root mean square of the step's gradient norm; `noise_scale`: the simple noise scale in samples,
-            where it can be estimated.
+            if it can be estimated.
         """
         whole, first, steps = self._ranks.total(self._sums.clone()).tolist()
         self._sums.zero_()

@@ -1,4 +1,4 @@
-"""What happened, one JSON object a line; listeners (trackers, callbacks) hear of each line."""
+"""The log: one JSON object a line; listeners (trackers, callbacks) receive each line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Listener = Callable[[str, int, Mapping[str, Any]], None]
 
 
 class Logbook:
-    """Lines of a run. Each is on disk once `write` returns, and a resumed run cuts off what a crash left behind."""
+    """Lines of a run. Each is on disk once `write` returns, and a resumed run removes lines after its checkpoint."""
 
     def __init__(self, folder: Path, size: int | None = None, listeners: Sequence[Listener] = ()) -> None:
         """Opens the log.
@@ -30,7 +30,7 @@ class Logbook:
         self._listeners = listeners
 
     def write(self, kind: str, step: int, **values: Any) -> None:
-        """Adds a line: its kind ("train", "evaluate", ...), the optimizer steps done, and what else there is."""
+        """Adds a line: its kind ("train", "evaluate", ...), the optimizer steps done, and further values."""
         line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
         self._file.write(line.encode() + b"\n")
         self._file.flush()

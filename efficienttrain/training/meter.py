@@ -1,4 +1,4 @@
-"""What is measured over some steps: mean loss, speed, waiting, and a hash of the batches."""
+"""Measurements over some steps: mean loss, speed, waiting, and a hash of the batches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Meter:
         self.steps += 1
 
     def read(self) -> dict[str, float]:
-        """Begins anew, and returns what the steps since the last time came to, over all ranks.
+        """Resets, and returns the measurements since the last call, over all ranks.
 
         Returns:
             `loss`: the mean; `seconds`; `stall`: share of them that the slowest rank waited for data; `hash`.

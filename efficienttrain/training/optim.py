@@ -26,7 +26,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             groups.setdefault((scales[name], name not in spared), []).append(parameter)
     made = [
         {"params": groups[scale, decays], "weight_decay": recipe.weight_decay * decays, "lr_scale": scale}
-        for scale, decays in sorted(groups, reverse=True)  # the head first; where all are alike, the decayed ones
+        for scale, decays in sorted(groups, reverse=True)  # the head first; if all are alike, the decayed ones
     ]
     settings: dict[str, Any] = {"momentum": recipe.momentum}  # of SGD, with Nesterov's look ahead
     if recipe.optimizer != "sgd":

@@ -27,18 +27,18 @@ from efficienttrain.training.train_state import DTYPES, Learner
 BF16_CAPABILITY = 8
 """Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
 MICRO = 128
-"""Micro-batch where neither the user nor the recipe names one."""
+"""Micro-batch if neither the user nor the recipe names one."""
 
 
 def multiple(config: Config) -> int:
-    """What resolutions must be a multiple of, where they are scaled to another full size than the model's own."""
+    """Divisor of all resolutions when they are scaled to a full size other than the model's own."""
     if config.size == BASE:
         return 2
     return math.lcm(2, multiple_of(build(config.model, num_classes=1, resolution=config.size)))
 
 
 def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
-    """ "off", "bf16" or "fp16": as asked for, else on a GPU what it can do, where the recipe has mixed precision.
+    """ "off", "bf16" or "fp16": as configured; by default the best on this GPU if the recipe has mixed precision.
 
     Raises:
         ValueError: fp16 without a GPU.
@@ -50,12 +50,12 @@ def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
         return config.amp
     if not (gpu and recipe.amp):
         return "off"
-    # Not `is_bf16_supported()`, which says yes where it is emulated, slowly.
+    # Not `is_bf16_supported()`, which says yes if it is emulated, slowly.
     return "bf16" if torch.cuda.get_device_capability(ranks.device)[0] >= BF16_CAPABILITY else "fp16"
 
 
 def allow_tf32(precision: str, ranks: Ranks) -> None:
-    """Lets float32 matrix products run in TF32 on a GPU where mixed precision is off, for the whole process.
+    """Lets float32 matrix products run in TF32 on a GPU if mixed precision is off, for the whole process.
 
     Linear layers would else run in plain float32, several times slower; convolutions take TF32 by torch's default.
     Pixels keep float32: `loaders.transforms` computes its products in full precision whatever is allowed here.
@@ -87,7 +87,7 @@ def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype |
 
 
 def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> dict[str, Any]:
-    """What all loaders of a training are given; dtype: of autocast."""
+    """Arguments of all loaders of a training; dtype: of autocast."""
     half = _delivers_half(ranks, dtype)
     return {
         "backend": config.backend,
@@ -168,7 +168,7 @@ def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
 
 
 def ring_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> torch.device:
-    """Where a replay buffer lies: on the GPU if it takes less than half of what is free there, else in RAM.
+    """Device of a replay buffer: the GPU if it takes less than half of the free memory there, else RAM.
 
     batches: of the loader, on this rank.
     """
@@ -184,7 +184,7 @@ def say(ranks: Ranks, text: str) -> None:
 
 
 def greet(config: Config, recipe: Recipe, schedule: Schedule, learner: Learner, ranks: Ranks, step: int) -> None:
-    """Says what is about to be trained, and on what."""
+    """Prints the training's settings and device."""
     weights = sum(parameter.numel() for parameter in learner.model.parameters())
     precision = next(name for name, dtype in DTYPES.items() if dtype is learner.dtype)
     say(

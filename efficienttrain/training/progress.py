@@ -1,4 +1,4 @@
-"""The one line that shows where a training stands."""
+"""The progress line of a training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
         self._bar.update(progress - self._bar.n)
 
     def tell(self, **facts: str) -> None:
-        """Shows these facts after the bar, beside those told earlier."""
+        """Shows these facts after the bar, beside earlier ones."""
         self._facts.update(facts)
         self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._facts.items()), refresh=False)
 

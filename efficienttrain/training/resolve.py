@@ -1,4 +1,4 @@
-"""From a configuration to the recipe and the schedule: what was given by hand, full size, early large batches."""
+"""From a configuration to recipe and schedule: options given, full size, early large batches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from efficienttrain.training.config import OF_RECIPE, Config
 
 
 def settle(config: Config, multiple: int = 2) -> Recipe:
-    """The model's recipe with what `config` changes.
+    """The model's recipe with the changes in `config`.
 
-    multiple: of resolutions, where they have to be scaled to another full size than 224.
+    multiple: of resolutions, if they have to be scaled to another full size than 224.
 
     Raises:
         ValueError: unknown curriculum, or a value out of range.
@@ -84,10 +84,10 @@ def replayed(stage: Stage, config: Config) -> Stage:
 
 
 def rate_factor(config: Config, stage: Stage) -> float:
-    """What the learning rate is multiplied by in a stage with an early large batch.
+    """Factor of the learning rate in a stage with an early large batch.
 
-    Our reading: the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677), "sqrt" is what
-    Adam's noise asks for (Malladi et al., arXiv 2205.10287).
+    Our reading: the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677), "sqrt" is
+    the rule for Adam's noise (Malladi et al., arXiv 2205.10287).
     """
     if config.early_batch_scale == 1 or stage.resolution >= config.size:
         return 1.0
@@ -99,9 +99,9 @@ TOLD = ("size", "seed", "early_batch_rule", "replay", "init", "pretrained", "poo
 
 
 def identity(config: Config, recipe: Recipe, classes: int, samples: int) -> dict[str, Any]:
-    """All that decides a training's result, as JSON has it: what a checkpoint and its continuation must agree in.
+    """All settings that determine a training's result, as JSON: a checkpoint and its continuation must agree in them.
 
-    Ranks, micro-batches and the machine are left out: a run may go on with others.
+    Ranks, micro-batches and the machine are not included: a run may resume with others.
     """
     told = {name: getattr(config, name) for name in TOLD}
     settled = {name: value for name, value in asdict(recipe).items() if name != "micro_batch"}

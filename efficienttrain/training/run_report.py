@@ -1,4 +1,4 @@
-"""The closing report: what the log says, as numbers, a table and a picture."""
+"""The final report: the log as numbers, a table and a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Line = dict[str, Any]
 
 
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
-    """Writes `report.json`, and `report.png` where matplotlib is installed; prints the table; returns the numbers."""
+    """Writes `report.json`, and `report.png` if matplotlib is installed; prints the table; returns the numbers."""
     made = summarise(read(folder))
     with whole(folder / "report.json") as file:
         file.write(json.dumps(made, indent=1).encode() + b"\n")
@@ -29,7 +29,7 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
     """The report of a log.
 
     Returns:
-        `identity`: what was trained; `seconds`: wall time of the steps, loading included, evaluation and checkpoints
+        `identity`: the settings; `seconds`: wall time of the steps, loading included, evaluation and checkpoints
         not; `images`: seen by the network; `loaded`: brought by the loader (fewer by the replay buffer); `stall`: share
         of the time that was spent waiting; `last`: the last evaluation; `best_top1`; `stages`: the same of each stage,
         with its resolution, magnitude and images a second; `curve`: loss and learning rate, `evaluations`: accuracies,

@@ -20,7 +20,7 @@ class Feed:
     """Brings the micro-batches of one step after the other.
 
     Note [whole steps]: an epoch is a permutation of the data set, and a step takes the next `fresh_step` samples of it,
-    whichever ranks and micro-batches they fall to; where too few are left, the next epoch begins. So steps see the
+    whichever ranks and micro-batches they fall to; if too few are left, the next epoch begins. So steps see the
     same samples for every world size and accumulation, a new layout or stage goes on in the middle of an epoch, and
     the place is two numbers.
     """
@@ -60,7 +60,7 @@ class Feed:
 
     @property
     def cursor(self) -> Cursor:
-        """Where the next loader batch begins."""
+        """Position of the next loader batch."""
         state = self._loader.state_dict()
         return state["epoch"], state["position"]
 
@@ -69,14 +69,14 @@ class Feed:
         self._jump(cursor)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the feed stands, and which loader batches its replay buffer holds: their places, not their pixels."""
+        """The feed's position, and which loader batches its replay buffer holds: their places, not their pixels."""
         state = {"loader": self._loader.state_dict(), "shape": (self._layout.ranks, self._layout.fresh), "pushed": 0}
         if self._replay is None:
             return {**state, "held": []}
         return {**state, "held": list(self._held), "pushed": self._replay.pushed}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Goes on exactly where `state_dict` was taken; the replay buffer's batches are loaded once more.
+        """Restores `state_dict` exactly; the replay buffer's batches are loaded again.
 
         Returns:
             False where they were not, since world size or micro-batch have changed: then it begins empty.
@@ -115,5 +115,5 @@ class Feed:
         self._loader.load_state_dict(state)
 
     def _pause(self) -> None:
-        """What was loaded ahead is dropped; the next loader batch begins where the last delivered one ended."""
+        """Drops batches loaded ahead; the next loader batch begins where the last delivered one ended."""
         self._jump(self.cursor)

@@ -52,7 +52,7 @@ class Clock:
         return seconds, waited
 
     def start(self) -> None:
-        """Begins anew: what was since the last lap does not count."""
+        """Restarts: time since the last lap is not counted."""
         self._marks.clear()
         self._waited = 0.0
         self._started = time.perf_counter()

@@ -15,11 +15,11 @@ def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
     Under torchrun every rank calls this with the same configuration.
 
     Args:
-        config: what to train on what.
-        callbacks: told of every step, stage and line of the log, see `Callback`.
+        config: model, data and options.
+        callbacks: called for every step, stage and log line, see `Callback`.
 
     Raises:
-        ValueError: something asked for cannot be done; the message, of one line, gives the rule and the remedy.
+        ValueError: an option that is invalid here; the one-line message gives the rule and the remedy.
         OSError: a file is not there or cannot be written.
         LoaderError: the data are not sound.
     """

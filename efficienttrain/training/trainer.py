@@ -1,4 +1,4 @@
-"""The loop: stage by stage, step by step; evaluate and save where the compute says so; resume where it stopped."""
+"""The loop: stage by stage, step by step; evaluate and save at fixed shares of the compute; resume."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Trainer:
             write_config(self.out, self.config, self.recipe)
 
     def settle(self) -> Recipe:
-        """What to train with. This and the next five are what another kind of training has otherwise."""
+        """The training state. Another kind of training overrides this method and the next five."""
         return resolve.settle(self.config, prepare.multiple(self.config))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
@@ -86,7 +86,7 @@ class Trainer:
         return resolve.identity(self.config, self.recipe, self.classes, self.feed.samples)
 
     def find(self) -> dict[str, Any] | None:
-        """The checkpoint to go on from."""
+        """The checkpoint to resume from."""
         return checkpoint.find(self.out, self.identity, self.ranks)
 
     def make_learner(self, resolution: int, precision: str) -> Learner:
@@ -138,7 +138,7 @@ class Trainer:
             getattr(callback, event)(*facts)
 
     def begin(self, factor: int | None = None, buffer: int | None = None) -> None:
-        """Sets the loader to the present stage; factor, buffer: of the replay, where they are not the stage's own."""
+        """Sets the loader to the present stage; factor, buffer: of the replay, if they are not the stage's own."""
         self.supply(
             prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, factor),
             self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer,
@@ -156,7 +156,7 @@ class Trainer:
         self.write("layout", resolution=stage.resolution, magnitude=stage.magnitude, **asdict(layout))
 
     def advance(self) -> None:
-        """One optimizer step, repeated with smaller micro-batches where memory does not suffice."""
+        """One optimizer step, repeated with smaller micro-batches if memory does not suffice."""
         cursor = self.feed.cursor
         while (loss := self.attempt()) is None:
             self.shrink(cursor)
@@ -192,7 +192,7 @@ class Trainer:
         self.supply(layout, self.buffer)
 
     def tune_replay(self) -> None:
-        """Has enough samples replayed, where the first steps of a stage waited for the loader."""
+        """Has enough samples replayed, if the first steps of a stage waited for the loader."""
         done = self.step - sum(self.schedule.steps[: self.stage])
         if self.layout.factor > 1 or done not in (autoreplay.SETTLING, autoreplay.SETTLING + autoreplay.MEASURED):
             return
@@ -267,7 +267,7 @@ class Trainer:
         checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on exactly where a checkpoint was taken."""
+        """Resumes exactly from a checkpoint."""
         self.learner.load_state_dict(state["learner"])
         self.begin(state["factor"], state["buffer"])
         if self.schedule.stage_of(self.step) != self.stage:

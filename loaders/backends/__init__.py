@@ -1,4 +1,4 @@
-"""Backends execute the plan: torch (the reference), FFCV or DALI. Each is imported only when it is asked for."""
+"""Backends execute the plan: torch (the reference), FFCV or DALI. Each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_backend(name: str, dataset: Dataset, pipeline: TransformPipeline, **opt
         options: `train`, `seed`, `num_workers`, `prefetch_factor` and those of `Decoder`.
 
     Raises:
-        LoaderError: the package that the backend drives is not installed; the message says what to install.
+        LoaderError: the package that the backend drives is not installed; the message names it.
     """
     module, made = BACKENDS[name].split(":")
     backend: Backend = getattr(importlib.import_module(f".{module}", __name__), made)(dataset, pipeline, **options)

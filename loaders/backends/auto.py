@@ -90,7 +90,7 @@ class AutoBackend:
             backend.close()
 
     def _fastest(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> str:
-        """The candidate with most images a second on the slowest rank; "torch" where all have failed somewhere."""
+        """The candidate with most images a second on the slowest rank; "torch" if all have failed somewhere."""
         rates = dict.fromkeys(self._candidates, 0.0)
         for name in rates:
             try:
@@ -123,7 +123,7 @@ class AutoBackend:
 
 
 def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
-    """What each rank found; just `rates` without a process group."""
+    """The rates of each rank; just `rates` without a process group."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):
@@ -140,7 +140,7 @@ def candidates(
 
     On the CPU that is torch alone: FFCV does the same work by the same kernel after seconds of compiling, and DALI's
     pixels differ in their last bits. On a GPU, decoding there may be worth that difference, so DALI is a candidate
-    where it is installed.
+    if it is installed.
     """
     found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
     if pipeline.device.type == "cuda":

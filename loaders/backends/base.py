@@ -55,7 +55,7 @@ class Backend(Protocol):
         generator cancels the batches under way.
 
         Args:
-            stage: what to deliver.
+            stage: resolution, magnitude and batch size.
             epoch: of the random numbers.
             batches: draw keys (see `plan.rng.draw_keys`) of each batch of this rank, in the order of delivery.
 

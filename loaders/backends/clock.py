@@ -1,4 +1,4 @@
-"""How long a device works on what: by the wall clock on the CPU, on a GPU by events that nobody waits for."""
+"""Times of a device's operations: by the wall clock on the CPU, on a GPU by events without waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 class Clock:
-    """`with clock("ops"): ...` adds the time that the device spends on what is inside, in the current stream."""
+    """`with clock("ops"): ...` adds the device's time for the block's operations in the current stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -33,7 +33,7 @@ class Clock:
         self._collect()
 
     def sums(self) -> dict[str, int]:
-        """Nanoseconds by station, `copy_ns` for example; what a GPU has not finished yet is not in them."""
+        """Nanoseconds by station, `copy_ns` for example; unfinished work of a GPU is not included."""
         self._collect()
         return dict(self._sums)
 

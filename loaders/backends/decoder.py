@@ -1,4 +1,4 @@
-"""What the backends share: planning, decoding by the kernel's threads, and replacing bad samples."""
+"""Common parts of the backends: planning, decoding by the kernel's threads, and replacing bad samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..transforms.pipeline import OutputFormat
 from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
-"""Samples planned together, unless a batch has more: most of what NumPy costs is per call."""
+"""Samples planned together, unless a batch has more: most of NumPy's cost is per call."""
 
 
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
@@ -46,7 +46,7 @@ class Decoder:
 
     Attributes:
         pool: the kernel's threads.
-        bad: what could not be decoded, by sample index.
+        bad: samples that could not be decoded, by index.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Decoder:
         return PartlyPillow(pending, self._pillow, rows, jobs)
 
     def kernel_options(self, batch: BatchPlan) -> dict[str, Any]:
-        """What `native.KernelBatch` must know of a batch, besides its samples and its memory."""
+        """Options of a `native.KernelBatch`, besides its samples and its memory."""
         format = batch.format
         return {
             "side": format.resolution,
@@ -179,7 +179,7 @@ class Decoder:
     def repair(
         self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
     ) -> None:
-        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced where that is allowed.
+        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced if that is allowed.
 
         Args:
             batch: its `keys` and `labels` will name the samples that replaced others.

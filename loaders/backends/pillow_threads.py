@@ -18,14 +18,14 @@ from ..pillow import decode_rgb
 from ..sources.regular_file import open_regular
 
 Job = tuple[Any, NDArray[np.void], dict[str, Any]]
-"""What `make` takes: a file, its sample, options of the kernel."""
+"""The argument of `make`: a file, its sample, options of the kernel."""
 
 
 class Made(NamedTuple):
-    """What a thread made of one sample.
+    """A thread's result for one sample.
 
     Attributes:
-        pixels: the sample as bytes of the batch; None where it failed.
+        pixels: the sample as bytes of the batch; None if it failed.
         why: why it failed, or "".
         read: bytes of the file.
         spent: nanoseconds of thread time.
@@ -61,7 +61,7 @@ class PillowThreads:
         self.sums["bytes_read"] += made.read
 
     def close(self) -> None:
-        """Cancels what has not started and joins the threads."""
+        """Cancels samples that have not started and joins the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
@@ -81,7 +81,7 @@ class PartlyPillow:
 
         Args:
             pending: the whole batch under way in the kernel, which leaves out samples of the kind `OTHER`.
-            threads: what decodes.
+            threads: the decoding threads.
             rows: places of those samples in the batch, [n].
             jobs: one for each of them.
         """
@@ -111,14 +111,14 @@ class PartlyPillow:
         return self._why[i] if i in self._why else self._pending.message(i)
 
     def close(self) -> None:
-        """Cancels what has not started; waits for the kernel's samples in hand."""
+        """Cancels samples that have not started; waits for those being decoded."""
         for future in self._made.values():
             future.cancel()
         self._pending.close()
 
 
 class Stored:
-    """Where a sample's file is."""
+    """Location of a sample's file."""
 
     def __init__(self, entry: NDArray[np.void], fd: int) -> None:
         # the name is copied now: the data set may be closed before a thread gets here

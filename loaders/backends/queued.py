@@ -1,4 +1,4 @@
-"""What a GPU's queue asks of the host: memory kept while queued work uses it, and a bound on the queue's length."""
+"""The host's side of a GPU's queue: memory kept while queued work uses it, and a bound on the queue's length."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InUse:
         self.release()
 
     def release(self) -> None:
-        """Lets go of what is no longer used, oldest first."""
+        """Releases memory that is no longer used, oldest first."""
         while self._kept and self._kept[0][0].query():
             self._kept.popleft()
 

@@ -93,7 +93,7 @@ class TorchBackend:
         return nullcontext(lambda batch, out: self._decoder.submit(batch, out))
 
     def _submit(self, plans: Iterator[BatchPlan], submit: Submit) -> Iterator[tuple[BatchPlan, PendingBatch]]:
-        """Starts each batch when it is asked for."""
+        """Starts each batch on request."""
         for batch in plans:
             yield batch, submit(batch, self._buffers.take(len(batch.keys) * batch.format.sample_bytes))
 
@@ -103,7 +103,7 @@ class TorchBackend:
         self._decoder.repair(batch, pending.status, pending.message, pending.out)
         pending.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
         images = batch.format.tensor(pending.out)
-        labels = torch.from_numpy(batch.labels.copy())  # a part of what several batches share, and the caller's to keep
+        labels = torch.from_numpy(batch.labels.copy())  # several batches share the array, and the caller may keep it
         if self._stream is None:
             with self._clock("ops"):
                 return self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)

@@ -19,7 +19,7 @@ BLOCK = 1 << 16  # samples handled at a time where tables are written
 
 @dataclass(frozen=True)
 class Head:
-    """What a beton says of itself before its first metadata row."""
+    """The head of a beton: everything before its first metadata row."""
 
     path: str
     file_size: int
@@ -122,7 +122,7 @@ class Pages:
         position: int | None = None,
         types: Mapping[str, FieldType] = LABEL_ONLY,
     ) -> None:
-        """types: the fields beside the image of these samples; position: where to go on, None: at `first`."""
+        """types: the fields beside the image of these samples; position: of the next row, None: at `first`."""
         head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
         self.first = layout.round_up(head + samples * table_row(types).itemsize, 4096)
         self.page_size = page_size
@@ -167,7 +167,7 @@ def write_rows(
     """Writes the allocation table to the end of `file`, and the metadata table to its place near the beginning.
 
     Args:
-        file: positioned where the allocation table shall start.
+        file: positioned at the start of the allocation table.
         blocks: (LEVEL rows with absolute pointers, field values) of runs of samples in order; field values are the
             labels, or rows of `fields.row_dtype` with absolute pointers if there are other fields.
         types: the fields beside the image.

@@ -98,7 +98,7 @@ def convert(
         restart: throw away unfinished work of an earlier call.
         page_size: bytes of a page at least, a power of two from 2 MiB to 2 GiB; None: chosen. Pages grow to hold the
             largest image.
-        depth: what to do with grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
+        depth: treatment of grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
@@ -176,7 +176,7 @@ def convert(
 
 
 def _page_size(source: Source) -> int:
-    """Bytes of the first pages. Sources that know their sizes name them; pages grow where that is too little."""
+    """Bytes of the first pages. Sources that know their sizes name them; pages grow if that is too little."""
     return layout.page_size_for(getattr(source, "nbytes", 0), getattr(source, "largest", 0))
 
 
@@ -217,7 +217,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _room_for(target: Path) -> Iterator[None]:
-    """Tells the user of a full disk that the work done is kept."""
+    """Adds to the error of a full disk that finished work is kept."""
     try:
         yield
     except OSError as error:

@@ -24,7 +24,7 @@ INK, PAPER, MARK, GAP, LINE = (27, 31, 36), (255, 255, 255), (15, 123, 108), 20,
 
 
 class Station(NamedTuple):
-    """One picture on a sample's way: what it is, facts about it, its pixels, and the crop in it if any."""
+    """One picture on a sample's way: title, facts, pixels, and the crop in it if any."""
 
     title: str
     facts: list[str]
@@ -33,7 +33,7 @@ class Station(NamedTuple):
 
 
 def facts(dataset: Dataset) -> str:
-    """What a data set holds, as a table: number of samples and classes, and size, bytes and markers of each level."""
+    """A data set's contents, as a table: number of samples and classes, and size, bytes and markers of each level."""
     count, levels = len(dataset), len(dataset.ratios)
     pixels, size, found, marked = np.zeros((levels, 2)), np.zeros(levels), np.zeros(levels), np.zeros(levels)
     for start in range(0, count, CHUNK):

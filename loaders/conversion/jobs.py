@@ -15,7 +15,7 @@ def cut_jobs(source: Source, start: int, template: Job) -> Iterator[Job]:
     """The source's samples from number `start` on, as jobs; the same for any number of workers.
 
     Args:
-        template: what all jobs share.
+        template: the settings common to all jobs.
 
     Raises:
         BadDataset: the source yields another number of samples than its length.

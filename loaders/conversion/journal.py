@@ -1,6 +1,6 @@
 """The converter's working folder: files that only grow, and a journal of the finished part of each.
 
-    manifest    what is converted and how; another manifest means other work
+    manifest    source and settings; another manifest means other work
     journal     one line per finished job: a CRC, then JSON with the size of every file after it
     beton       the later beton: room for its tables, then the pages of level 0
     level1 ...  records of the reduced levels
@@ -46,7 +46,7 @@ class Journal:
     """An open working folder, locked against other converters.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         files: the open files, by name.
         jobs: number of finished jobs.
         sizes: bytes of each file of `names` that they fill.

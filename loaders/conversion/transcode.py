@@ -17,7 +17,7 @@ from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
 
 FULL_QUALITY = 95
-"""JPEG quality of level 0 where the source is no JPEG that can be carried over losslessly."""
+"""JPEG quality of level 0 if the source is no JPEG that can be carried over losslessly."""
 
 
 class Job(NamedTuple):
@@ -49,7 +49,7 @@ class Converted(NamedTuple):
         kept: positions in the job of the samples that have records.
         levels: LEVEL rows [kept, levels]; `ptr` counts from the start of that level's blob.
         blobs: for each level its records, one after the other.
-        labels: label of each record, -1 where there is none.
+        labels: label of each record, -1 if there is none.
         fields: the stored fields of each record, if the job has `types`.
         sizes: bytes of each record's source image.
         changed: (position, why) of each record whose level 0 does not hold the source's own pixels.

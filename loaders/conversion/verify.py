@@ -28,10 +28,10 @@ class Damage(NamedTuple):
     """One damaged record.
 
     Attributes:
-        sample: its index; -1 where the file's header is meant.
-        name: the sample's source name; the file's own where its header is meant.
-        level: 0 for full size, -1 where FFCV's tables are meant.
-        why: what is wrong with it.
+        sample: its index; -1 for the file's header.
+        name: the sample's source name; for the file's header, the file's name.
+        level: 0 for full size, -1 for FFCV's tables.
+        why: the kind of damage.
     """
 
     sample: int
@@ -140,7 +140,7 @@ def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.n
 
 
 def _fault(dataset: Dataset, entry: np.void) -> str:
-    """What is wrong with a record, or ""."""
+    """The damage of a record, or ""."""
     rows, size = int(entry["rows"]), int(entry["size"])
     table = table_bytes(rows)
     raw = read_exactly(dataset.fd, table + size, int(entry["offset"]) - table, dataset.path)

@@ -1,5 +1,5 @@
-"""Hugging Face Accelerate asks its data loaders whether an epoch ends, to step after a short accumulation and to take
-padding out of gathered results. A Loader gives the same answers, without being wrapped.
+"""The end of an epoch for Hugging Face Accelerate, which steps after a short accumulation and removes padding from
+gathered results. A Loader reports it as Accelerate's own data loaders do, without being wrapped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int],
     """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
 
     Yields a function to be called before each batch is delivered, with the number of batches that follow it. Does
-    nothing where the program has not set Accelerate up; Accelerate is never imported for this.
+    nothing if the program has not set Accelerate up; Accelerate is never imported for this.
     """
     module = sys.modules.get("accelerate.state")
     if module is None or not module.GradientState._shared_state or not steps:

@@ -1,7 +1,7 @@
 """The operations as steps of a DALI graph: for pipelines of your own, on CPU nodes and on GPU nodes.
 
 Whatever changes from stage to stage is data, a node with one value a sample: nothing is rebuilt for another resolution,
-magnitude or epoch. Random numbers are the plan's, so that a graph gives what the modules of `loaders.transforms` give.
+magnitude or epoch. Random numbers are the plan's, so that a graph gives the pixels of `loaders.transforms`' modules.
 
 Flips, Lanczos and normalisation are DALI's own operators. DALI has no matrix product, and none of its operators moves
 pictures bicubically, so the Fourier crop and RandAugment are our modules, called with whole batches on their device.
@@ -36,7 +36,7 @@ from nvidia.dali.python_function_plugin import current_dali_stream
 __all__ = ["low_frequency_crop", "normalize", "rand_augment", "random_flip"]
 
 Node = Any
-"""A DALI `DataNode`. Where one of a value a sample is asked for, a number does, too: the same for all, always."""
+"""A DALI `DataNode`. For an input with one value per sample, a number is accepted, too: the same for all."""
 
 
 @do_not_convert

@@ -30,7 +30,7 @@ _REPAIR = ctypes.CFUNCTYPE(ctypes.c_int64)
 
 
 class SubJPEGDecoder(SimpleRGBImageDecoder):
-    """What our decoders for FFCV pipelines share: uint8 [n, B, B, 3] of crops that are planned first.
+    """The common base of our decoders for FFCV pipelines: uint8 [n, B, B, 3] of crops that are planned first.
 
     From a pyramid they read only the level and the part that the crop needs. From an FFCV beton they decode the part
     under the crop, or read the rows under the crop if raw pixels are stored.
@@ -41,7 +41,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
     Attributes:
         output_size: side of the output in pixels, or twice the same, as FFCV has it; a change counts from the next
             epoch on and compiles nothing.
-        bad: what could not be decoded, by sample index.
+        bad: samples that could not be decoded, by index.
     """
 
     def __init__(self, output_size: int | tuple[int, int], **options: Any) -> None:
@@ -52,7 +52,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         self.bad: dict[int, BadSample] = {}
         self._options = options
         self._loader: Loader | None = None
-        self._mine = threading.local()  # what the batch in hand is, for each of FFCV's threads
+        self._mine = threading.local()  # the current batch of each of FFCV's threads
         # Compiled code calls these by their addresses, so they must live as long as it does.
         self._prepare_c, self._repair_c = _PREPARE(self._prepare), _REPAIR(self._repair)
 
@@ -106,7 +106,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         return Stage(resolution=sides.pop(), magnitude=None, batch_size=1)
 
     def _prepare(self, indices: int, n: int, side: int, planes: int, work: int) -> int:
-        """Plans the batch whose sample indices and memory are at these addresses; 0 where that fails."""
+        """Plans the batch whose sample indices and memory are at these addresses; 0 if that fails."""
         assert self._loader is not None
         try:
             format = OutputFormat.pixels(side)
@@ -121,7 +121,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         return 1
 
     def _repair(self) -> int:
-        """Decodes by Pillow what the kernel cannot, and warns of samples that Pillow cannot decode either."""
+        """Decodes samples by Pillow that the kernel cannot, and warns of those that Pillow cannot decode either."""
         batch: BatchPlan = self._mine.batch
         work: KernelBatch = self._mine.work
         for i in np.flatnonzero(work.status):
@@ -199,7 +199,7 @@ class SubJPEGCenterCrop(SubJPEGDecoder):
 
 
 def _calling_loader() -> Loader:
-    # FFCV tells an operation everything but the name of the file.
+    # FFCV passes an operation everything but the name of the file.
     frame = inspect.currentframe()
     while frame is not None:
         if isinstance(frame.f_locals.get("self"), Loader):
@@ -214,5 +214,5 @@ def _array(address: int, dtype: Any, size: int) -> NDArray[Any]:
 
 
 def _warn(message: str) -> None:
-    with suppress(RuntimeWarning):  # where warnings are errors: one must not leave a callback
+    with suppress(RuntimeWarning):  # if warnings are errors: one must not leave a callback
         warnings.warn(message, RuntimeWarning, stacklevel=1)

@@ -22,7 +22,7 @@ struct EtRecord {
   uint32_t rows;          // MCU rows
 };
 
-void et_free(void* block);  // releases what the functions below allocated
+void et_free(void* block);  // releases memory allocated by the functions below
 
 uint32_t et_row_check(const uint8_t* bytes, size_t size);  // see row_check.h; for tests
 
@@ -31,7 +31,7 @@ int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 // Record 0 carries every quantised coefficient over, as baseline with a restart marker every few MCUs; record i is
 // `ratios[i]` of the size, 4:4:4, at `quality`. `ratios[0]` must be 1. `filter` reduces; its unit is the output pixel
 // (base = 0).
-// note: ET_MESSAGE bytes, what was odd about a file that is accepted all the same, or "".
+// note: ET_MESSAGE bytes, an accepted peculiarity of the file, or "".
 int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, int32_t count, int32_t quality, int32_t segment,
                      const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message);
 

@@ -1,4 +1,4 @@
-"""Batches of crops as JPEGs of their own: what other decoders are fed. Cut by the pool's threads, without the GIL."""
+"""Batches of crops as separate JPEGs, for other decoders. Cut by the pool's threads, without the GIL."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LARGEST = 1 << 30  # bytes of a file that the kernel reads
 
 
 class Cutting(Outcome, _UnderWay):
-    """A batch being cut: of each sample the part that holds its crop, or all of it where it cannot be cut.
+    """A batch being cut: of each sample the part that holds its crop, or all of it if it cannot be cut.
 
-    A pyramid's bytes are compared with their checks, headers with the index, and what goes on whole must end where it
+    A pyramid's bytes are compared with their checks, headers with the index, and a JPEG passed whole must end where it
     says: of a pyramid a status is OK where every byte is sound that a decoder will see.
 
     Attributes:

@@ -21,7 +21,7 @@ from .kernel import library
 from .structs import STATS
 
 FUNCTION, BATCH, COUNT, NEXT, FAILED, SUMS, THREADS = FIELDS = range(7)
-"""What stands where in a work record, int64 [7]: addresses of `et_decode_one` and of the `EtBatch`; samples in the
+"""Layout of a work record, int64 [7]: addresses of `et_decode_one` and of the `EtBatch`; samples in the
 batch; the next sample to take; samples that failed; address and number of the threads' sums."""
 _ROW = 64  # bytes between two threads' sums: a cache line each
 ALL_TAKEN = 1 << 62
@@ -29,7 +29,7 @@ ALL_TAKEN = 1 << 62
 
 
 class Sums:
-    """What the threads have done so far: one `EtStats` for each of them.
+    """Statistics of the threads: one `EtStats` for each of them.
 
     Attributes:
         address, threads: for the work record.

@@ -1,6 +1,6 @@
 """The kernel's thread pool: batches in, pixels out, without the GIL.
 
-A pending owns what its threads write to, so nothing is freed under them; a pool that is closed, collected or left
+A pending batch owns the memory its threads write to, so it is not freed early; a pool that is closed, collected or left
 behind by a fork never blocks and never touches freed memory.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..plan.filters import Filter
 
 OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
-"""What became of a sample: `EtStatus` of kernel.h."""
+"""Result of a sample: `EtStatus` of kernel.h."""
 
 _MESSAGE = 96
 _POLL = 100  # ms between two looks at Ctrl-C while waiting
@@ -34,7 +34,7 @@ _POLL = 100  # ms between two looks at Ctrl-C while waiting
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Augment:
-    """What happens to a batch's pixels after resampling: operations, then the look-up table, then erasing.
+    """Treatment of a batch's pixels after resampling: operations, then the look-up table, then erasing.
 
     Attributes:
         operations: OPERATION [n, steps], carried out from the first to the last, or None.
@@ -103,7 +103,7 @@ def filter_struct(table: Filter, base: int | None = None) -> EtFilter:
 
 
 class Outcome:
-    """What became of each sample of a batch.
+    """The result of each sample of a batch.
 
     Attributes:
         status: int32 [n], an `EtStatus` each, valid once the sample is done.
@@ -121,7 +121,7 @@ class KernelBatch(Outcome):
     """A batch as the kernel takes it, and all memory that the kernel reads and writes for it.
 
     Attributes:
-        out: what was given.
+        out: the output array.
         address: of the `EtBatch`.
     """
 
@@ -144,8 +144,8 @@ class KernelBatch(Outcome):
             filter: see loaders/plan/filters.py.
             out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
             fd: the data set's file, for samples without a path of their own.
-            lut: [3, 256] of 2 or 4 bytes an element: what each 8-bit value becomes, per channel.
-            augment: what happens to the pixels before and after the look-up; None: nothing.
+            lut: [3, 256] of 2 or 4 bytes an element: the output of each 8-bit value, per channel.
+            augment: operations on the pixels before and after the look-up; None: none.
             channels_last: each sample becomes B x B x 3.
 
         Raises:
@@ -178,7 +178,7 @@ class KernelBatch(Outcome):
         self.address = ctypes.addressof(self._batch)
 
     def finish(self, i: int, pixels: NDArray[np.uint8]) -> None:
-        """Sample `i` out of levels that another library made, on this thread: what the kernel does after resampling.
+        """Sample `i` from levels that another library made, on this thread: the kernel's steps after resampling.
 
         Args:
             i: place in the batch, of which nothing may be under way.
@@ -197,7 +197,7 @@ class _UnderWay:
     """A batch on its way through a pool."""
 
     def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
-        """Starts it. batch: address of what `submit` takes. keep: what must live until the kernel is done."""
+        """Starts it. batch: address of the argument of `submit`. keep: objects kept alive until the kernel is done."""
         pool.check()
         self._pool = pool
         self._handle = submit(pool.handle, batch)
@@ -221,7 +221,7 @@ class _UnderWay:
         return True
 
     def close(self) -> None:
-        """Cancels what has not started and waits for the samples in hand."""
+        """Cancels samples that have not started and waits for those being decoded."""
         self._close()
 
 
@@ -297,7 +297,7 @@ class Pool:
             )
 
     def close(self) -> None:
-        """Cancels what is under way and joins the threads. Harmless when called again."""
+        """Cancels pending batches and joins the threads. Harmless when called again."""
         self._close()
 
 

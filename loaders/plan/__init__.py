@@ -1,4 +1,4 @@
-"""The plan: what is to happen to each sample, as arrays, made before any byte is read."""
+"""The plan: level, crop and flip of each sample, as arrays, made before any byte is read."""
 
 from .geometry import CropGeometry
 from .order import Batches, Sampling, Shares, epoch_order, next_position

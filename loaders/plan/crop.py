@@ -28,7 +28,7 @@ def train_boxes(
 
     Args:
         widths, heights: full size of each sample in pixels, [n], at least 1.
-        seed, epoch, indices: what the draws depend on, see `rng.words`.
+        seed, epoch, indices: the keys of the draws, see `rng.words`.
         geometry: its `scale` and `ratio` are used.
 
     Returns:
@@ -66,7 +66,7 @@ def _first_fit(
 
 
 def flips(seed: int, epoch: int, indices: NDArray[np.int64], probability: float = DEFAULT.hflip) -> NDArray[np.uint8]:
-    """[n], 1 where a sample is mirrored left to right; a higher probability flips the same samples and more."""
+    """[n], 1 if a sample is mirrored left to right; a higher probability flips the same samples and more."""
     drawn = uniform(words(seed, epoch, indices, Purpose.FLIP, 1)[:, 0])
     return (drawn >= 1 - probability).astype(np.uint8)
 

@@ -43,7 +43,7 @@ class Filter:
     """One even kernel K_p(|x|) per stretch p, as a table.
 
     p = max(1, base / width of the crop at full size) is how wide Pillow's bicubic is in base pixels: more
-    than one where it enlarges. K_p is in row = round((p - stretch0) / stretch_step); beyond the last row it
+    than one if it enlarges. K_p is in row = round((p - stretch0) / stretch_step); beyond the last row it
     is that row's, widened by p / (its p). A level pixel whose centre is at distance x from an output pixel's
     weighs K_p(|x|), interpolated linearly between `table[row, i]` at |x| = i / steps, and nothing from
     `radius[row]` on. Weights are then normalised to sum 1 over the pixels inside the crop, so a row's scale
@@ -73,7 +73,7 @@ class Filter:
 def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Filter:
     """The filter that takes a crop to `resolution` x `resolution` pixels, on the grid of Pillow's resizers.
 
-    `name` says what it imitates. From `resolution` = `base` on, all three are "bicubic".
+    `name`: the filter that it imitates. From `resolution` = `base` on, all three are "bicubic".
 
     * "fourier": bicubic to `base`, then the central `resolution` x `resolution` block of the 2-D spectrum
       (EfficientTrain, ICCV 2023, `freq_crop`); that ideal low-pass is endless, a Kaiser window ends it.

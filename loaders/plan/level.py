@@ -46,7 +46,7 @@ def choose(
             that is not stored.
         boxes: crops x0, y0, x1, y1 in full-size pixels, [n, 4].
         resolution: side of the output in pixels.
-        enough: see `oversample`. Where no level has as many pixels, the full-size level is taken.
+        enough: see `oversample`. If no level has as many pixels, the full-size level is taken.
         enough_scaled: see `DCT_OVERSAMPLE`.
 
     Returns:

@@ -27,7 +27,7 @@ def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", block: int 
 
     Args:
         n: samples.
-        seed, epoch: what the order depends on, see `rng.words`.
+        seed, epoch: the keys of the order, see `rng.words`.
         kind: "random" (every order equally likely), "sequential" (as stored), or "quasi" (for data larger
             than memory: blocks of neighbours are shuffled, then the samples within each `WINDOW` blocks).
         block: samples in a block of "quasi".
@@ -139,7 +139,7 @@ def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -
 class Shares:
     """How the ranks share an epoch's samples.
 
-    The ranks' batches lie side by side after a position, in order of rank. Where fewer samples are left than all ranks
+    The ranks' batches lie side by side after a position, in order of rank. If fewer samples are left than all ranks
     could take, the last batch is smaller, and `uneven` decides what happens to a rest that does not divide:
 
     * "drop": the rest, fewer samples than there are ranks, is left out; every rank has as many samples and batches.
@@ -182,7 +182,7 @@ class Shares:
 
 
 class Batches(Sequence[NDArray[np.int64]]):
-    """The draw keys of each batch that a rank still gets in an epoch; cut from the order when asked for."""
+    """The draw keys of each batch that a rank still gets in an epoch; cut from the order on demand."""
 
     def __init__(self, order: NDArray[np.int64], shares: Shares, position: int = 0, views: int = 1) -> None:
         """

@@ -32,7 +32,7 @@ def plan_batch(
     Args:
         entries: `ENTRY` records of the samples, [n, levels], full size first, then ever smaller.
         indices: their sample indices, [n].
-        seed, epoch: what the crops and flips depend on in training, see `rng.words`.
+        seed, epoch: the keys of crops and flips in training, see `rng.words`.
         resolution: side of the output in pixels.
         train: random resized crop and flip; else the fixed crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all there are.

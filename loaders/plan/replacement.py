@@ -11,6 +11,6 @@ TRIES = 16
 
 
 def replacements(seed: int, epoch: int, index: int, n: int) -> list[int]:
-    """Sample indices to try in order instead of `index`, of 0 to n - 1; the same wherever and whenever it is asked."""
+    """Sample indices to try in order instead of `index`, of 0 to n - 1; the same in every process and at every call."""
     drawn = words(seed, epoch, np.array([index]), Purpose.REPLACE, TRIES)
     return [int(i) for i in below(drawn, n)[0]]

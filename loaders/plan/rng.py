@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What a word decides. A number is never given a second meaning: that would change everybody's batches.
+    """The use of a word. A number never gets a second meaning: that would change all users' batches.
 
     Numbers up to 255 belong to this package; 256 to 65535 are the user's own.
     """
@@ -43,7 +43,7 @@ MAX_COPIES = 1 << 15
 
 
 def draw_keys(indices: NDArray[np.int64], copies: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """What a sample's random numbers are looked up by: its index, and which copy of it this is.
+    """The key of a sample's random numbers: its index, and which copy of it this is.
 
     An epoch may show a sample several times (sampling with replacement, repeated augmentation, several views); each
     copy needs crops of its own. Copy 0 has the plain index for its key.

@@ -20,7 +20,7 @@ from .scan import scan
 
 
 class Folder(Dataset):
-    """An ImageFolder tree, listed. Sizes of images are read from their headers when first asked for, and kept.
+    """An ImageFolder tree, listed. Sizes of images are read from their headers when first needed, and kept.
 
     Memory: the paths, and 20 bytes a sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
     reports why.
@@ -52,7 +52,7 @@ class Folder(Dataset):
         self._ends = np.cumsum([len(name) for name in paths], dtype=np.int64)
         self._labels = np.array(sources.labels, np.int32)
         self.fields = LABEL_ONLY
-        self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not asked for yet
+        self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not read yet
         self._kinds = np.zeros(len(paths), np.uint32)
         self._workers = workers or available_processors()
         self._pool: native.Pool | None = None

@@ -38,7 +38,7 @@ class ImageFolder:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Any folder; the registry asks the more specific sources first."""
+        """Any folder; the registry tries the more specific sources first."""
         return os.path.isdir(path)
 
     def _facts(self) -> tuple[list[int], str]:

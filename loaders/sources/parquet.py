@@ -224,7 +224,7 @@ def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _schema(name: str) -> tuple[pa.Schema, dict[str, dict[str, Any]]]:
-    """A file's columns, and what the `datasets` library says of each."""
+    """A file's columns, and their types in the `datasets` library."""
     opened = _opened(name)
     schema = opened.schema_arrow if name.endswith(".parquet") else opened.schema
     described: dict[str, dict[str, Any]] = {}

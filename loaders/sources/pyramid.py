@@ -19,7 +19,7 @@ from ..errors import BadDataset
 from ..plan.records import table_bytes
 from .dataset import Dataset, empty_entries
 
-CHECK = 4 << 20  # bytes read at a time where a section is checked
+CHECK = 4 << 20  # bytes read at a time while checking a section
 _CHECK = np.dtype("<u4")
 _A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
 
@@ -30,7 +30,7 @@ class Pyramid(Dataset):
     Opening checks everything but the records: sizes, the extents of every part, and the CRCs of index and names.
 
     Attributes:
-        head: what FFCV sees.
+        head: FFCV's part of the file.
         meta: how the pyramid was made.
         private: where its parts lie, a PRIVATE.
     """

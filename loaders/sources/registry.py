@@ -40,7 +40,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     Args:
         src: a path or a glob with braces; an object with the `Source` protocol; or any other Python object, see
             `python.PythonSource`.
-        format: name of the kind of source (see `SOURCES`); None: told by the path.
+        format: name of the kind of source (see `SOURCES`); None: derived from the path.
         options: fields of `Options`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Opens what a data set names, files that anybody may have put there."""
+"""Opens the files of a data set, which are not trusted."""
 
 from __future__ import annotations
 

@@ -56,13 +56,13 @@ class Sample(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Yields samples in a fixed order; the same again each time it is asked.
+    """Yields samples in a fixed order; the same at each call.
 
     A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be given to
     `open_dataset` and `Loader` as it is, without conversion.
 
     Attributes:
-        path: what error messages call it.
+        path: its name in error messages.
         classes: class names; a numeric `label` is a position in it. Empty if the source does not know them.
         fields: type of each target, by name, in the order in which they are stored.
     """
@@ -86,7 +86,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What a caller may say about a source; each source uses what concerns it.
+    """Options of all sources; each source uses those that apply to it.
 
     Attributes:
         split: sub-folder, or split of a Hugging Face layout.

@@ -1,4 +1,4 @@
-"""What operations ask of the device that images are on: pieces that suit it, arrays put there, constants kept."""
+"""Services for the device that images are on: pieces that suit it, arrays put there, constants kept."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _WORDS = 4  # per attempt: area, aspect, top, left
 class RandomErasing(nn.Module):
     """Fills one rectangle, or several, of some of the images.
 
-    What happens to a sample, noise included, depends on (seed, epoch, sample index) and on nothing else: not on its
+    The treatment of a sample, noise included, depends on (seed, epoch, sample index) and on nothing else: not on its
     batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
     uniform, drawn anew, ten times at most, while the rectangle does not fit.
 
@@ -41,7 +41,7 @@ class RandomErasing(nn.Module):
         probability: of erasing, for each image, 0 to 1.
         area: least and greatest share of the image.
         aspect: least and greatest height / width.
-        mode: what a rectangle is filled with: "pixel", normal noise of every pixel and channel's own; "rand", one
+        mode: contents of a rectangle: "pixel", normal noise of every pixel and channel's own; "rand", one
             colour of normal noise; "const", 0.
         count: most rectangles an image gets, 1 to `MOST`; their number is uniform, and they share `area`.
     """

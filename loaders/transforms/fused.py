@@ -1,4 +1,4 @@
-"""Batch transforms on a GPU in a few launches: packs what was drawn into one copy and starts the Triton kernels.
+"""Batch transforms on a GPU in a few launches: packs the random draws into one copy and starts the Triton kernels.
 
 `RandAugment`, `RandomErasing` and `Mixup` call these functions where `usable` says so, else operations of torch.
 Every function queues its work on the current stream and returns; none waits for the device.
@@ -44,7 +44,7 @@ def rand_augment(
         images: uint8 [n, 3, B, B].
         op, argument: [n, steps], see `randaugment_ops.augment`.
         fill: see there.
-        finish: [3, 256], what the last step writes for each level; None: the uint8 level itself.
+        finish: [3, 256], the last step's output for each level; None: the uint8 level itself.
         memory_format: of the result.
 
     Returns:
@@ -73,7 +73,7 @@ def rand_augment(
 
 
 def pack(op: NDArray[np.int64], argument: NDArray[np.float64], side: int) -> NDArray[np.int32]:
-    """What the kernels are told, int32 [steps, n, 8]: operation, bits of a float32 argument, `motion`."""
+    """The kernels' parameters, int32 [steps, n, 8]: operation, bits of a float32 argument, `motion`."""
     bits = argument.astype(np.float32).view(np.int32)
     moves = motion(op.ravel(), argument.ravel(), side).reshape(*op.shape, 6)
     packed = np.concatenate((op[..., None], bits[..., None], moves), axis=-1)

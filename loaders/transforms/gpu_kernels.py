@@ -137,7 +137,7 @@ def apply(  # type: ignore[no-untyped-def]
         parameters: int32 [n, PARAMETERS], see `fused.pack`; operations are numbered as `randaugment_ops.Op`, -1: none.
         weights: float32 [1024, 4], of `randaugment_ops.cubic_weights`.
         level_tables: of `tables`.
-        finish: [3, 256], what is written for each level where FINISH, in the type of `out`.
+        finish: [3, 256], the output of each level if FINISH, in the type of `out`.
         out: [n, 3, side, side] of any strides.
         fill_red, fill_green, fill_blue: levels of pixels from outside the image.
     """
@@ -281,7 +281,7 @@ def mix(  # type: ignore[no-untyped-def]
     Args:
         images, out: floating-point, `count` images of `size` numbers one after the other, contiguous or channels last.
         high, wide, row_stride, column_stride: sides of an image, and distances of rows and columns.
-        share: of the image itself, where not CUT.
+        share: of the image itself, if not CUT.
         top, bottom, left, right: the rectangle that comes from the other image, where CUT.
     """
     image = tl.program_id(0).to(tl.int64)

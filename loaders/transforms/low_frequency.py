@@ -95,7 +95,7 @@ def _lanczos(images: Tensor, resolution: int) -> Tensor:
 
 
 def _waves(side: int, resolution: int) -> NDArray[np.float64]:
-    """[B, side], for even B [B + 1, side]: what the Fourier crop does along one axis; see Note [Nyquist]."""
+    """[B, side], for even B [B + 1, side]: the Fourier crop along one axis; see Note [Nyquist]."""
     # With t = j / B - n / side: the sum of exp(2 pi i k t) over k from -b to b, for even B without half of both ends.
     turns = (np.arange(resolution)[:, None] * side - np.arange(side) * resolution) % (resolution * side)
     half = np.pi * turns / (resolution * side)

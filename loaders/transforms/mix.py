@@ -34,9 +34,9 @@ class Mixup(nn.Module):
         mixup_alpha: of Beta(alpha, alpha), the distribution of mixup's proportions, up to 100; 0: no mixup.
         cutmix_alpha: the same of CutMix; 0: no CutMix.
         prob: of mixing a batch at all.
-        switch_prob: of CutMix rather than mixup, where both are on.
+        switch_prob: of CutMix rather than mixup, if both are on.
         label_smoothing: share of each target that is spread evenly over all classes, with or without mixing.
-        mode: what shares one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", nothing.
+        mode: scope of one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", nothing.
         num_classes: length of a target.
     """
 
@@ -78,7 +78,7 @@ class Mixup(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Tensor, batch: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """Mixed copies of `images` (themselves where nothing is mixed) and their targets.
+        """Mixed copies of `images` (themselves if nothing is mixed) and their targets.
 
         Args:
             images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
@@ -167,7 +167,7 @@ class Mixup(nn.Module):
 
 
 def rectangle(high: int, wide: int, share: float, y: int, x: int) -> Box:
-    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, less what lies outside.
+    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, without the part outside.
 
     An odd side comes out one pixel shorter, as in timm 0.4.12, which the released code uses.
     """

@@ -1,4 +1,4 @@
-"""Pixels to what a model takes: normalised, in its dtype and memory format."""
+"""Pixels as a model's input: normalised, in its dtype and memory format."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def _rows(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _line(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:
-    """[2, C, 1, 1]: what a level is multiplied by, and what is added then."""
+    """[2, C, 1, 1]: factor and offset of a level."""
     return np.array([1 / (255 * np.array(std)), -np.array(mean) / np.array(std)])[..., None, None]

@@ -1,4 +1,4 @@
-"""From the kernel's 8-bit pixels to what the model gets: the batch transforms, on the batch's own device."""
+"""From the kernel's 8-bit pixels to the model's input: the batch transforms, on the batch's own device."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Transform = Callable[[torch.Tensor, Batch], Any]
 
 @dataclass(frozen=True, eq=False)
 class OutputFormat:
-    """What the kernel writes at a stage, and what is left to do; decided once a stage."""
+    """The kernel's output at a stage, and the remaining transforms; decided once a stage."""
 
     stage: Stage
-    """What the loader delivers."""
+    """The loader's settings."""
     resolution: int
     """Side that is decoded, pixels: the stage's, or `BASE` where augmentation comes before the low-pass."""
     lut: NDArray[Any] | None
@@ -41,11 +41,11 @@ class OutputFormat:
     dtype: torch.dtype
     """Of the values that the kernel writes."""
     transforms: tuple[Transform, ...]
-    """What is done to the batch after decoding, in this order."""
+    """Transforms of the batch after decoding, in this order."""
     randaugment: RandAugment | None = None
-    """What the kernel does to each image before the look-up."""
+    """The kernel's operations on each image before the look-up."""
     erasing: RandomErasing | None = None
-    """What the kernel does to each image after the look-up."""
+    """The kernel's operations on each image after the look-up."""
     channels_last: bool = False
     """Whether the kernel writes the three channels of a pixel beside each other."""
 
@@ -70,7 +70,7 @@ class OutputFormat:
         return images.view(-1, 3, self.resolution, self.resolution)
 
     def augment(self, keys: NDArray[np.int64], *, seed: int, epoch: int) -> Augment | None:
-        """What the kernel does to these samples' pixels besides the look-up; keys: draw keys [n]."""
+        """The kernel's operations on these samples besides the look-up; keys: draw keys [n]."""
         made = None
         if self.randaugment is not None:
             made = self.randaugment.for_kernel(keys, self.resolution, seed=seed, epoch=epoch)
@@ -119,7 +119,7 @@ class TransformPipeline:
             raise ValueError(f'`erase` must be 0 for `dtype="uint8"`, got {self.erase}: its noise is normalised.')
 
     def format(self, stage: Stage, in_kernel: bool = False) -> OutputFormat:
-        """What the kernel is to write at a stage, and what follows.
+        """The kernel's output at a stage, and the transforms that follow.
 
         On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
         quarter of the bytes over the bus and normalises them itself.
@@ -172,7 +172,7 @@ class TransformPipeline:
         return batch
 
     def _arranged(self) -> tuple[Transform, ...]:
-        """Another memory format, where nothing else makes a new tensor."""
+        """Another memory format, if nothing else makes a new tensor."""
         return () if self.memory_format == "contiguous" else (_channels_last,)
 
     @cached_property
@@ -193,7 +193,7 @@ class TransformPipeline:
 
 
 def transforms_of(given: Sequence[Transform] | None) -> tuple[Transform, ...] | None:
-    """Raises TypeError where one of `given` cannot be called."""
+    """Raises TypeError if one of `given` cannot be called."""
     if given is None:
         return None
     for transform in given:

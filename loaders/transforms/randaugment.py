@@ -33,7 +33,7 @@ _WORDS = 5  # per operation: which, whether, two for how strong, which way
 class RandAugment(nn.Module):
     """Augments every image of a batch by operations of its own.
 
-    What happens to a sample depends on (seed, epoch, sample index) and on nothing else: not on its batch, the
+    The augmentation of a sample depends on (seed, epoch, sample index) and on nothing else: not on its batch, the
     device or torch's random state. There is nothing to rebuild: `set_magnitude` at any time, any batch size and
     resolution on each call.
 
@@ -110,7 +110,7 @@ class RandAugment(nn.Module):
             epoch: 0 to 2**32 - 1; None: the batch's.
 
         Returns:
-            uint8 [N, 3, B, B], or what `then` makes of it; on a GPU in the same pass.
+            uint8 [N, 3, B, B], or the result of `then`; on a GPU in the same pass.
 
         Raises:
             ValueError: for another shape or dtype, or another number of indices than of images.
@@ -123,7 +123,7 @@ class RandAugment(nn.Module):
     def plan(
         self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What `forward` does to each sample: its draws, in the units of each operation.
+        """The random draws of `forward` for each sample, in the units of each operation.
 
         Args:
             indices: sample indices, [n].
@@ -214,7 +214,7 @@ def arguments(
     increasing: bool = True,
     scale: float = 1.0,
 ) -> NDArray[np.float64]:
-    """What `augment` is told: strengths in the units of each operation, as timm's level functions give them.
+    """The arguments of `augment`: strengths in the units of each operation, as timm's level functions give them.
 
     Args:
         op: `Op`s, any shape; anything else gets 0.

@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 
 
 class Op(IntEnum):
-    """The operations, those done together side by side. The numbers decide who draws what: they stay."""
+    """The operations, those done together side by side. The numbers key the random draws and must not change."""
 
     AUTO_CONTRAST = 0
     EQUALIZE = 1
@@ -327,7 +327,7 @@ def _within(place: Tensor, side: int) -> Tensor:
 
 
 def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
-    """uint8 `levels` (overwritten) where `inside`, [n, B, B], and `fill` where not."""
+    """uint8 `levels` (overwritten) where `inside`, [n, B, B], and `fill` elsewhere."""
     colour = put(np.array(fill, np.uint8), levels.device)[:, None, None]
     mask = -inside[:, None].view(torch.uint8)  # 255 or 0: `torch.where` goes byte by byte
     return levels.bitwise_xor_(colour).bitwise_and_(mask).bitwise_xor_(colour)

@@ -70,7 +70,7 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_peer_that_was_asked_for_is_an_error(jpeg_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`--peers` asks for timm, but .*'fast'.* needed: pip install timm\.$"):
+    with pytest.raises(ValueError, match=r"`--peers` names timm, but .*'fast'.* needed: pip install timm\.$"):
         run(jpeg_folder, tmp_path, ["ffcv", "timm"])
     with pytest.raises(ValueError, match="no --simd-python was given"):
         run(jpeg_folder, tmp_path, ["torchvision-simd"])

@@ -1,4 +1,4 @@
-"""The backend itself: keeps DALI supplied, takes what it gives, and goes on where it fails."""
+"""The backend: feeds DALI, takes its outputs, and falls back to the kernel if DALI fails."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class DALIBackend:
         """filter, options: those of `Decoder`.
 
         Raises:
-            LoaderError: DALI cannot be had here; the message says what to install.
+            LoaderError: DALI is missing here; the message names the package.
         """
         why = missing()
         if why is not None:
@@ -94,7 +94,7 @@ class DALIBackend:
     def stats(self) -> dict[str, int]:
         """The kernel's and the device's sums, see `native.Pool.stats` and `Clock.sums`; DALI's go into `decode_ns`.
 
-        DALI does not say how long its threads work: all of them count for as long as somebody waits for DALI.
+        DALI does not say how long its threads work: all of them count while DALI is waited for.
         """
         total = Counter(self._decoder.stats())
         for sums in (self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
@@ -109,7 +109,7 @@ class DALIBackend:
         self._decoder.close()
 
     def _graph(self, batch_size: int) -> Graph:
-        """One that nobody uses. Only batches larger than any before need a new one."""
+        """A free graph. Only batches larger than any before need a new one."""
         if self._idle and self._idle[-1].batch_size >= batch_size:
             return self._idle.pop()
         self._idle.clear()
@@ -127,7 +127,7 @@ class DALIBackend:
     def _feeds(
         self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]], fed: deque[Cut]
     ) -> Generator[Feed, None, None]:
-        """What DALI is given, batch by batch; a batch joins `fed` as it goes."""
+        """DALI's input, batch by batch; each batch is added to `fed` when it is passed."""
         plans = self._decoder.plans(format, epoch, batches)
         coming = (Cut(plan, self._decoder.pool, self._dataset.fd) for plan in plans)
         cuts = deque(islice(coming, CUTS))
@@ -145,7 +145,7 @@ class DALIBackend:
                 cut.close()
 
     def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> DecodedByDALI:
-        """The next batch from DALI; where DALI fails, it goes back to the kernel, and DALI begins with the next one."""
+        """The next batch from DALI; if DALI fails, it goes back to the kernel, and DALI begins with the next one."""
         from .graph import reason
 
         began = time.perf_counter_ns()

@@ -1,7 +1,7 @@
-"""What DALI is fed: for each planned sample the bytes under its crop, as a JPEG that is known to be sound.
+"""The input of DALI: for each planned sample the bytes under its crop, as a verified JPEG.
 
 DALI loses a whole batch to one JPEG that it cannot decode, and decodes flipped bits without a word. So records are
-compared with their checks and headers with the index; what does not pass, DALI never sees.
+compared with their checks and headers with the index; records that fail are never passed to DALI.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ... import native
 from ...batch import BatchPlan
 
 STAND_IN = np.frombuffer(native.encode(np.zeros((8, 8, 3), np.uint8), 50), np.uint8)
-"""What DALI decodes in place of a sample that it must not see: a batch keeps its shape."""
+"""A placeholder for a sample that is not passed to DALI: a batch keeps its shape."""
 
 
 class Cut:
@@ -54,5 +54,5 @@ class Cut:
         )
 
     def close(self) -> None:
-        """Gives up what has not begun."""
+        """Cancels samples that have not begun."""
         self._cutting.close()

@@ -92,11 +92,11 @@ class Graph:
         """Takes no thread and no memory before the first `next`.
 
         Args:
-            body, inputs: what the pipeline does, and to what.
+            body, inputs: the pipeline's operations and inputs.
             device: "cuda" for graphs that end there.
             threads: of DALI's own pool.
             batch_size: images, at most.
-            depth: batches under way, the one asked for included.
+            depth: batches in flight, including the one requested.
         """
         self.batch_size = batch_size
         self._body, self._inputs = body, inputs
@@ -104,13 +104,13 @@ class Graph:
             "num_threads": threads,
             "device_id": _index(device),
             "prefetch_queue_depth": depth,
-            "exec_dynamic": True,  # leaves outputs to whoever holds them, and never writes to them again
+            "exec_dynamic": True,  # outputs that are still referenced are never overwritten
         }
         self._pipeline: Pipeline | None = None
         self._feeds: Iterator[Feed] = iter(())
 
     def start(self, feeds: Iterator[Feed]) -> None:
-        """Begins with other batches. Those of an earlier start that nobody took are waited for, and dropped."""
+        """Begins with other batches. Batches of an earlier start that were not taken are waited for and dropped."""
         self._feeds = iter(())
         if self._pipeline is not None:
             try:
@@ -118,12 +118,12 @@ class Graph:
                     self._pipeline.run()
             except StopIteration:
                 self._pipeline.reset()
-            except RuntimeError:  # an image in a batch that nobody wants any more
+            except RuntimeError:  # an image in a batch that is dropped anyway
                 self._pipeline = None
         self._feeds = feeds
 
     def next(self, stream: torch.cuda.Stream | None = None) -> Any:
-        """The oldest batch as DALI's list of tensors; with `stream` it is ready there, and nobody waits for it.
+        """The oldest batch as DALI's list of tensors; with `stream` it is ready in that stream, without waiting.
 
         Raises:
             RuntimeError: DALI's, for an image that it cannot decode. All batches under way are lost: `start` again.
@@ -136,7 +136,7 @@ class Graph:
                 raise LoaderError(f'DALI does not start ({reason(error)}); take backend="torch"') from error
         try:
             (images,) = self._pipeline.run() if stream is None else self._pipeline.run(stream)
-        except BaseException:  # also what feeding raised, and Ctrl-C: in what state the pipeline is, nobody says
+        except BaseException:  # also errors while feeding, and Ctrl-C: the pipeline's state is unknown
             self._pipeline = None
             raise
         return images
@@ -168,7 +168,7 @@ def _index(device: torch.device) -> int | None:
 
 
 def reason(error: RuntimeError) -> str:
-    """What DALI means, in one line: its messages begin with where in the pipeline it was."""
+    """DALI's error in one line: its messages begin with a position in the pipeline."""
     text = str(error)
     _, _, inner = text.partition("encountered:")
     return " ".join((inner or text).split())[:160]

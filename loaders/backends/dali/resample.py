@@ -1,4 +1,4 @@
-"""The kernel's resampler on pixels that DALI decoded, and the kernel itself for what DALI did not decode."""
+"""The kernel's resampler on pixels that DALI decoded, and the kernel itself for samples that DALI did not decode."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .threads import Threads
 
 
 class Resampling:
-    """A batch being resampled; to whoever waits for it, what a `native.PendingBatch` is.
+    """A batch being resampled, with the interface of `native.PendingBatch`.
 
     Attributes:
-        out: what was given.
+        out: the output array.
         status: `EtStatus` each, [n], valid after `wait`.
         spent: nanoseconds of thread time, valid after `wait`.
     """
@@ -40,7 +40,7 @@ class Resampling:
 
         Args:
             cut: n samples.
-            images: what DALI made of them, each the pixels under its crop; None: nothing.
+            images: DALI's pixels under each crop; None: not decoded.
             out: memory for the pixels, in the plan's output format.
         """
         batch, n = cut.batch, len(cut.status)
@@ -58,7 +58,7 @@ class Resampling:
         addresses, shapes = ([], []) if images is None else pixels(images)
         rest_rows = frozenset(self._rows.tolist())
 
-        # `_alive`: threads at work keep what they read and write, whatever becomes of this object.
+        # `_alive` keeps the memory that threads read and write, even if this object is dropped.
         def work(i: int, _alive: Any = (images, samples, filter_, out)) -> tuple[int, int]:
             if i in rest_rows:
                 return native.OK, 0
@@ -88,7 +88,7 @@ class Resampling:
         return self._rest.message(row) if known else "its pixels could not be resampled"
 
     def close(self) -> None:
-        """Gives up what has not begun, waits for the rest."""
+        """Cancels samples that have not begun, waits for the rest."""
         self._spread.close()
         self._rest.close()
 

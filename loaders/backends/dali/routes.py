@@ -37,7 +37,7 @@ CUBIC_FROM = 200
 
 @dataclass(eq=False)
 class DecodedByDALI:
-    """A batch that DALI is done with, and what our kernel still does about it."""
+    """A batch that DALI has finished, and the kernel's remaining work on it."""
 
     batch: BatchPlan
     images: Any  # DALI's; None where it gave the batch back,
@@ -67,7 +67,7 @@ class Route(Protocol):
         body, inputs: the `Graph`.
         stream: where its results are wanted.
         ahead: batches taken from DALI by the time that the first of them is finished.
-        sums: what the route did itself, as `native.Pool.stats` counts.
+        sums: the route's own work, as `native.Pool.stats` counts.
     """
 
     body: Body
@@ -77,11 +77,11 @@ class Route(Protocol):
     sums: Counter[str]
 
     def feed(self, cut: Cut) -> Feed:
-        """What DALI gets of a batch."""
+        """DALI's input for a batch."""
         ...
 
     def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
-        """Goes on with what DALI gave. What it was not given, or gave back (None, and `why`), the kernel decodes."""
+        """Processes DALI's output. Samples not passed to DALI, or refused by it (None, and `why`), go to the kernel."""
         ...
 
     def finish(self, pending: DecodedByDALI) -> Batch:

@@ -23,7 +23,7 @@ class Threads:
         return Spread([self._pool.submit(_loop, work, range(*ends)) for ends in pairwise(edges)])
 
     def close(self) -> None:
-        """Ends the threads, once they have done what they are at."""
+        """Ends the threads after their present tasks."""
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -34,11 +34,11 @@ class Spread(Generic[T]):
         self._parts = parts
 
     def wait(self) -> list[T]:
-        """The results in order. Raises what `work` raised."""
+        """The results in order. Raises the error of `work`, if any."""
         return [result for part in self._parts for result in part.result()]
 
     def close(self) -> None:
-        """Gives up what has not begun."""
+        """Cancels tasks that have not begun."""
         for part in self._parts:
             part.cancel()
 

@@ -37,7 +37,7 @@ _POLL = 0.1  # seconds between two looks at whether FFCV's thread is alive
 
 
 class PlannedOrder(TraversalOrder):
-    """The plan's order, of which the plan has taken this rank's share, from where it goes on."""
+    """The plan's order: this rank's share, from the resume position."""
 
     def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
         super().__init__(loader)
@@ -92,7 +92,7 @@ class FFCVPendingBatch(KernelBatch):
 class Epoch(MemoryContext):
     """An iteration of an FFCV loader under way.
 
-    To FFCV it is the memory manager, that is, who knows where each batch's bytes come from: asked at the beginning of
+    To FFCV it is the memory manager, which supplies the memory of each batch: called at the beginning of
     each batch, in FFCV's thread, it gives that batch's work record to the compiled decoder.
     """
 
@@ -112,7 +112,7 @@ class Epoch(MemoryContext):
         self._label = [isinstance(spec.decoder, IntDecoder) for spec in loader.pipeline_specs.values()].index(True)
         loader.batch_size = len(batches[0])
         loader.traversal_order = PlannedOrder(loader, batches)
-        loader.first_traversal_order = loader.next_traversal_order()  # what FFCV takes an epoch's length from
+        loader.first_traversal_order = loader.next_traversal_order()  # FFCV takes the epoch's length from it
         loader.memory_manager = self
         self._torch_threads = torch.get_num_threads()
         with threads_kept():
@@ -126,7 +126,7 @@ class Epoch(MemoryContext):
         return pending
 
     def next_labels(self) -> NDArray[np.int64]:
-        """Labels [n] of the oldest batch not asked for yet, as soon as it is decoded; gone with the next one.
+        """Labels [n] of the oldest pending batch, as soon as it is decoded; valid until the next call.
 
         Raises:
             LoaderError: FFCV's thread has ended before. FFCV waits for ever then.
@@ -148,7 +148,7 @@ class Epoch(MemoryContext):
         return self._sums.total()
 
     def close(self) -> None:
-        """Gives up what is under way; returns when FFCV's thread has ended. Harmless when called again."""
+        """Cancels pending batches; returns when FFCV's thread has ended. Harmless when called again."""
         if self.closed:
             return
         self.closed = True
@@ -167,7 +167,7 @@ class Epoch(MemoryContext):
 
     @property
     def state(self) -> tuple[NDArray[np.int64]]:
-        """What FFCV passes to the decoder as the storage's state."""
+        """The storage's state that FFCV passes to the decoder."""
         return (self._state,)
 
     def __enter__(self) -> Epoch:
@@ -191,7 +191,7 @@ _running: weakref.WeakSet[Epoch] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    # FFCV's thread would otherwise go on decoding while the interpreter frees the memory under it.
+    # FFCV's thread would otherwise still decode while the interpreter frees the memory under it.
     for epoch in list(_running):
         epoch.close()
 
@@ -205,7 +205,7 @@ def make_loader(head: Head, label: str, *, threads: int, ahead: int) -> Loader:
         ahead: finished batches that FFCV keeps.
 
     Raises:
-        BadDataset: the fields are not what FFCV can read; a pyramid's own checks do not cover them.
+        BadDataset: FFCV cannot read the fields; a pyramid's own checks do not cover them.
     """
     field = head.field(layout.IMAGE_FIELD)
     image = "" if field is None else head.names[field]

@@ -69,7 +69,7 @@ void identity(uint8_t (&table)[3][256]) {
     for (int v = 0; v < 256; v++) levels[v] = uint8_t(v);
 }
 
-// An operation that replaces levels: composed with what is pending.
+// An operation that replaces levels: composed with the pending ones.
 void look_at_levels(const EtOperation& o, size_t area, Picture& p) {
   uint8_t table[3][256];
   identity(table);
@@ -176,7 +176,7 @@ bool augment(const EtOperation* operations, int steps, const EtAugment& a, int s
     next ^= 1;
     return s.augmented[next].reserve(held(side));
   };
-  const auto settle = [&] {  // carries out what is pending
+  const auto settle = [&] {  // applies pending operations
     uint8_t* to = room(nullptr);
     if (!to) return e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
     for (int c = 0; c < 3; c++) loops().map_levels(p.pixels + c * area, area, p.table[c], to + c * area);

@@ -1,4 +1,4 @@
-// From a resampled picture to what the batch holds: augmented, normalised, erased.
+// From a resampled picture to the batch's pixels: augmented, normalised, erased.
 #pragma once
 #include "jpeg/planes.h"
 

@@ -26,7 +26,7 @@ int pleasant_width(int wanted, int most) {
   }
 }
 
-// Says in a note what was odd about a JPEG whose coefficients are all there.
+// Notes the peculiarities of a JPEG whose coefficients are all present.
 void describe(const Oddities& odd, const Tail& tail, char* note) {
   const size_t bytes = odd.stray + tail.bytes;
   const bool endless = odd.endless || !tail.eoi;
@@ -102,7 +102,7 @@ class Transcoder {
     if (!write_scan(h, w_.scan, out_, done, e_)) return false;
     record = {done.offset, done.size, done.offset - done.table, uint32_t(h.width), uint32_t(h.height), done.head,
               uint32_t(h.mcus_y)};
-    Header check;  // what was written must be what the loader reads
+    Header check;  // the loader must be able to read the result
     if (!parse_header(out_.data() + done.offset, done.size, check, e_)) return false;
     if (check.own != h.own || check.color != h.color || check.head != done.head)
       return e_.set(ET_DAMAGED, "the converted header differs (a fault of the converter)");

@@ -78,7 +78,7 @@ bool read_frame(Segment s, int marker, Header& h, Error& e) {
   return true;
 }
 
-// libjpeg's rule for what three components mean (jdapimin.c, default_decompress_parms).
+// libjpeg's rule for the meaning of three components (jdapimin.c, default_decompress_parms).
 Color guess_color(const Header& h, bool jfif, int adobe) {
   if (h.ncomp == 1) return Color::kGrey;
   if (jfif) return Color::kYcc;

@@ -1,4 +1,4 @@
-// What a JPEG's headers say, and the one error type of the kernel.
+// The contents of a JPEG's headers, and the one error type of the kernel.
 #pragma once
 #include <cstdarg>
 #include <cstddef>

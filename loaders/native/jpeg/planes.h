@@ -16,7 +16,7 @@ namespace et {
 struct Plane {
   uint8_t* data;
   int stride;                 // bytes from a pair of columns to the next is twice this
-  int x0, y0, columns, rows;  // what is held
+  int x0, y0, columns, rows;  // the part that is held
   int width, height;          // the whole component at this scale, in samples
   int together;               // components that lie together, from this one on
 
@@ -78,7 +78,7 @@ bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scr
 // `rows` rows of interleaved samples, `pitch` bytes apart, into the planes from row y on; the first sample is that of column x0.
 void scatter(const uint8_t* samples, size_t pitch, int rows, int y, Planes& out);
 
-// What a sample asks for, in pixels of the image at 1 / `scale`.
+// The target of a sample, in pixels of the image at 1 / `scale`.
 struct Target {
   int width, height;  // of the output
   float box[4];       // may reach outside the image

@@ -61,7 +61,7 @@ class File {
 
 enum : uint64_t { kMaxBytes = uint64_t(1) << 30, kWorthwhile = 8192 };
 
-// Compares what was read with its checks: the headers' and those of MCU rows [r0, r1), which begin at `scan`.
+// Compares the bytes read with their checks: the headers' and those of MCU rows [r0, r1), which begin at `scan`.
 bool intact(const uint32_t* check, const uint32_t* rows, int count, uint32_t head, int r0, int r1, const uint8_t* scan,
             size_t scan_size, Error& e) {
   if (check[0] != row_check(reinterpret_cast<const uint8_t*>(rows), size_t(count) * 4 + head))
@@ -245,7 +245,7 @@ bool run(const EtBatch& batch, int64_t i, uint8_t* out, Scratch& s, EtStats& sta
 }
 
 // Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
-// cameras append. One that stands earlier was written into the middle, or belongs to something rare: libjpeg shall decide.
+// cameras append. One that stands earlier was written into the middle, or belongs to something rare: libjpeg decides.
 bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
   enum { kStray = 64 };
   const uint8_t kEnd[2] = {0xFF, 0xD9}, kBegin[2] = {0xFF, 0xD8};

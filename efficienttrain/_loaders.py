@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
-DOORS = ("", ".conversion", ".plan.rng", ".processors", ".requirements", ".replay", ".transforms")
+DOORS = ("", ".batch", ".conversion", ".plan.rng", ".processors", ".requirements", ".replay", ".transforms")
 """Modules that names are looked up in, in this order: those that import torch are the last ones."""
 
 

@@ -71,6 +71,8 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
         raise
     except Exception as error:  # Pillow raises nearly anything on damaged files
         reason = "no image format that Pillow knows" if isinstance(error, unidentified) else str(error)
+        if isinstance(error, Image.DecompressionBombError):
+            reason = f"{reason} Set PIL.Image.MAX_IMAGE_PIXELS to half the pixels of the largest image, or None."
         raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
 
 

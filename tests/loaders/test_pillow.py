@@ -153,3 +153,15 @@ def test_errors_are_one_line_and_arguments_are_checked() -> None:
         assert len(str(caught.value)) > 5 and "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="`depth` must be one of refuse, scale, minmax, got 'auto'"):
         decode_rgb(FILES["png"], "auto")
+
+
+def test_an_image_above_pillows_limit_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(
+        LoaderError, match=r"4096 pixels\) exceeds limit of 2000 pixels.*Set PIL.Image.MAX_IMAGE_PIXELS"
+    ):
+        decode_rgb(file.getvalue())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert decode_rgb(file.getvalue()).pixels.shape == (64, 64, 3)

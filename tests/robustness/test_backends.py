@@ -82,5 +82,5 @@ def test_fields_that_ffcv_cannot_read(forged: tuple[Path, bytearray], at: int, w
     _, (label, _) = files.regions(path)["field descriptors"]
     data[label + at] ^= 0x80 if at else layout.INT_FIELD
     path.write_bytes(data)
-    with pytest.raises(BadDataset, match=f"{path.name}: .*{what}"), Loader(path, backend="ffcv") as loader:
+    with pytest.raises(BadDataset, match=f"{path.name}: .*{what}"), Loader(path, 8, backend="ffcv") as loader:
         list(loader)

@@ -8,12 +8,12 @@ from itertools import permutations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
-from .device import drawn_by, portions, put
-from .randaugment import check, perform
+from .device import portions, put
+from .keyed import KeyedTransform
+from .randaugment import perform
 from .randaugment_ops import Op
 
 Range = tuple[float, float]
@@ -23,7 +23,7 @@ _OPS = np.array([Op.BRIGHTNESS, Op.CONTRAST, Op.COLOR, -1])
 _ORDERS = np.array(list(permutations(range(4))))
 
 
-class ColorJitter(nn.Module):
+class ColorJitter(KeyedTransform):
     """Changes brightness, contrast, saturation and hue of each image, in an order of its own.
 
     What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
@@ -53,28 +53,9 @@ class ColorJitter(nn.Module):
         names = ("brightness", "contrast", "saturation", "hue")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
-    def forward(
-        self,
-        images: torch.Tensor,
-        batch: Batch | NDArray[np.int64],
-        *,
-        seed: int | None = None,
-        epoch: int | None = None,
-    ) -> torch.Tensor:
-        """Changed copies of `images`, uint8 [N, 3, B, B].
-
-        Args:
-            images: uint8 [N, 3, B, B] on any device.
-            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
-            seed: 0 to 2**64 - 1; None: the batch's.
-            epoch: 0 to 2**32 - 1; None: the batch's.
-
-        Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
-        """
-        indices, seed, epoch = drawn_by(batch, seed, epoch)
-        check(images, indices)
-        order, factors = self.plan(indices, seed=seed, epoch=epoch)
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """See `KeyedTransform`."""
+        order, factors = self.plan(keys, seed=seed, epoch=epoch)
         in_order = np.take_along_axis(factors, order, 1)
         ranges = (self.brightness, self.contrast, self.saturation)
         changes = np.array([*(still != (1, 1) for still in ranges), False])

@@ -12,13 +12,13 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
-from .device import drawn_by, portions, put
-from .randaugment import check, perform
+from .device import portions, put
+from .keyed import KeyedTransform
+from .randaugment import perform
 from .randaugment_ops import Op
 
 THRESHOLD = 128
@@ -26,7 +26,7 @@ SIGMA = (0.1, 2.0)
 _GREY, _SOLARIZE, _BLUR = range(3)
 
 
-class ThreeAugment(nn.Module):
+class ThreeAugment(KeyedTransform):
     """Makes each image of a batch grey, solarizes it or blurs it, with equal chance.
 
     The choice depends on (seed, epoch, draw key) alone. Pixels are those of timm's Pillow operations.
@@ -44,28 +44,9 @@ class ThreeAugment(nn.Module):
     def extra_repr(self) -> str:
         return f"sigma={self.sigma}"
 
-    def forward(
-        self,
-        images: torch.Tensor,
-        batch: Batch | NDArray[np.int64],
-        *,
-        seed: int | None = None,
-        epoch: int | None = None,
-    ) -> torch.Tensor:
-        """Augmented copies of `images`, uint8 [N, 3, B, B].
-
-        Args:
-            images: uint8 [N, 3, B, B] on any device.
-            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
-            seed: 0 to 2**64 - 1; None: the batch's.
-            epoch: 0 to 2**32 - 1; None: the batch's.
-
-        Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
-        """
-        indices, seed, epoch = drawn_by(batch, seed, epoch)
-        check(images, indices)
-        choice, sigma = self.plan(indices, seed=seed, epoch=epoch)
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """See `KeyedTransform`."""
+        choice, sigma = self.plan(keys, seed=seed, epoch=epoch)
         op = np.array([Op.COLOR, Op.SOLARIZE, -1])[choice]
         made = perform(images, op[:, None], np.where(op == Op.SOLARIZE, THRESHOLD, 0.0)[:, None])
         blurred = np.flatnonzero(choice == _BLUR)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from ..batch import Batch
 from ..plan.rng import Purpose, below, words
-from .device import drawn_by
-from .randaugment import check, perform
+from .keyed import KeyedTransform
+from .randaugment import perform
 from .randaugment_ops import Op
 
 OPERATIONS = (
@@ -36,7 +34,7 @@ OPERATIONS = (
 """The operations in torchvision's order; None leaves the image as it is. The order decides who draws what: it stays."""
 
 
-class TrivialAugmentWide(nn.Module):
+class TrivialAugmentWide(KeyedTransform):
     """Augments every image of a batch by one operation, each of 14 equally likely, at a random strength.
 
     What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
@@ -58,28 +56,9 @@ class TrivialAugmentWide(nn.Module):
     def extra_repr(self) -> str:
         return f"num_magnitude_bins={self.num_magnitude_bins}, fill={self.fill}"
 
-    def forward(
-        self,
-        images: torch.Tensor,
-        batch: Batch | NDArray[np.int64],
-        *,
-        seed: int | None = None,
-        epoch: int | None = None,
-    ) -> torch.Tensor:
-        """Augmented copies of `images`, uint8 [N, 3, B, B].
-
-        Args:
-            images: uint8 [N, 3, B, B] on any device.
-            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
-            seed: 0 to 2**64 - 1; None: the batch's.
-            epoch: 0 to 2**32 - 1; None: the batch's.
-
-        Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
-        """
-        indices, seed, epoch = drawn_by(batch, seed, epoch)
-        check(images, indices)
-        op, argument = self.plan(indices, images.shape[-1], seed=seed, epoch=epoch)
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """See `KeyedTransform`."""
+        op, argument = self.plan(keys, images.shape[-1], seed=seed, epoch=epoch)
         return perform(images, op[:, None], argument[:, None], self.fill)
 
     def plan(

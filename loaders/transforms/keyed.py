@@ -1,0 +1,45 @@
+"""What batch transforms with keyed randomness on 8-bit images have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..batch import Batch
+from .device import drawn_by
+from .randaugment import check
+
+
+class KeyedTransform(nn.Module):
+    """Augments every image of a batch by draws of its own, which depend on (seed, epoch, draw key) alone."""
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        batch: Batch | NDArray[np.int64],
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> torch.Tensor:
+        """Augmented copies of `images`, uint8 [N, 3, B, B].
+
+        Args:
+            images: uint8 [N, 3, B, B] on any device.
+            batch: the loader's `Batch`; or draw keys [N] on the host, together with `seed` and `epoch`.
+            seed: 0 to 2**64 - 1; None: the batch's.
+            epoch: 0 to 2**32 - 1; None: the batch's.
+
+        Raises:
+            ValueError: for another shape or dtype, or another number of indices than of images.
+        """
+        keys, seed, epoch = drawn_by(batch, seed, epoch)
+        check(images, keys)
+        return self.augment(images, keys, seed=seed, epoch=epoch)
+
+    @abstractmethod
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """As `forward`, whose arguments are checked."""

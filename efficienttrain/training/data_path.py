@@ -3,8 +3,8 @@
 * "fast", the default: crops are resampled once, to B x B; RandAugment, normalisation and erasing work on that.
 * "published": the order of the released code. Crops become 224 x 224 (bicubic), are flipped and augmented there. Then
   EfficientTrain++ resizes them to B (Lanczos, 8 bits), normalises and erases (`datasets_buffer.py`); EfficientTrain of
-  2023 normalises, erases at 224 and keeps the low frequencies (Fourier, `utils.py` and `engine.py`). This costs most of
-  the time that a small B saves in loading.
+  2023 normalises, erases at 224 and keeps the low frequencies (Fourier, `utils.py` and `engine.py`). Decoding and
+  augmenting at 224 costs most of the time that a small B saves in loading.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32)
     if recipe.data_path == "published" and size != BASE:
         raise ValueError(f'`data_path` "published" must have a `size` of {BASE}, got {size}; take "fast".')
     options = {**_options(recipe), "scale": recipe.scale, "ratio": recipe.ratio, "hflip": recipe.hflip}
-    if recipe.data_path == "published":
-        return {**options, "augment_at": "base", "transforms": [Inputs(recipe, dtype)]}
-    if recipe.reprob and (recipe.remode, recipe.recount) != ("pixel", 1):  # which the loader does by itself
-        return {**options, "transforms": [Inputs(recipe, dtype)]}
-    return {**options, "erase": recipe.reprob}
+    erases = not recipe.reprob or (recipe.remode, recipe.recount) == ("pixel", 1)  # as the loader does by itself
+    if recipe.data_path == "fast":
+        return {**options, **({"erase": recipe.reprob} if erases else {"transforms": [Inputs(recipe, dtype)]})}
+    options["augment_at"] = "base"
+    if erases and (recipe.low_frequency, options["interpolation"]) == ("lanczos", "bicubic"):
+        # The loader's own order is that of 2024, and its crops of 224 x 224 are bicubic.
+        return {**options, "interpolation": "lanczos", "erase": recipe.reprob}
+    return {**options, "transforms": [Inputs(recipe, dtype)]}
 
 
 def eval_options(recipe: Recipe) -> dict[str, Any]:

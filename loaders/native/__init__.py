@@ -1,6 +1,7 @@
 """The C++ kernel from Python: the pool that loading runs on, and the codec that conversion runs on."""
 
 from ..plan.records import ENTRY, ERASURE, OPERATION, SAMPLE
+from .augmentation import Augment, LowPass
 from .codec import JpegError, JpegInfo, Record, cut, decode, encode, peek, transcode
 from .cutting import Cutting
 from .pool import (
@@ -9,7 +10,6 @@ from .pool import (
     IO_ERROR,
     OK,
     UNSUPPORTED,
-    Augment,
     KernelBatch,
     PendingBatch,
     Pool,
@@ -29,6 +29,7 @@ __all__ = [
     "JpegError",
     "JpegInfo",
     "KernelBatch",
+    "LowPass",
     "OK",
     "OPERATION",
     "PendingBatch",

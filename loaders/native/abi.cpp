@@ -18,7 +18,11 @@ static const EtField kFields[] = {
     FIELD(EtErasure, top), FIELD(EtErasure, left), FIELD(EtErasure, height), FIELD(EtErasure, width), FIELD(EtErasure, key),
 
     FIELD(EtAugment, operations), FIELD(EtAugment, erasures), FIELD(EtAugment, cubic), FIELD(EtAugment, noise),
-    FIELD(EtAugment, steps), FIELD(EtAugment, fill),
+    FIELD(EtAugment, low_pass), FIELD(EtAugment, steps), FIELD(EtAugment, fill),
+
+    FIELD(EtLowPass, taps), FIELD(EtLowPass, weights), FIELD(EtLowPass, down), FIELD(EtLowPass, across),
+    FIELD(EtLowPass, normalise), FIELD(EtLowPass, side), FIELD(EtLowPass, room), FIELD(EtLowPass, rows),
+    FIELD(EtLowPass, columns), FIELD(EtLowPass, corner),
 
     FIELD(EtBatch, samples), FIELD(EtBatch, count), FIELD(EtBatch, filter), FIELD(EtBatch, fd), FIELD(EtBatch, side),
     FIELD(EtBatch, out), FIELD(EtBatch, lut), FIELD(EtBatch, element), FIELD(EtBatch, channels_last), FIELD(EtBatch, status),

@@ -82,12 +82,24 @@ struct EtErasure {
 static_assert(sizeof(EtErasure) == 24 && offsetof(EtErasure, left) == 4 && offsetof(EtErasure, height) == 8 &&
               offsetof(EtErasure, width) == 12 && offsetof(EtErasure, key) == 16);
 
+// How augmented pictures become smaller ones, of `side` x `side` pixels. Made by loaders/transforms/low_frequency.py.
+struct EtLowPass {
+  const int32_t* taps;      // Lanczos: of output i, taps[2 * i] is the first pixel and taps[2 * i + 1] the number of them
+  const int32_t* weights;   // side x room, Q22; null: Fourier
+  const float* down;        // Fourier: rows x B, where B is the side of the pictures; `rows` is a multiple of 4
+  const float* across;      // B x columns, a multiple of 8
+  const float* normalise;   // means and standard deviations of red, green and blue: float32 out; null: 8-bit levels, rounded
+  int32_t side, room, rows, columns;
+  int32_t corner;           // 1: the last element of the product is the spectrum's corner, see Note [Nyquist] in that file
+};
+
 // What happens to the pixels of a batch after resampling.
 struct EtAugment {
   const EtOperation* operations;  // count x steps; null: none
   const EtErasure* erasures;      // count; null: none. Only with a look-up table, since noise is normalised
   const int16_t* cubic;           // 1024 x 4: weights of the pixels around a place, Q14
   const void* noise;              // 65536 values of an output element's size, equally likely
+  const EtLowPass* low_pass;      // after the operations; null: pictures stay as large as they are
   int32_t steps;                  // operations a sample
   uint8_t fill[4];                // red, green and blue of pixels that move in from outside
 };
@@ -97,14 +109,14 @@ struct EtBatch {
   int64_t count;
   EtFilter filter;
   int32_t fd;             // the store's file; -1 when every sample has a path
-  int32_t side;           // B: output is 3 x B x B, RGB planes
+  int32_t side;           // B: pictures are 3 x B x B, RGB planes, and so is the output without a low-pass
   uint8_t* out;           // count * 3 * B * B elements
   const void* lut;        // 3 x 256 elements of `element` bytes that replace the pixel values; null: uint8
   int32_t element;        // bytes of an output element: 1, 2 or 4
   int32_t channels_last;  // 1: each sample is B x B x 3
   int32_t* status;        // count, an EtStatus each
   char* messages;         // count * ET_MESSAGE
-  EtAugment augment;      // operations, look-up, erasing: in this order
+  EtAugment augment;      // operations, low-pass, look-up, erasing: in this order
 };
 
 // A batch to be cut: of each sample the JPEG that holds its crop (see codec.h, et_cut), or where it cannot be cut all of it.

@@ -10,7 +10,6 @@ import ctypes
 import os
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LoaderError
-from ..plan.records import ERASURE, OPERATION, SAMPLE
+from ..plan.records import SAMPLE
+from .augmentation import Augment
 from .kernel import library
-from .structs import STATS, EtAugment, EtBatch, EtFilter
+from .structs import STATS, EtBatch, EtFilter
 
 if TYPE_CHECKING:
     from ..plan.filters import Filter
@@ -30,60 +30,6 @@ OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
 
 _MESSAGE = 96
 _POLL = 100  # ms between two looks at Ctrl-C while waiting
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Augment:
-    """Treatment of a batch's pixels after resampling: operations, then the look-up table, then erasing.
-
-    Attributes:
-        operations: OPERATION [n, steps], carried out from the first to the last, or None.
-        fill: red, green and blue levels of pixels that move in from outside.
-        cubic: int16 [1024, 4], weights of moved pixels, see `cubic_weights` in loaders/transforms/randaugment_ops.py.
-        erasures: ERASURE [n], or None; only with a look-up table.
-        noise: [65536] of the look-up table's dtype: equally likely values of erased pixels.
-    """
-
-    operations: NDArray[np.void] | None = None
-    fill: tuple[int, int, int] = (0, 0, 0)
-    cubic: NDArray[np.int16] | None = None
-    erasures: NDArray[np.void] | None = None
-    noise: NDArray[Any] | None = None
-
-    def struct(self, n: int, lut: NDArray[Any] | None) -> EtAugment:
-        """As the kernel reads it; this object must live as long.
-
-        Args:
-            n: samples of the batch.
-            lut: the batch's look-up table.
-
-        Raises:
-            ValueError: an array of another shape or dtype than the kernel will read.
-        """
-        arrays = {
-            "operations": (self.operations, OPERATION, (n, self.steps)),
-            "erasures": (self.erasures, ERASURE, (n,)),
-            "cubic": (self.cubic, np.dtype(np.int16), (1024, 4)),
-            "noise": (self.noise, None if lut is None else lut.dtype, (1 << 16,)),
-        }
-        for name, (array, dtype, shape) in arrays.items():
-            if array is not None and not (array.dtype == dtype and array.shape == shape and array.flags.c_contiguous):
-                raise ValueError(f"`{name}` must be {dtype} {shape} in one piece, got {array.dtype} {array.shape}.")
-        for name, needed in (("operations", "cubic"), ("erasures", "noise")):
-            if arrays[name][0] is not None and arrays[needed][0] is None:
-                raise ValueError(f"`{needed}` must be given together with `{name}`, got None.")
-        pointers = {name: None if array is None else array.ctypes.data for name, (array, _, _) in arrays.items()}
-        return EtAugment(**pointers, steps=self.steps, fill=(*self.fill, 0))
-
-    def rows(self, rows: slice | NDArray[np.int64]) -> Augment:
-        """For some of the samples."""
-        operations, erasures = (None if a is None else a[rows] for a in (self.operations, self.erasures))
-        return replace(self, operations=operations, erasures=erasures)
-
-    @property
-    def steps(self) -> int:
-        """Operations a sample."""
-        return 0 if self.operations is None else self.operations.shape[1]
 
 
 @lru_cache(maxsize=64)
@@ -140,9 +86,9 @@ class KernelBatch(Outcome):
         """
         Args:
             samples: SAMPLE [n].
-            side: B; each sample becomes 3 x B x B.
+            side: B; each sample becomes 3 x B x B, or what `augment`'s low-pass makes of that.
             filter: see loaders/plan/filters.py.
-            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size.
+            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size, or float32.
             fd: the data set's file, for samples without a path of their own.
             lut: [3, 256] of 2 or 4 bytes an element: the output of each 8-bit value, per channel.
             augment: operations on the pixels before and after the look-up; None: none.
@@ -152,12 +98,11 @@ class KernelBatch(Outcome):
             ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)
-        n = len(samples)
-        item = lut.dtype.itemsize if lut is not None else 1
-        if not out.flags.c_contiguous or out.nbytes < n * 3 * side * side * item:
-            raise ValueError(
-                f"`out` must hold {n} x 3 x {side} x {side} elements in one piece, got {out.nbytes} bytes."
-            )
+        n, augment = len(samples), augment or Augment()
+        item = 4 if augment.normalises else 1 if lut is None else lut.dtype.itemsize
+        low = side if augment.low_pass is None else augment.low_pass.side
+        if not out.flags.c_contiguous or out.nbytes < n * 3 * low * low * item:
+            raise ValueError(f"`out` must hold {n} x 3 x {low} x {low} elements in one piece, got {out.nbytes} bytes.")
         super().__init__(n)
         self.out = out
         self._batch = EtBatch(
@@ -172,7 +117,7 @@ class KernelBatch(Outcome):
             channels_last,
             self.status.ctypes.data,
             self._messages.ctypes.data,
-            (augment or Augment()).struct(n, lut),
+            augment.struct(n, lut),
         )
         self._keep = (self.status, self._messages, samples, filter, lut, out, augment)
         self.address = ctypes.addressof(self._batch)

@@ -33,12 +33,28 @@ class EtFilter(ctypes.Structure):
     ]
 
 
+class EtLowPass(ctypes.Structure):
+    _fields_ = [
+        ("taps", _PTR),
+        ("weights", _PTR),
+        ("down", _PTR),
+        ("across", _PTR),
+        ("normalise", _PTR),
+        ("side", _I32),
+        ("room", _I32),
+        ("rows", _I32),
+        ("columns", _I32),
+        ("corner", _I32),
+    ]
+
+
 class EtAugment(ctypes.Structure):
     _fields_ = [
         ("operations", _PTR),
         ("erasures", _PTR),
         ("cubic", _PTR),
         ("noise", _PTR),
+        ("low_pass", _PTR),
         ("steps", _I32),
         ("fill", ctypes.c_uint8 * 4),
     ]
@@ -110,7 +126,7 @@ SHARED: dict[str, Any] = {
     "EtOperation": OPERATION,
     "EtErasure": ERASURE,
     "EtStats": np.dtype([(name, "<i8") for name in STATS]),
-    **{struct.__name__: struct for struct in (EtFilter, EtAugment, EtBatch, EtCutBatch, EtInfo, EtRecord)},
+    **{struct.__name__: struct for struct in (EtFilter, EtLowPass, EtAugment, EtBatch, EtCutBatch, EtInfo, EtRecord)},
 }
 """Python's description of each struct of the C ABI: a NumPy dtype or a ctypes structure."""
 

@@ -8,15 +8,20 @@ pixels further to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.1
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..native import LowPass
 from .device import constant, portions
+from .normalize import Normalize
 from .precision import product
 
 _LOBES = 3
+_ONE = 1 << 22  # 1.0 as a weight of Pillow's
 
 
 class LowFrequencyCrop(nn.Module):
@@ -27,14 +32,14 @@ class LowFrequencyCrop(nn.Module):
     (it rounds odd B down), each axis has its own scale where H is not W, and odd B = 2b + 1 keeps the frequencies -b to
     b, where even B = 2b keeps -b to b - 1. Output may overshoot the input's range: the kept waves ring at edges.
 
-    `lanczos` is Pillow's `resize` with its Lanczos filter, as EfficientTrain++ (TPAMI 2024) has it: square uint8 images
-    have Pillow's pixels to 1 level, being rounded after each axis as there; floats are not rounded.
+    `lanczos` is Pillow's `resize` with its Lanczos filter, as EfficientTrain++ (TPAMI 2024) has it: uint8 images have
+    Pillow's pixels, bit for bit; floats are not rounded.
 
     The two do not lie on the same grid: see Note [the two grids] in the source. Either keeps the mean of a flat
     picture, so that it commutes with normalisation but for the rounding of uint8.
 
     Nothing is random, nothing waits for the device, and gradients pass where images are floats. Arithmetic is float32
-    under autocast, too, and of full precision even where TF32 is allowed.
+    under autocast, too, and of full precision even where TF32 is allowed; `lanczos` of uint8 takes whole numbers.
 
     Args:
         resolution: B, side of the output in pixels, 1 or more.
@@ -52,6 +57,18 @@ class LowFrequencyCrop(nn.Module):
 
     def extra_repr(self) -> str:
         return f"resolution={self.resolution}, method={self.method!r}"
+
+    def for_kernel(self, side: int, normalise: Normalize | None = None) -> LowPass:
+        """What the C++ kernel makes of pictures of `side` x `side` pixels: those of `forward`.
+
+        Lanczos is equal bit for bit, Fourier but for float32's rounding.
+
+        Args:
+            side: above B, pixels.
+            normalise: for Fourier: makes float32 of the low frequencies; None: they are rounded to 8 bits.
+        """
+        statistics = None if normalise is None else (normalise.mean, normalise.std)
+        return _for_kernel(side, self.resolution, self.method, statistics)
 
     def forward(self, images: Tensor, _batch: object = None) -> Tensor:
         """The low frequencies of `images`; `images` themselves where they have B x B pixels already.
@@ -87,11 +104,13 @@ def _fourier(images: Tensor, resolution: int) -> Tensor:
 
 
 def _lanczos(images: Tensor, resolution: int) -> Tensor:
-    down, across = (constant(_taps, side, resolution, device=images.device) for side in images.shape[-2:])
-    rows = product(images.float(), across.mT)
-    if not images.is_floating_point():
-        rows = _round(rows)
-    return _as(images, product(down, rows))
+    make = _taps if images.is_floating_point() else _whole_taps
+    down, across = (constant(make, side, resolution, device=images.device) for side in images.shape[-2:])
+    if images.is_floating_point():
+        return product(down, product(images.float(), across.mT)).to(images.dtype)
+    # Pillow calculates in whole numbers below 2**31. float64 holds them, so that sums in any order are equal.
+    rows = _levels(images.double() @ across.double().mT)
+    return _levels(down.double() @ rows).to(images.dtype)
 
 
 def _waves(side: int, resolution: int) -> NDArray[np.float64]:
@@ -118,6 +137,17 @@ def _taps(side: int, resolution: int) -> NDArray[np.float64]:
     return weights / weights.sum(1, keepdims=True)
 
 
+def _whole_taps(side: int, resolution: int) -> NDArray[np.float64]:
+    """`_taps` in multiples of 1 / _ONE (`normalize_coeffs_8bpc` there)."""
+    weights = _taps(side, resolution) * _ONE
+    return np.trunc(weights + np.copysign(0.5, weights))
+
+
+def _levels(sums: Tensor) -> Tensor:
+    """8-bit levels of sums in multiples of 1 / _ONE."""
+    return ((sums + _ONE / 2) / _ONE).floor().clamp(0, 255)
+
+
 def _as(images: Tensor, crop: Tensor) -> Tensor:
     """`crop` in the dtype of `images`."""
     return crop.to(images.dtype) if images.is_floating_point() else _round(crop).to(images.dtype)
@@ -125,6 +155,28 @@ def _as(images: Tensor, crop: Tensor) -> Tensor:
 
 def _round(levels: Tensor) -> Tensor:
     return levels.round().clamp(0, 255)
+
+
+@lru_cache(maxsize=64)
+def _for_kernel(
+    side: int, resolution: int, method: str, statistics: tuple[tuple[float, ...], tuple[float, ...]] | None
+) -> LowPass:
+    if method == "lanczos":
+        whole = _whole_taps(side, resolution).astype(np.int32)
+        first, last = (whole != 0).argmax(1), side - (whole != 0)[:, ::-1].argmax(1)
+        taps = np.stack((first, last - first), 1).astype(np.int32)
+        columns = np.minimum(first[:, None] + np.arange((last - first).max()), side - 1)
+        return LowPass(side=resolution, taps=taps, weights=np.take_along_axis(whole, columns, 1))
+    waves = _waves(side, resolution)
+    down, across = np.zeros((-(-len(waves) // 4) * 4, side)), np.zeros((side, -(-len(waves) // 8) * 8))
+    down[: len(waves)], across[:, : len(waves)] = waves, waves.T
+    return LowPass(
+        side=resolution,
+        down=down.astype(np.float32),
+        across=across.astype(np.float32),
+        corner=resolution % 2 == 0,
+        normalise=None if statistics is None else np.array(statistics, np.float32),
+    )
 
 
 def _check(images: Tensor, resolution: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..batch import Batch
-from ..native import Augment
+from ..native import Augment, LowPass
 from ..stage import Stage
 from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
@@ -44,6 +44,8 @@ class OutputFormat:
     """Transforms of the batch after decoding, in this order."""
     randaugment: RandAugment | None = None
     """The kernel's operations on each image before the look-up."""
+    low_pass: LowPass | None = None
+    """How the kernel takes augmented images down to the stage's resolution."""
     erasing: RandomErasing | None = None
     """The kernel's operations on each image after the look-up."""
     channels_last: bool = False
@@ -56,9 +58,14 @@ class OutputFormat:
         return cls(stage, resolution, None, torch.uint8, ())
 
     @property
+    def side(self) -> int:
+        """Of the images that the kernel writes, pixels."""
+        return self.resolution if self.low_pass is None else self.low_pass.side
+
+    @property
     def sample_bytes(self) -> int:
         """Bytes that the kernel writes for one sample."""
-        return 3 * self.resolution**2 * self.dtype.itemsize
+        return 3 * self.side**2 * self.dtype.itemsize
 
     def tensor(self, out: NDArray[np.uint8]) -> torch.Tensor:
         """The bytes that the kernel wrote, as [n, 3, B, B] of `dtype`."""
@@ -66,16 +73,17 @@ class OutputFormat:
         if self.dtype is not torch.uint8:
             images = images.view(self.dtype)
         if self.channels_last:
-            return images.view(-1, self.resolution, self.resolution, 3).permute(0, 3, 1, 2)
-        return images.view(-1, 3, self.resolution, self.resolution)
+            return images.view(-1, self.side, self.side, 3).permute(0, 3, 1, 2)
+        return images.view(-1, 3, self.side, self.side)
 
     def augment(self, keys: NDArray[np.int64], *, seed: int, epoch: int) -> Augment | None:
         """The kernel's operations on these samples besides the look-up; keys: draw keys [n]."""
-        made = None
+        made = None if self.low_pass is None else Augment(low_pass=self.low_pass)
         if self.randaugment is not None:
             made = self.randaugment.for_kernel(keys, self.resolution, seed=seed, epoch=epoch)
+            made = replace(made, low_pass=self.low_pass)
         if self.erasing is not None:
-            erased = self.erasing.for_kernel(keys, self.resolution, self.dtype, seed=seed, epoch=epoch)
+            erased = self.erasing.for_kernel(keys, self.side, self.dtype, seed=seed, epoch=epoch)
             made = replace(made or erased, erasures=erased.erasures, noise=erased.noise)
         return made
 
@@ -140,25 +148,39 @@ class TransformPipeline:
         if augment is not None and not in_kernel:
             before.append(augment)
         kernels = augment if in_kernel else None
-        if at_base:
+        low = self._low_pass(stage.resolution) if in_kernel and at_base else None
+        if at_base and low is None:
             if self.filter == "fourier" and self.dtype != "uint8":
                 before.append(_to_float)  # the ICCV code's low-pass works on floats; the TPAMI code's Lanczos rounds
             before.append(LowFrequencyCrop(stage.resolution, self.filter))
         erasing = RandomErasing(self.erase) if self.erase else None
         after: list[Transform] = [erasing] if erasing else []
         last = self.memory_format == "channels_last"
+        levels = OutputFormat(stage, resolution, None, torch.uint8, (), kernels, low)
         if self.dtype == "uint8":
             if in_kernel and not before:
-                return OutputFormat(stage, resolution, None, torch.uint8, (), kernels, channels_last=last)
-            return OutputFormat(stage, resolution, None, torch.uint8, (*before, *self._arranged()), kernels)
+                return replace(levels, channels_last=last)
+            return replace(levels, transforms=(*before, *self._arranged()))
         if augment is not None and before == [augment] and self.device.type == "cuda":
             fused = RandAugment(augment.magnitude, fill=self._fill, then=self._normalise)  # one pass for both
-            return OutputFormat(stage, resolution, None, torch.uint8, (fused, *after), kernels)
+            return replace(levels, transforms=(fused, *after))
         if before or self.device.type == "cuda":
-            return OutputFormat(stage, resolution, None, torch.uint8, (*before, self._normalise, *after), kernels)
+            return replace(levels, transforms=(*before, self._normalise, *after))
+        lut = self._lut if low is None or low.normalise is None else None
+        values = replace(levels, lut=lut, dtype=DTYPES[self.dtype])
         if in_kernel:
-            return OutputFormat(stage, resolution, self._lut, DTYPES[self.dtype], (), kernels, erasing, last)
-        return OutputFormat(stage, resolution, self._lut, DTYPES[self.dtype], (*self._arranged(), *after))
+            return replace(values, erasing=erasing, channels_last=last)
+        return replace(values, transforms=(*self._arranged(), *after))
+
+    def _low_pass(self, resolution: int) -> LowPass | None:
+        """The low-pass of augmented images for the kernel; None where its output would have to be of 16-bit floats, or
+        of floats that a GPU normalises."""
+        crop = LowFrequencyCrop(resolution, self.filter)
+        if self.filter == "lanczos" or self.dtype == "uint8":
+            return crop.for_kernel(BASE)
+        if self.dtype == "float32" and self.device.type == "cpu":
+            return crop.for_kernel(BASE, self._normalise)
+        return None
 
     def __call__(self, batch: Batch, format: OutputFormat) -> Batch:
         """Applies a format's transforms to a batch, on its images' device and the current stream."""

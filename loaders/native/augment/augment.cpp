@@ -11,9 +11,6 @@ namespace {
 
 int up16(int n) { return (n + 15) & ~15; }
 
-// Bytes of a picture, with what `transpose_levels` and the vector loops read behind it.
-size_t held(int side) { return size_t(3) * side * side + size_t(16) * side + 64; }
-
 bool sound(const EtOperation& o, int side, Error& e) {
   if (o.kind < kNone || o.kind >= kOperations) return e.set(ET_BAD_ARGUMENT, "augmentation has no operation %d", o.kind);
   if (!(std::abs(o.argument) <= 65536) || (o.kind == kPosterize && !(o.argument >= 0 && o.argument <= 8)))
@@ -158,42 +155,46 @@ bool rotate(const EtOperation& o, const EtAugment& a, int side, const uint8_t* f
   return true;
 }
 
+// Memory for the next picture; null when memory is out.
+uint8_t* other(Picture& p, int side, Scratch& s, Error& e) {
+  uint8_t* memory = s.augmented[p.memory ^= 1].reserve(held_bytes(side));
+  if (!memory) e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
+  return memory;
+}
+
 }  // namespace
+
+bool settle(Picture& p, int side, Scratch& s, Error& e) {
+  if (!p.pending) return true;
+  const size_t area = size_t(side) * side;
+  uint8_t* to = other(p, side, s, e);
+  if (!to) return false;
+  for (int c = 0; c < 3; c++) loops().map_levels(p.pixels + c * area, area, p.table[c], to + c * area);
+  p.pixels = to, p.pending = false;
+  identity(p.table);
+  return true;
+}
 
 bool augment(const EtOperation* operations, int steps, const EtAugment& a, int side, const uint8_t* from, uint8_t* last,
              Scratch& s, Picture& p, Error& e) {
   const size_t area = size_t(side) * side;
-  p.pixels = from, p.pending = false;
+  p.pixels = from, p.pending = false, p.memory = 0;
   identity(p.table);
   int final = -1;
   for (int k = 0; k < steps; k++) {
     if (!sound(operations[k], side, e)) return false;
     if (operations[k].kind >= kColor) final = k;
   }
-  int next = 0;
-  const auto room = [&](uint8_t* wanted) {
-    if (wanted) return wanted;
-    next ^= 1;
-    return s.augmented[next].reserve(held(side));
-  };
-  const auto settle = [&] {  // applies pending operations
-    uint8_t* to = room(nullptr);
-    if (!to) return e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
-    for (int c = 0; c < 3; c++) loops().map_levels(p.pixels + c * area, area, p.table[c], to + c * area);
-    p.pixels = to, p.pending = false;
-    identity(p.table);
-    return true;
-  };
   for (int k = 0; k < steps; k++) {
     const EtOperation& o = operations[k];
     if (o.kind == kNone) continue;
-    if (p.pending && o.kind >= kContrast && o.kind != kBrightness && !settle()) return false;
+    if (o.kind >= kContrast && o.kind != kBrightness && !settle(p, side, s, e)) return false;
     if (o.kind < kColor) {
       look_at_levels(o, area, p);
       continue;
     }
-    uint8_t* to = room(k == final ? last : nullptr);
-    if (!to) return e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
+    uint8_t* to = k == final && last ? last : other(p, side, s, e);
+    if (!to) return false;
     if (o.kind == kColor) {
       loops().color(p.pixels, area, o.argument, to);
     } else if (o.kind == kSharpness) {

@@ -17,13 +17,20 @@ enum Operation : int32_t {
 // that follow. The last one goes into the look-up that normalises, and then costs nothing.
 struct Picture {
   const uint8_t* pixels;
+  int memory;            // which of the scratch's two was written to last
   bool pending;          // whether levels are still to be replaced by those of `table`
   uint8_t table[3][256];
 };
+
+// Bytes of three planes, with those that loops read behind them.
+inline size_t held_bytes(int side) { return size_t(3) * side * side + size_t(16) * side + 64; }
 
 // Carries out the `steps` operations on a picture of side * side pixels, which lies in `from`. What they write lies in `last` where
 // an operation before the last table wrote it and `last` is not null, else in memory of `s`.
 bool augment(const EtOperation* operations, int steps, const EtAugment&, int side, const uint8_t* from, uint8_t* last, Scratch&,
              Picture&, Error&);
+
+// Applies the pending levels.
+bool settle(Picture&, int side, Scratch&, Error&);
 
 }  // namespace et

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "augment/augment.h"
+#include "augment/low_pass.h"
 #include "simd/loops.h"
 
 namespace et {
@@ -66,27 +67,34 @@ bool inside(const EtErasure& box, int side) {
 }  // namespace
 
 uint8_t* place_for(const EtBatch& b, uint8_t* out, Scratch& s) {
-  const bool done = !b.lut && !b.channels_last && !b.augment.operations;
-  return done ? out : s.rgb.reserve(size_t(3) * b.side * b.side + size_t(16) * b.side + 64);  // more is read, see augment.cpp
+  const bool done = !b.lut && !b.channels_last && !b.augment.operations && !b.augment.low_pass;
+  return done ? out : s.rgb.reserve(held_bytes(b.side));
 }
 
 bool deliver(const EtBatch& b, int64_t i, const uint8_t* pixels, uint8_t* out, Scratch& s, Error& e) {
   const EtAugment& a = b.augment;
-  const int area = b.side * b.side;
-  uint8_t* const last = b.lut || b.channels_last ? nullptr : out;
+  const EtLowPass* const low = a.low_pass;
+  const int side = output_side(b), area = side * side;
+  uint8_t* const last = b.lut || b.channels_last || low ? nullptr : out;
   Picture p;
   if (!augment(a.operations ? a.operations + i * a.steps : nullptr, a.operations ? a.steps : 0, a, b.side, pixels, last, s, p, e))
     return false;
-  if (!b.lut) return write_levels(p, area, b.channels_last, out), true;
-  if (b.element == 4)
+  if (low && !settle(p, b.side, s, e)) return false;
+  if (low && !low->normalise && !(p.pixels = low_pass(*low, b.side, p.pixels, s, e))) return false;
+  if (low && low->normalise) {
+    if (!low_pass_values(*low, b.side, p.pixels, b.channels_last, reinterpret_cast<float*>(out), s, e)) return false;
+  } else if (!b.lut) {
+    return write_levels(p, area, b.channels_last, out), true;
+  } else if (b.element == 4) {
     look_up_pending<uint32_t>(p, b.lut, area, b.channels_last, out);
-  else
+  } else {
     look_up_pending<uint16_t>(p, b.lut, area, b.channels_last, out);
+  }
   if (!a.erasures) return true;
   const EtErasure& box = a.erasures[i];
-  if (!inside(box, b.side))
+  if (!inside(box, side))
     return e.set(ET_BAD_ARGUMENT, "erasing %d x %d pixels at %d, %d", box.width, box.height, box.left, box.top);
-  (b.element == 4 ? erase<uint32_t> : erase<uint16_t>)(box, a.noise, b.side, b.channels_last, out);
+  (b.element == 4 ? erase<uint32_t> : erase<uint16_t>)(box, a.noise, side, b.channels_last, out);
   return true;
 }
 

@@ -4,6 +4,9 @@
 
 namespace et {
 
+// Pixels a side of what is delivered.
+inline int output_side(const EtBatch& b) { return b.augment.low_pass ? b.augment.low_pass->side : b.side; }
+
 // Where the picture is to be resampled to: the batch's own memory where nothing follows, else memory of `s`; null when memory is
 // out. `out`: where the batch holds the sample.
 uint8_t* place_for(const EtBatch&, uint8_t* out, Scratch& s);

@@ -58,7 +58,7 @@ struct Ahead;  // see sample.h
 // Working memory of one thread.
 struct Scratch {
   const Ahead* ahead = nullptr;  // what was read of the present sample, in `file`; null: nothing was
-  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved;
+  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved, lowered;
 };
 
 // Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.

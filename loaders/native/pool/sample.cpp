@@ -304,7 +304,7 @@ void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& s
 
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
   Error e;
-  const size_t bytes = size_t(3) * batch.side * batch.side * batch.element;
+  const size_t bytes = size_t(3) * output_side(batch) * output_side(batch) * batch.element;
   uint8_t* out = batch.out + i * bytes;
   if (!run(batch, i, out, scratch, stats, e)) std::memset(out, 0, bytes);
   stats.samples++;
@@ -315,8 +315,8 @@ EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& 
 
 EtStatus finish_sample(const EtBatch& batch, int64_t i, const uint8_t* pixels, Scratch& scratch, char* message) {
   Error e;
-  const size_t levels = size_t(3) * batch.side * batch.side;
-  uint8_t* const out = batch.out + size_t(i) * levels * batch.element;
+  const size_t levels = size_t(3) * batch.side * batch.side, values = size_t(3) * output_side(batch) * output_side(batch);
+  uint8_t* const out = batch.out + size_t(i) * values * batch.element;
   uint8_t* const held = place_for(batch, out, scratch);
   if (held) {
     std::memcpy(held, pixels, levels);

@@ -3,6 +3,7 @@
 // builds] in loops.h.
 #pragma once
 #include "augment/augment_loops.h"
+#include "augment/low_pass_loops.h"
 #include "encode/fdct.h"
 #include "encode/token_loops.h"
 #include "jpeg/row_check_loop.h"
@@ -18,7 +19,7 @@ const Loops kLoops = {ET_BUILD_NAME, build_ac,  build_dc,  decode_segments, weig
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
                   read_tokens,   write_tokens, forward8, tokens_of,
                   count_levels,  level_range, grey_sum, map_levels, color, sharpen,
-                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, check};
+                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, weigh_rows, multiply, check};
 
 }  // namespace ET_BUILD
 }  // namespace et

@@ -169,6 +169,9 @@ struct Loops {
   void (*transpose_levels)(const uint8_t* from, int stride, int rows, int columns, uint8_t* to, int to_stride);
   void (*frame_pixels)(const uint8_t* rgb, int side, uint8_t* to);
   void (*move_pixels)(const uint8_t* framed, int side, const int32_t* map, const int16_t* cubic, const uint8_t* fill, uint8_t* to);
+  // The low-pass, see low_pass_loops.h.
+  void (*weigh_rows)(const uint8_t* rows, size_t stride, const int32_t* weights, int taps, int n, uint8_t* out);
+  void (*multiply)(const float* a, size_t a_stride, int rows, int depth, const float* b, int columns, float* out);
   uint32_t (*check)(const uint8_t* bytes, size_t size);  // see row_check.h
 };
 

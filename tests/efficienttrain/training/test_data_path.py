@@ -48,6 +48,8 @@ def test_the_published_path_of_2024(jpeg_folder: Path, resolution: int, magnitud
     wanted = RandomErasing(0.5)(images.clone(), keys, seed=3, epoch=0)
     assert torch.equal(got, wanted) and not torch.equal(wanted, images)
     assert got.shape == (16, 3, resolution, resolution)
+    slow = replace(made, interpolation="bilinear")  # crops that the loader's own order does not know
+    assert "transforms" in train_options(slow, 224) and "transforms" not in train_options(made, 224)
 
 
 def test_the_published_path_of_2023_erases_first_and_keeps_floats(jpeg_folder: Path) -> None:

@@ -118,9 +118,17 @@ def test_what_the_kernel_does_is_not_done_again() -> None:
     every = pipeline(erase=0.5, memory_format="channels_last").format(asked, in_kernel=True)
     assert every.transforms == () and every.randaugment is not None and every.erasing is not None
     assert every.channels_last and every.lut is not None
-    base = pipeline(erase=0.5, augment_at="base").format(asked, in_kernel=True)
-    assert base.randaugment is not None and base.erasing is None and base.lut is None
-    assert [type(t).__name__ for t in base.transforms[1:]] == ["LowFrequencyCrop", "Normalize", "RandomErasing"]
+    for filter, lut in (("fourier", False), ("lanczos", True)):
+        base = pipeline(erase=0.5, augment_at="base", filter=filter).format(asked, in_kernel=True)
+        assert base.transforms == () and base.randaugment is not None and base.erasing is not None
+        assert (
+            base.low_pass is not None and (base.lut is not None) == lut and (base.resolution, base.side) == (BASE, 32)
+        )
+    half = pipeline("float16", erase=0.5, augment_at="base").format(
+        asked, in_kernel=True
+    )  # the kernel has no half floats
+    assert half.randaugment is not None and half.low_pass is None and half.lut is None and half.side == BASE
+    assert [type(t).__name__ for t in half.transforms[1:]] == ["LowFrequencyCrop", "Normalize", "RandomErasing"]
     for options in ({"augment_on": "device"}, {"device": torch.device("cuda")}, {"custom": (RandAugment(3),)}):
         left = pipeline(**options).format(asked, in_kernel=True)
         assert left.randaugment is None and isinstance(left.transforms[0], RandAugment)

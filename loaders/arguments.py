@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .plan import CropGeometry
 from .plan.rng import check_seed
+from .plugins import BACKENDS
 from .processors import check_ranks
 
 if TYPE_CHECKING:
@@ -35,11 +36,9 @@ def check(arguments: Mapping[str, Any]) -> None:
     """
     import torch
 
-    from .backends import BACKENDS
     from .transforms.pipeline import DTYPES, MEMORY_FORMATS
 
     choices: dict[str, tuple[object, ...]] = {
-        "backend": tuple(BACKENDS),
         "dtype": tuple(DTYPES),
         "memory_format": tuple(MEMORY_FORMATS),
         "on_error": ("raise", "replace"),
@@ -50,6 +49,7 @@ def check(arguments: Mapping[str, Any]) -> None:
         "augment_at": ("resolution", "base"),
         "augment_on": ("auto", "cpu", "device"),
     }
+    BACKENDS.check(arguments["backend"])
     given = {**arguments, "dtype": str(arguments["dtype"]).removeprefix("torch.")}
     for name, legal in choices.items():
         one_of(name, given[name], legal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from .dense_targets import cut_masks
 from .plan.rng import sample_indices
+from .plugins import FIELDS
 
 if TYPE_CHECKING:
     import torch
@@ -125,27 +125,35 @@ def _views(values: Any, batch: Batch) -> Any:
     return values if batch.views == 1 else tuple(values.chunk(batch.views))
 
 
-def _labels(batch: Batch, _: Dataset) -> Any:
+def image_field(batch: Batch, _: Dataset) -> Any:
+    return _views(batch.images, batch)
+
+
+def label_field(batch: Batch, _: Dataset) -> Any:
     if batch.targets is not None:
         return batch.targets
     return batch.labels if batch.views == 1 else batch.labels[: batch.count]
 
 
-def _mask(batch: Batch, _: Dataset) -> torch.Tensor:
+def index_field(batch: Batch, _: Dataset) -> torch.Tensor:
+    return _beside_labels(batch.indices[: batch.count], batch)
+
+
+def name_field(batch: Batch, dataset: Dataset) -> list[str]:
+    return [dataset.name(int(index)) for index in batch.indices[: batch.count]]
+
+
+def crop_field(batch: Batch, _: Dataset) -> Any:
+    return _views(_beside_labels(batch.crops, batch), batch)
+
+
+def flip_field(batch: Batch, _: Dataset) -> Any:
+    return _views(_beside_labels(batch.flips, batch), batch)
+
+
+def mask_field(batch: Batch, _: Dataset) -> torch.Tensor:
     return _beside_labels(np.ones(batch.count, np.bool_) if batch.mask is None else batch.mask, batch)
 
-
-FIELDS: dict[str, Callable[[Batch, Dataset], Any]] = {
-    "image": lambda batch, _: _views(batch.images, batch),
-    "label": _labels,
-    "index": lambda batch, _: _beside_labels(batch.indices[: batch.count], batch),
-    "name": lambda batch, dataset: [dataset.name(int(index)) for index in batch.indices[: batch.count]],
-    "crop": lambda batch, _: _views(_beside_labels(batch.crops, batch), batch),
-    "flip": lambda batch, _: _views(_beside_labels(batch.flips, batch), batch),
-    "mask": _mask,
-}
-"""Fields of `Loader(fields=...)` beside a data set's stored fields: name -> value(batch, data set). A new
-field is one line here."""
 
 DICT_KEYS = {"image": "pixel_values", "label": "labels"}
 """Names of fields in `collate="dict"`, as Hugging Face's models take them; others keep their names."""
@@ -162,7 +170,7 @@ def deliver(batch: Batch, dataset: Dataset, fields: tuple[str, ...], collate: st
 def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
     stored = name in dataset.fields and name != dataset.label_field
     if name in FIELDS and (not stored or (name == "label" and batch.targets is not None)):
-        return FIELDS[name](batch, dataset)
+        return FIELDS.find(name)(batch, dataset)
     if dataset.fields[name].kind == "mask":
         return _dense(name, batch, dataset)
     values = dataset.read_field(name, batch.indices[: batch.count])
@@ -189,10 +197,10 @@ def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:
     """
     names = (fields,) if isinstance(fields, str) else tuple(fields)  # type: ignore[arg-type]
     stored = dataset.fields
-    known = [name for name in FIELDS if name != "label" or dataset.label_field is not None or name in stored]
-    known += [name for name in stored if name not in FIELDS]
-    unknown = [name for name in names if name not in known]
+    withheld = ("label",) if dataset.label_field is None else ()
+    unknown = [name for name in names if name not in stored and (name not in FIELDS or name in withheld)]
     if unknown or not names or len(set(names)) < len(names):
+        known = [name for name in dict.fromkeys([*FIELDS, *stored]) if name in stored or name not in withheld]
         got = repr(unknown[0]) if unknown else repr(names)
         raise ValueError(
             f"{dataset.path}: `fields` must be different names out of {', '.join(map(repr, known))}, got {got}."

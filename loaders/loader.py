@@ -21,6 +21,7 @@ from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
 from .plan import Batches, Sampling, Shares, next_position
+from .plugins import BACKENDS
 from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
@@ -164,8 +165,6 @@ class Loader(DataLoaderAttributes):
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
         import torch
 
-        from .backends import make_backend
-
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
         check(self._arguments)
         self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
@@ -197,8 +196,7 @@ class Loader(DataLoaderAttributes):
             )
             self._cursor = Cursor(samples=len(self.sampling), seed=self.seed, shuffle=self.shuffle)
             self._check_stage(self._stage)
-            self._backend = make_backend(
-                backend,
+            self._backend = BACKENDS.find(backend)(
                 self.source,
                 pipeline_of(self._arguments),
                 train=train,

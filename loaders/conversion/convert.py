@@ -19,7 +19,7 @@ from ..errors import BadDataset
 from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..sources.labels import Labels
-from ..sources.registry import open_source
+from ..sources.open import open_source
 from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
 from .assemble import finish
@@ -104,7 +104,7 @@ def convert(
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
         progress: show a progress bar on stderr.
-        options: of the source, see `sources.registry.open_source`.
+        options: of the source, see `sources.open.open_source`.
 
     Raises:
         ValueError: a wrong argument.

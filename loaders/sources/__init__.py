@@ -1,6 +1,18 @@
 """Where samples come from: pyramid betons, betons that FFCV wrote, image folders."""
 
+from ..beton.fields import FieldType
 from .dataset import Dataset
-from .open import open_dataset
+from .open import open_dataset, open_source
+from .source import FileRange, Kind, Options, Sample, Source
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "FieldType",
+    "FileRange",
+    "Kind",
+    "Options",
+    "Sample",
+    "Source",
+    "open_dataset",
+    "open_source",
+]

@@ -19,8 +19,6 @@ class Beton:
     Raw pixels are handed on as they are, and stored at quality 95.
     """
 
-    format = "beton"
-
     def __init__(self, path: str, options: Options) -> None:
         """Opens the beton.
 

@@ -22,8 +22,6 @@ class ImageFolder:
         largest: bytes to allow for the largest stored image. A larger one makes the pages grow.
     """
 
-    format = "folder"
-
     def __init__(self, path: str, options: Options) -> None:
         """Lists the folder.
 

@@ -21,8 +21,6 @@ class ImageNet:
     classes, then of their names, as in an image folder made of the same files.
     """
 
-    format = "imagenet"
-
     def __init__(self, path: str, options: Options) -> None:
         """Reads the tars' headers.
 

@@ -1,4 +1,4 @@
-"""Opens any kind of data set."""
+"""Opens any kind of data set, or of source."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from ..beton import layout
 from ..beton.tables import read_head
+from ..plugins import SOURCES
 from ..storage.store import is_url
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .folder import Folder
 from .parts import names_parts, open_parts
 from .pyramid import Pyramid
+from .source import Options, Source
 
 
 def open_dataset(
@@ -29,7 +31,7 @@ def open_dataset(
 
     Args:
         data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
-            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `registry.open_source`. An open
+            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `open_source`. An open
             `Dataset` is returned as it is.
         classes: names of the classes, in the order of their labels: those of the training set, for a validation set
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
@@ -56,9 +58,10 @@ def open_dataset(
     if not isinstance(data, str | os.PathLike):
         return _open_source(data, classes)
     name = os.path.expanduser(os.fspath(data))
-    if os.path.isdir(name):
+    kind = _kind(name)
+    if kind == "folder":
         dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
-    elif _is_source(name):
+    elif kind not in ("beton", None):
         dataset = _open_source(name, classes)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
@@ -70,16 +73,49 @@ def open_dataset(
     return dataset
 
 
-def _is_source(name: str) -> bool:
-    """Whether a file belongs to one of the registered kinds of sources, and is no beton."""
-    from .registry import SOURCES, Beton
+def open_source(src: Any, *, format: str | None = None, **options: Any) -> Source:
+    """The source at a path, or made of a Python object.
 
-    kind = next((kind for kind in SOURCES if kind.recognises(name)), Beton)
-    return kind is not Beton
+    Args:
+        src: a path or a glob with braces; an object with the `Source` protocol; or any other Python object, see
+            `python.PythonSource`.
+        format: name of the kind of source, a key of `plugins.SOURCES`; None: derived from the path.
+        options: fields of `Options`.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        ValueError: no kind of source recognises the path, or a wrong option.
+    """
+    try:
+        chosen = Options(**options)
+    except TypeError:
+        known = ", ".join(Options.__dataclass_fields__)
+        wrong = ", ".join(sorted(options.keys() - Options.__dataclass_fields__.keys()))
+        raise ValueError(f"sources have the options {known}, got {wrong}") from None
+    if isinstance(src, Source):
+        return src
+    if not isinstance(src, str | os.PathLike):
+        from .python import PythonSource
+
+        return PythonSource(src, chosen)
+    path = os.path.expanduser(os.fspath(src))
+    if format is not None and format not in SOURCES:
+        raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
+    kind = format or _kind(path)
+    if kind is not None:
+        return SOURCES.find(kind)(path, chosen)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    raise ValueError(f"{path}: no kind of source recognises it; name one by `format`: {', '.join(SOURCES)}")
+
+
+def _kind(path: str) -> str | None:
+    """The name of the last kind of source that recognises a path; None: none does."""
+    SOURCES.discover()
+    return next((name for name in reversed(list(SOURCES)) if SOURCES.find(name).recognises(path)), None)
 
 
 def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:
-    from .registry import open_source
     from .source_dataset import SourceDataset
 
     source = open_source(data, classes=None if classes is None else tuple(classes))

@@ -32,8 +32,6 @@ class Parquet:
     `ClassLabel`, or named `label` or `labels`.
     """
 
-    format = "parquet"
-
     def __init__(self, path: str, options: Options) -> None:
         """Reads the files' metadata, and no image.
 

@@ -24,8 +24,6 @@ class Table:
     sorted, or in the order of the option `classes`.
     """
 
-    format = "table"
-
     def __init__(self, path: str, options: Options) -> None:
         """Reads the table, and no image.
 

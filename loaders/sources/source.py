@@ -109,6 +109,17 @@ class Options:
     labels: str | None = None
 
 
+class Kind(Protocol):
+    """A class of sources that are found by a path; `plugins.SOURCES` lists them."""
+
+    @staticmethod
+    def recognises(path: str) -> bool:
+        """Whether a path looks like one of these; reads at most its first bytes."""
+        ...
+
+    def __call__(self, path: str, options: Options) -> Source: ...
+
+
 def file_facts(paths: Iterable[str]) -> str:
     """A digest of files' names, sizes and modification times, for `Source.fingerprint`."""
     digest = hashlib.sha256()

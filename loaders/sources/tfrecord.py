@@ -29,8 +29,6 @@ class TFRecord:
     one value counts as the value. The CRC of each length is compared, that of the data is not.
     """
 
-    format = "tfrecord"
-
     def __init__(self, path: str, options: Options) -> None:
         """Finds the files and counts their records.
 

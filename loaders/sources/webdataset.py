@@ -43,8 +43,6 @@ class WebDataset:
     `fields`, the first sample's label, JSON and text are stored.
     """
 
-    format = "webdataset"
-
     def __init__(self, path: str, options: Options) -> None:
         """Finds the shards and counts their samples by reading the tars' headers.
 

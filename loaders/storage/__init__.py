@@ -1,1 +1,5 @@
 """Reads remote objects: stores by URL, ranges many at a time, a cache on the local disk."""
+
+from .store import Facts, Refused, Store
+
+__all__ = ["Facts", "Refused", "Store"]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import LoaderError
+from ..plugins import STORES
 
-_OBSTORE = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
 _WILD = "*?["
 
 
@@ -72,8 +72,8 @@ def open_store(url: str) -> tuple[Store, str]:
             f"{scheme}://...: URLs with credentials or a query are not taken, since names are shown in messages; "
             "give credentials by the environment"
         )
-    if scheme in _OBSTORE:
-        return _Obstore(f"{scheme}://{host}"), path
+    if scheme in STORES:
+        return STORES.find(scheme)(f"{scheme}://{host}"), path
     return _Fsspec(scheme), rest
 
 
@@ -95,7 +95,9 @@ def expand(url: str) -> list[str]:
     return [start + path for path in found]
 
 
-class _Obstore:
+class ObjectStore:
+    """A store that obstore reads."""
+
     def __init__(self, url: str) -> None:
         try:
             import obstore

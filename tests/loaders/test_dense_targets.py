@@ -57,7 +57,7 @@ def test_masks_lie_on_their_images(segmented: Path, options: dict[str, Any]) -> 
 
 def test_a_source_gives_the_masks_of_its_pyramid(scenes: list[dict[str, Any]], segmented: Path) -> None:
     from loaders.beton.fields import parse_fields
-    from loaders.sources.registry import open_source
+    from loaders.sources.open import open_source
 
     source = open_source(scenes, fields=parse_fields({"label": "int", "mask": "mask"}))
     found = []

@@ -8,7 +8,7 @@ import pytest
 
 from loaders.errors import BadDataset
 from loaders.sources.imagenet import ImageNet
-from loaders.sources.registry import open_source
+from loaders.sources.open import open_source
 
 
 def tar(members: dict[str, bytes]) -> bytes:

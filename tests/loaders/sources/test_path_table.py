@@ -6,8 +6,8 @@ import pytest
 
 from loaders.beton.fields import parse_fields
 from loaders.errors import BadDataset
+from loaders.sources.open import open_source
 from loaders.sources.path_table import Table
-from loaders.sources.registry import open_source
 
 
 def written(path: Path, text: str) -> Path:

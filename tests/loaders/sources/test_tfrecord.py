@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loaders.errors import BadDataset
-from loaders.sources.registry import open_source
+from loaders.sources.open import open_source
 from loaders.sources.tfrecord import TFRecord, _masked_crc, parse_example
 
 

@@ -10,7 +10,7 @@ import pytest
 from loaders import convert
 from loaders.beton.fields import parse_fields
 from loaders.errors import BadDataset
-from loaders.sources.registry import open_source
+from loaders.sources.open import open_source
 from loaders.sources.webdataset import WebDataset, expand
 
 

@@ -28,6 +28,7 @@ EXTRAS = {
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "remote": ["obstore>=0.6"],
+    "ray": ["ray>=2.40"],  # convert --ray, search --ray
     "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
     # For efficienttrain.callbacks, and to test the Loader in them.
     "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from loaders.conversion import extract as extract
     from loaders.conversion import facts as facts
     from loaders.conversion import join_cluster as join_cluster
+    from loaders.conversion import sampled as sampled
     from loaders.conversion import stations as stations
     from loaders.conversion import verify as verify
     from loaders.conversion import write_manifest as write_manifest

@@ -6,7 +6,7 @@ from .extract import extract
 from .inspect import Station, draw, facts, stations
 from .manifest import write_manifest
 from .shards import ShardedConversion
-from .verify import Damage, verify
+from .verify import Damage, sampled, verify
 
 __all__ = [
     "Damage",
@@ -19,6 +19,7 @@ __all__ = [
     "extract",
     "facts",
     "join_cluster",
+    "sampled",
     "stations",
     "verify",
     "write_manifest",

@@ -122,7 +122,11 @@ setup(
     # The checkout's benchmarks/ is installed as efficienttrain.benchmarks: no top-level package of that common name.
     packages=[*PACKAGES, *(f"efficienttrain.{name}" for name in BENCHMARKS)],
     package_dir={"efficienttrain.benchmarks": "benchmarks"},
-    package_data={"loaders": ["py.typed"], "efficienttrain": ["py.typed"]},
+    package_data={
+        "loaders": ["py.typed"],
+        "efficienttrain": ["py.typed"],
+        "efficienttrain.benchmarks": ["results/convert_*.json", "results/throughput_*.json"],  # for plan-run
+    },
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],
     extras_require=EXTRAS,

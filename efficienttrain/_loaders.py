@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from loaders.conversion import join_cluster as join_cluster
     from loaders.conversion import sampled as sampled
     from loaders.conversion import stations as stations
+    from loaders.conversion import usual_parts as usual_parts
     from loaders.conversion import verify as verify
     from loaders.conversion import write_manifest as write_manifest
     from loaders.plan.rng import Purpose as Purpose

@@ -5,7 +5,7 @@ from .convert import Summary, convert
 from .extract import extract
 from .inspect import Station, draw, facts, stations
 from .manifest import write_manifest
-from .shards import ShardedConversion
+from .shards import ShardedConversion, usual_parts
 from .verify import Damage, sampled, verify
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "join_cluster",
     "sampled",
     "stations",
+    "usual_parts",
     "verify",
     "write_manifest",
 ]

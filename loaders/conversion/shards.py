@@ -24,9 +24,8 @@ from typing import Any, NamedTuple
 
 from ..beton.fields import parse_fields
 from ..errors import BadDataset
-from ..sources.open import open_dataset
+from ..sources.open import open_dataset, open_source
 from ..sources.parts import describe
-from ..sources.registry import open_source
 from ..sources.source import Limited, Options, Sample, Source
 from .convert import FORMAT, NothingConverted, Summary, convert
 from .manifest import replace_file, replace_manifest

@@ -28,6 +28,7 @@ EXTRAS = {
     "train": ["torchvision", "timm>=1.0", "pyyaml", "matplotlib"],
     "tensorboard": ["tensorboard"],  # log.jsonl is written without it, too
     "remote": ["obstore>=0.6"],
+    "ray": ["ray>=2.40"],  # convert --ray, search --ray
     "trackers": ["wandb"],  # trackio, too, but it holds Pillow below 13: install it by name
     # For efficienttrain.callbacks, and to test the Loader in them.
     "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],
@@ -121,7 +122,11 @@ setup(
     # The checkout's benchmarks/ is installed as efficienttrain.benchmarks: no top-level package of that common name.
     packages=[*PACKAGES, *(f"efficienttrain.{name}" for name in BENCHMARKS)],
     package_dir={"efficienttrain.benchmarks": "benchmarks"},
-    package_data={"loaders": ["py.typed"], "efficienttrain": ["py.typed"]},
+    package_data={
+        "loaders": ["py.typed"],
+        "efficienttrain": ["py.typed"],
+        "efficienttrain.benchmarks": ["results/convert_*.json", "results/throughput_*.json"],  # for plan-run
+    },
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],
     extras_require=EXTRAS,

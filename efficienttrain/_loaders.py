@@ -26,15 +26,21 @@ if TYPE_CHECKING:
     from loaders import convert as convert
     from loaders import eval_like as eval_like
     from loaders import open_dataset as open_dataset
+    from loaders.conversion import ShardedConversion as ShardedConversion
     from loaders.conversion import Summary as Summary
+    from loaders.conversion import convert_on_ray as convert_on_ray
     from loaders.conversion import draw as draw
     from loaders.conversion import extract as extract
     from loaders.conversion import facts as facts
+    from loaders.conversion import join_cluster as join_cluster
+    from loaders.conversion import sampled as sampled
     from loaders.conversion import stations as stations
+    from loaders.conversion import usual_parts as usual_parts
     from loaders.conversion import verify as verify
     from loaders.conversion import write_manifest as write_manifest
     from loaders.plan.rng import Purpose as Purpose
     from loaders.plan.rng import words as words
+    from loaders.processors import CPUS_VARIABLE as CPUS_VARIABLE
     from loaders.processors import available_processors as available_processors
     from loaders.replay import Replay as Replay
     from loaders.replay import check_memory as check_memory

@@ -22,7 +22,7 @@ class Command(NamedTuple):
 
 
 def discover(package: str) -> dict[str, Command]:
-    """The commands in a package, by name: its modules that define `add_arguments` and `run`.
+    """The commands in a package, by name: its modules that define `add_arguments` and `run`. `plan_run` is `plan-run`.
 
     Modules are parsed, not imported, so that listing the commands needs none of the libraries that they use.
     """
@@ -35,7 +35,9 @@ def discover(package: str) -> dict[str, Command]:
         source = part.loader.get_source(name) if part and isinstance(part.loader, importlib.abc.InspectLoader) else None
         tree = ast.parse(source or "")
         if {"add_arguments", "run"} <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}:
-            found[module.name] = Command(name, (ast.get_docstring(tree) or "").partition("\n")[0].rstrip("."))
+            found[module.name.replace("_", "-")] = Command(
+                name, (ast.get_docstring(tree) or "").partition("\n")[0].rstrip(".")
+            )
     return found
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+CPUS_VARIABLE = "EFFICIENTTRAIN_CPUS"
+"""Environment variable: processors that a process and its children may use together, where nothing else tells them."""
 
 
 def default_workers(spare: int = 0) -> int:
@@ -16,15 +20,34 @@ def default_workers(spare: int = 0) -> int:
     spare: processors of each rank that are left to its other threads. A GPU's training needs two, which launch its
         kernels: forward and backward.
     """
-    return max(1, available_processors() // local_ranks() - spare)
+    ranks = local_ranks() if ray_share() is None else 1  # a Ray worker's processors are its own
+    return max(1, available_processors() // ranks - spare)
 
 
 def available_processors() -> int:
-    """Processors that this process may use: its affinity, limited by the container's CPU quota; at least 1."""
+    """Processors that this process may use, at least 1.
+
+    The least of its affinity, the CPU quota of its container, the processors of its Ray task, and EFFICIENTTRAIN_CPUS.
+    """
     # macOS and Windows have no affinity.
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cpu_quota()
-    return count if quota is None else max(1, min(count, int(quota)))
+    limits = (_cpu_quota(), ray_share(), _number(os.environ.get(CPUS_VARIABLE)))
+    return max(1, min([count, *(int(limit) for limit in limits if limit is not None)]))
+
+
+def ray_share() -> float | None:
+    """Processors of the Ray task or actor that runs in this process; None: there is none, or it has no such limit.
+
+    A task has one processor unless it asks for others; an actor that asks for none has no limit.
+    """
+    ray = sys.modules.get("ray")  # a Ray worker has imported it
+    if ray is None or not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    if context.worker.mode != ray.WORKER_MODE:
+        return None
+    cpus: float | None = context.get_assigned_resources().get("CPU")
+    return cpus
 
 
 def local_ranks(environment: Mapping[str, str] = os.environ) -> int:
@@ -77,14 +100,38 @@ def check_ranks(rank: int | None, world_size: int | None) -> None:
         raise ValueError(f"`rank` must be from 0 to `world_size` - 1, got rank {rank} of {world_size}.")
 
 
-def _cpu_quota(root: Path = CGROUP) -> float | None:
-    """Processors' worth of time that the control group allows (version 2, else version 1); None: no limit."""
+def _cpu_quota(root: Path = CGROUP, own: Path = OWN_CGROUPS) -> float | None:
+    """Processors' worth of time that the control groups allow (version 2, else version 1); None: no limit.
+
+    The least quota of the process's own group and all groups above it counts. In a container the root is usually the
+    container's group; elsewhere, as under systemd or Slurm, the group lies deeper.
+    """
+    quotas = [quota for folder in _cgroups(root, own) if (quota := _quota_of(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _cgroups(root: Path, own: Path) -> list[Path]:
+    """The folders of this process's control groups for CPU time, and all above them."""
     try:
-        quota, period = (root / "cpu.max").read_text().split()[:2]
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        lines = []
+    folders = [root, root / "cpu"]
+    for line in lines:
+        if len(line) == 3 and (line[1] == "" or "cpu" in line[1].split(",")):
+            base = root if line[1] == "" else root / "cpu"
+            parts = [part for part in line[2].split("/") if part not in ("", "..")]
+            folders += [base.joinpath(*parts[: k + 1]) for k in range(len(parts))]
+    return folders
+
+
+def _quota_of(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     if quota == "max" or int(quota) <= 0 or int(period) <= 0:

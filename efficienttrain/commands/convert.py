@@ -5,7 +5,9 @@ examples:
   efficienttrain convert photos train.beton --split train --on-error skip --levels 1 1/2 1/4 --quality 92
   efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
-docs/sources.md lists every kind of source.
+  efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
+  efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
+docs/sources.md lists every kind of source; docs/scale.md, conversion on many machines.
 The same command resumes after a kill. The file does not depend on the number of workers.
 """
 
@@ -16,7 +18,7 @@ import sys
 from fractions import Fraction
 from typing import Any
 
-from efficienttrain._loaders import Summary, convert
+from efficienttrain._loaders import ShardedConversion, Summary, convert, convert_on_ray
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="threads (default: one per processor; with --ray: 1 a task)"
+    )
     parser.add_argument(
         "--on-error", choices=("raise", "skip"), default="raise",
         help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
@@ -56,6 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
         "its own least to its greatest value (default: %(default)s)",
     )  # fmt: skip
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument(
+        "--shard", type=shard, metavar="I/N",
+        help="convert part I of N, from 0 on, to OUT-0000I-of-0000N.beton; the last one to finish writes OUT.json",
+    )  # fmt: skip
+    many.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS",
+        help="convert in parts, as tasks of a Ray cluster (default: the one this machine is part of)",
+    )  # fmt: skip
+    parser.add_argument("--parts", type=int, metavar="N", help="with --ray: number of parts (default: chosen)")
     parser.add_argument("--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: chosen)")
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -75,6 +89,14 @@ def field(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"an array's sides must be numbers, as 40 or 3x5, got {sides!r}") from None
 
 
+def shard(text: str) -> tuple[int, int]:
+    """A part and the number of parts, as `3/16`."""
+    number, _, count = text.partition("/")
+    if not number.isdecimal() or not count.isdecimal() or not int(number) < int(count):
+        raise argparse.ArgumentTypeError(f"must be I/N with 0 <= I < N, as 0/16 to 15/16, got {text!r}")
+    return int(number), int(count)
+
+
 def ratio(text: str) -> float:
     """A level's ratio, as `0.5` or `1/2`."""
     try:
@@ -86,7 +108,7 @@ def ratio(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain convert`."""
     try:
-        print(report(converted(args)))
+        print(one_part(args, args.shard) if args.shard is not None else report(converted(args)))
     except KeyboardInterrupt:
         print(f"stopped by Ctrl-C; the same command resumes {args.out}", file=sys.stderr)
         return 130
@@ -95,28 +117,45 @@ def run(args: argparse.Namespace) -> int:
 
 def converted(args: argparse.Namespace) -> Summary:
     """Converts with these options."""
-    return convert(
-        args.src,
-        args.out,
-        fields=None if args.fields is None else dict(args.fields),
-        classes=None if args.classes is None else names_in(args.classes),
-        allow_empty=args.allow_empty,
-        ratios=args.levels,
-        quality=args.quality,
-        workers=args.workers,
-        on_error=args.on_error,
-        limit=args.limit,
-        split=args.split,
-        restart=args.restart,
-        page_size=None if args.page_size is None else args.page_size << 20,
-        depth=args.depth,
-        progress=not args.quiet,
-        format=args.format,
-        path_column=args.path_column,
-        image_column=args.image_column,
-        label_column=args.label_column,
-        labels=args.labels,
-    )
+    if args.parts is not None and args.ray is None:
+        raise ValueError(
+            f"`parts` belongs to --ray, got --parts {args.parts} alone; --shard I/{args.parts} is one part"
+        )
+    if args.ray is not None:
+        run = {"cpus": args.workers or 1, "restart": args.restart, "progress": not args.quiet}
+        return convert_on_ray(args.src, args.out, args.ray, parts=args.parts, **run, **settings(args))
+    return convert(args.src, args.out, **settings(args), **run_settings(args))
+
+
+def one_part(args: argparse.Namespace, part: tuple[int, int]) -> str:
+    """Converts one part. Returns its report and the state of the whole."""
+    number, count = part
+    conversion = ShardedConversion(args.src, args.out, count, **settings(args))
+    lines = [report(conversion.part(number).convert(**run_settings(args)))]
+    whole = conversion.finish()
+    if whole is not None:
+        lines.append(f"{whole.out}: all {count} parts are complete, {whole.images} images")
+    else:
+        there = count - len(conversion.missing())
+        lines.append(f"{there} of {count} parts are complete; the last one to finish writes {conversion.manifest}")
+    return "\n".join(lines)
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that determine the result, as keywords of `convert`."""
+    same = ("allow_empty", "quality", "on_error", "limit", "split", "depth", "format")
+    columns = ("path_column", "image_column", "label_column", "labels")
+    return {name: getattr(args, name) for name in (*same, *columns)} | {
+        "fields": None if args.fields is None else dict(args.fields),
+        "classes": None if args.classes is None else names_in(args.classes),
+        "ratios": args.levels,
+        "page_size": None if args.page_size is None else args.page_size << 20,
+    }
+
+
+def run_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Those on which the result does not depend."""
+    return {"workers": args.workers, "restart": args.restart, "progress": not args.quiet}
 
 
 def names_in(path: str) -> list[str]:

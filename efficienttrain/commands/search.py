@@ -22,6 +22,7 @@ from typing import Any
 from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
 from efficienttrain.search.curriculum_file import write_curriculum
+from efficienttrain.search.executors import Executor
 from efficienttrain.search.probe_log import read
 from efficienttrain.search.probe_table import Table
 from efficienttrain.search.runner import PACE
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--devices", nargs="+", metavar="GPU", help="that the workers share (all)")
     add("--ray", metavar="ADDRESS", help="of a Ray cluster that runs the probes; auto: this machine's")
     add("--ray-gpus", type=float, default=0.0, metavar="N", help="that a probe needs (%(default)g)")
+    add("--ray-cpus", type=int, default=1, metavar="N", help="that a probe needs (%(default)s)")
     add("--dry-run", action="store_true", help="only print the cost")
     add("train", nargs="*", metavar="-- OPTION", help="of `efficienttrain train`, but --out and --curriculum")
 
@@ -71,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         raise ValueError("`out` must name the folder of the search, got none; give --out.")
     load_rule(args.rule)
-    executor = OnRay(args.ray, args.ray_gpus) if args.ray else Local(args.workers, args.devices or gpus(args.workers))
+    if args.ray:
+        executor: Executor = OnRay(args.ray, args.ray_gpus, args.ray_cpus)
+    else:
+        executor = Local(args.workers, args.devices or gpus(args.workers))
     table = Table(most)
     try:
         found = run_search(plan, args.out, executor, args.workers, table.add)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from efficienttrain._loaders import available_processors
+from efficienttrain._loaders import CPUS_VARIABLE, available_processors, join_cluster
 from efficienttrain.search.task import OUTPUT, RESULT
 
 POLL = 0.05  # seconds
@@ -40,9 +39,10 @@ class Local:
         """
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
-        threads = {"OMP_NUM_THREADS": str(max(1, available_processors() // workers))} if workers > 1 else {}
+        share = str(max(1, available_processors() // workers))
+        common = {"OMP_NUM_THREADS": share, **os.environ, CPUS_VARIABLE: share} if workers > 1 else dict(os.environ)
         self._environments = [
-            {**threads, **os.environ, **({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {})}
+            common | ({"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {})
             for slot in range(workers)
         ]
 
@@ -69,29 +69,22 @@ class Local:
 class OnRay:
     """As tasks of a Ray cluster, whose machines all see the search's folder and have this package installed."""
 
-    def __init__(self, address: str | None = None, gpus: float = 0.0) -> None:
+    def __init__(self, address: str | None = None, gpus: float = 0.0, cpus: int = 1) -> None:
         """Joins the cluster.
 
         Args:
             address: of the cluster, "auto" for the one this machine is part of; None: a new one of this machine alone.
             gpus: GPUs per probe; a fraction shares one.
+            cpus: processors per probe, which starts as many threads for its loader and for torch.
 
         Raises:
             ValueError: Ray is not installed, or there is no such cluster.
         """
-        try:
-            ray = importlib.import_module("ray")
-        except ImportError:
-            raise ValueError("`--ray` needs Ray, which is not installed: pip install ray") from None
-        try:
-            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-        except ConnectionError as error:
-            raise ValueError(f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}") from error
-        self._ray, self._gpus = ray, gpus
+        self._ray, self._gpus, self._cpus = join_cluster(address), gpus, cpus
 
     def run(self, folders: Sequence[Path]) -> Generator[tuple[Path, Result], None, None]:
         """See Executor."""
-        task = self._ray.remote(num_gpus=self._gpus)(run_one)
+        task = self._ray.remote(num_gpus=self._gpus, num_cpus=self._cpus)(run_one)
         pending = {task.remote(folder.resolve()): folder for folder in folders}
         try:
             while pending:
@@ -130,5 +123,5 @@ def collect(folder: Path, process: subprocess.Popen[bytes]) -> Result:
 
 
 def run_one(folder: Path) -> Result:
-    """A probe from beginning to end."""
-    return collect(folder, start(folder, os.environ))
+    """A probe from beginning to end, with the processors of this process's Ray task."""
+    return collect(folder, start(folder, {**os.environ, CPUS_VARIABLE: str(available_processors())}))

@@ -1,20 +1,27 @@
 """From a source to a pyramid beton: convert, verify, extract one level; inspect any data set."""
 
+from .cluster import convert_on_ray, join_cluster
 from .convert import Summary, convert
 from .extract import extract
 from .inspect import Station, draw, facts, stations
 from .manifest import write_manifest
-from .verify import Damage, verify
+from .shards import ShardedConversion, usual_parts
+from .verify import Damage, sampled, verify
 
 __all__ = [
     "Damage",
+    "ShardedConversion",
     "Station",
     "Summary",
     "convert",
+    "convert_on_ray",
     "draw",
     "extract",
     "facts",
+    "join_cluster",
+    "sampled",
     "stations",
+    "usual_parts",
     "verify",
     "write_manifest",
 ]

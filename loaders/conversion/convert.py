@@ -56,6 +56,18 @@ class Summary(NamedTuple):
     notes: list[tuple[str, str]]
 
 
+class NothingConverted(BadDataset):
+    """None of the source's images can be converted.
+
+    Attributes:
+        summary: names each of them, and why.
+    """
+
+    def __init__(self, summary: Summary, path: str) -> None:
+        super().__init__(f"{path}: none of its {len(summary.refused)} images can be converted")
+        self.summary = summary
+
+
 def convert(
     src: Any,
     out: str | os.PathLike[str],
@@ -169,7 +181,7 @@ def convert(
         summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()
-            raise BadDataset(f"{source.path}: none of its {count} images can be converted")
+            raise NothingConverted(summary, source.path)
         if as_cache:
             meta["cache"] = {"source": source.fingerprint(), "left_out": _positions(source, summary.refused)}
         return summary._replace(bytes=finish(journal, target, writer.page_size, {**meta, "classes": names}, further))

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from ..sources.open import open_dataset
 from ..sources.parts import FORMAT, VERSION, Parts, describe
@@ -34,13 +35,37 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
         assert isinstance(whole, Parts)
         lines = [describe(part, os.path.relpath(path, folder)) for part, path in zip(whole.parts, paths, strict=True)]
         samples = len(whole)
-    text = json.dumps({"format": FORMAT, "version": VERSION, "parts": lines}, indent=1) + "\n"
-    unfinished = f"{out}.{os.getpid()}.unfinished"
+    unfinished = _written(out, _text(lines))
     try:
-        with open(unfinished, "x", encoding="utf-8") as file:
-            file.write(text)
         os.link(unfinished, out)  # which, unlike a rename, never replaces a file
     finally:
         with suppress(FileNotFoundError):
             os.unlink(unfinished)
     return samples
+
+
+def replace_manifest(lines: Sequence[dict[str, Any]], out: str | os.PathLike[str]) -> None:
+    """Writes the manifest of parts that were described before; an existing one is replaced. lines: see `describe`."""
+    replace_file(out, _text(lines))
+
+
+def replace_file(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file, which gets its name when it is complete; an existing one is replaced."""
+    os.replace(_written(os.fspath(path), text), path)
+
+
+def _text(lines: Sequence[dict[str, Any]]) -> str:
+    return json.dumps({"format": FORMAT, "version": VERSION, "parts": list(lines)}, indent=1) + "\n"
+
+
+def _written(path: str, text: str) -> str:
+    """Writes the text to a file of another name beside `path`, and returns that name."""
+    unfinished = f"{path}.{os.uname().nodename}.{os.getpid()}.unfinished"  # unlike those of other machines
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        raise
+    return unfinished

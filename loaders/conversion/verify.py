@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,16 +18,18 @@ from ..plan.records import RAW, table_bytes
 from ..processors import available_processors
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
+from ..sources.parts import Parts
 from ..sources.pyramid import Pyramid
 
 BLOCK = 64  # samples checked by a thread in one go
+RUN = 8  # the same if only a share of the samples is checked: damage in one place is then found more surely
 
 
 class Damage(NamedTuple):
     """One damaged record.
 
     Attributes:
-        sample: its index; -1 for the file's header.
+        sample: its index in the whole data set; -1 for the file's header.
         name: the sample's source name; for the file's header, the file's name.
         level: 0 for full size, -1 for FFCV's tables.
         why: the kind of damage.
@@ -40,37 +41,66 @@ class Damage(NamedTuple):
     why: str
 
 
-def verify(path: str | os.PathLike[str], *, workers: int | None = None, progress: bool = False) -> list[Damage]:
-    """Checks a beton from end to end; an empty list means that no damage was found.
+def verify(
+    path: Any, *, workers: int | None = None, progress: bool = False, sample: float = 1.0, turn: int = 0
+) -> list[Damage]:
+    """Checks a beton, or all parts of a manifest, from end to end; an empty list means that no damage was found.
 
     A beton that FFCV wrote has no CRCs: its JPEGs are decoded only, and of raw pixels only the number is checked.
 
     Args:
+        path: a beton; or a glob, a list or a manifest of several.
         workers: threads; None: one per processor.
         progress: show a progress bar on stderr.
+        sample: share of the samples to check, above 0 and at most 1: runs of 8 samples, spread evenly over the file.
+        turn: which runs. With `sample=0.01`, the turns 0 to 99 together check every sample once.
 
     Raises:
+        ValueError: a wrong `sample` or `turn`.
         BadDataset: it cannot even be opened: not a beton, cut short, or its index is damaged.
     """
     from tqdm import tqdm
 
+    if not 0 < sample <= 1:
+        raise ValueError(f"`sample` must be above 0 and at most 1 (100 %), got {sample:g}")
+    if turn < 0:
+        raise ValueError(f"`turn` must be at least 0, got {turn}")
     with open_dataset(path) as dataset:
-        if dataset.fd < 0:
-            raise BadDataset(f"{dataset.path}: only betons can be verified, this is a folder; convert it first")
-        blocks = [np.arange(k, min(k + BLOCK, len(dataset))) for k in range(0, len(dataset), BLOCK)]
+        parts = dataset.parts if isinstance(dataset, Parts) else [dataset]
         damages: list[Damage] = []
-        if isinstance(dataset, Pyramid) and (why := _header_fault(dataset)):
-            damages.append(Damage(-1, dataset.path, -1, why))
+        blocks: list[tuple[int, Dataset, np.ndarray]] = []
+        start = 0
+        for part in parts:
+            if part.fd < 0:
+                raise BadDataset(f"{part.path}: only local betons can be verified; convert or copy it first")
+            if isinstance(part, Pyramid) and (why := _header_fault(part)):
+                damages.append(Damage(-1, part.path, -1, why))
+            blocks += [(start, part, block) for block in _blocks(len(part), sample, turn)]
+            start += len(part)
+        total = sum(len(block) for _, _, block in blocks)
         pool = ThreadPoolExecutor(workers or available_processors())
         try:
-            found = pool.map(lambda block: list(_check(dataset, block)), blocks)
-            with tqdm(total=len(dataset), unit="img", desc="verify", disable=not progress) as bar:
-                for block, damaged in zip(blocks, found, strict=True):
-                    damages += damaged
+            found = pool.map(lambda task: list(_check(task[1], task[2])), blocks)
+            with tqdm(total=total, unit="img", desc="verify", disable=not progress) as bar:
+                for (start, _, block), damaged in zip(blocks, found, strict=True):
+                    damages += [damage._replace(sample=start + damage.sample) for damage in damaged]
                     bar.update(len(block))
         finally:
             pool.shutdown(cancel_futures=True)
     return damages
+
+
+def sampled(count: int, sample: float, turn: int = 0) -> int:
+    """How many of `count` samples `verify` checks."""
+    return sum(len(block) for block in _blocks(count, sample, turn))
+
+
+def _blocks(count: int, sample: float, turn: int) -> list[np.ndarray]:
+    """Runs of neighbouring samples to be checked, in order."""
+    step = int(1 / sample + 1e-9)
+    size = BLOCK if step == 1 else RUN
+    first = turn % step % max(1, -(-count // size))  # at least one run, even of a small file
+    return [np.arange(k, min(k + size, count)) for k in range(first * size, count, step * size)]
 
 
 def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from copy import copy
+from functools import cached_property
 
 from ..beton.fields import LABEL_ONLY
+from .file_stats import file_stats
 from .scan import scan
 from .source import FileRange, Options, Sample
 
@@ -15,15 +18,10 @@ _GROWTH_OTHERS = 4
 
 
 class ImageFolder:
-    """The samples of an ImageFolder tree.
-
-    Attributes:
-        nbytes: bytes of all files.
-        largest: bytes to allow for the largest stored image. A larger one makes the pages grow.
-    """
+    """The samples of an ImageFolder tree."""
 
     def __init__(self, path: str, options: Options) -> None:
-        """Lists the folder.
+        """Lists the folder. Sizes are asked when they are needed.
 
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
@@ -31,42 +29,59 @@ class ImageFolder:
         found = scan(path, options.split, classes=options.classes, allow_empty=options.allow_empty)
         self.path, self.classes, self.fields = found.root, found.classes, dict(LABEL_ONLY)
         self._names, self._labels = found.names, found.labels
-        self._sizes, self._fingerprint = self._facts()
-        self.nbytes, self.largest = sum(self._sizes), max(map(_record_bytes, self._names, self._sizes))
 
     @staticmethod
     def recognises(path: str) -> bool:
         """Any folder; the registry tries the more specific sources first."""
         return os.path.isdir(path)
 
-    def _facts(self) -> tuple[list[int], str]:
-        """Bytes of each file, and a digest of names, labels, sizes and modification times."""
-        sizes, digest = [], hashlib.sha256()
-        for name, label in zip(self._names, self._labels, strict=True):
-            try:
-                stat = os.stat(os.path.join(self.path, name))
-                size, modified = stat.st_size, stat.st_mtime_ns
-            except OSError:  # a broken link; the sample is refused when it is read
-                size, modified = 0, 0
-            sizes.append(size)
-            digest.update(b"%s\0%d %d %d\n" % (os.fsencode(name), label, size, modified))
-        return sizes, digest.hexdigest()
+    @cached_property
+    def _stats(self) -> list[tuple[int, int]]:
+        """Bytes and modification time in nanoseconds of each file; zeros for a broken link, which is refused later."""
+        return file_stats([os.path.join(self.path, name) for name in self._names])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+        return sum(size for size, _ in self._stats)
+
+    @property
+    def largest(self) -> int:
+        """Bytes to allow for the largest stored image. A larger one makes the pages grow."""
+        return max(_record_bytes(name, size) for name, (size, _) in zip(self._names, self._stats, strict=True))
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __getitem__(self, index: int) -> Sample:
         name = self._names[index]
-        image = FileRange(os.path.join(self.path, name), self._sizes[index])
+        image = FileRange(os.path.join(self.path, name), self._stats[index][0])
         return Sample(name, image, {"label": self._labels[index]})
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
         return (self[k] for k in range(start, len(self)))
 
+    def part(self, start: int, stop: int) -> ImageFolder:
+        """The samples `start` to `stop` - 1 as a source of their own, which asks the sizes of their files alone."""
+        part = copy(self)
+        vars(part).pop("_stats", None)
+        part._names, part._labels = self._names[start:stop], self._labels[start:stop]
+        return part
+
+    def listing(self) -> str:
+        """A digest of names and labels, without a look at the files."""
+        digest = hashlib.sha256()
+        for name, label in zip(self._names, self._labels, strict=True):
+            digest.update(b"%s\0%d\n" % (os.fsencode(name), label))
+        return digest.hexdigest()
+
     def fingerprint(self) -> str:
-        """See `Source.fingerprint`."""
-        return self._fingerprint
+        """See `Source.fingerprint`. Of names, labels, sizes and modification times."""
+        digest = hashlib.sha256()
+        for name, label, (size, modified) in zip(self._names, self._labels, self._stats, strict=True):
+            digest.update(b"%s\0%d %d %d\n" % (os.fsencode(name), label, size, modified))
+        return digest.hexdigest()
 
 
 def _record_bytes(name: str, size: int) -> int:

@@ -49,7 +49,8 @@ class Parts(Dataset):
         except BadDataset:
             self.close()
             raise
-        self.classes, self.ratios, self.fields = first.classes, first.ratios, first.fields
+        self.classes = max((part.classes for part in self._parts), key=len)
+        self.ratios, self.fields = first.ratios, first.fields
         self.label_field = first.label_field
         self._ends = np.cumsum([len(part) for part in self._parts])
 
@@ -157,11 +158,17 @@ class _FetchedParts:
 def _check_alike(part: Dataset, first: Dataset) -> None:
     for what in ("classes", "ratios", "fields", "label_field"):
         mine, theirs = getattr(part, what), getattr(first, what)
+        if what == "classes" and _numbers(mine) and _numbers(theirs):
+            continue  # labels without names: each part knows them up to its own largest
         if mine != theirs or (what == "fields" and list(mine) != list(theirs)):
             raise BadDataset(
                 f"{part.path}: does not belong to the same data set as {first.path}: its {what} are {_short(mine)}, "
                 f"not {_short(theirs)}; convert both with the same options"
             )
+
+
+def _numbers(classes: list[str]) -> bool:
+    return classes == [str(k) for k in range(len(classes))]
 
 
 def _short(value: object) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +27,63 @@ def test_quotas_of_both_versions(tmp_path: Path, files: dict[str, str], quota: f
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    assert processors._cpu_quota(tmp_path) == quota
+    assert processors._cpu_quota(tmp_path, tmp_path / "none") == quota
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "quota"),
+    [
+        ("0::/system.slice/job.scope", {"cpu.max": "max 100", "system.slice/cpu.max": "300 100"}, 3.0),
+        ("0::/a/b", {"a/cpu.max": "300 100", "a/b/cpu.max": "200 100"}, 2.0),
+        ("0::/a/b", {"a/cpu.max": "150 100", "a/b/cpu.max": "200 100"}, 1.5),
+        ("0::/../other", {"cpu.max": "200 100", "other/cpu.max": "400 100"}, 2.0),
+        ("4:memory:/m\n1:cpu,cpuacct:/j", {"cpu/j/cpu.cfs_quota_us": "50", "cpu/j/cpu.cfs_period_us": "20"}, 2.5),
+        ("4:memory:/m", {"m/cpu.max": "100 100", "cpu/m/cpu.max": "100 100"}, None),
+    ],
+)
+def test_the_least_quota_of_all_groups_counts(
+    tmp_path: Path, own: str, files: dict[str, str], quota: float | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "own").write_text(own + "\n")
+    assert processors._cpu_quota(tmp_path, tmp_path / "own") == quota
+
+
+def test_a_ray_task_uses_its_processors_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(processors, "_cpu_quota", lambda: None)
+    monkeypatch.setattr(processors, "local_ranks", lambda: 4)
+
+    def ray(assigned: dict[str, float], mode: int = 1, initialized: bool = True) -> SimpleNamespace:
+        context = SimpleNamespace(worker=SimpleNamespace(mode=mode), get_assigned_resources=lambda: assigned)
+        return SimpleNamespace(
+            is_initialized=lambda: initialized, get_runtime_context=lambda: context, WORKER_MODE=1
+        )  # fmt: skip
+
+    for stand_in, count, workers in (
+        (ray({"CPU": 3.0}), 3, 3),  # its own, whatever the number of local ranks
+        (ray({"CPU": 0.5}), 1, 1),
+        (ray({"CPU": 64.0}), 8, 8),
+        (ray({"GPU": 1.0}), 8, 2),  # no limit
+        (ray({"CPU": 3.0}, mode=0), 8, 2),  # a driver
+        (ray({"CPU": 3.0}, initialized=False), 8, 2),
+    ):
+        monkeypatch.setitem(sys.modules, "ray", stand_in)
+        assert (available_processors(), default_workers()) == (count, workers)
+
+
+def test_the_environment_limits_a_process_and_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(processors, "_cpu_quota", lambda: None)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    for text, count in (("6", 6), ("64", 8), ("0", 1), ("many", 8)):
+        monkeypatch.setenv("EFFICIENTTRAIN_CPUS", text)
+        assert available_processors() == count
+    monkeypatch.setenv("EFFICIENTTRAIN_CPUS", "6")
+    monkeypatch.setattr(processors, "local_ranks", lambda: 3)
+    assert default_workers() == 2
 
 
 def test_the_smaller_of_affinity_and_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from efficienttrain.__main__ import main
-from efficienttrain.commands.convert import field, ratio, report
+from efficienttrain.commands.convert import field, ratio, report, shard
 from loaders.conversion import Summary
 from loaders.sources import open_dataset
 
@@ -109,3 +109,22 @@ def test_ratios(text: str, value: float) -> None:
 def test_ratios_that_are_none(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="number or a fraction"):
         ratio(text)
+
+
+def test_one_of_several_parts(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(part: str) -> list[str]:
+        out = str(tmp_path / "x.beton")
+        assert main(["convert", str(jpeg_folder / "val"), out, "--shard", part, "--workers", "1", "--quiet"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    manifest = tmp_path / "x.json"
+    assert run("1/2")[-1] == f"1 of 2 parts are complete; the last one to finish writes {manifest}"
+    assert run("0/2")[-1] == f"{manifest}: all 2 parts are complete, 6 images"
+    with open_dataset(manifest) as dataset:
+        assert len(dataset) == 6
+
+
+@pytest.mark.parametrize("text", ["2/2", "3", "a/2", "-1/2", "1/"])
+def test_parts_that_are_wrong(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must be I/N"):
+        shard(text)

@@ -33,3 +33,21 @@ def test_what_is_no_beton_is_told_in_one_line(tmp_path: Path, capsys: pytest.Cap
     assert main(["verify", str(tmp_path / "x")]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1 and "no beton of version 2" in told.err
+
+
+def test_a_share_of_the_records(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.beton"
+    convert(jpeg_folder / "train", out, workers=1)
+    assert main(["verify", str(out), "--quiet", "--sample", "34%"]) == 0
+    sound = "16 of 24 samples are sound; if damage is scattered, at most 0.19 of all (95 % confidence)"
+    assert capsys.readouterr().out == f"{out}: {sound}\n"
+    with open_dataset(out) as dataset:
+        entry = dataset.entries([9])[0, 0]
+    with open(out, "r+b") as file:
+        file.seek(int(entry["offset"]) + 9)
+        file.write(b"\xff\xff\xff")
+    assert main(["verify", str(out), "--quiet", "--sample", "0.34", "--turn", "1"]) == 1
+    assert capsys.readouterr().out.endswith("1 damaged among 8 of 24 samples; check all without --sample\n")
+    with pytest.raises(SystemExit):
+        main(["verify", str(out), "--sample", "few"])
+    assert "must be a share, as 1% or 0.01, got 'few'" in capsys.readouterr().err

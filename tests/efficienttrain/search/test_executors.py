@@ -47,6 +47,15 @@ def test_a_failure_is_its_last_line(tmp_path: Path, function: str, message: str)
     assert str(folder / "output.txt") in result["error"]
 
 
+def test_probes_side_by_side_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as processors altogether, not as many in each probe."""
+    monkeypatch.setattr("efficienttrain.search.executors.available_processors", lambda: 64)
+    monkeypatch.setenv("EFFICIENTTRAIN_CPUS", "64")
+    environments = Local(16)._environments
+    assert {environment["EFFICIENTTRAIN_CPUS"] for environment in environments} == {"4"}
+    assert Local(1)._environments[0]["EFFICIENTTRAIN_CPUS"] == "64"
+
+
 def test_no_worker() -> None:
     with pytest.raises(ValueError, match="`workers` must be at least 1, got 0"):
         Local(0)
@@ -67,6 +76,7 @@ def test_ray_is_asked_for_every_probe(tmp_path: Path, monkeypatch: pytest.Monkey
         return lambda function: SimpleNamespace(remote=lambda folder: (function, folder))
 
     stand_in = SimpleNamespace(
+        is_initialized=lambda: False,
         init=lambda **options: seen.update(options),
         remote=remote,
         wait=lambda pending: ([pending[0]], pending[1:]),
@@ -74,12 +84,12 @@ def test_ray_is_asked_for_every_probe(tmp_path: Path, monkeypatch: pytest.Monkey
         cancel=lambda task, force: seen["cancelled"].append((task[1].name, force)),
     )
     monkeypatch.setitem(sys.modules, "ray", stand_in)
-    executor: Executor = OnRay("auto", gpus=0.5)
+    executor: Executor = OnRay("auto", gpus=0.5, cpus=3)
     assert (seen["address"], list(executor.run([]))) == ("auto", [])
     waiting = folders(tmp_path, "rule", 2)
     (tmp_path.parent / "wait").unlink(missing_ok=True)
     running = executor.run(waiting)
     folder, result = next(running)
-    assert (folder, seen["num_gpus"], result["score"]) == (waiting[0], 0.5, 1.0)
+    assert (folder, seen["num_gpus"], seen["num_cpus"], result["score"]) == (waiting[0], 0.5, 3, 1.0)
     running.close()
     assert seen["cancelled"][-1] == (waiting[1].name, True)

@@ -1,0 +1,240 @@
+"""A conversion in parts: each is a beton of its own, made anywhere and in any order; a manifest joins them.
+
+Part i of n holds the samples i * N // n to (i + 1) * N // n - 1 of the source's N samples. Together the parts hold the
+records of a conversion in one piece, in the same order. Beside each part lies a report:
+
+    {"format": "beton-part", "version": 1, "work": "sha256...",
+     "part": {a line of the manifest} or null if none of its images can be converted,
+     "images": 20000, "classes": 1000, "source_bytes": 2147483648,
+     "changed": [[name, why], ...], "refused": [...], "notes": [...]}
+
+`work` identifies the source and the settings, so that parts of different conversions are never mixed. A part is
+complete if its report belongs to the same work and names a file of the size that lies there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..beton.fields import parse_fields
+from ..errors import BadDataset
+from ..sources.open import open_dataset, open_source
+from ..sources.parts import describe
+from ..sources.source import Limited, Options, Sample, Source
+from .convert import FORMAT, NothingConverted, Summary, convert
+from .manifest import replace_file, replace_manifest
+from .writer import REMARKS
+
+REPORT, REPORT_VERSION = "beton-part", 1
+_SETTINGS = ("ratios", "quality", "page_size", "depth")  # of `convert`; they determine a part's bytes
+
+
+class Slice:
+    """A run of a source's samples, as a source."""
+
+    def __init__(self, source: Source, start: int, stop: int) -> None:
+        """The samples `start` to `stop` - 1."""
+        self.path, self.classes, self.fields = source.path, source.classes, source.fields
+        self._source, self._start, self._stop = source, start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return islice(self._source.samples(self._start + start), len(self) - start)
+
+    def fingerprint(self) -> str:
+        """The source's, with the run."""
+        return f"{self._source.fingerprint()} {self._start} to {self._stop}"
+
+
+class Part(NamedTuple):
+    """One part of a conversion, which any process can make; it can be pickled.
+
+    Attributes:
+        source: its samples.
+        path: the beton to write.
+        work: what identifies the conversion.
+        settings: keywords of `convert`.
+    """
+
+    source: Source
+    path: Path
+    work: str
+    settings: dict[str, Any]
+
+    def convert(self, **settings: Any) -> Summary:
+        """Converts this part, or resumes it. A complete part is left as it is, unless `restart` is set.
+
+        settings: further keywords of `convert`: workers, restart, progress.
+
+        Raises:
+            As `convert`, but a part without any image that can be converted is no error.
+        """
+        if not settings.get("restart") and (report := report_of(self.path, self.work)) is not None:
+            return summary_of(report, self.path)
+        try:
+            summary, line = convert(self.source, self.path, **self.settings, **settings), None
+            with open_dataset(self.path) as beton:
+                line = describe(beton, self.path.name)
+        except NothingConverted as error:
+            self.path.unlink(missing_ok=True)  # of an earlier conversion
+            summary, line = error.summary, None
+        report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": line}
+        report |= {name: getattr(summary, name) for name in ("images", "classes", "source_bytes", *REMARKS)}
+        replace_file(_report_path(self.path), json.dumps(report, indent=1) + "\n")
+        return summary
+
+
+class ShardedConversion:
+    """A conversion in parts, which any number of processes can make at the same time.
+
+        conversion = ShardedConversion("photos/train", "train.beton", 16)
+        conversion.part(3).convert()
+        conversion.finish()  # the last one to finish writes train.json
+
+    Every process opens the same source, and writes to the same folder.
+
+    Attributes:
+        images: samples of the source.
+        manifest: path of the manifest that is written when all parts are complete.
+        paths: the beton of each part.
+    """
+
+    def __init__(self, src: Any, out: str | os.PathLike[str], parts: int | None = None, **settings: Any) -> None:
+        """Opens the source.
+
+        Args:
+            src: see `convert`.
+            out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`.
+            parts: how many; None: chosen by the number of images, see `usual_parts`.
+            settings: keywords of `convert`, except `workers`, `restart`, `progress` and `as_cache`.
+
+        Raises:
+            ValueError: more parts than images, or a wrong setting.
+            FileNotFoundError, BadDataset: see `convert`.
+        """
+        target = Path(out).expanduser()
+        if target.suffix != ".beton":
+            raise ValueError(f"`out` must end with .beton, from which the parts get their names, got {target}")
+        limit = settings.pop("limit", None)
+        if limit is not None and limit < 1:
+            raise ValueError(f"`limit` must be at least 1, got {limit}")
+        options = {name: settings.pop(name) for name in [*_OPTIONS, "format"] if name in settings}
+        fields, classes = options.get("fields"), options.get("classes")
+        if fields is not None:
+            options["fields"] = parse_fields(fields)
+        if classes is not None:
+            options["classes"] = tuple(classes)
+        source = open_source(src, **options)
+        if limit is not None and limit < len(source):
+            source = Limited(source, limit)
+        count = usual_parts(len(source)) if parts is None else parts
+        if not 1 <= count <= len(source):
+            raise ValueError(f"there must be 1 to {len(source)} parts, as many as images at most, got {count}")
+        self.images = len(source)
+        self._source, self._settings = source, {**settings, "fields": fields, "classes": classes}
+        self._work = _identity(source, count, self._settings)
+        self.manifest = target.with_suffix(".json")
+        self.paths = [target.with_name(f"{target.stem}-{k:05d}-of-{count:05d}.beton") for k in range(count)]
+
+    def part(self, number: int) -> Part:
+        """One part; `number` counts from 0."""
+        start, stop = self._range(number)
+        cut = getattr(self._source, "part", None)
+        source = Slice(self._source, start, stop) if cut is None else cut(start, stop)
+        return Part(source, self.paths[number], self._work, self._settings)
+
+    def size(self, number: int) -> int:
+        """Samples of one part."""
+        start, stop = self._range(number)
+        return stop - start
+
+    def _range(self, number: int) -> tuple[int, int]:
+        return number * self.images // len(self), (number + 1) * self.images // len(self)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def missing(self) -> list[int]:
+        """Numbers of the parts that are not complete."""
+        return [k for k, path in enumerate(self.paths) if report_of(path, self._work) is None]
+
+    def finish(self) -> Summary | None:
+        """Writes the manifest if all parts are complete; otherwise returns None.
+
+        Of several processes that finish at the same time, each may do so: they write the same text.
+
+        Raises:
+            BadDataset: none of the images can be converted.
+        """
+        reports = [report_of(path, self._work) for path in self.paths]
+        complete = [report for report in reports if report is not None]
+        if len(complete) < len(reports):
+            return None
+        total = Summary(os.fspath(self.manifest), 0, 0, 0, 0, [], [], [])
+        for report, path in zip(complete, self.paths, strict=True):
+            total = _added(total, summary_of(report, path))
+        lines = [report["part"] for report in complete if report["part"] is not None]
+        if not lines:
+            raise BadDataset(f"{self._source.path}: none of its {self.images} images can be converted")
+        replace_manifest(lines, self.manifest)
+        return total
+
+
+_OPTIONS = tuple(Options.__dataclass_fields__)
+
+
+def usual_parts(images: int) -> int:
+    """Parts of a conversion that does not say how many: 20,000 images each, but at least 16 and at most 1,024."""
+    return max(1, min(images, max(16, min(1024, -(-images // 20_000)))))
+
+
+def report_of(path: Path, work: str) -> dict[str, Any] | None:
+    """The report of a part that is complete and belongs to this work, else None."""
+    try:
+        report: dict[str, Any] = json.loads(_report_path(path).read_text(encoding="utf-8"))
+        if (report["format"], report["version"], report["work"]) != (REPORT, REPORT_VERSION, work):
+            return None
+        if report["part"] is not None and path.stat().st_size != report["part"]["bytes"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report
+
+
+def summary_of(report: dict[str, Any], path: Path) -> Summary:
+    """The summary of a complete part."""
+    size = 0 if report["part"] is None else int(report["part"]["bytes"])
+    remarks = ([(name, why) for name, why in report[kind]] for kind in REMARKS)
+    return Summary(os.fspath(path), report["images"], report["classes"], report["source_bytes"], size, *remarks)
+
+
+def _added(a: Summary, b: Summary) -> Summary:
+    return Summary(
+        a.out,
+        a.images + b.images,
+        max(a.classes, b.classes),
+        a.source_bytes + b.source_bytes,
+        a.bytes + b.bytes,
+        *(getattr(a, kind) + getattr(b, kind) for kind in REMARKS),
+    )
+
+
+def _report_path(part: Path) -> Path:
+    return part.with_suffix(".report.json")
+
+
+def _identity(source: Source, parts: int, settings: dict[str, Any]) -> str:
+    """A digest of all that determines the parts. Sources that can name their samples cheaply do so by `listing`."""
+    listing = getattr(source, "listing", source.fingerprint)()
+    facts = [FORMAT, listing, len(source), parts, *(repr(settings.get(name)) for name in _SETTINGS)]
+    facts += [repr(settings.get("fields")), list(settings.get("classes") or ())]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""Conversion in parts: equal to one in a piece, resumable, never mixed with another conversion's parts."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loaders import BadDataset, BadSample, convert, open_dataset
+from loaders.conversion import ShardedConversion, verify
+from tests.loaders.conversion.records import records
+
+
+def made(conversion: ShardedConversion, *numbers: int) -> None:
+    for number in numbers:
+        conversion.part(number).convert(workers=1)
+
+
+def parts_of(src: Any, out: Path, count: int, **settings: Any) -> Path:
+    conversion = ShardedConversion(src, out, count, **settings)
+    made(conversion, *reversed(range(count)))  # any order will do
+    assert conversion.finish() is not None
+    return conversion.manifest
+
+
+def whole_and_parts(src: Any, folder: Path, count: int, **settings: Any) -> tuple[Path, Path]:
+    convert(src, folder / "whole.beton", workers=1, **settings)
+    return folder / "whole.beton", parts_of(src, folder / "train.beton", count, **settings)
+
+
+def test_parts_hold_the_records_of_the_whole(jpeg_folder: Path, tmp_path: Path) -> None:
+    whole, manifest = whole_and_parts(jpeg_folder / "train", tmp_path, 5)
+    assert records(manifest) == records(whole)
+    with open_dataset(manifest) as data:
+        assert [len(part) for part in getattr(data, "parts")] == [4, 5, 5, 5, 5]  # noqa: B009
+        assert data.classes == ["class000", "class001", "class002"]
+    names = sorted(path.name for path in tmp_path.glob("train*"))
+    parts = [f"train-{k:05d}-of-00005" for k in range(5)]
+    assert names == sorted([f"{p}.beton" for p in parts] + [f"{p}.report.json" for p in parts] + ["train.json"])
+
+
+def test_sources_that_are_streams(jpeg_folder: Path, tmp_path: Path) -> None:
+    """Numeric labels without names: each part knows the classes up to its own largest label."""
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
+            for k, path in enumerate(sorted((jpeg_folder / "val").rglob("*.jpg"))):
+                tar.add(path, f"{k:04d}.jpg")
+                info = tarfile.TarInfo(f"{k:04d}.cls")
+                info.size = 1
+                tar.addfile(info, io.BytesIO(b"%d" % k))
+    whole, manifest = whole_and_parts(str(tmp_path / "{0..1}.tar"), tmp_path, 4)
+    assert records(manifest) == records(whole)
+    with open_dataset(manifest) as data:
+        assert data.classes == list("012345") and data.labels(range(12)).tolist() == [*range(6), *range(6)]
+
+
+def test_limit_and_fields(jpeg_folder: Path, tmp_path: Path) -> None:
+    rows = [f"{path},{k % 3},{k / 2}\n" for k, path in enumerate(sorted((jpeg_folder / "train").rglob("*.jpg")))]
+    (tmp_path / "x.csv").write_text("path,label,age\n" + "".join(rows))
+    settings: dict[str, Any] = {"fields": {"label": "int", "age": "float"}, "limit": 11, "classes": ["a", "b", "c"]}
+    whole, manifest = whole_and_parts(tmp_path / "x.csv", tmp_path, 3, **settings)
+    assert records(manifest) == records(whole) and len(records(whole)) == 11
+
+
+def test_a_complete_part_is_not_made_again(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversion = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2)
+    first = conversion.part(0).convert(workers=1)
+    assert conversion.missing() == [1] and conversion.finish() is None and not conversion.manifest.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("loaders.conversion.shards.convert", lambda *_, **__: pytest.fail("converted again"))
+        again = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2)
+        assert again.part(0).convert() == first
+    with open(conversion.paths[0], "ab") as file:
+        file.write(b"x")  # another file lies there
+    assert conversion.missing() == [0, 1]
+    made(conversion, 0, 1)
+    assert conversion.missing() == [] and conversion.part(0).convert(workers=1, restart=True) == first
+
+
+def test_a_part_resumes_from_its_journal(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loaders.conversion import workers as module
+
+    done: list[int] = []
+    real = module.convert_job
+
+    def stopping(job: module.Job) -> module.Converted:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(job.start)
+        return real(job)
+
+    conversion = ShardedConversion(many, tmp_path / "x.beton", 2)
+    monkeypatch.setattr(module, "convert_job", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        made(conversion, 1)
+    monkeypatch.setattr(module, "convert_job", lambda job: done.append(job.start) or real(job))
+    made(conversion, 1)
+    assert done == [0, 32, 64, 96, 128]
+    assert verify(conversion.paths[1]) == []
+
+
+@pytest.mark.parametrize("other", [{"quality": 80}, {"limit": 23}, {"depth": "scale"}, {"fields": {"label": "int"}}])
+def test_parts_of_other_work_do_not_count(jpeg_folder: Path, tmp_path: Path, other: dict[str, Any]) -> None:
+    made(ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2), 0, 1)
+    conversion = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2, **other)
+    assert conversion.missing() == [0, 1]
+    made(conversion, 0)
+    assert conversion.finish() is None
+
+
+def test_an_old_manifest_is_replaced(jpeg_folder: Path, tmp_path: Path) -> None:
+    old = parts_of(jpeg_folder / "train", tmp_path / "x.beton", 2).read_text()
+    manifest = parts_of(jpeg_folder / "train", tmp_path / "x.beton", 2, quality=80)
+    assert manifest.read_text() != old and len(records(manifest)) == 24
+
+
+def test_a_part_without_a_sound_image_is_left_out(jpeg_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos" / "a"
+    folder.mkdir(parents=True)
+    for k, path in enumerate(sorted((jpeg_folder / "val").rglob("*.jpg"))):
+        (folder / f"{k}.jpg").write_bytes(path.read_bytes() if k < 4 else b"no image")
+    conversion = ShardedConversion(folder.parent, tmp_path / "x.beton", 3, on_error="skip")
+    made(conversion, 0, 1, 2)
+    whole = conversion.finish()
+    assert whole is not None and whole.images == 4 and [name for name, _ in whole.refused] == ["a/4.jpg", "a/5.jpg"]
+    assert len(json.loads(conversion.manifest.read_text())["parts"]) == 2
+    strict = ShardedConversion(folder.parent, tmp_path / "y.beton", 3)
+    with pytest.raises(BadSample, match=r"a/4.jpg"):
+        made(strict, 2)
+
+
+def test_nothing_convertible_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for k in range(2):
+        (tmp_path / "a" / "b" / f"{k}.jpg").write_bytes(b"no image")
+    conversion = ShardedConversion(tmp_path / "a", tmp_path / "x.beton", 2, on_error="skip")
+    made(conversion, 0, 1)
+    with pytest.raises(BadDataset, match="none of its 2 images can be converted"):
+        conversion.finish()
+
+
+@pytest.mark.parametrize(
+    ("out", "count", "settings", "told"),
+    [
+        ("x.beton", 25, {}, "1 to 24 parts, as many as images at most, got 25"),
+        ("x.beton", 0, {}, "got 0"),
+        ("x", 2, {}, "must end with .beton"),
+        ("x.beton", 2, {"limit": 0}, "`limit` must be at least 1, got 0"),
+    ],
+)
+def test_wrong_arguments(
+    jpeg_folder: Path, tmp_path: Path, out: str, count: int, settings: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        ShardedConversion(jpeg_folder / "train", tmp_path / out, count, **settings)
+
+
+def test_usual_numbers_of_parts() -> None:
+    from loaders.conversion.shards import usual_parts
+
+    wanted = {1: 1, 5: 5, 50_000: 16, 1_281_167: 65, 14_200_000: 710, 1_000_000_000: 1024}
+    assert {images: usual_parts(images) for images in wanted} == wanted

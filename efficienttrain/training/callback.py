@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from efficienttrain.training.trainer import Trainer
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
-SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top1", "top5", "top1_stage", "ema_top1")
-"""Values of the log that trackers draw."""
+SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top5", "f1_micro", "f1_macro", "mae", "rmse")
+METRICS = ("top1", "map", "r2")
+"""Values of the log that trackers draw; a metric also at the stage's size and of the averaged weights."""
 PROJECT = "efficienttrain"
 
 
@@ -103,7 +104,8 @@ class Tracked(Callback):
 
 def scalars(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
     """The values of a log line that trackers draw: "train/loss" and so on."""
-    return {f"{kind}/{name}": values[name] for name in SHOWN if values.get(name) is not None}
+    names = [*SHOWN, *(form.format(name) for name in METRICS for form in ("{}", "{}_stage", "ema_{}"))]
+    return {f"{kind}/{name}": values[name] for name in names if values.get(name) is not None}
 
 
 def check_trackers(config: Config) -> None:

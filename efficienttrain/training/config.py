@@ -39,6 +39,12 @@ class Config:
     """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to sizes that the model accepts."""
     classes: int | None = None
     """Outputs of the head; None: as many as the data have."""
+    target: str = "label"
+    """Field of the data to predict. Its type decides loss and scores, see `choose_objective.choose`."""
+    loss: str | None = None
+    """"cross-entropy", "bce", "mse" or "smooth-l1"; None: by the type of the target."""
+    class_weights: str | None = None
+    """"balanced": rare classes, or rare positive labels, count more in the loss; None: all alike."""
     seed: int = 0
     """0 to 2**64 - 1: weights, order, crops, augmentation, mixing and drop path depend on it."""
 
@@ -144,6 +150,8 @@ class Config:
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "lamb", "sgd"),
     "pool": ("avg", "token"),
+    "loss": ("cross-entropy", "bce", "mse", "smooth-l1"),
+    "class_weights": ("balanced",),
     "early_batch_rule": ("linear", "sqrt"),
     "replay": ("recipe", "off", "auto"),
     "device": ("auto", "cpu", "cuda"),
@@ -166,15 +174,15 @@ class Result:
     out: Path
     """Folder of the run: `report.json`, `report.png`, `best.pt`, `log.jsonl`."""
     top1: float | None
-    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation."""
+    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation or classes."""
     ema_top1: float | None
     """The same, of the averaged weights."""
     best: float | None
-    """The best of either at any evaluation."""
+    """The best of either at any evaluation; of targets that are no classes, the best `map` or `r2`."""
     seconds: float
     """Wall time of training, loading included, evaluation and checkpoints not."""
     report: dict[str, Any]
-    """The contents of `report.json`."""
+    """The contents of `report.json`; `last` holds all scores of the last evaluation."""
 
 
 def _positive(name: str, value: float) -> None:

@@ -87,7 +87,8 @@ def convert(
         out: the beton to write; an existing one is replaced when the new one is complete.
         fields: targets to store, by name: "int", "float", "bytes", "json", "mask", or (dtype, shape) for an array.
             None: all that the source knows.
-        classes: class names in the order of their labels; None: the source's. Labels are mapped by name.
+        classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
+            that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100. Level 0 is lossless.
@@ -147,7 +148,7 @@ def convert(
     if depth != "refuse":
         how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
-    manifest["classes"] = [] if labels is None else labels.classes
+    manifest["classes"] = list(classes or ()) if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
     folder = target.with_name(target.name + WORKING)
     first = Pages(count, start_page, types=types).first
@@ -165,7 +166,7 @@ def convert(
                 bar.update(len(job.samples))
         masks = [name for name, kind in types.items() if kind.kind == "mask"]
         meta: dict[str, Any] = {**how, **({"masks": masks} if masks else {})}
-        names = [] if labels is None else labels.classes or writer.numbers()
+        names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
+from ..beton.fields import LABEL_ONLY, META, FieldSpec, parse_fields
 from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
@@ -85,8 +85,8 @@ def convert(
         src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
             them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
         out: the beton to write; an existing one is replaced when the new one is complete.
-        fields: targets to store, by name: "int", "float", "bytes", "json", "mask", or (dtype, shape) for an array.
-            None: all that the source knows.
+        fields: targets to store, by name: "int", "float", "bytes", "json", "mask", "boxes", "points", or (dtype, shape)
+            for an array, see `FieldType`. None: all that the source knows.
         classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
             that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
@@ -164,8 +164,10 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        masks = [name for name, kind in types.items() if kind.kind == "mask"]
-        meta: dict[str, Any] = {**how, **({"masks": masks} if masks else {})}
+        meta: dict[str, Any] = dict(how)
+        for kind, key in META.items():
+            if found := [name for name, of in types.items() if of.kind == kind]:
+                meta[key] = found
         names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target, len(names))
         if summary.images == 0:

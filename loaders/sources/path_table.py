@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..beton.fields import LABEL_ONLY
+from ..beton.fields import COLUMNS, LABEL_ONLY
 from ..errors import BadDataset
 from .regular_file import open_regular
 from .source import FileRange, Options, Sample, file_facts
@@ -90,7 +90,7 @@ class Table:
                 return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value
-        if kind.kind in ("json", "array"):
+        if kind.kind in ("json", "array", *COLUMNS):
             return json.loads(value)
         return int(value) if kind.kind == "int" else float(value)
 

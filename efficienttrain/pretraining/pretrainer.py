@@ -13,12 +13,13 @@ from efficienttrain.curriculum import merged
 from efficienttrain.models import build, check_resolution
 from efficienttrain.pretraining.mae import MaskedAutoencoder
 from efficienttrain.pretraining.masked_train_state import MaskedLearner
-from efficienttrain.pretraining.masking import Masking
+from efficienttrain.pretraining.masking import OPTIONS, Masking
 from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
 from efficienttrain.pretraining.targets import make_target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training import data_path, prepare
 from efficienttrain.training.config import Config, Result
+from efficienttrain.training.config_file import write_config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Classes
 from efficienttrain.training.seeding import key_weights
@@ -45,7 +46,9 @@ class Pretrainer(Trainer):
         return replace(made, stages=merged(made.stages), micro_batch=())
 
     def record(self) -> None:
-        """Nothing: a configuration of pre-training is not read from a file."""
+        """Keeps the configuration in the run's folder, with the masking in it."""
+        if self.ranks.main:
+            write_config(self.out, self.config, self.recipe, OPTIONS, asdict(self.masking))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None, Classes]:
         """Random crops and flips. Labels are not needed: batches hold sample numbers in their place."""

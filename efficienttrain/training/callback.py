@@ -20,6 +20,8 @@ SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top5", "f1_
 METRICS = ("top1", "map", "r2")
 """Values of the log that trackers draw; a metric also at the stage's size and of the averaged weights."""
 PROJECT = "efficienttrain"
+STEP = "step"
+"""Horizontal axis of Weights & Biases' charts: optimizer steps."""
 
 
 class Callback:
@@ -77,7 +79,11 @@ class Tracked(Callback):
         """Adds the scalars of a line; the first line begins the run."""
         if not self._run:
             self._open(values.get("identity") or {})
-        if found := scalars(kind, values):
+        if not (found := scalars(kind, values)):
+            return
+        if self._name == "wandb":  # its own step may not go back, as a run resumed from a checkpoint does
+            self._package.log({**found, STEP: step})
+        else:
             self._package.log(found, step=step)
 
     def close(self) -> None:
@@ -91,6 +97,9 @@ class Tracked(Callback):
         if self._name == "wandb":
             options |= {"id": self._identifier(), "dir": str(self._folder)}
         self._package.init(**options)
+        if self._name == "wandb":
+            self._package.define_metric(STEP)
+            self._package.define_metric("*", step_metric=STEP)
         self._run = True
 
     def _identifier(self) -> str:

@@ -84,6 +84,8 @@ class Config:
     mixup_prob: float | None = None
     mixup_switch_prob: float | None = None
     mixup_mode: str | None = None
+    auto_augment: str | None = None
+    color_jitter: float | None = None
     remode: str | None = None
     recount: int | None = None
     data_path: str | None = None
@@ -163,6 +165,7 @@ OF_RECIPE = (
     "lr_schedule", "warmup_epochs", "min_lr", "weight_decay_end", "betas", "momentum", "eps", "head_dropout",
     "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",
     "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
+    "auto_augment", "color_jitter",
 )  # fmt: skip
 """Fields that take the place of the recipe's of the same name, if they are given."""
 

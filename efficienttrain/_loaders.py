@@ -48,11 +48,14 @@ if TYPE_CHECKING:
     from loaders.replay import ring_bytes as ring_bytes
     from loaders.requirements import Check as Check
     from loaders.requirements import checks as checks
+    from loaders.transforms import ColorJitter as ColorJitter
     from loaders.transforms import LowFrequencyCrop as LowFrequencyCrop
     from loaders.transforms import Mixup as Mixup
     from loaders.transforms import Normalize as Normalize
     from loaders.transforms import RandAugment as RandAugment
     from loaders.transforms import RandomErasing as RandomErasing
+    from loaders.transforms import ThreeAugment as ThreeAugment
+    from loaders.transforms import TrivialAugmentWide as TrivialAugmentWide
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"

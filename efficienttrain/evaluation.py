@@ -1,9 +1,9 @@
-"""Accuracy of any network with any weights on labelled images, at any size."""
+"""Scores of any network with any weights on images with targets, at any size."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from efficienttrain._loaders import Loader, eval_like
 from efficienttrain.curriculum import BASE
 from efficienttrain.models import build
 from efficienttrain.models.initial import begin_with
-from efficienttrain.models.weight_file import read_weights
+from efficienttrain.models.weight_file import read_target, read_weights
 from efficienttrain.presets import canonical
+from efficienttrain.training.choose_objective import choose, target_options
 from efficienttrain.training.distributed import Ranks, group
-from efficienttrain.training.evaluate import tally
+from efficienttrain.training.evaluate import score
+from efficienttrain.training.objective import Objective
 from efficienttrain.training.train_state import DTYPES
 
 SQUASHED = 384
@@ -24,35 +26,52 @@ SQUASHED = 384
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """Of the images of one class."""
+class OutputScore:
+    """Of one class, label or number."""
 
     name: str
     images: int
-    top1: float
-    """Share classed rightly, 0 to 1; 0 if there are no images."""
-    top5: float
+    """Of the class; with the label; of numbers all."""
+    scores: dict[str, float]
+    """Of a class `top1`, `top5` (0 if there are no images); of a label `ap`, `f1`; of a number `mae`, `rmse`, `r2`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Of one network on one data set."""
 
-    top1: float
-    """Share classed rightly, 0 to 1."""
-    top5: float
-    """Share whose class is among the five likeliest; of fewer classes, among all but one of them."""
-    loss: float
-    """Mean cross-entropy, nats."""
+    kind: str
+    """"classes", "labels" or "numbers"."""
+    metric: str
+    """The most telling score: "top1", "map" or "r2"."""
+    scores: dict[str, float]
+    """Of classes `top1` and `top5` (shares of the images; top-5 of fewer classes than six among all but one); of labels
+    `map`, `f1_micro`, `f1_macro`; of numbers `mae`, `rmse` in their unit, and `r2`; always the mean `loss`."""
     images: int
     size: int
     """Side of the input, pixels."""
-    classes: tuple[ClassScore, ...]
+    classes: tuple[OutputScore, ...]
     """In the order of the labels."""
+
+    @property
+    def top1(self) -> float:
+        """Share classed rightly, 0 to 1. Raises KeyError if the targets are no classes."""
+        return self.scores["top1"]
+
+    @property
+    def top5(self) -> float:
+        """Share whose class is among the five likeliest. Raises KeyError if the targets are no classes."""
+        return self.scores["top5"]
+
+    @property
+    def loss(self) -> float:
+        """Mean loss: cross-entropy in nats, of labels binary, of numbers the squared error in deviations."""
+        return self.scores["loss"]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        each = [{"name": one.name, "images": one.images, **one.scores} for one in self.classes]
+        return {"kind": self.kind, **self.scores, "images": self.images, "size": self.size, "classes": each}
 
 
 def evaluate(
@@ -68,6 +87,8 @@ def evaluate(
     batch_size: int = 128,
     device: str = "auto",
     amp: str = "off",
+    target: str | None = None,
+    loss: str | None = None,
     **loader: Any,
 ) -> Evaluation:
     """Runs all images through the network. Under torchrun each rank takes its part, and every image counts once.
@@ -85,6 +106,8 @@ def evaluate(
         batch_size: images at once, on each rank.
         device: "cuda", "cpu", or "auto".
         amp: "off", "bf16" or "fp16".
+        target: field of the data to predict; None: as in the training that wrote `init`, else "label".
+        loss: "cross-entropy", "bce", "mse" or "smooth-l1"; None: as in that training, else by the target's type.
         loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... What is not
             given is as `protocol` says.
 
@@ -96,11 +119,16 @@ def evaluate(
         raise ValueError("give the weights: either a file as `init`, or `pretrained`.")
     if amp not in DTYPES:
         raise ValueError(f"`amp` must be one of {', '.join(DTYPES)}, got {amp!r}.")
-    wishes = protocol(model, pretrained, size) | loader
+    trained = None if init is None else read_target(Path(init))
+    if trained is not None and (target or trained["field"]) != trained["field"]:
+        trained = None
+    field = target or (trained or {}).get("field", "label")
+    wishes = protocol(model, pretrained, size) | target_options(field) | loader
     side = int(wishes["resolution"])
     with group(device) as ranks, Loader(data, batch_size, device=ranks.device, train=False, **wishes) as images:
-        network = _network(model, init, classes or len(images.classes), side, average, pool).to(ranks.device)
-        return _scored(network, images, side, ranks, amp)
+        objective = choose(images, field, loss=loss, outputs=classes, stored=trained)
+        network = _network(model, init, objective.outputs, side, average, pool).to(ranks.device)
+        return _scored(network, images, objective, side, ranks, amp)
 
 
 def protocol(model: str, pretrained: bool, size: int | None = None) -> dict[str, Any]:
@@ -142,11 +170,10 @@ def _averages(path: Path, average: bool) -> bool:
     return "fc_norm.weight" in names and "norm.weight" not in names
 
 
-def _scored(network: nn.Module, images: Loader, size: int, ranks: Ranks, amp: str) -> Evaluation:
-    sums = tally(network, images, size, ranks, DTYPES[amp]).cpu()
-    count, top1, top5, loss = sums.sum(0).tolist()
+def _scored(network: nn.Module, images: Loader, objective: Objective, size: int, ranks: Ranks, amp: str) -> Evaluation:
+    found = score(network, images, objective, size, ranks, DTYPES[amp])
     each = [
-        ClassScore(name, int(n), first / max(1, n), fifth / max(1, n))
-        for name, (n, first, fifth, _) in zip(images.classes, sums.tolist(), strict=True)
+        OutputScore(name, int(scores["images"]), {key: value for key, value in scores.items() if key != "images"})
+        for name, scores in zip(objective.names, found.each, strict=True)
     ]
-    return Evaluation(top1 / count, top5 / count, loss / count, int(count), size, tuple(each))
+    return Evaluation(objective.kind, objective.metric, found.total, found.images, size, tuple(each))

@@ -29,6 +29,7 @@ LOW_FREQUENCY = ("lanczos", "fourier")
 INTERPOLATIONS = (None, "fourier", "lanczos", "bicubic", "bilinear")
 MIXUP_MODES = ("batch", "pair", "elem")
 ERASE_MODES = ("pixel", "rand", "const")
+AUTO_AUGMENTS = ("rand", "3a", "trivial", "none")
 BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
 """The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
 rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
@@ -44,6 +45,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "interpolation": INTERPOLATIONS,
     "mixup_mode": MIXUP_MODES,
     "remode": ERASE_MODES,
+    "auto_augment": AUTO_AUGMENTS,
 }
 """Fields of `Recipe` that are one of several words."""
 WARMUP_EPOCHS = 20
@@ -116,6 +118,11 @@ class Recipe:
     """Scope of one draw: "batch", "pair" (an image and its partner) or "elem" (each image)."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
+    auto_augment: str = "rand"
+    """Augmentation of stages that have a magnitude: "rand" (RandAugment of that magnitude); "3a" (3-Augment of DeiT
+    III) or "trivial" (TrivialAugmentWide), which have no magnitude; or "none"."""
+    color_jitter: float = 0.0
+    """Greatest change of brightness, contrast and saturation after that, as a share, 0 or more; 0: none."""
     reprob: float = 0.25
     """Probability that random boxes of an image are erased."""
     remode: str = "pixel"
@@ -150,7 +157,7 @@ class Recipe:
         for name in ("epochs", "lr", "eps", "batch"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be more than 0, got {getattr(self, name)!r}.")
-        for name in ("min_lr", "weight_decay", "mixup", "cutmix"):
+        for name in ("min_lr", "weight_decay", "mixup", "cutmix", "color_jitter"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}.")
         for name in ("drop_path", "warmup", "smoothing", "head_dropout", "momentum"):

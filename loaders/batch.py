@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .box_targets import move_boxes, move_points
 from .dense_targets import cut_masks
 from .plan.rng import sample_indices
 from .plugins import FIELDS
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from .native import Augment
     from .sources import Dataset
     from .transforms.pipeline import OutputFormat
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A transform that moves pixels. Boxes, points and masks follow it."""
+
+    def moves(self, batch: Batch, side: int) -> NDArray[np.float64]:
+        """Where each point of a result comes from, as fractions of the side: [n, steps, 2, 3].
+
+        Args:
+            batch: whose images are transformed.
+            side: of its images, pixels.
+
+        Returns:
+            A point (x, y) of the result, 0 to 1, was at `m[:, :2] @ (x, y) + m[:, 2]` before each of the steps.
+        """
 
 
 @dataclass(eq=False)
@@ -47,7 +65,7 @@ class BatchPlan:
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
         """The batch as it is before its transforms."""
-        stage = self.format.stage
+        stage, augment = self.format.stage, self.format.randaugment
         return Batch(
             images=images,
             labels=labels,
@@ -57,6 +75,7 @@ class BatchPlan:
             resolution=stage.resolution,
             magnitude=stage.magnitude,
             samples=self.samples,
+            moved=[] if augment is None else [(augment, self.format.resolution)],
         )
 
 
@@ -86,6 +105,8 @@ class Batch:
     """Targets returned by a transform, for example mixed labels; None: none."""
     mask: NDArray[np.bool_] | None = None
     """[n] on the host: False for a repeated sample that only fills up a rank's share; None: all count."""
+    moved: list[tuple[Moving, int]] = field(default_factory=list)
+    """Transforms that moved the pixels after crop and flip, in order, and the side of the images then."""
     views: int = 1
     """Crops of each sample: with 2 or more, the arrays above hold all samples' first view, then their second, ..."""
 
@@ -110,6 +131,11 @@ class Batch:
     def flips(self) -> NDArray[np.bool_]:
         """[n]: True if a sample is mirrored left to right, on the host."""
         return self.samples["flip"] != 0
+
+    def moves(self) -> NDArray[np.float64]:
+        """All steps of the transforms in `moved`, float64 [n, steps, 2, 3], see `Moving.moves`."""
+        steps = [transform.moves(self, side) for transform, side in self.moved]
+        return np.concatenate([np.empty((len(self.keys), 0, 2, 3)), *steps], axis=1)
 
 
 def _beside_labels(array: NDArray[Any], batch: Batch) -> torch.Tensor:
@@ -171,21 +197,34 @@ def _value(name: str, batch: Batch, dataset: Dataset) -> Any:
     stored = name in dataset.fields and name != dataset.label_field
     if name in FIELDS and (not stored or (name == "label" and batch.targets is not None)):
         return FIELDS.find(name)(batch, dataset)
-    if dataset.fields[name].kind == "mask":
-        return _dense(name, batch, dataset)
+    if (follow := FOLLOWING.get(dataset.fields[name].kind)) is not None:
+        return follow(dataset.read_field(name, batch.indices), batch)
     values = dataset.read_field(name, batch.indices[: batch.count])
     return _beside_labels(values, batch) if isinstance(values, np.ndarray) else values
 
 
-def _dense(name: str, batch: Batch, dataset: Dataset) -> Any:
-    """Masks under the crops of their images, int64 [n, B, B]; for several views a tuple."""
-    if batch.magnitude is not None:
-        raise ValueError(
-            f"field {name!r}: RandAugment moves pixels, and masks do not follow it; pass magnitude=None, "
-            f"got {batch.magnitude}."
-        )
-    files = list(dataset.read_field(name, batch.indices))
-    return _views(_beside_labels(cut_masks(files, batch.crops, batch.flips, batch.resolution), batch), batch)
+def _masks(files: Any, batch: Batch) -> Any:
+    """int64 [n, B, B]; for several views a tuple."""
+    masks = cut_masks(files, batch.crops, batch.flips, batch.resolution, batch.moves())
+    return _views(_beside_labels(masks, batch), batch)
+
+
+def _boxes(values: Any, batch: Batch) -> Any:
+    return _listed(move_boxes(values, batch.crops, batch.flips, batch.resolution, batch.moves()), batch)
+
+
+def _points(values: Any, batch: Batch) -> Any:
+    return _listed(move_points(values, batch.crops, batch.flips, batch.resolution, batch.moves()), batch)
+
+
+def _listed(arrays: list[NDArray[np.float32]], batch: Batch) -> Any:
+    """A list of a tensor for each sample; for several views a tuple of such lists."""
+    tensors, n = [_beside_labels(array, batch) for array in arrays], batch.count
+    return tensors if batch.views == 1 else tuple(tensors[k * n : (k + 1) * n] for k in range(batch.views))
+
+
+FOLLOWING: dict[str, Callable[[Any, Batch], Any]] = {"mask": _masks, "boxes": _boxes, "points": _points}
+"""Kinds of stored fields that follow crop, flip and `moved` transforms: kind -> value(stored values, batch)."""
 
 
 def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Replay:
         self._chunk = max(d for d in range(1, max(1, batch_size // CHUNKS) + 1) if batch_size % d == 0)
         rows = batches * batch_size
         self._images = torch.empty((rows, 3, resolution, resolution), dtype=torch.float16, device=self.device)
-        self._labels = torch.empty(rows, dtype=torch.int64, device=self.device)
+        self._labels = torch.empty(0, dtype=torch.int64, device=self.device)  # allocated with the first batch
         self._coming: deque[_Coming] = deque()
         self.pushed = 0
 
@@ -70,15 +70,21 @@ class Replay:
     def push(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Puts a batch in the place of the oldest one.
 
+        Args:
+            images: [batch_size, 3, B, B].
+            labels: [batch_size, ...]: numbers or vectors of any type, the same in every batch.
+
         Raises:
             ValueError: it is not of the ring's shape, or has not a label for each image.
         """
         if len(images) != self._batch_size:
             raise ValueError(f"`images` must be {self._batch_size}, as the ring was made for, got {len(images)}.")
-        if images.shape[1:] != self._images.shape[1:] or labels.shape != (len(images),):
-            sides = ", ".join(map(str, self._images.shape[1:]))
+        self._make_room(labels)
+        wanted = len(images), *self._labels.shape[1:]
+        if images.shape[1:] != self._images.shape[1:] or labels.shape != wanted:
+            sides, more = (", ".join(map(str, ("n", *part.shape[1:]))) for part in (self._images, self._labels))
             raise ValueError(
-                f"`images` must be [n, {sides}] and `labels` [n], as the ring was made for, "
+                f"`images` must be [{sides}] and `labels` [{more}], as the ring was made for, "
                 f"got {list(images.shape)} and {list(labels.shape)}."
             )
         slot = self.pushed % self._batches
@@ -115,7 +121,9 @@ class Replay:
         images = torch.empty(
             (len(rows), *self._images.shape[1:]), dtype=torch.float16, device=self.device, pin_memory=pin
         )
-        labels = torch.empty(len(rows), dtype=torch.int64, device=self.device, pin_memory=pin)
+        labels = torch.empty(
+            (len(rows), *self._labels.shape[1:]), dtype=self._labels.dtype, device=self.device, pin_memory=pin
+        )
         which = put(rows, self.device)
         torch.index_select(self._images, 0, which, out=images)
         torch.index_select(self._labels, 0, which, out=labels)
@@ -145,7 +153,14 @@ class Replay:
             coming.copied.synchronize()
             self._write(coming.slot, *coming.host)
 
+    def _make_room(self, labels: torch.Tensor) -> None:
+        """Allocates the ring's labels when the first batch shows their shape and type."""
+        if not len(self._labels) and len(labels):
+            rows = len(self._images)
+            self._labels = torch.empty((rows, *labels.shape[1:]), dtype=labels.dtype, device=self.device)
+
     def _write(self, slot: int, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self._make_room(labels)
         first = slot * self._batch_size
         self._images[first : first + len(images)] = images
         self._labels[first : first + len(labels)] = labels

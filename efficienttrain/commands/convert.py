@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="sub-folder or split of SRC to convert, e.g. train")
     parser.add_argument(
         "--fields", nargs="+", type=field, metavar="NAME:TYPE",
-        help="targets to store: int, float, bytes, json, or DTYPE:SIDES as float32:40 (default: all of SRC)",
+        help="targets to store: int, float, bytes, json, mask, boxes, points, or DTYPE:SIDES as float32:40 "
+        "(default: all of SRC)",
     )  # fmt: skip
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
     parser.add_argument("--allow-empty", action="store_true", help="accept class folders without images")

@@ -1,10 +1,11 @@
-"""Evaluate a network on labelled images: top-1, top-5, and the accuracy of each class.
+"""Evaluate a network on images with targets: accuracy, or the scores of several labels or of numbers.
 
 examples:
   efficienttrain evaluate --model swin_tiny --init ET_pp_200ep_swinT.pth --data imagenet/val
   efficienttrain evaluate --model my_package:build --init runs/mine/best.pt --data val.beton --per-class
   efficienttrain evaluate --model convnext_base.fb_in22k_ft_in1k --pretrained --data imagenet/val --size 288
   torchrun --nproc-per-node 8 -m efficienttrain evaluate ...
+Classes have top-1 and top-5; several labels mean average precision and F1; numbers mean absolute error, RMSE and R2.
 Weights may be ours, timm's, or those of the authors of Swin, CSWin, PVT, ConvNeXt, CAFormer, DeiT and MAE.
 """
 
@@ -18,13 +19,21 @@ from pathlib import Path
 from efficienttrain.evaluation import Evaluation, evaluate
 from efficienttrain.training.config import CHOICES
 
+NAMES = {"top1": "top-1", "top5": "top-5", "map": "mAP", "r2": "R2", "f1_micro": "F1 micro", "f1_macro": "F1 macro"}
+SHARES = ("top1", "top5", "map", "ap", "f1", "f1_micro", "f1_macro")
+"""Scores that are printed in percent."""
+WORST = {"top1": "top1", "map": "ap", "r2": "r2"}
+"""The score that orders classes, labels and numbers, for each metric."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain evaluate`."""
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
     add("--model", required=True, help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
-    add("--data", required=True, metavar="DATA", help="labelled images: one sub-folder a class, or a beton")
+    add("--data", required=True, metavar="DATA", help="images with targets: one sub-folder a class, or a beton")
+    add("--target", metavar="FIELD", help="field to predict (as in the training that wrote --init, else label)")
+    add("--loss", choices=CHOICES["loss"], help="of the target (as in that training, else by the field's type)")
     add("--init", metavar="CKPT", help="weights: a checkpoint, a state dict, or safetensors")
     add("--pretrained", action="store_true", help="timm's weights, which are downloaded, in place of --init")
     add("--no-average", dest="average", action="store_false", help="not the moving average, where the file has one")
@@ -39,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--amp", choices=("off", "bf16", "fp16"), help="mixed precision (off)")
     add("--workers", dest="num_workers", type=int, metavar="N", help="decoding threads of each rank")
     add("--backend", help="of the loader (torch)")
-    add("--per-class", action="store_true", help="print the accuracy of each class, worst first")
+    add("--per-class", action="store_true", help="print the scores of each class, label or number, worst first")
     add("--json", type=Path, metavar="FILE", help="write everything")
 
 
@@ -57,12 +66,15 @@ def run(args: argparse.Namespace) -> int:
 
 def text(found: Evaluation, per_class: bool) -> str:
     """The result in lines."""
-    lines = [
-        f"top-1 {found.top1:.3%}, top-5 {found.top5:.3%}, loss {found.loss:.4f}; {found.images:,} images of "
-        f"{len(found.classes)} classes at {found.size} px"
-    ]
+    scores = ", ".join(f"{NAMES.get(name, name)} {_number(name, value)}" for name, value in found.scores.items())
+    lines = [f"{scores}; {found.images:,} images of {len(found.classes)} {found.kind} at {found.size} px"]
     if per_class:
-        width = max(len(score.name) for score in found.classes)
-        for score in sorted(found.classes, key=lambda score: (score.top1, score.name)):
-            lines.append(f"{score.name:{width}}  {score.images:7,}  {score.top1:8.2%}  {score.top5:8.2%}")
+        width, first = max(len(one.name) for one in found.classes), WORST[found.metric]
+        for one in sorted(found.classes, key=lambda one: (one.scores[first], one.name)):
+            values = "  ".join(f"{name} {_number(name, value)}" for name, value in one.scores.items())
+            lines.append(f"{one.name:{width}}  {one.images:7,}  {values}")
     return "\n".join(lines)
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.3%}" if name in SHARES else f"{value:.4g}"

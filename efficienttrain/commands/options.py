@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,17 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="YAML", help="options by name, as a run's config.yaml has them")
 
 
-def given(args: argparse.Namespace) -> dict[str, Any]:
+def given(args: argparse.Namespace, known: Sequence[str] = ()) -> dict[str, Any]:
     """The options of a command line, with those of its `--config` if the command line has none.
+
+    known: names that the file may hold, see `read_config`.
 
     Raises:
         ValueError, FileNotFoundError: as `read_config` does, or an option that every training needs is missing.
     """
     asked = vars(args)
     file = asked.pop("config", None)
-    made = {**(read_config(file) if file is not None else {}), **asked}
+    made = {**(read_config(file, known) if file is not None else {}), **asked}
     for name in NEEDED:
         if made.get(name) is None:
             raise ValueError(f"--{name} is needed, here or in the file that --config names.")

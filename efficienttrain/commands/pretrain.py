@@ -5,6 +5,7 @@ examples:
   efficienttrain pretrain ... --target hog                                     gradients for target, not pixels
   efficienttrain pretrain ... --curriculum iccv --epochs 1600                  EfficientTrain of 2023
   efficienttrain pretrain ... --curriculum none                                the baseline
+  efficienttrain pretrain --config runs/mae_b/config.yaml --out runs/again --seed 1    as another run
   torchrun --nproc-per-node 8 -m efficienttrain pretrain ...
   efficienttrain finetune --model vit_base_patch16_224 --init runs/mae_b/encoder.pt ...   then, with labels
 Which parts are the paper's and which are our reading: docs/pretraining.md.
@@ -14,10 +15,10 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_early_batch, add_log, add_machine
+from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
 from efficienttrain.commands.recipe_options import add_curve, add_data_path
 from efficienttrain.pretraining import Masking, pretrain
-from efficienttrain.pretraining.masking import TARGETS
+from efficienttrain.pretraining.masking import OPTIONS, TARGETS
 from efficienttrain.training import Config
 from efficienttrain.training.config import CHOICES
 
@@ -27,14 +28,15 @@ EPOCHS = 400.0  # of EfficientTrain++ with MAE, in the paper
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain pretrain`: the fields of `Masking`, and those of `Config` that do not need labels."""
     parser.argument_default = argparse.SUPPRESS  # options not given are left to Config and Masking
+    add_config(parser)
     add = parser.add_argument
     add("--method", choices=("mae",), default="mae", help="masked autoencoder")
-    add("--data", required=True, metavar="DIR_OR_BETON", help="images; labels are not looked at")
-    add("--model", required=True, help="a ViT: vit_{tiny,small,base,large}_patch16_224, or your module:factory")
-    add("--out", required=True, metavar="RUN", help="folder of the run: checkpoints, log, pictures, encoder.pt")
+    add("--data", metavar="DIR_OR_BETON", help="images; labels are not looked at")
+    add("--model", help="a ViT: vit_{tiny,small,base,large}_patch16_224, or your module:factory")
+    add("--out", metavar="RUN", help="folder of the run: checkpoints, log, pictures, encoder.pt")
     add("--target", choices=TARGETS, help="target of the hidden patches (pixels)")
     add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
-    add("--epochs", type=float, default=EPOCHS, help="budget, in passes over the data at full size (400)")
+    add("--epochs", type=float, help="budget, in passes over the data at full size (400)")
     add("--curriculum", help="auto (general), iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--seed", type=int, help="of weights, order, crops and masks (0)")
@@ -59,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain pretrain`."""
-    asked = vars(args)
-    del asked["method"]
+    del args.method
+    asked = {"epochs": EPOCHS, **given(args, OPTIONS)}
     masking = Masking(**{name: asked.pop(name) for name in ("target", "ratio") if name in asked})
     pretrain(Config(**asked), masking)
     return 0

@@ -34,16 +34,18 @@ def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
     add("--scale", type=float, nargs=2, metavar=("MIN", "MAX"), help="share of the image that a crop takes")
     if ratio:
         add("--ratio", type=float, nargs=2, metavar=("MIN", "MAX"), help="width / height of a crop (0.75 1.3333)")
+    add("--color-jitter", type=float, metavar="X", help="change of brightness, contrast, saturation by up to X (0)")
     add("--hflip", type=float, metavar="P", help="(0.5)")
     add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="(ImageNet's)")
     add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="(ImageNet's)")
 
 
 def add_supervised(parser: argparse.ArgumentParser) -> None:
-    """Options of training with labels only: the head, mixing, erasing, evaluation."""
-    add = parser.add_argument_group("head, mixing, erasing, evaluation", INSTEAD).add_argument
+    """Options of training with labels only: the head, augmentation, mixing, erasing, evaluation."""
+    add = parser.add_argument_group("head, augmentation, mixing, erasing, evaluation", INSTEAD).add_argument
     add("--head-dropout", type=float, metavar="P", help="before the classifier")
     add("--zero-init-last", action=argparse.BooleanOptionalAction, help="last norm of a ResNet's branches begins at 0")
+    add("--auto-augment", choices=CHOICES["auto_augment"], help="RandAugment, 3-Augment, TrivialAugmentWide (rand)")
     add("--mixup-prob", type=float, metavar="P", help="of mixing a batch at all (1)")
     add("--mixup-switch-prob", type=float, metavar="P", help="of cutmix rather than mixup (0.5)")
     add("--mixup-mode", choices=CHOICES["mixup_mode"], help="scope of one draw (batch)")

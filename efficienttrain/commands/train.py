@@ -7,6 +7,7 @@ examples:
   efficienttrain train --config runs/r50/config.yaml --out runs/again --seed 1     as another run
   efficienttrain train ... --replay auto                                       if the loader is too slow
   efficienttrain train ... --model my_package:build                            your own network
+  efficienttrain train ... --target age                                        another field: numbers, several labels
   torchrun --nproc-per-node 8 -m efficienttrain train ... --early-batch-scale 2
 Effects of the options: docs/training.md.
 """
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
     add("--classes", type=int, metavar="N", help="outputs of the head (as many as the data have classes)")
+    add("--target", metavar="FIELD", help="field of the data to predict: a class, several labels, or numbers (label)")
+    add("--loss", choices=CHOICES["loss"], help="(by the field's type: int, 0/1 vector or list, float)")
+    add("--class-weights", choices=CHOICES["class_weights"], help="rare classes or labels count more (all alike)")
     add("--seed", type=int, help="of weights, order, crops, augmentation, mixing and drop path (0)")
 
     recipe = parser.add_argument_group("recipe", "instead of the model's recipe")

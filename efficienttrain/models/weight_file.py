@@ -73,6 +73,17 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
     return _inner(found)
 
 
+def read_target(path: Path) -> dict[str, Any] | None:
+    """What the network was trained to predict, see `Objective.state`; None if the file does not say.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_weights` does.
+    """
+    found = _loaded(path)
+    target = found.get("target") if isinstance(found, Mapping) and "identity" in found else None
+    return dict(target) if isinstance(target, Mapping) else None
+
+
 def _loaded(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return _safetensors(path)

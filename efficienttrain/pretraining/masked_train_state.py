@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +14,7 @@ from efficienttrain.pretraining.masking import BETAS, Masking
 from efficienttrain.pretraining.targets import Target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.objective import Classes
 from efficienttrain.training.train_state import Learner
 
 
@@ -32,7 +35,8 @@ class MaskedLearner(Learner):
         precision: str,
         channels_last: bool,
     ) -> None:
-        super().__init__(model, recipe, ranks, classes=1, seed=seed, precision=precision, channels_last=channels_last)
+        options: dict[str, Any] = {"seed": seed, "precision": precision, "channels_last": channels_last}
+        super().__init__(model, recipe, ranks, objective=Classes("", (), 1), **options)
         for group in self.optimizer.param_groups:
             group["betas"] = recipe.betas or BETAS
         self._masking, self.target = masking, target

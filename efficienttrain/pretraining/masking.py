@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from efficienttrain.official import LONGEST_WARMUP
@@ -18,8 +18,13 @@ WARMUP_EPOCHS = 40
 SUPERVISED = (
     "val", "classes", "pool", "layer_decay", "drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob",
     "head_dropout", "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "crop_pct",
+    "auto_augment", "loss", "class_weights",
 )  # fmt: skip
 """Fields of a `Config` that mean nothing here."""
+UNUSED = ("init", "pretrained", "head_scale", "evaluate_every")
+"""Further ones, which are left as they are."""
+OPTIONS = tuple(field.name for field in fields(Config) if field.name not in (*SUPERVISED, *UNUSED))
+"""Options of a pre-training by name. `target` and `ratio` are those of `Masking`."""
 ABSENT: dict[str, Any] = dict.fromkeys(("drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob"), 0.0)
 
 

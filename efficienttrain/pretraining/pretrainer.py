@@ -13,17 +13,21 @@ from efficienttrain.curriculum import merged
 from efficienttrain.models import build, check_resolution
 from efficienttrain.pretraining.mae import MaskedAutoencoder
 from efficienttrain.pretraining.masked_train_state import MaskedLearner
-from efficienttrain.pretraining.masking import Masking
+from efficienttrain.pretraining.masking import OPTIONS, Masking
 from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
 from efficienttrain.pretraining.targets import make_target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training import data_path, prepare
 from efficienttrain.training.config import Config, Result
+from efficienttrain.training.config_file import write_config
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.objective import Classes
 from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.trainer import Trainer
 
 ENCODER = "encoder.pt"
+UNLABELLED: dict[str, Any] = {"fields": ("image", "index"), "label_field": False}
+"""Options of a `Loader` of images that may have no label."""
 
 
 class Pretrainer(Trainer):
@@ -42,12 +46,15 @@ class Pretrainer(Trainer):
         return replace(made, stages=merged(made.stages), micro_batch=())
 
     def record(self) -> None:
-        """Nothing: a configuration of pre-training is not read from a file."""
+        """Keeps the configuration in the run's folder, with the masking in it."""
+        if self.ranks.main:
+            write_config(self.out, self.config, self.recipe, OPTIONS, asdict(self.masking))
 
-    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None]:
-        """Random crops and flips; labels are not looked at."""
-        path = data_path.train_options(self.recipe, self.config.size)
-        return Loader(self.config.data, 1, **path, **prepare.loader_options(self.config, self.ranks, dtype)), None
+    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None, Classes]:
+        """Random crops and flips. Labels are not needed: batches hold sample numbers in their place."""
+        options = {**data_path.train_options(self.recipe, self.config.size), **UNLABELLED}
+        loader = Loader(self.config.data, 1, **options, **prepare.loader_options(self.config, self.ranks, dtype))
+        return loader, None, Classes("", (), self.config.classes or len(loader.classes) or 1)
 
     def identify(self) -> dict[str, Any]:
         """The settings, including mask ratio and target."""
@@ -85,7 +92,7 @@ class Pretrainer(Trainer):
     def shown(self, resolution: int) -> torch.Tensor:
         """Centre crops of some images, always the same ones."""
         options: dict[str, Any] = {"train": False, "shuffle": True, "drop_last": False, "num_workers": 1}
-        with Loader(self.config.data, SHOWN, resolution=resolution, **options) as loader:
+        with Loader(self.config.data, SHOWN, resolution=resolution, **options, **UNLABELLED) as loader:
             images, _ = next(iter(loader))
         return images.to(self.ranks.device)
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from efficienttrain.training.trainer import Trainer
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
-SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top1", "top5", "top1_stage", "ema_top1")
-"""Values of the log that trackers draw."""
+SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top5", "f1_micro", "f1_macro", "mae", "rmse")
+METRICS = ("top1", "map", "r2")
+"""Values of the log that trackers draw; a metric also at the stage's size and of the averaged weights."""
 PROJECT = "efficienttrain"
+STEP = "step"
+"""Horizontal axis of Weights & Biases' charts: optimizer steps."""
 
 
 class Callback:
@@ -76,7 +79,11 @@ class Tracked(Callback):
         """Adds the scalars of a line; the first line begins the run."""
         if not self._run:
             self._open(values.get("identity") or {})
-        if found := scalars(kind, values):
+        if not (found := scalars(kind, values)):
+            return
+        if self._name == "wandb":  # its own step may not go back, as a run resumed from a checkpoint does
+            self._package.log({**found, STEP: step})
+        else:
             self._package.log(found, step=step)
 
     def close(self) -> None:
@@ -90,6 +97,9 @@ class Tracked(Callback):
         if self._name == "wandb":
             options |= {"id": self._identifier(), "dir": str(self._folder)}
         self._package.init(**options)
+        if self._name == "wandb":
+            self._package.define_metric(STEP)
+            self._package.define_metric("*", step_metric=STEP)
         self._run = True
 
     def _identifier(self) -> str:
@@ -103,7 +113,8 @@ class Tracked(Callback):
 
 def scalars(kind: str, values: Mapping[str, Any]) -> dict[str, float]:
     """The values of a log line that trackers draw: "train/loss" and so on."""
-    return {f"{kind}/{name}": values[name] for name in SHOWN if values.get(name) is not None}
+    names = [*SHOWN, *(form.format(name) for name in METRICS for form in ("{}", "{}_stage", "ema_{}"))]
+    return {f"{kind}/{name}": values[name] for name in names if values.get(name) is not None}
 
 
 def check_trackers(config: Config) -> None:

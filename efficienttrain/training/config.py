@@ -39,6 +39,12 @@ class Config:
     """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to sizes that the model accepts."""
     classes: int | None = None
     """Outputs of the head; None: as many as the data have."""
+    target: str = "label"
+    """Field of the data to predict. Its type decides loss and scores, see `choose_objective.choose`."""
+    loss: str | None = None
+    """"cross-entropy", "bce", "mse" or "smooth-l1"; None: by the type of the target."""
+    class_weights: str | None = None
+    """"balanced": rare classes, or rare positive labels, count more in the loss; None: all alike."""
     seed: int = 0
     """0 to 2**64 - 1: weights, order, crops, augmentation, mixing and drop path depend on it."""
 
@@ -78,6 +84,8 @@ class Config:
     mixup_prob: float | None = None
     mixup_switch_prob: float | None = None
     mixup_mode: str | None = None
+    auto_augment: str | None = None
+    color_jitter: float | None = None
     remode: str | None = None
     recount: int | None = None
     data_path: str | None = None
@@ -144,6 +152,8 @@ class Config:
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "lamb", "sgd"),
     "pool": ("avg", "token"),
+    "loss": ("cross-entropy", "bce", "mse", "smooth-l1"),
+    "class_weights": ("balanced",),
     "early_batch_rule": ("linear", "sqrt"),
     "replay": ("recipe", "off", "auto"),
     "device": ("auto", "cpu", "cuda"),
@@ -155,6 +165,7 @@ OF_RECIPE = (
     "lr_schedule", "warmup_epochs", "min_lr", "weight_decay_end", "betas", "momentum", "eps", "head_dropout",
     "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "data_path",
     "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
+    "auto_augment", "color_jitter",
 )  # fmt: skip
 """Fields that take the place of the recipe's of the same name, if they are given."""
 
@@ -166,15 +177,15 @@ class Result:
     out: Path
     """Folder of the run: `report.json`, `report.png`, `best.pt`, `log.jsonl`."""
     top1: float | None
-    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation."""
+    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation or classes."""
     ema_top1: float | None
     """The same, of the averaged weights."""
     best: float | None
-    """The best of either at any evaluation."""
+    """The best of either at any evaluation; of targets that are no classes, the best `map` or `r2`."""
     seconds: float
     """Wall time of training, loading included, evaluation and checkpoints not."""
     report: dict[str, Any]
-    """The contents of `report.json`."""
+    """The contents of `report.json`; `last` holds all scores of the last evaluation."""
 
 
 def _positive(name: str, value: float) -> None:

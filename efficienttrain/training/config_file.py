@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,8 +15,8 @@ from efficienttrain.training.config import OF_RECIPE, Config
 CONFIG = "config.yaml"
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Fields of `Config` by name.
+def read_config(path: Path, known: Sequence[str] = ()) -> dict[str, Any]:
+    """Options of a training by name; known: the possible names, if they are not the fields of `Config`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -30,7 +30,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} must hold a mapping of options, such as `model: resnet50`, got {found!r}.")
-    known = [field.name for field in fields(Config)]
+    known = known or [field.name for field in fields(Config)]
     made = {
         str(name).replace("-", "_"): tuple(value) if isinstance(value, list) else value for name, value in found.items()
     }
@@ -41,10 +41,18 @@ def read_config(path: Path) -> dict[str, Any]:
     return made
 
 
-def write_config(folder: Path, config: Config, recipe: Recipe) -> Path:
+def write_config(
+    folder: Path, config: Config, recipe: Recipe, known: Sequence[str] = (), more: Mapping[str, Any] | None = None
+) -> Path:
     """Writes `config.yaml` into a run's folder, with the recipe's values for options that are None.
 
     `--config` with this file repeats the training.
+
+    Args:
+        folder: of the run.
+        config, recipe: of the training.
+        known: names that are written; none: all.
+        more: options that are no fields of `Config`, or take the place of one.
     """
     import yaml
 
@@ -52,6 +60,7 @@ def write_config(folder: Path, config: Config, recipe: Recipe) -> Path:
     values |= {name: getattr(recipe, name) for name in OF_RECIPE}
     for name in ("clip_grad", "ema"):
         values[name] = values[name] or 0.0  # None would ask for the recipe's
+    values = {name: value for name, value in {**values, **(more or {})}.items() if not known or name in known}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / CONFIG) as file:

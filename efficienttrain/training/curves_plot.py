@@ -9,8 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from efficienttrain.training.run_report import NAMES, shown
+
 BLUE, GOLD, GREY, RED = "#1f5f99", "#c79a2b", "#8a94a0", "#b5482f"
-LINES = (("top1_stage", GREY, "stage size"), ("top1", BLUE, "full size"), ("ema_top1", RED, "average"))
+LINES = (("{}_stage", GREY, "stage size"), ("{}", BLUE, "full size"), ("ema_{}", RED, "average"))
 SHADES = ("#f2f5f8", "#e6ecf2")
 
 
@@ -43,8 +45,9 @@ def draw(made: dict[str, Any], path: Path) -> None:
 
 
 def _title(made: dict[str, Any]) -> str:
-    identity, last = made["identity"], made["last"]
-    score = f": {max(last['top1'], last.get('ema_top1', 0)):.2%} top-1" if last else ""
+    identity, last, metric = made["identity"], made["last"], made["metric"]
+    reached = [last[name] for name in (metric, f"ema_{metric}") if name in last]
+    score = f": {NAMES[metric]} {shown(metric, max(reached))}" if reached else ""
     return f"{identity.get('model', 'training')}{score}, {made['seconds']:,.0f} s, {made['images']:,} images seen"
 
 
@@ -53,13 +56,15 @@ def _curves(panel: Axes, made: dict[str, Any], key: str) -> None:
     loss.plot([p[key] for p in made["curve"]], [p["loss"] for p in made["curve"]], color=GOLD, linewidth=1)
     loss.set_ylabel("training loss", color=GOLD)
     points = made["evaluations"]
-    for name, colour, label in LINES:
-        found = [(p[key], 100 * p[name]) for p in points if name in p]
+    metric, factor = made["metric"], 1 if made["metric"] == "r2" else 100
+    for form, colour, label in LINES:
+        name = form.format(metric)
+        found = [(p[key], factor * p[name]) for p in points if name in p]
         if found:
             panel.plot(*zip(*found, strict=True), "o-", color=colour, markersize=3, linewidth=1.2, label=label)
     if points:
         panel.legend(loc="lower right", frameon=False, fontsize=8)
-    panel.set_ylabel("top-1, %", color=BLUE)
+    panel.set_ylabel(NAMES[metric] + ", %" * (factor == 100), color=BLUE)
     for axes in (panel, loss):
         axes.spines[["top"]].set_visible(False)
 

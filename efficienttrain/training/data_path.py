@@ -13,7 +13,15 @@ from typing import Any
 
 import torch
 
-from efficienttrain._loaders import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from efficienttrain._loaders import (
+    ColorJitter,
+    LowFrequencyCrop,
+    Normalize,
+    RandAugment,
+    RandomErasing,
+    ThreeAugment,
+    TrivialAugmentWide,
+)
 from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
 
@@ -35,11 +43,13 @@ def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32)
     if recipe.data_path == "published" and size != BASE:
         raise ValueError(f'`data_path` "published" must have a `size` of {BASE}, got {size}; take "fast".')
     options = {**_options(recipe), "scale": recipe.scale, "ratio": recipe.ratio, "hflip": recipe.hflip}
-    erases = not recipe.reprob or (recipe.remode, recipe.recount) == ("pixel", 1)  # as the loader does by itself
+    # Whether the loader augments and erases by itself.
+    usual = recipe.auto_augment == "rand" and not recipe.color_jitter
+    usual = usual and (not recipe.reprob or (recipe.remode, recipe.recount) == ("pixel", 1))
     if recipe.data_path == "fast":
-        return {**options, **({"erase": recipe.reprob} if erases else {"transforms": [Inputs(recipe, dtype)]})}
+        return {**options, **({"erase": recipe.reprob} if usual else {"transforms": [Inputs(recipe, dtype)]})}
     options["augment_at"] = "base"
-    if erases and (recipe.low_frequency, options["interpolation"]) == ("lanczos", "bicubic"):
+    if usual and (recipe.low_frequency, options["interpolation"]) == ("lanczos", "bicubic"):
         # The loader's own order is that of 2024, and its crops of 224 x 224 are bicubic.
         return {**options, "interpolation": "lanczos", "erase": recipe.reprob}
     return {**options, "transforms": [Inputs(recipe, dtype)]}
@@ -60,18 +70,29 @@ class Inputs:
         red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
         self._fill = (red, green, blue)  # as timm fills pixels from outside the image
         self._late = recipe.low_frequency == "fourier"
-        self._method, self._dtype = recipe.low_frequency, dtype
+        self._method, self._dtype, self._kind = recipe.low_frequency, dtype, recipe.auto_augment
+        jitter = recipe.color_jitter
+        self._jitter = ColorJitter(jitter, jitter, jitter) if jitter else None
         self._normalise = Normalize(recipe.mean, recipe.std, torch.float32 if self._late else dtype)
         self._erase = RandomErasing(recipe.reprob, mode=recipe.remode, count=recipe.recount)
 
     def __call__(self, images: torch.Tensor, batch: Any) -> torch.Tensor:
         """The network's inputs; `batch`: the loader's `Batch`."""
         keep = LowFrequencyCrop(batch.resolution, self._method)
-        if batch.magnitude is not None:
-            images = RandAugment(batch.magnitude, fill=self._fill)(images, batch)
+        if batch.magnitude is not None and self._kind != "none":
+            images = self._augment(batch.magnitude)(images, batch)
+        if self._jitter is not None:
+            images = self._jitter(images, batch)
         if self._late:
             return keep(self._erase(self._normalise(images), batch)).to(self._dtype)
         return self._erase(self._normalise(keep(images)), batch)
+
+    def _augment(self, magnitude: float) -> torch.nn.Module:
+        if self._kind == "3a":
+            return ThreeAugment()
+        return (
+            TrivialAugmentWide(fill=self._fill) if self._kind == "trivial" else RandAugment(magnitude, fill=self._fill)
+        )
 
 
 def _options(recipe: Recipe) -> dict[str, Any]:

@@ -31,6 +31,17 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
+    def rows(self, values: torch.Tensor) -> torch.Tensor:
+        """The rows of all ranks, [n, ...], one rank's behind the other's; each may have another number of rows."""
+        if self.world_size == 1:
+            return values
+        counts = torch.zeros(self.world_size, dtype=torch.int64, device=values.device)
+        counts[self.rank] = len(values)
+        ends = self.total(counts).cumsum(0).tolist()
+        made = torch.zeros((ends[-1], *values.shape[1:]), dtype=values.dtype, device=values.device)
+        made[ends[self.rank] - len(values) : ends[self.rank]] = values
+        return self.total(made)
+
     def largest(self, value: float) -> float:
         """The largest over all ranks."""
         if self.world_size == 1:

@@ -19,8 +19,10 @@ from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import data_path
 from efficienttrain.training.batch_layout import Layout, lay_out
+from efficienttrain.training.choose_objective import check_alike, choose, target_options
 from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.objective import Objective
 from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.train_state import DTYPES, Learner
 
@@ -64,26 +66,40 @@ def allow_tf32(precision: str, ranks: Ranks) -> None:
         torch.set_float32_matmul_precision("high")
 
 
-def open_data(config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
-    """The loaders of training and evaluation.
+def open_data(
+    config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None
+) -> tuple[Loader, Loader | None, Objective]:
+    """The loaders of training and evaluation, and what is to be predicted.
 
     Raises:
-        ValueError: the data have no classes, or the two sets not the same ones.
+        ValueError: the data have no such target, or the two sets not the same ones.
         LoaderError, OSError: they cannot be read.
     """
     shared = loader_options(config, ranks, dtype)
     half = _delivers_half(ranks, dtype)
     path = data_path.train_options(recipe, config.size, torch.float16 if half else torch.float32)
+    shared |= target_options(config.target)
     train = Loader(config.data, 1, **path, **shared)  # the feed sets the batch size of each stage
-    if len(train.classes) < 2:
+    objective = choose(
+        train,
+        config.target,
+        loss=config.loss,
+        outputs=config.classes,
+        smoothing=config.smoothing or 0.0,
+        balanced=config.class_weights is not None,
+    )
+    if objective.kind == "classes" and len(objective.names) < 2:
         raise ValueError(
-            f"training needs images of at least 2 classes, got {len(train.classes)} in {config.data}; "
+            f"training needs images of at least 2 classes, got {len(objective.names)} in {config.data}; "
             "give a folder with one sub-folder a class, or a beton made from one."
         )
     if config.val is None:
-        return train, None
-    options = {**data_path.eval_options(recipe), **shared, "classes": train.classes}
-    return train, Loader(config.val, train=False, drop_last=False, **options)
+        return train, None, objective
+    classes = train.classes if objective.field == train.source.label_field else None
+    options = {**data_path.eval_options(recipe), **shared, "classes": classes}
+    val = Loader(config.val, train=False, drop_last=False, **options)
+    check_alike(val, train, objective)
+    return train, val, objective
 
 
 def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> dict[str, Any]:
@@ -101,17 +117,6 @@ def loader_options(config: Config, ranks: Ranks, dtype: torch.dtype | None) -> d
 def _delivers_half(ranks: Ranks, dtype: torch.dtype | None) -> bool:
     """Whether the loader delivers half precision; dtype: of autocast."""
     return ranks.device.type == "cuda" and dtype is not None
-
-
-def head_size(config: Config, classes: int) -> int:
-    """Outputs of the network.
-
-    Raises:
-        ValueError: the data have more classes.
-    """
-    if config.classes is not None and config.classes < classes:
-        raise ValueError(f"`classes` must be at least the {classes} classes of the data, got {config.classes}.")
-    return config.classes or classes
 
 
 def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ranks: Ranks) -> nn.Module:
@@ -185,11 +190,11 @@ def say(ranks: Ranks, text: str) -> None:
 
 def greet(config: Config, recipe: Recipe, schedule: Schedule, learner: Learner, ranks: Ranks, step: int) -> None:
     """Prints the training's settings and device."""
-    weights = sum(parameter.numel() for parameter in learner.model.parameters())
+    weights, objective = sum(parameter.numel() for parameter in learner.model.parameters()), learner.objective
     precision = next(name for name, dtype in DTYPES.items() if dtype is learner.dtype)
     say(
         ranks,
-        f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images; "
+        f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images, {objective}; "
         f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
         f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {recipe.lr:.3g}"
         f"{f'; goes on at step {step:,}' if step else ''}.",

@@ -94,7 +94,10 @@ def rate_factor(config: Config, stage: Stage) -> float:
     return config.early_batch_scale ** (1.0 if config.early_batch_rule == "linear" else 0.5)
 
 
-TOLD = ("size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale")
+TOLD = (
+    "size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale",
+    "target", "loss", "class_weights",
+)  # fmt: skip
 """Fields of a configuration that decide the result and are not in the recipe."""
 
 

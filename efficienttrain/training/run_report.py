@@ -11,6 +11,8 @@ from efficienttrain.atomic_file import whole
 from efficienttrain.training.logbook import read
 
 Line = dict[str, Any]
+NAMES = {"top1": "top-1", "map": "mAP", "r2": "R2"}
+"""Metrics of the objectives as people write them."""
 
 
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
@@ -31,15 +33,18 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
     Returns:
         `identity`: the settings; `seconds`: wall time of the steps, loading included, evaluation and checkpoints
         not; `images`: seen by the network; `loaded`: brought by the loader (fewer by the replay buffer); `stall`: share
-        of the time that was spent waiting; `last`: the last evaluation; `best_top1`; `stages`: the same of each stage,
-        with its resolution, magnitude and images a second; `curve`: loss and learning rate, `evaluations`: accuracies,
-        both with `progress` (share of the compute) and `seconds`.
+        of the time that was spent waiting; `last`: the last evaluation; `stages`: the same of each stage,
+        with its resolution, magnitude and images a second; `curve`: loss and learning rate, `evaluations`: scores, both
+        with `progress` (share of the compute) and `seconds`; `metric`: the score that chose the best network ("top1",
+        "map", "r2"), and `best_` with its name its best value.
     """
     layouts = {line["stage"]: line for line in lines if line["kind"] == "layout"}
     seconds, curve, evaluations = 0.0, [], []
     zeros = {"waited": 0.0, "seconds": 0.0, "images": 0, "loaded": 0, "steps": 0}
     stages: dict[int, dict[str, Any]] = {number: dict(zeros) for number in sorted(layouts)}
     done = 0
+    begun = next((line for line in lines if line["kind"] == "begin"), {})
+    metric = begun.get("metric", "top1")
     for line in lines:
         if line["kind"] == "train":
             seconds += line["seconds"]
@@ -54,16 +59,17 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
         elif line["kind"] == "evaluate":
             found = {key: value for key, value in line.items() if key not in ("kind", "stage")}
             evaluations.append(found | {"seconds": seconds})
-            stages[line["stage"]] |= {key: line[key] for key in ("top1", "top1_stage")}
+            stages[line["stage"]] |= {key: line[key] for key in (metric, f"{metric}_stage")}
     rows = [_row(number, layouts[number], stage) for number, stage in stages.items()]
     return {
-        "identity": next((line["identity"] for line in lines if line["kind"] == "begin"), {}),
+        "identity": begun.get("identity", {}),
+        "metric": metric,
         "seconds": seconds,
         "images": sum(row["images"] for row in rows),
         "loaded": sum(row["loaded"] for row in rows),
         "stall": sum(stage["waited"] for stage in stages.values()) / seconds if seconds else 0.0,
         "last": evaluations[-1] if evaluations else {},
-        "best_top1": max((max(e["top1"], e.get("ema_top1", 0.0)) for e in evaluations), default=None),
+        f"best_{metric}": max((max(e[metric], e.get(f"ema_{metric}", e[metric])) for e in evaluations), default=None),
         "stages": rows,
         "curve": curve,
         "evaluations": evaluations,
@@ -72,26 +78,43 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
 
 def table(made: dict[str, Any]) -> str:
     """One line a stage, and the sums."""
+    metric = made["metric"]
+    name = NAMES[metric]
     lines = [
         f"{'stage':>5}{'B':>5}{'M':>5}{'batch':>7}{'micro':>6}{'replay':>7}{'steps':>8}{'images':>13}"
-        f"{'seconds':>9}{'images/s':>10}{'stall':>7}{'loss':>7}{'top-1 at B':>11}{'full size':>10}"
+        f"{'seconds':>9}{'images/s':>10}{'stall':>7}{'loss':>7}{name + ' at B':>11}{'full size':>10}"
     ]
     for row in made["stages"]:
         magnitude = "-" if row["magnitude"] is None else f"{row['magnitude']:g}"
         lines.append(
             f"{row['stage'] + 1:5}{row['resolution']:5}{magnitude:>5}{row['batch']:7}{row['micro']:6}{row['factor']:7}"
             f"{row['steps']:8,}{row['images']:13,}{row['seconds']:9.1f}{row['rate']:10,.0f}{row['stall']:7.1%}"
-            f"{_number(row.get('loss'), '7.3f')}{_number(row.get('top1_stage'), '11.2%')}"
-            f"{_number(row.get('top1'), '10.2%')}"
+            f"{_number(row.get('loss'), '7.3f')}{_score(metric, row.get(f'{metric}_stage')):>11}"
+            f"{_score(metric, row.get(metric)):>10}"
         )
     last = made["last"]
-    average = f", average of the weights {last['ema_top1']:.2%}" if "ema_top1" in last else ""
+    average = f", average of the weights {shown(metric, last[f'ema_{metric}'])}" if f"ema_{metric}" in last else ""
+    others = [f"{key} {last[key]:.4g}" for key in ("f1_micro", "f1_macro", "mae", "rmse") if key in last]
     lines.append(
         f"in all {made['images']:,} images ({made['loaded']:,} loaded) in {made['seconds']:.1f} s, "
         f"waiting {made['stall']:.1%}"
-        + (f"; top-1 {last['top1']:.2%}{average}, best {made['best_top1']:.2%}" if last else "")
+        + (
+            f"; {name} {shown(metric, last[metric])}{average}, best {shown(metric, made[f'best_{metric}'])}"
+            if last
+            else ""
+        )
+        + "".join(f", {text}" for text in others)
     )
     return "\n".join(lines)
+
+
+def shown(metric: str, value: float) -> str:
+    """A score as text: shares of samples in percent."""
+    return f"{value:.3f}" if metric == "r2" else f"{value:.2%}"
+
+
+def _score(metric: str, value: float | None) -> str:
+    return "" if value is None else shown(metric, value)
 
 
 def _draw(made: dict[str, Any], path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -25,10 +25,13 @@ class Feed:
     the place is two numbers.
     """
 
-    def __init__(self, loader: Loader, rank: int, seed: int) -> None:
-        self._loader, self._rank, self._seed = loader, rank, seed
+    def __init__(
+        self, loader: Loader, rank: int, seed: int, targets: Callable[[Any], torch.Tensor] = torch.as_tensor
+    ) -> None:
+        """targets: makes a tensor of the loader's values of the target field."""
+        self._loader, self._rank, self._seed, self._targets = loader, rank, seed, targets
         self.samples: int = loader.state_dict()["samples"]
-        self._batches: Iterator[Batch] | None = None
+        self._batches: Iterator[tuple[torch.Tensor, Any]] | None = None
         self._replay: Replay | None = None
         self._held: deque[Cursor] = deque()
 
@@ -46,7 +49,7 @@ class Feed:
             self._replay = Replay(buffer, layout.fresh, stage.resolution, layout.factor, device)
 
     def step(self, number: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        """The micro-batches of step `number`: their number within the step over all ranks, images, labels."""
+        """The micro-batches of step `number`: their number within the step over all ranks, images, targets."""
         epoch, position = self.cursor
         if self.samples - position < self._layout.fresh_step:
             self._jump((epoch + 1, 0))
@@ -107,7 +110,8 @@ class Feed:
         if batch is None:  # the first batch, or the first one of the next epoch
             self._batches = iter(self._loader)
             batch = next(self._batches)
-        return batch
+        images, values = batch
+        return images, self._targets(values).to(images.device, non_blocking=True)
 
     def _jump(self, cursor: Cursor) -> None:
         state = {**self._loader.state_dict(), "epoch": cursor[0], "position": cursor[1]}

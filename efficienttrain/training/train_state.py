@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from efficienttrain._loaders import Mixup
 from efficienttrain.models import resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.gradient_noise import GradientNoise
+from efficienttrain.training.objective import Objective
 from efficienttrain.training.optim import make_optimizer
 from efficienttrain.training.seeding import key_step
 
@@ -31,7 +30,7 @@ class Learner:
         recipe: Recipe,
         ranks: Ranks,
         *,
-        classes: int,
+        objective: Objective,
         seed: int,
         precision: str = "off",
         channels_last: bool = False,
@@ -44,15 +43,7 @@ class Learner:
         self.ema = ModelEmaV3(model, decay=recipe.ema) if recipe.ema else None
         self.dtype = DTYPES[precision]
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
-        self._mix = Mixup(
-            recipe.mixup,
-            recipe.cutmix,
-            recipe.mixup_prob,
-            recipe.mixup_switch_prob,
-            recipe.smoothing,
-            mode=recipe.mixup_mode,
-            num_classes=classes,
-        )
+        self.objective, self._mix = objective, objective.mixing(recipe)
         self.noise = GradientNoise(ranks)
         self._net: nn.Module = model
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -151,4 +142,4 @@ class Learner:
         images, targets = self._mix(images, labels, group, seed=self._seed, epoch=step)
         with torch.autocast(self._ranks.device.type, self.dtype, enabled=self.dtype is not None):
             logits = self._net(images.contiguous(memory_format=self._format))
-        return F.cross_entropy(logits.float(), targets)
+        return self.objective.loss(logits.float(), targets)

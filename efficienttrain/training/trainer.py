@@ -24,8 +24,9 @@ from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.evaluate import evaluate
 from efficienttrain.training.logbook import Logbook
 from efficienttrain.training.meter import Meter
+from efficienttrain.training.objective import Objective
 from efficienttrain.training.progress import Progress
-from efficienttrain.training.run_report import write_report
+from efficienttrain.training.run_report import shown, write_report
 from efficienttrain.training.step_batches import Cursor, Feed
 from efficienttrain.training.train_state import DTYPES, Learner
 
@@ -41,10 +42,10 @@ class Trainer:
         precision = prepare.precision(config, self.recipe, ranks)
         prepare.allow_tf32(precision, ranks)
         prepare.check_layouts(config, self.recipe, ranks)
-        self.loader, self.val = self.open_data(DTYPES[precision])
-        self.feed = Feed(self.loader, ranks.rank, config.seed)
+        self.loader, self.val, self.objective = self.open_data(DTYPES[precision])
+        self.recipe = self.objective.fitted(self.recipe, config)
+        self.feed = Feed(self.loader, ranks.rank, config.seed, self.objective.targets)
         self.schedule = self.lay_steps()
-        self.classes = prepare.head_size(config, len(self.loader.classes))
         self.identity = self.identify()
         state = self.find()
         self.step: int = state["step"] if state else 0
@@ -59,7 +60,7 @@ class Trainer:
         prepare.greet(config, self.recipe, self.schedule, self.learner, ranks, self.step)
         if state is None:
             self.record()
-            self.write("begin", identity=self.identity)
+            self.write("begin", identity=self.identity, metric=self.objective.metric)
             self.begin()
         else:
             self.resume(state)
@@ -73,8 +74,8 @@ class Trainer:
         """The training state. Another kind of training overrides this method and the next five."""
         return resolve.settle(self.config, prepare.multiple(self.config))
 
-    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None]:
-        """The loaders of training and evaluation; dtype: of autocast."""
+    def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None, Objective]:
+        """The loaders of training and evaluation, and what is predicted; dtype: of autocast."""
         return prepare.open_data(self.config, self.recipe, self.ranks, dtype)
 
     def lay_steps(self) -> Schedule:
@@ -83,7 +84,7 @@ class Trainer:
 
     def identify(self) -> dict[str, Any]:
         """All that decides the result, see `resolve.identity`."""
-        return resolve.identity(self.config, self.recipe, self.classes, self.feed.samples)
+        return resolve.identity(self.config, self.recipe, self.objective.outputs, self.feed.samples)
 
     def find(self) -> dict[str, Any] | None:
         """The checkpoint to resume from."""
@@ -92,10 +93,10 @@ class Trainer:
     def make_learner(self, resolution: int, precision: str) -> Learner:
         """The network with its first weights, for inputs of `resolution`, and all that changes it."""
         return Learner(
-            prepare.make_model(self.config, self.recipe, self.classes, resolution, self.ranks),
+            prepare.make_model(self.config, self.recipe, self.objective.outputs, resolution, self.ranks),
             self.recipe,
             self.ranks,
-            classes=self.classes,
+            objective=self.objective,
             seed=self.config.seed,
             precision=precision,
             channels_last=self.config.channels_last,
@@ -237,12 +238,13 @@ class Trainer:
         assert self.val is not None
         learner, stage = self.learner, self.recipe.stages[self.stage]
         self.val.set_stage(batch_size=min(256, self.layout.micro))
-        found = evaluate(learner.modules, self.val, stage.resolution, self.config.size, self.ranks, learner.dtype)
+        sizes, metric = (stage.resolution, self.config.size), self.objective.metric
+        found = evaluate(learner.modules, self.val, self.objective, *sizes, self.ranks, learner.dtype)
         self.write("evaluate", **found)
-        top1 = max(found["top1"], found.get("ema_top1", 0.0))
-        self.progress.tell(top1=f"{top1:.1%}")
-        improved = self.best is None or top1 > self.best
-        self.best = top1 if improved else self.best
+        reached = max(found[metric], found.get(f"ema_{metric}", found[metric]))
+        self.progress.tell(**{metric: shown(metric, reached)})
+        improved = self.best is None or reached > self.best
+        self.best = reached if improved else self.best
         return improved
 
     def finish(self) -> Result:
@@ -262,6 +264,7 @@ class Trainer:
         if self.log is None:
             return
         state = {"identity": self.identity, "step": self.step, "stage": self.stage, "best": self.best}
+        state["target"] = self.objective.state()
         replay = {"factor": self.layout.factor, "buffer": self.buffer}
         made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.learner.state_dict()}
         checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)

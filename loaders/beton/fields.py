@@ -20,7 +20,11 @@ from . import layout
 
 KINDS = {0: "float", layout.INT_FIELD: "int", 3: "bytes", 4: "array", 5: "json", 6: "array"}
 """FFCV's numbers of the field types known here; 6 is its TorchTensorField."""
-_CODES = {"float": 0, "int": layout.INT_FIELD, "bytes": 3, "mask": 3, "array": 4, "json": 5}
+_CODES = {"float": 0, "int": layout.INT_FIELD, "bytes": 3, "mask": 3, "boxes": 3, "points": 3, "array": 4, "json": 5}
+COLUMNS = {"boxes": 4, "points": 2}
+"""Numbers in a row of these kinds, each a float32."""
+META = {"mask": "masks", "boxes": "boxes", "points": "points"}
+"""Kinds that FFCV sees as bytes, and the key of their fields' names in a pyramid's meta data."""
 _ARRAY = np.dtype([("shape", "<u8", 32), ("length", "<u8")])  # arguments of an array field, then its dtype as JSON
 _NAME_BYTES = layout.FIELD["name"].itemsize
 
@@ -30,8 +34,9 @@ class FieldType:
     """Type of one stored field.
 
     Attributes:
-        kind: "int" (int64), "float" (float64), "array" (fixed shape), "bytes", "json", or "mask" (an encoded image of
-            one channel, as large as the sample's image; FFCV sees bytes).
+        kind: "int" (int64), "float" (float64), "array" (fixed shape), "bytes", "json"; "mask" (an encoded image of one
+            channel, as large as the sample's image), "boxes" (any number of x0, y0, x1, y1) or "points" (any number of
+            x, y), in pixels of the sample's image, float32. FFCV sees the last three as bytes.
         dtype: element type of an array, little-endian; None for the other kinds.
         shape: shape of an array, each side at least 1; () for the other kinds.
     """
@@ -69,7 +74,7 @@ LABEL_ONLY = {"label": FieldType("int")}
 """The fields of a pyramid made from an image folder."""
 
 FieldSpec = FieldType | str | tuple[Any, Any]
-"""How a caller names a type: "int", "float", "bytes", "json", "mask"; (dtype, side) or (dtype, shape) for an array."""
+"""How a caller names a type: by its kind, such as "int" or "boxes"; an array as (dtype, side) or (dtype, shape)."""
 
 
 def parse_fields(specs: Mapping[str, FieldSpec]) -> dict[str, FieldType]:
@@ -212,6 +217,8 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
         return text + b"\0"
     if kind.kind == "mask":
         return _mask(value)
+    if kind.kind in COLUMNS:
+        return _rows(value, COLUMNS[kind.kind])
     if kind.kind == "bytes":
         return value.encode("utf-8") if isinstance(value, str) else bytes(memoryview(value))
     assert kind.dtype is not None
@@ -224,6 +231,22 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
     if kind.dtype.kind in "biu" and not np.array_equal(array, given):
         raise ValueError("its values change in that type")
     return array.tobytes()
+
+
+def _rows(value: Any, columns: int) -> bytes:
+    """Boxes or points as float32, row by row; bytes are taken as they are, if they are such rows."""
+    if isinstance(value, bytes):
+        value = np.frombuffer(value, "<f4").reshape(-1, columns)
+    rows = np.asarray(value, "<f4")
+    if not rows.size:
+        return b""
+    if rows.ndim != 2 or rows.shape[1] != columns:
+        raise ValueError(f"its shape is {list(rows.shape)}, must be [any number, {columns}]")
+    if not np.isfinite(rows).all():
+        raise ValueError("a coordinate is not finite")
+    if columns == 4 and not (rows[:, :2] <= rows[:, 2:]).all():
+        raise ValueError("a box must be x0, y0, x1, y1 with x0 <= x1 and y0 <= y1 (not x, y, width, height)")
+    return rows.tobytes()
 
 
 def _mask(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadDataset
 from . import layout
-from .fields import KINDS, FieldType, extents, unpack_type
+from .fields import COLUMNS, KINDS, FieldType, extents, unpack_type
 from .tables import Head, read_exactly
 
 _A_READ = 4096  # bytes that take about as long to read as a second call takes to start
@@ -64,7 +64,7 @@ class StoredFields:
 
 
 def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | list[Any]:
-    """Values from their stored bytes: an array [n, *shape], or a list of bytes or JSON values.
+    """Values from their stored bytes: an array [n, *shape], or a list of bytes, JSON values, or float32 [m, 4 or 2].
 
     Raises:
         BadDataset: bytes that are no JSON.
@@ -73,6 +73,10 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
         return np.frombuffer(b"".join(blobs), kind.dtype).reshape(len(blobs), *kind.shape).copy()
     if kind.kind in ("bytes", "mask"):
         return list(blobs)
+    if kind.kind in COLUMNS:
+        if any(len(blob) % (4 * COLUMNS[kind.kind]) for blob in blobs):
+            raise BadDataset(f"{where}: damaged, is no rows of {COLUMNS[kind.kind]} numbers; write it again")
+        return [np.frombuffer(blob, "<f4").reshape(-1, COLUMNS[kind.kind]).copy() for blob in blobs]
     try:
         return [json.loads(blob.split(b"\0", 1)[0]) for blob in blobs]
     except (ValueError, RecursionError) as error:

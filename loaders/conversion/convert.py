@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldSpec, parse_fields
+from ..beton.fields import LABEL_ONLY, META, FieldSpec, parse_fields
 from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
@@ -97,9 +97,10 @@ def convert(
         src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
             them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
         out: the beton to write; an existing one is replaced when the new one is complete.
-        fields: targets to store, by name: "int", "float", "bytes", "json", "mask", or (dtype, shape) for an array.
-            None: all that the source knows.
-        classes: class names in the order of their labels; None: the source's. Labels are mapped by name.
+        fields: targets to store, by name: "int", "float", "bytes", "json", "mask", "boxes", "points", or (dtype, shape)
+            for an array, see `FieldType`. None: all that the source knows.
+        classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
+            that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100. Level 0 is lossless.
@@ -159,7 +160,7 @@ def convert(
     if depth != "refuse":
         how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
-    manifest["classes"] = [] if labels is None else labels.classes
+    manifest["classes"] = list(classes or ()) if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
     folder = target.with_name(target.name + WORKING)
     first = Pages(count, start_page, types=types).first
@@ -175,9 +176,11 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        masks = [name for name, kind in types.items() if kind.kind == "mask"]
-        meta: dict[str, Any] = {**how, **({"masks": masks} if masks else {})}
-        names = [] if labels is None else labels.classes or writer.numbers()
+        meta: dict[str, Any] = dict(how)
+        for kind, key in META.items():
+            if found := [name for name, of in types.items() if of.kind == kind]:
+                meta[key] = found
+        names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target, len(names))
         if summary.images == 0:
             journal.remove()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..beton import layout
+from ..beton.fields import COLUMNS, encode, move, room, row_dtype, with_pointers
 from ..beton.tables import BLOCK, Pages, read_exactly, write_tables
 from ..errors import BadDataset
 from ..plan.records import RAW
@@ -17,7 +19,10 @@ from ..sources.open import open_dataset
 
 
 def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: int) -> int:
-    """Writes level `level` of a beton as the field `image` of a new one, with the same labels.
+    """Writes level `level` of a beton as the field `image` of a new one, with all other fields.
+
+    Masks, boxes and points become bytes, as FFCV sees them. Boxes and points are in pixels of the level, masks keep
+    their full size. Names of samples and classes are left out: FFCV's format has no place for them.
 
     Args:
         path: a pyramid, or any beton with JPEGs.
@@ -59,7 +64,7 @@ def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
             f"{dataset.path}: levels are extracted as JPEGs, this beton stores raw pixels; convert it first"
         )
     page_size = layout.page_size_for(int(entries["size"].sum(dtype=np.int64)), int(entries["size"].max()))
-    pages = Pages(len(dataset), page_size)
+    pages = Pages(len(dataset), page_size, types=dataset.fields)
     placed = np.zeros(len(dataset), layout.LEVEL)
     for name in ("size", "width", "height"):
         placed[name] = entries[name]
@@ -68,4 +73,31 @@ def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
         place["ptr"] = pages.place(size)
         file.seek(int(place["ptr"]))
         file.write(read_exactly(dataset.fd, size, int(entry["offset"]), dataset.path))
-    write_tables(file, page_size, ((placed[block], dataset.labels(block)) for block in blocks))
+    if with_pointers(dataset.fields):
+        pages.position = layout.round_up(pages.position, pages.page_size)
+    rows = np.concatenate([_values(dataset, level, block, pages, file) for block in blocks])
+    file.seek(pages.position)
+    write_tables(file, pages.page_size, ((placed[block], rows[block]) for block in blocks), dataset.fields)
+
+
+def _values(dataset: Dataset, level: int, block: NDArray[np.int64], pages: Pages, file: IO[bytes]) -> NDArray[np.void]:
+    """Metadata rows of the fields of some samples; writes the values that they point to, a sample's in one page."""
+    types = dataset.fields
+    columns = {name: dataset.read_field(name, block) for name in types}
+    entries = dataset.entries(block)
+    shrunk = np.stack([entries[side][:, level] / entries[side][:, 0] for side in ("width", "height")], axis=1)
+    for name, kind in types.items():
+        if kind.kind in COLUMNS:  # pixels of the level
+            columns[name] = [
+                rows * np.resize(scale, COLUMNS[kind.kind]) for rows, scale in zip(columns[name], shrunk, strict=True)
+            ]
+    rows = np.zeros(len(block), row_dtype(types))
+    for k in range(len(block)):
+        row, blobs = encode(types, {name: column[k] for name, column in columns.items()}, rows.dtype)
+        rows[k] = row
+        offset = pages.place(sum(room(len(blob)) for blob in blobs))
+        if blobs:
+            file.seek(offset)
+            file.write(b"".join(blob or b"\0" for blob in blobs))
+            move(types, rows[k : k + 1], offset)
+    return rows

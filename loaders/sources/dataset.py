@@ -111,7 +111,8 @@ class Dataset(ABC):
         """Values of one stored field, in the order of `indices`.
 
         Returns:
-            int: int64 [n]; float: float64 [n]; array: [n, *shape] of the field's dtype; bytes, json: a list of n.
+            int: int64 [n]; float: float64 [n]; array: [n, *shape] of the field's dtype; bytes, json, mask: a list of n;
+            boxes, points: a list of float32 [m, 4] or [m, 2].
 
         Raises:
             ValueError: no field of that name.

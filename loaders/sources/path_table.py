@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..beton.fields import LABEL_ONLY
+from ..beton.fields import COLUMNS, LABEL_ONLY
 from ..errors import BadDataset
 from .regular_file import open_regular
 from .source import FileRange, Options, Sample, file_facts
@@ -21,7 +21,8 @@ class Table:
     """The rows of a CSV or TSV file with a header line, or of a file with one JSON object a line.
 
     Paths are relative to the table's folder. Labels are class names, unless all are whole numbers. Class names are
-    sorted, or in the order of the option `classes`.
+    sorted, or in the order of the option `classes`. A label of another type than int (`fields`) is read as that type:
+    numbers, or JSON for arrays and lists.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -35,14 +36,18 @@ class Table:
         self.path, self._folder = path, os.path.dirname(os.path.abspath(path))
         self._table = _read(path)
         columns = list(dict.fromkeys(key for row in self._table for key in row))
+        wanted = (options.fields or LABEL_ONLY).get("label")
         path_column = _chosen(path, options.path_column, columns, _PATHS)
         if path_column is None:
             raise ValueError(f"{path}: needs a column of image paths, has {', '.join(columns)}; name it by path_column")
         self._path_column = path_column
         self._label = _chosen(path, options.label_column, columns, ("label", "class", "target"))
         self.classes = list(options.classes or ())
-        if self._label is not None:
+        if self._label is not None and wanted == LABEL_ONLY["label"]:
             self._prepare_labels(self._label)
+        elif self._label is not None and wanted is not None:
+            for row in self._table:
+                row["label"] = row.get(self._label)
         self.fields = options.fields or (dict(LABEL_ONLY) if self._label is not None else {})
 
     @staticmethod
@@ -83,9 +88,9 @@ class Table:
         if kind.kind == "mask":
             with open_regular(os.path.join(self._folder, str(value))) as file:
                 return file.read()
-        if not isinstance(value, str) or kind.kind == "bytes" or column == "label":
+        if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value
-        if kind.kind in ("json", "array"):
+        if kind.kind in ("json", "array", *COLUMNS):
             return json.loads(value)
         return int(value) if kind.kind == "int" else float(value)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldType, with_pointers
+from ..beton.fields import LABEL_ONLY, META, FieldType, with_pointers
 from ..beton.stored_fields import StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
@@ -52,8 +52,9 @@ class Pyramid(Dataset):
         for name in self._sections():
             self._check_section(name)
         self.meta = self._read_meta(levels)
-        masks = {name: FieldType("mask") for name in self.meta.get("masks", []) if name in self.fields}
-        self.fields = {**self.fields, **masks}
+        for kind, key in META.items():
+            named = {name: FieldType(kind) for name in self.meta.get(key, []) if name in self.fields}
+            self.fields = {**self.fields, **named}
         self.classes: list[str] = self.meta["classes"]
         self.ratios = tuple(self.meta["ratios"])
         self._row = layout.index_dtype(levels)

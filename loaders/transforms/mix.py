@@ -82,24 +82,31 @@ class Mixup(nn.Module):
 
         Args:
             images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
-            labels: int64 [N], 0 to num_classes - 1, on the same device.
+            labels: int64 [N], 0 to num_classes - 1, on the same device; or floating-point targets [N, ...] (several
+                labels, numbers), which are mixed in the proportion of the images and not smoothed.
             batch: number of the batch in its epoch, 0 to 2**63 - 1.
             seed: 0 to 2**64 - 1.
             epoch: 0 to 2**32 - 1.
 
         Returns:
-            [N, C, H, W] of the same dtype; targets float32 [N, num_classes], rows of sum 1.
+            [N, C, H, W] of the same dtype; targets float32 [N, num_classes], rows of sum 1, or of the labels' shape.
 
         Raises:
-            ValueError: for another shape or dtype.
+            ValueError: for another shape or dtype, or floating-point targets with `label_smoothing`.
         """
         if not images.is_floating_point() or images.ndim != 4:
             raise ValueError(
                 f"`images` must be floating-point [N, C, H, W], got {images.dtype} {list(images.shape)}; mix last."
             )
-        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        soft = labels.is_floating_point()
+        if labels.shape[:1] != images.shape[:1] or not (soft or (labels.dtype == torch.int64 and labels.ndim == 1)):
             raise ValueError(
-                f"`labels` must be int64, one per image, [{len(images)}], got {labels.dtype} {list(labels.shape)}."
+                f"`labels` must be int64 [{len(images)}] or floating-point [{len(images)}, ...], one per image, "
+                f"got {labels.dtype} {list(labels.shape)}."
+            )
+        if soft and self.label_smoothing:
+            raise ValueError(
+                f"`label_smoothing` is for classes, must be 0 for floating-point targets, got {self.label_smoothing}."
             )
         if self.mode != "batch":
             return self._mix_each(images, labels, batch, seed, epoch)
@@ -107,6 +114,8 @@ class Mixup(nn.Module):
         if len(images) and not images.requires_grad and fused.usable(images.device):
             if box is not None or share < 1:
                 images = fused.mix(images, share, box)
+            if soft:
+                return images, self._targets(labels, share)
             return images, fused.targets(labels, self.num_classes, self.label_smoothing, share)
         if box is not None:
             others = images[:, :, box[0], box[1]].flip(0)
@@ -146,23 +155,28 @@ class Mixup(nn.Module):
         count, high, wide = len(images), *images.shape[-2:]
         drawn = self.draw_each(batch, count, high, wide, seed=seed, epoch=epoch)
         shares = put(np.array([share for share, _ in drawn], np.float32), images.device)
-        sides = np.zeros((4, count), np.int64)
+        edges = np.zeros((4, count), np.int64)
         for number, (_, box) in enumerate(drawn):
             if box is not None:
-                sides[:, number] = box[0].start, box[0].stop, box[1].start, box[1].stop
-        top, bottom, left, right = put(sides, images.device)[..., None]
+                edges[:, number] = box[0].start, box[0].stop, box[1].start, box[1].stop
+        top, bottom, left, right = put(edges, images.device)[..., None]
         row, column = torch.arange(high, device=images.device), torch.arange(wide, device=images.device)
         cut = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[:, None, :]
         # Where there is a rectangle, an image is wholly itself outside of it.
         boxed = put(np.array([box is not None for _, box in drawn]), images.device)
         whole = torch.where(boxed, torch.ones_like(shares), shares)[:, None, None]
         kept = torch.where(cut, torch.zeros_like(whole), whole)[:, None].to(images.dtype)
-        return images.flip(0).lerp_(images, kept.expand_as(images)), self._targets(labels, shares[:, None])
+        sides = labels.ndim - 1 if labels.is_floating_point() else 1
+        share = shares.view(-1, *[1] * sides)
+        return images.flip(0).lerp_(images, kept.expand_as(images)), self._targets(labels, share)
 
     def _targets(self, labels: Tensor, share: float | Tensor) -> Tensor:
-        rest = self.label_smoothing / self.num_classes
-        hard = torch.full((len(labels), self.num_classes), rest, device=labels.device)
-        hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
+        if labels.is_floating_point():
+            hard = labels
+        else:
+            rest = self.label_smoothing / self.num_classes
+            hard = torch.full((len(labels), self.num_classes), rest, device=labels.device)
+            hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
         return hard * share + hard.flip(0) * (1 - share)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..batch import Batch
+from ..batch import Batch, Moving
 from ..native import Augment, LowPass
 from ..stage import Stage
 from .erasing import RandomErasing
@@ -185,6 +185,9 @@ class TransformPipeline:
     def __call__(self, batch: Batch, format: OutputFormat) -> Batch:
         """Applies a format's transforms to a batch, on its images' device and the current stream."""
         for transform in format.transforms:
+            known: object = transform
+            if isinstance(known, Moving):
+                batch.moved.append((known, batch.images.shape[-1]))
             made = transform(batch.images, batch)
             if isinstance(made, tuple):
                 made, targets = made

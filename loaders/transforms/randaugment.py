@@ -22,7 +22,7 @@ from ..stage import LARGEST
 from . import fused
 from .device import drawn_by
 from .normalize import Normalize
-from .randaugment_ops import Op, augment, pack, packed_weights
+from .randaugment_ops import Op, augment, moves, pack, packed_weights
 
 MAX_MAGNITUDE = 10
 PROBABILITY = 0.5
@@ -136,6 +136,10 @@ class RandAugment(nn.Module):
         """
         op, strength, sign = draw(indices, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
         return op, arguments(op, strength, sign, self.increasing, min(1.0, side / self.base))
+
+    def moves(self, batch: Batch, side: int) -> NDArray[np.float64]:
+        """How `forward` moves the pixels of this batch, see `randaugment_ops.moves`."""
+        return moves(*self.plan(batch.keys, side, seed=batch.seed, epoch=batch.epoch), side)
 
     def for_kernel(self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int) -> Augment:
         """`plan` as the C++ kernel takes it, whose pixels are those of `forward`, bit for bit."""

@@ -270,6 +270,24 @@ def motion(op: Ops, argument: Arguments, side: int) -> NDArray[np.int64]:
     return np.rint(places * POSITION_ONE).astype(np.int64)
 
 
+def moves(op: Ops, argument: Arguments, side: int) -> NDArray[np.float64]:
+    """Where each point of an image comes from, as a fraction of the side: for boxes, points and masks.
+
+    Args:
+        op: `Op`s, or -1 for none, [n, steps].
+        argument: as in `augment`, of the same shape.
+        side: B, pixels.
+
+    Returns:
+        [n, steps, 2, 3]: a point (x, y) of the result, 0 to 1, was at `m[:, :2] @ (x, y) + m[:, 2]` before the step.
+    """
+    place = motion(op.ravel(), argument.ravel(), side).reshape(-1, 2, 3) / POSITION_ONE
+    turn = place[..., 1:]
+    middle = side // 2 + 0.5  # the point that `motion` counts from, in pixels from the edge
+    start = place[..., 0] + 0.5 - turn.sum(-1) * middle
+    return np.concatenate((turn, start[..., None] / side), axis=-1).reshape(*op.shape, 2, 3)
+
+
 def pack(op: Ops, argument: Arguments, side: int) -> NDArray[np.void]:
     """Operations as the kernel reads them.
 

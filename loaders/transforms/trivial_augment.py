@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..batch import Batch
 from ..plan.rng import Purpose, below, words
 from .keyed import KeyedTransform
 from .randaugment import perform
-from .randaugment_ops import Op
+from .randaugment_ops import Op, moves
 
 OPERATIONS = (
     None,
@@ -60,6 +61,11 @@ class TrivialAugmentWide(KeyedTransform):
         """See `KeyedTransform`."""
         op, argument = self.plan(keys, images.shape[-1], seed=seed, epoch=epoch)
         return perform(images, op[:, None], argument[:, None], self.fill)
+
+    def moves(self, batch: Batch, side: int) -> NDArray[np.float64]:
+        """How `forward` moves the pixels of this batch, see `randaugment_ops.moves`."""
+        op, argument = self.plan(batch.keys, side, seed=batch.seed, epoch=batch.epoch)
+        return moves(op[:, None], argument[:, None], side)
 
     def plan(
         self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int

@@ -41,7 +41,7 @@ def test_the_same_as_by_hand(jpeg_folder: Path, tmp_path: Path) -> None:
     assert found.top1 == pytest.approx(right.float().mean().item())
     assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
     each = [right[labels == k].float().mean().item() for k in range(3)]
-    assert [score.top1 for score in found.classes] == pytest.approx(each)
+    assert [score.scores["top1"] for score in found.classes] == pytest.approx(each)
     assert [(score.name, score.images) for score in found.classes] == [(f"class{k:03}", 8) for k in range(3)]
     assert found.top5 >= found.top1
 
@@ -60,7 +60,7 @@ def test_wrong_wishes(jpeg_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"net\.pth has no head for 3 classes \(head\.weight is missing"):
         evaluate(TINY, val, init, device="cpu")
     assert evaluate(TINY, val, init, classes=5, device="cpu", size=32, num_workers=1).images == 6
-    with pytest.raises(ValueError, match="an output for each of the 3 classes, got 2"):
+    with pytest.raises(ValueError, match="`classes` must be at least the 3 classes of the data, got 2"):
         evaluate(TINY, val, saved(tmp_path / "two.pth", classes=2), classes=2, device="cpu", size=32, num_workers=1)
     with pytest.raises(ValueError, match="give the weights: either a file as `init`, or `pretrained`"):
         evaluate(TINY, val)

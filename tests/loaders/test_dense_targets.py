@@ -103,9 +103,26 @@ def test_masks_that_do_not_fit_are_refused(scenes: list[dict[str, Any]], tmp_pat
         cut_masks([b""], np.zeros((1, 4)), np.array([False]), 8)
 
 
-def test_randaugment_moves_pixels(segmented: Path) -> None:
-    with (
-        Loader(segmented, batch_size=4, resolution=32, fields=("image", "mask"), magnitude=5) as loader,
-        pytest.raises(ValueError, match="masks do not follow it; pass magnitude=None, got 5"),
-    ):
-        next(iter(loader))
+@pytest.mark.parametrize("options", [{}, {"augment_at": "base"}, {"augment_on": "device"}, {"views": 2}])
+def test_masks_follow_randaugment(segmented: Path, options: dict[str, Any]) -> None:
+    fields = {"fields": ("image", "mask"), "dtype": "uint8", "batch_size": 8, "resolution": 64, "num_workers": 1}
+    moved = []
+    for seed in range(4):  # colour operations hide some samples: those whose values are still near are compared
+        with Loader(segmented, seed=seed, magnitude=10, **fields, **options) as loader:
+            ((images, masks),) = loader
+        pairs = zip(images, masks, strict=True) if "views" in options else [(images, masks)]
+        for image, mask in pairs:
+            away = np.abs(image.numpy().astype(int).mean(axis=1) - 10 * mask.numpy())
+            inside = mask.numpy() != OUTSIDE
+            for k in range(8):
+                if not inside[k].all():
+                    moved.append(float(np.median(away[k][inside[k]])))
+    assert len(moved) > 10 and np.mean(np.array(moved) < 6) > 0.4  # others changed colours, too
+
+
+def test_what_a_step_moved_out_does_not_come_back() -> None:
+    mask = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    there, back = (np.array([[1, 0, by], [0, 1, 0]], float) for by in (0.5, -0.5))
+    whole, flips = np.array([[0, 0, 4, 4]], float), np.array([False])
+    got = cut_masks([png(mask)], whole, flips, 4, np.array([[there, back]]))[0]
+    assert got[0].tolist() == [OUTSIDE, OUTSIDE, 2, 3]

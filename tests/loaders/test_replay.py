@@ -94,6 +94,16 @@ def test_numbers_out_of_range_are_named(batches: int, size: int, factor: int) ->
         Replay(batches, size, 16, factor)
 
 
+def test_targets_of_any_shape_and_type_are_replayed() -> None:
+    ring = Replay(2, 64, 16, factor=2)
+    images, labels = batch(0)
+    _, targets = ring(images, torch.stack([labels, -labels], 1) / 2, seed=0, step=0)
+    assert targets.shape == (128, 2) and targets.dtype == torch.float32
+    assert torch.equal(targets[:, 0], -targets[:, 1]) and torch.equal(targets[:64, 0] * 2, labels.float())
+    with pytest.raises(ValueError, match=r"`labels` \[n, 2\]"):
+        ring.push(images, labels)
+
+
 def test_a_batch_of_another_shape_is_refused() -> None:
     ring = Replay(1, 64, 16, 2)
     images, labels = batch(0, 64)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class FFCVBackend(TorchBackend):
     """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
 
-    Labels that FFCV reads are compared with the plan's; pixels lie in memory of our own, since FFCV uses its again. A
-    change of stage compiles nothing: the compiled code knows neither resolution nor batch size.
+    Labels that FFCV reads, if there are any, are compared with the plan's; other fields are read as by `TorchBackend`.
+    Pixels lie in memory of our own, since FFCV uses its again. A change of stage compiles nothing: the compiled code
+    knows neither resolution nor batch size.
     """
 
     def __init__(
@@ -48,10 +49,6 @@ class FFCVBackend(TorchBackend):
             raise ValueError(
                 f'backend="ffcv" reads betons only, {dataset.path} is none; pass backend="torch", '
                 "or convert it with `efficienttrain convert`."
-            )
-        if dataset.label_field is None:
-            raise ValueError(
-                f'backend="ffcv" needs an int field as label, {dataset.path} has none; use backend="torch".'
             )
         # The pool only decodes samples that replace bad ones.
         super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)

@@ -77,7 +77,10 @@ class FFCVPendingBatch(KernelBatch):
         Raises:
             BadDataset: FFCV reads other labels than the plan has, which come from a pyramid's checked index.
         """
-        found, planned = self._numbered(self._epoch.next_labels()), self._planned.labels
+        labels, planned = self._epoch.next_labels(), self._planned.labels
+        if labels is None:
+            return
+        found = self._numbered(labels)
         if (wrong := np.flatnonzero(found != planned)).size:
             index, first = int(sample_indices(self._planned.keys[wrong[0]])), int(wrong[0])
             raise BadDataset(
@@ -108,8 +111,9 @@ class Epoch(MemoryContext):
         self._current: FFCVPendingBatch | None = None
         self.closed = False
         self.path: str = loader.fname
-        # A batch's results come in the order of the file's fields.
-        self._label = [isinstance(spec.decoder, IntDecoder) for spec in loader.pipeline_specs.values()].index(True)
+        # A batch's results come in the order of the file's fields; without a label there is the image's alone.
+        decoders = [spec.decoder for spec in loader.pipeline_specs.values()]
+        self._label = next((k for k, decoder in enumerate(decoders) if isinstance(decoder, IntDecoder)), None)
         loader.batch_size = len(batches[0])
         loader.traversal_order = PlannedOrder(loader, batches)
         loader.first_traversal_order = loader.next_traversal_order()  # FFCV takes the epoch's length from it
@@ -125,8 +129,8 @@ class Epoch(MemoryContext):
         self._pending.put(pending)
         return pending
 
-    def next_labels(self) -> NDArray[np.int64]:
-        """Labels [n] of the oldest pending batch, as soon as it is decoded; valid until the next call.
+    def next_labels(self) -> NDArray[np.int64] | None:
+        """Labels [n] of the oldest pending batch, as soon as it is decoded; valid until the next call. None: no labels.
 
         Raises:
             LoaderError: FFCV's thread has ended before. FFCV waits for ever then.
@@ -141,7 +145,7 @@ class Epoch(MemoryContext):
         result = None if self.closed else next(self._iterator, None)
         if result is None:
             raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
-        return result[self._label][:, 0]
+        return None if self._label is None else result[self._label][:, 0]
 
     def total(self) -> dict[str, int]:
         """Sums so far, as `native.Pool.stats`."""
@@ -196,11 +200,11 @@ def _close_all() -> None:
         epoch.close()
 
 
-def make_loader(head: Head, label: str, *, threads: int, ahead: int) -> Loader:
+def make_loader(head: Head, label: str | None, *, threads: int, ahead: int) -> Loader:
     """A real FFCV loader of a beton's first image and its label, to be run by `Epoch`.
 
     Args:
-        label: the int field with the labels.
+        label: the int field with the labels; None: it has none.
         threads: that decode a batch; numba has as many as there are processors, and gives no more.
         ahead: finished batches that FFCV keeps.
 
@@ -209,13 +213,16 @@ def make_loader(head: Head, label: str, *, threads: int, ahead: int) -> Loader:
     """
     field = head.field(layout.IMAGE_FIELD)
     image = "" if field is None else head.names[field]
-    if not image or (label, layout.INT_FIELD) not in zip(head.names, head.types, strict=True):
+    labelled = label is None or (label, layout.INT_FIELD) in zip(head.names, head.types, strict=True)
+    if not image or not labelled:
         raise BadDataset(
             f"{head.path}: FFCV needs an image and an int field with names, it has {', '.join(map(ascii, head.names))} "
             f"of types {head.types}; copy or convert it again"
         )
     pipelines: dict[str, list[Any] | None] = dict.fromkeys(head.names)  # None: FFCV leaves the field out
-    pipelines |= {image: [PlannedDecoder()], label: [IntDecoder()]}
+    pipelines[image] = [PlannedDecoder()]
+    if label is not None:
+        pipelines[label] = [IntDecoder()]
     try:
         with threads_kept():
             return Loader(

@@ -10,7 +10,7 @@ import pytest
 from efficienttrain.__main__ import main
 from efficienttrain.commands import pretrain as command
 from efficienttrain.pretraining import Masking
-from efficienttrain.pretraining.masking import SUPERVISED
+from efficienttrain.pretraining.masking import OPTIONS, SUPERVISED, UNUSED, authors
 from efficienttrain.training import Config
 
 VIT = f"{Path(__file__).parents[1] / 'pretraining' / 'networks.py'}:vit"
@@ -24,8 +24,28 @@ def test_every_option_is_a_field_and_arrives(monkeypatch: pytest.MonkeyPatch) ->
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     known = {field.name for field in (*fields(Config), *fields(Masking))}
-    left_out = {*SUPERVISED, "init", "pretrained", "head_scale", "evaluate_every"}
-    assert {action.dest for action in parser._actions} - {"help", "method"} == known - left_out
+    left_out = {*SUPERVISED, *UNUSED}
+    assert {action.dest for action in parser._actions} - {"help", "method", "config"} == known - left_out == {*OPTIONS}
+
+
+def test_what_a_run_writes_asks_for_the_same(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from efficienttrain.pretraining.pretrainer import Pretrainer
+
+    monkeypatch.setattr(Pretrainer, "run", lambda _: None)
+    words = ["--data", str(jpeg_folder / "train"), "--model", VIT, "--out", str(tmp_path / "run"), "--size", "32"]
+    words += ["--batch", "8", "--target", "hog", "--ratio", "0.5", "--device", "cpu", "--workers", "1", "--epochs", "2"]
+    assert main(["pretrain", *words, "--no-progress", "--color-jitter", "0.2"]) == 0
+    seen: list[Any] = []
+    monkeypatch.setattr(command, "pretrain", lambda *given: seen.extend(given))
+    file = str(tmp_path / "run" / "config.yaml")
+    assert main(["pretrain", "--config", file, "--out", "again", "--seed", "3"]) == 0
+    config, masking = seen
+    assert masking == Masking("hog", 0.5)
+    assert (config.epochs, config.out, config.seed, config.color_jitter) == (2.0, "again", 3, 0.2)
+    assert authors(config).lr == pytest.approx(1.5e-4 * 8 / 256) and config.scale == (0.2, 1.0)
+    assert main(["pretrain", "--config", file, "--target", "pixels"]) == 0 and seen[-1] == Masking("pixels", 0.5)
 
 
 @pytest.mark.parametrize(

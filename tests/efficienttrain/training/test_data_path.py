@@ -14,9 +14,18 @@ from efficienttrain import recipe
 from efficienttrain.training.data_path import eval_options, train_options
 from loaders import Loader
 from loaders.batch import Batch
-from loaders.transforms import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from loaders.transforms import (
+    ColorJitter,
+    LowFrequencyCrop,
+    Normalize,
+    RandAugment,
+    RandomErasing,
+    ThreeAugment,
+    TrivialAugmentWide,
+)
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FILL = (124, 116, 104)
 
 
 def first(data: Path, resolution: int, magnitude: float | None, **options: Any) -> torch.Tensor:
@@ -75,6 +84,20 @@ def test_other_boxes_and_another_normalisation(jpeg_folder: Path) -> None:
     erased = (got != plain).any(1)
     assert 0.02 < erased.float().mean() < 0.5
     assert (got.movedim(1, -1)[erased] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["3a", "trivial", "none"])
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_other_augmentations(jpeg_folder: Path, kind: str, jitter: float) -> None:
+    made = replace(recipe("swin_tiny", 200), reprob=0.0, auto_augment=kind, color_jitter=jitter)
+    parts: list[Any] = [] if kind == "none" else [ThreeAugment() if kind == "3a" else TrivialAugmentWide(fill=FILL)]
+    parts += [ColorJitter(jitter, jitter, jitter)] if jitter else []
+    by_hand = {"transforms": [*parts, Normalize(MEAN, STD)]}
+    got = first(jpeg_folder / "train", 96, 9, **train_options(made, 224))
+    assert torch.equal(got, first(jpeg_folder / "train", 96, 9, **by_hand))
+    plain = first(jpeg_folder / "train", 96, None, **train_options(made, 224))
+    parts = parts[kind != "none" :]
+    assert torch.equal(plain, first(jpeg_folder / "train", 96, None, transforms=[*parts, Normalize(MEAN, STD)]))
 
 
 def test_what_the_loaders_are_told() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from efficienttrain.models import build
+from efficienttrain.training.choose_objective import choose
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.evaluate import evaluate, resized, score
 from loaders import Loader
@@ -29,22 +30,22 @@ class Always(nn.Module):
 @pytest.mark.parametrize("batch_size", [1, 4, 6])
 def test_every_image_counts_once(jpeg_folder: Path, batch_size: int) -> None:
     with Loader(jpeg_folder / "val", train=False, drop_last=False, num_workers=1, batch_size=batch_size) as loader:
-        found = score(Always(), loader, 32, ALONE)
-        again = score(Always(), loader, 48, ALONE)
+        found = score(Always(), loader, choose(loader), 32, ALONE)
+        again = score(Always(), loader, choose(loader), 48, ALONE)
     assert found == again
-    assert (found.images, found.top1, found.top5) == (6, pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert (found.images, found.total["top1"], found.total["top5"]) == (6, pytest.approx(1 / 3), pytest.approx(2 / 3))
     wanted = nn.functional.cross_entropy(torch.tensor([[2.0, 1.0, 0.0]] * 3), torch.arange(3))
-    assert found.loss == pytest.approx(wanted.item())
+    assert found.total["loss"] == pytest.approx(wanted.item())
 
 
 def test_both_sizes_and_the_average(jpeg_folder: Path) -> None:
     torch.manual_seed(0)
     model, average = positioned(3, 32), positioned(3, 32)
     with Loader(jpeg_folder / "val", train=False, drop_last=False, num_workers=1) as loader:
-        found = evaluate([model, average], loader, 32, 64, ALONE)
-        assert found["top1_stage"] == score(model, loader, 32, ALONE).top1
-        assert found["loss"] == score(resized(model, 64), loader, 64, ALONE).loss
-        assert found["ema_top1"] == score(resized(average, 64), loader, 64, ALONE).top1
+        found = evaluate([model, average], loader, choose(loader), 32, 64, ALONE)
+        assert found["top1_stage"] == score(model, loader, choose(loader), 32, ALONE).total["top1"]
+        assert found["loss"] == score(resized(model, 64), loader, choose(loader), 64, ALONE).total["loss"]
+        assert found["ema_top1"] == score(resized(average, 64), loader, choose(loader), 64, ALONE).total["top1"]
     assert model.pos_embed.shape[1] == 16  # the network itself keeps its size
 
 

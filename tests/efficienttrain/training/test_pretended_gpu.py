@@ -18,12 +18,14 @@ from efficienttrain.pretraining.masking import Masking
 from efficienttrain.pretraining.targets import Pixels
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.objective import Classes
 from efficienttrain.training.train_state import Learner
 from tests.efficienttrain.pretraining.networks import vit
 from tests.efficienttrain.training.networks import tiny
 from tests.pretend import Count, moved, pretending
 
 pytest.importorskip("timm")
+FIVE = Classes("label", tuple("abcde"), 5)
 STAGES = (Stage(resolution=32, magnitude=None, compute=1.0),)
 
 
@@ -64,7 +66,7 @@ def test_steps_wait_for_nothing(optimizer: str) -> None:
         model = moved(network)
         ranks = Ranks(0, 1, torch.device("cuda"))
         learner = Learner(
-            model, recipe(optimizer=optimizer), ranks, classes=5, seed=0, precision="bf16", channels_last=True
+            model, recipe(optimizer=optimizer), ranks, objective=FIVE, seed=0, precision="bf16", channels_last=True
         )
         moved(average.module)
         learner.ema = average

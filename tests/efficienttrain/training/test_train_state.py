@@ -10,18 +10,20 @@ from torch import nn
 from efficienttrain.curriculum import BASELINE
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.objective import Classes
 from efficienttrain.training.optim import make_optimizer
 from efficienttrain.training.seeding import key_step, key_weights
 from efficienttrain.training.train_state import Learner
 from tests.efficienttrain.training.networks import positioned, still
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
+THREE = Classes("label", ("a", "b", "c"), 3)
 RECIPE = Recipe("net", 1.0, BASELINE, lr=0.1, mixup=0.0, cutmix=0.0, smoothing=0.0, optimizer="sgd", weight_decay=0.0)
 
 
 def learner(recipe: Recipe = RECIPE, precision: str = "off") -> Learner:
     key_weights(0)
-    return Learner(still(3), recipe, ALONE, classes=3, seed=0, precision=precision)
+    return Learner(still(3), recipe, ALONE, objective=THREE, seed=0, precision=precision)
 
 
 def batch(size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +80,7 @@ def test_mixed_precision_trains() -> None:
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_loss_scaling_on_a_gpu(precision: str) -> None:
     ranks = Ranks(0, 1, torch.device("cuda"))
-    one = Learner(still(3).cuda(), RECIPE, ranks, classes=3, seed=0, precision=precision, channels_last=True)
+    one = Learner(still(3).cuda(), RECIPE, ranks, objective=THREE, seed=0, precision=precision, channels_last=True)
     images, labels = batch()
     first = one.accumulate([(0, images.cuda().half(), labels.cuda())], 1, step=0)
     for step in range(20):

@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from loaders import Loader
+from loaders import Loader, convert
 from loaders.errors import BadDataset, LoaderError
 from tests.contract import check_resume, digest, make
 
@@ -188,3 +188,16 @@ def test_a_fork_is_told_to_make_its_own(loader: Loader) -> None:
             os._exit(17 if "made before a fork" in str(error) else 18)
         os._exit(19)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+
+
+@pytest.mark.parametrize("types", [{"label": "int", "age": "float"}, {"age": "float"}], ids=["label", "no label"])
+def test_further_fields(jpeg_folder: Path, tmp_path: Path, types: dict[str, str]) -> None:
+    files = sorted((jpeg_folder / "train").rglob("*.jpg"))
+    samples = [{"image": path, "label": k % 2, "age": k / 4} for k, path in enumerate(files)]
+    convert(samples, tmp_path / "x.beton", fields=types, workers=1)
+    fields = ("image", "index", *types)
+    reference, ours = both(tmp_path / "x.beton", fields=fields, batch_size=7, drop_last=False)
+    with reference, ours:
+        for _ in range(2):
+            for got, wanted in zip(ours, reference, strict=True):
+                assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))

@@ -49,7 +49,7 @@ def test_types_survive_storing() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("number", "must be one of array, bytes, float, int, json, mask, got 'number'"),
+        ("number", "must be one of array, boxes, bytes, float, int, json, mask, points, got 'number'"),
         (("float32", ()), "needs 1 to 32 sides"),
         (("float32", 0), "needs 1 to 32 sides"),
         ((">f4", 3), "little-endian number type, got >f4"),

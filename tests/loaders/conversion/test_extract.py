@@ -3,9 +3,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from loaders.conversion import extract, verify
+from loaders.conversion import convert, extract, verify
 from loaders.errors import BadDataset
 from loaders.sources import open_dataset
 from loaders.sources.ffcv_beton import FFCVBeton
@@ -24,6 +25,40 @@ def test_a_level_becomes_a_beton(pyramid: Path, tmp_path: Path, level: int) -> N
             for name in ("width", "height"):
                 assert part.entries([index])[0, 0][name] == whole.entries([index])[0, level][name]
     assert os.listdir(tmp_path) == ["level.beton"]
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_every_field_is_kept(jpeg_folder: Path, tmp_path: Path, level: int) -> None:
+    files = sorted((jpeg_folder / "train").rglob("*.jpg"))[:5]
+    values = [
+        {"age": 1.5 * k, "note": "x" * k, "tags": list(range(k)), "grid": np.full((2, 3), k, np.uint8), "kind": k,
+         "boxes": [[k, 2 * k, 40 + k, 60]] * k}
+        for k in range(5)
+    ]  # fmt: skip
+    fields = {
+        "age": "float",
+        "note": "bytes",
+        "tags": "json",
+        "grid": ("uint8", (2, 3)),
+        "kind": "int",
+        "boxes": "boxes",
+    }
+    samples = [{"image": path, **value} for path, value in zip(files, values, strict=True)]
+    convert(samples, tmp_path / "whole.beton", fields=fields, workers=1)
+    extract(tmp_path / "whole.beton", tmp_path / "level.beton", level)
+    with open_dataset(tmp_path / "whole.beton") as whole, open_dataset(tmp_path / "level.beton") as part:
+        assert list(part.fields) == list(fields)
+        for name in ("age", "note", "tags", "kind"):
+            assert list(part.read_field(name, range(5))) == list(whole.read_field(name, range(5)))
+        np.testing.assert_array_equal(part.read_field("grid", range(5)), whole.read_field("grid", range(5)))
+        sizes = [
+            np.array([entry["width"], entry["height"]], float) for entry in whole.entries(range(5))[0:, [0, level]]
+        ]
+        for k, (found, scale) in enumerate(zip(part.read_field("boxes", range(5)), sizes, strict=True)):
+            ratio = scale[:, 1] / scale[:, 0]
+            wanted = np.asarray(values[k]["boxes"], float).reshape(-1, 4) * np.tile(ratio, 2)
+            np.testing.assert_allclose(np.frombuffer(found, "<f4").reshape(-1, 4), wanted, rtol=1e-6)
+        assert [part.read(k) for k in range(5)] == [whole.read(k, level) for k in range(5)]
 
 
 def test_what_cannot_be_extracted(pyramid: Path, jpeg_folder: Path, tmp_path: Path) -> None:

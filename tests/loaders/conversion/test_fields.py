@@ -16,7 +16,7 @@ from PIL import Image
 
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
 from loaders.beton import layout
-from loaders.conversion import verify
+from loaders.conversion import extract, verify
 from loaders.conversion.jobs import JOB_FILES
 
 FIELDS: dict[str, Any] = {
@@ -163,7 +163,11 @@ print("read")
 
 
 @pytest.mark.ffcv
-def test_ffcv_reads_every_field(fielded: Path) -> None:
+@pytest.mark.parametrize("extracted", [False, True])
+def test_ffcv_reads_every_field(fielded: Path, tmp_path: Path, extracted: bool) -> None:
+    if extracted:
+        extract(fielded, tmp_path / "half.beton", 1)
+        fielded = tmp_path / "half.beton"
     done = subprocess.run([sys.executable, "-c", READER, fielded], capture_output=True, text=True, timeout=300)
     assert done.stdout == "read\n", done.stderr[-3000:]
 

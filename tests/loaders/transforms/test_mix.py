@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
 import numpy as np
@@ -165,8 +166,14 @@ def test_half_precision_and_channels_last_are_kept() -> None:
             {"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)},
             "`images` must be floating-point [N, C, H, W], got torch.uint8 [2, 3, 8, 8]; mix last.",
         ),
-        ({"labels": torch.zeros(3).long()}, "`labels` must be int64, one per image, [2], got torch.int64 [3]."),
-        ({"labels": torch.zeros(2)}, "`labels` must be int64, one per image, [2], got torch.float32 [2]."),
+        (
+            {"labels": torch.zeros(3).long()},
+            "`labels` must be int64 [2] or floating-point [2, ...], one per image, got torch.int64 [3].",
+        ),
+        (
+            {"labels": torch.zeros(3)},
+            "`labels` must be int64 [2] or floating-point [2, ...], one per image, got torch.float32 [3].",
+        ),
     ],
 )
 def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: str) -> None:
@@ -175,6 +182,27 @@ def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: st
     with pytest.raises(ValueError) as raised:
         Mixup(**{"num_classes": 10, **change})(**given, batch=0, seed=0, epoch=0)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+@pytest.mark.parametrize("sides", [(), (1,), (10,)])
+def test_targets_are_mixed_as_the_images_are(mode: str, sides: tuple[int, ...]) -> None:
+    module, (images, labels) = Mixup(cutmix_alpha=0, label_smoothing=0, mode=mode, num_classes=10), batch()
+    numbers = torch.arange(6.0 * math.prod(sides)).view(6, *sides)
+    for number in range(4):
+        mixed, made = module(images, numbers, number, seed=0, epoch=0)
+        _, soft = module(images, labels, number, seed=0, epoch=0)
+        wanted = torch.tensor([float(row[label]) for row, label in zip(soft, labels, strict=True)])
+        away = labels != labels.flip(0)  # there, the share of an image is that of its class
+        share = wanted.view(-1, *[1] * len(sides))
+        torch.testing.assert_close(made[away], (numbers * share + numbers.flip(0) * (1 - share))[away])
+        assert not torch.equal(mixed, images)
+    assert away.any()
+
+
+def test_targets_are_not_smoothed() -> None:
+    with pytest.raises(ValueError, match="`label_smoothing` is for classes, must be 0 for floating-point targets"):
+        Mixup(num_classes=10)(batch()[0], torch.zeros(6), 0, seed=0, epoch=0)
 
 
 @pytest.mark.gpu

@@ -43,8 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
     )  # fmt: skip
     parser.add_argument(
-        "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
+        "--quality",
+        type=int,
+        default=90,
+        help="JPEG quality of the reduced levels, not above the source's own (default: %(default)s)",
     )
+    parser.add_argument(
+        "--overhead", type=float, default=0.5, metavar="SHARE",
+        help="bytes of an image's reduced levels at most, as a share of its full size; levels below 128 pixels that do "
+        "not fit are left out (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
     parser.add_argument(
@@ -103,6 +111,7 @@ def converted(args: argparse.Namespace) -> Summary:
         allow_empty=args.allow_empty,
         ratios=args.levels,
         quality=args.quality,
+        overhead=args.overhead,
         workers=args.workers,
         on_error=args.on_error,
         limit=args.limit,

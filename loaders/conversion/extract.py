@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..beton import layout
 from ..beton.tables import BLOCK, Pages, read_exactly, write_tables
@@ -18,6 +19,8 @@ from ..sources.open import open_dataset
 
 def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: int) -> int:
     """Writes level `level` of a beton as the field `image` of a new one, with the same labels.
+
+    An image without that level is written at its next larger one.
 
     Args:
         path: a pyramid, or any beton with JPEGs.
@@ -51,9 +54,16 @@ def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: in
     return target.stat().st_size
 
 
+def _smallest(entries: NDArray[np.void]) -> NDArray[np.void]:
+    """Of each sample's ENTRY records [n, levels] the last one that is stored, [n]."""
+    stored = entries["width"] > 0
+    last = stored.shape[1] - 1 - stored[:, ::-1].argmax(axis=1)
+    return entries[np.arange(len(entries)), np.where(stored.any(axis=1), last, 0)]
+
+
 def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
     blocks = [np.arange(k, min(k + BLOCK, len(dataset))) for k in range(0, len(dataset), BLOCK)]
-    entries = np.concatenate([dataset.entries(block)[:, level] for block in blocks])
+    entries = np.concatenate([_smallest(dataset.entries(block)[:, : level + 1]) for block in blocks])
     if (entries["kind"] == RAW).any():
         raise BadDataset(
             f"{dataset.path}: levels are extracted as JPEGs, this beton stores raw pixels; convert it first"

@@ -26,6 +26,16 @@ def test_a_level_becomes_a_beton(pyramid: Path, tmp_path: Path, level: int) -> N
     assert os.listdir(tmp_path) == ["level.beton"]
 
 
+def test_the_next_larger_level_stands_in_for_one_that_was_left_out(beton: Path, tmp_path: Path) -> None:
+    extract(beton, tmp_path / "level.beton", 2)
+    with open_dataset(beton) as whole, open_dataset(tmp_path / "level.beton") as part:
+        stored = whole.entries(range(24))["width"] > 0
+        assert 0 < stored[:, 2].sum() < 24 and stored[:, :2].all()
+        for index in range(24):
+            assert part.read(index) == whole.read(index, 2 if stored[index, 2] else 1)
+    assert verify(tmp_path / "level.beton") == verify(beton) == []
+
+
 def test_what_cannot_be_extracted(pyramid: Path, jpeg_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"`level` must be from 0 to 2 .* got 3"):
         extract(pyramid, tmp_path / "x", 3)

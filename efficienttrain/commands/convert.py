@@ -46,8 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
     )  # fmt: skip
     parser.add_argument(
-        "--quality", type=int, default=90, help="JPEG quality of the reduced levels (default: %(default)s)"
+        "--quality",
+        type=int,
+        default=90,
+        help="JPEG quality of the reduced levels, not above the source's own (default: %(default)s)",
     )
+    parser.add_argument(
+        "--overhead", type=float, default=0.5, metavar="SHARE",
+        help="bytes of an image's reduced levels at most, as a share of its full size; levels below 128 pixels that do "
+        "not fit are left out (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="threads (default: one per processor; with --ray: 1 a task)"
@@ -144,7 +152,7 @@ def one_part(args: argparse.Namespace, part: tuple[int, int]) -> str:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options that determine the result, as keywords of `convert`."""
-    same = ("allow_empty", "quality", "on_error", "limit", "split", "depth", "format")
+    same = ("allow_empty", "quality", "overhead", "on_error", "limit", "split", "depth", "format")
     columns = ("path_column", "image_column", "label_column", "labels")
     return {name: getattr(args, name) for name in (*same, *columns)} | {
         "fields": None if args.fields is None else dict(args.fields),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -25,7 +26,7 @@ from ..sources.source import Limited, Source
 from .assemble import finish
 from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
 from .journal import Journal
-from .transcode import FULL_QUALITY, Job
+from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .workers import results
 from .writer import REMARKS, Writer
 
@@ -77,6 +78,7 @@ def convert(
     allow_empty: bool = False,
     ratios: Sequence[float] = (1.0, 0.5, 0.25),
     quality: int = 90,
+    overhead: float = OVERHEAD,
     workers: int | None = None,
     on_error: str = "raise",
     limit: int | None = None,
@@ -103,7 +105,11 @@ def convert(
             that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
-        quality: JPEG quality of the reduced levels, 1 to 100. Level 0 is lossless.
+        quality: JPEG quality of the reduced levels, 1 to 100; lower where the source's own is lower. Level 0 is
+            lossless.
+        overhead: bytes of an image's reduced levels at most, as a share of its level 0, 0 or more. Levels with a
+            shorter side below 128 pixels are left out if they do not fit, so that small JPEGs of low quality do not
+            double in size.
         workers: threads; None: one per processor.
         on_error: "raise" at the first sample that cannot be converted, or "skip" it.
         limit: convert so many samples only, spread evenly over the source; None: all.
@@ -127,7 +133,7 @@ def convert(
         BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
     """
-    ratios = _check(ratios, quality, workers, on_error, limit, page_size, depth)
+    ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
     target = Path(out)
     if target.is_dir():
         raise IsADirectoryError(f"{target}: must be a file, is a folder; name one inside it")
@@ -154,6 +160,7 @@ def convert(
         "format": FORMAT,
         "full_quality": FULL_QUALITY,
         "quality": quality,
+        "overhead": overhead,
         "ratios": list(ratios),
         "versions": _versions(),
     }
@@ -170,7 +177,7 @@ def convert(
             journal.remove()
             raise FileExistsError(f"{target}: is there already; remove it to make it again")
         writer = Writer(journal, count, start_page, types, on_error)
-        template = Job(0, [], ratios, quality, labels, further, depth)
+        template = Job(0, [], ratios, quality, labels, further, depth, overhead)
         stream = results(cut_jobs(source, writer.samples, template), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
@@ -198,6 +205,7 @@ def _page_size(source: Source) -> int:
 def _check(
     ratios: Sequence[float],
     quality: int,
+    overhead: float,
     workers: int | None,
     on_error: str,
     limit: int | None,
@@ -211,6 +219,8 @@ def _check(
         raise ValueError(f"levels must start with 1 and fall, at most {most} of them, got {list(ratios)}")
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100, got {quality}")
+    if not 0 <= overhead < math.inf:
+        raise ValueError(f"`overhead` must be a number from 0 on, 0.5 for half as many bytes more, got {overhead}")
     if on_error not in ("raise", "skip"):
         raise ValueError(f'`on_error` must be "raise" or "skip", got {on_error!r}')
     if depth not in DEPTHS:

@@ -24,6 +24,8 @@ def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: in
     Masks, boxes and points become bytes, as FFCV sees them. Boxes and points are in pixels of the level, masks keep
     their full size. Names of samples and classes are left out: FFCV's format has no place for them.
 
+    An image without that level is written at its next larger one.
+
     Args:
         path: a pyramid, or any beton with JPEGs.
         out: the beton to write; it gets its name when it is complete.
@@ -56,9 +58,16 @@ def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: in
     return target.stat().st_size
 
 
+def _smallest(entries: NDArray[np.void]) -> NDArray[np.void]:
+    """Of each sample's ENTRY records [n, levels] the last one that is stored, [n]."""
+    stored = entries["width"] > 0
+    last = stored.shape[1] - 1 - stored[:, ::-1].argmax(axis=1)
+    return entries[np.arange(len(entries)), np.where(stored.any(axis=1), last, 0)]
+
+
 def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
     blocks = [np.arange(k, min(k + BLOCK, len(dataset))) for k in range(0, len(dataset), BLOCK)]
-    entries = np.concatenate([dataset.entries(block)[:, level] for block in blocks])
+    entries = np.concatenate([_smallest(dataset.entries(block)[:, : level + 1]) for block in blocks])
     if (entries["kind"] == RAW).any():
         raise BadDataset(
             f"{dataset.path}: levels are extracted as JPEGs, this beton stores raw pixels; convert it first"
@@ -85,7 +94,8 @@ def _values(dataset: Dataset, level: int, block: NDArray[np.int64], pages: Pages
     types = dataset.fields
     columns = {name: dataset.read_field(name, block) for name in types}
     entries = dataset.entries(block)
-    shrunk = np.stack([entries[side][:, level] / entries[side][:, 0] for side in ("width", "height")], axis=1)
+    used = _smallest(entries[:, : level + 1])
+    shrunk = np.stack([used[side] / entries[side][:, 0] for side in ("width", "height")], axis=1)
     for name, kind in types.items():
         if kind.kind in COLUMNS:  # pixels of the level
             columns[name] = [

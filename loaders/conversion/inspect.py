@@ -55,7 +55,7 @@ def facts(dataset: Dataset) -> str:
         width, height = pixels[level] / max(found[level], 1)
         weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"
         lines.append(
-            f"{level:5}  {ratio:7.3f}  {found[level]:9,.0f}  {marked[level] / count:7.0%}  "
+            f"{level:5}  {ratio:7.3f}  {found[level]:9,.0f}  {marked[level] / max(found[level], 1):7.0%}  "
             f"{width:5.0f} x {height:<5.0f}   {weight if size[level] else '       ?          ?'}"
         )
     return "\n".join(lines)

@@ -18,6 +18,10 @@ from ..sources.source import Sample
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 if the source is no JPEG that can be carried over losslessly."""
+OVERHEAD = 0.5
+"""Bytes of an image's reduced levels / bytes of its level 0, at most, not counting levels of `ALWAYS` pixels."""
+ALWAYS = 128
+"""Shorter side from which on a level is always stored, pixels: 44 % of random crops of it have 96 pixels a side."""
 
 
 class Job(NamedTuple):
@@ -31,6 +35,7 @@ class Job(NamedTuple):
         labels: turns labels into positions in the list of classes; None: the samples have none.
         types: the fields to store beside the image and the label; None: no others.
         depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
+        overhead: see `fitting`.
     """
 
     start: int
@@ -40,6 +45,7 @@ class Job(NamedTuple):
     labels: Labels | None = None
     types: dict[str, FieldType] | None = None
     depth: str = "refuse"
+    overhead: float = OVERHEAD
 
 
 class Converted(NamedTuple):
@@ -47,7 +53,8 @@ class Converted(NamedTuple):
 
     Attributes:
         kept: positions in the job of the samples that have records.
-        levels: LEVEL rows [kept, levels]; `ptr` counts from the start of that level's blob.
+        levels: LEVEL rows [kept, levels]; `ptr` counts from the start of that level's blob. A level that was left out
+            has size, width and height 0.
         blobs: for each level its records, one after the other.
         labels: label of each record, -1 if there is none.
         fields: the stored fields of each record, if the job has `types`.
@@ -96,7 +103,11 @@ def convert_job(job: Job) -> Converted:
             done.changed.append((position, why))
         elif records[0].note:
             done.notes.append((position, records[0].note))
+        fits = fitting(records, job.overhead)
         for level, record in enumerate(records):
+            if not fits[level]:
+                levels["ptr"][len(done.kept), level] = ends[level]
+                continue
             levels[len(done.kept), level] = (
                 ends[level] + len(record.table),
                 len(record.jpeg),
@@ -114,6 +125,24 @@ def convert_job(job: Job) -> Converted:
         if fields is not None:
             done.fields.append(fields)
     return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
+
+
+def fitting(records: list[native.Record], overhead: float) -> list[bool]:
+    """Which levels of an image are stored: all from `ALWAYS` pixels on, and smaller ones that fit the remaining bytes.
+
+    The reduced levels of a small JPEG of low quality take more than half of its bytes, and few crops can use them:
+    without this rule its pyramid would be nearly twice as large. Larger levels have precedence.
+
+    Args:
+        records: of all levels.
+        overhead: bytes of the reduced levels / bytes of level 0, at most; row tables count.
+    """
+    sizes = [len(record.jpeg) + len(record.table) for record in records]
+    room, fits = overhead * sizes[0], [True]
+    for record, size in zip(records[1:], sizes[1:], strict=True):
+        fits.append(size <= room or min(record.width, record.height) >= ALWAYS)
+        room -= size * fits[-1]
+    return fits
 
 
 def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, Encoded | None]:

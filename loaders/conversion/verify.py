@@ -114,6 +114,8 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
             yield Damage(index, dataset.name(index), -1, why)
     for index, levels in zip(block.tolist(), entries, strict=True):
         for level, entry in enumerate(levels):
+            if level and not entry["width"]:
+                continue  # left out by the converter
             why = _fault(dataset, entry)
             if why:
                 yield Damage(index, dataset.name(index), level, why)

@@ -205,7 +205,7 @@ class Dataset(ABC):
         return False
 
     def read(self, index: int, level: int = 0) -> bytes:
-        """The stored bytes of one level of one sample.
+        """The stored bytes of one level of one sample; empty if the sample has no such level.
 
         Raises:
             BadDataset: the file ends before.

@@ -88,8 +88,8 @@ class Transcoder {
     if (!pixels) return e_.set(ET_IO, "out of memory for %d x %d pixels", t.width, t.height);
     Header header;
     return resample(planes_, t, filter_, w_.scratch, false, pixels, e_) &&
-           encode_level(pixels, planes_.count, planes_.color, t.width, t.height, quality_, segment_, w_.blocks, header,
-                        w_.scan, e_) &&
+           encode_level(header_, pixels, planes_.count, planes_.color, t.width, t.height, quality_, segment_, w_.blocks,
+                        header, w_.scan, e_) &&
            append(header, record);
   }
 

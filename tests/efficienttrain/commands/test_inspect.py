@@ -14,7 +14,7 @@ from loaders.conversion import inspect
 @pytest.fixture(scope="module")
 def beton(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inspect") / "train.beton"
-    convert(jpeg_folder / "train", out, workers=1)
+    convert(jpeg_folder / "train", out, overhead=9, workers=1)
     return out
 
 

@@ -27,7 +27,7 @@ def test_a_level_becomes_a_beton(pyramid: Path, tmp_path: Path, level: int) -> N
     assert os.listdir(tmp_path) == ["level.beton"]
 
 
-@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("level", [0, 1, 2])
 def test_every_field_is_kept(jpeg_folder: Path, tmp_path: Path, level: int) -> None:
     files = sorted((jpeg_folder / "train").rglob("*.jpg"))[:5]
     values = [
@@ -44,21 +44,30 @@ def test_every_field_is_kept(jpeg_folder: Path, tmp_path: Path, level: int) -> N
         "boxes": "boxes",
     }
     samples = [{"image": path, **value} for path, value in zip(files, values, strict=True)]
-    convert(samples, tmp_path / "whole.beton", fields=fields, workers=1)
+    convert(samples, tmp_path / "whole.beton", fields=fields, workers=1, overhead=0.4)  # of some images without level 2
     extract(tmp_path / "whole.beton", tmp_path / "level.beton", level)
     with open_dataset(tmp_path / "whole.beton") as whole, open_dataset(tmp_path / "level.beton") as part:
         assert list(part.fields) == list(fields)
         for name in ("age", "note", "tags", "kind"):
             assert list(part.read_field(name, range(5))) == list(whole.read_field(name, range(5)))
         np.testing.assert_array_equal(part.read_field("grid", range(5)), whole.read_field("grid", range(5)))
-        sizes = [
-            np.array([entry["width"], entry["height"]], float) for entry in whole.entries(range(5))[0:, [0, level]]
-        ]
-        for k, (found, scale) in enumerate(zip(part.read_field("boxes", range(5)), sizes, strict=True)):
-            ratio = scale[:, 1] / scale[:, 0]
+        before, after = whole.entries(range(5))[:, 0], part.entries(range(5))[:, 0]
+        for k, found in enumerate(part.read_field("boxes", range(5))):
+            ratio = [after[side][k] / before[side][k] for side in ("width", "height")]
             wanted = np.asarray(values[k]["boxes"], float).reshape(-1, 4) * np.tile(ratio, 2)
             np.testing.assert_allclose(np.frombuffer(found, "<f4").reshape(-1, 4), wanted, rtol=1e-6)
-        assert [part.read(k) for k in range(5)] == [whole.read(k, level) for k in range(5)]
+        used = [int(np.flatnonzero(row[: level + 1]).max()) for row in whole.entries(range(5))["width"]]
+        assert [part.read(k) for k in range(5)] == [whole.read(k, used[k]) for k in range(5)]
+
+
+def test_the_next_larger_level_stands_in_for_one_that_was_left_out(beton: Path, tmp_path: Path) -> None:
+    extract(beton, tmp_path / "level.beton", 2)
+    with open_dataset(beton) as whole, open_dataset(tmp_path / "level.beton") as part:
+        stored = whole.entries(range(24))["width"] > 0
+        assert 0 < stored[:, 2].sum() < 24 and stored[:, :2].all()
+        for index in range(24):
+            assert part.read(index) == whole.read(index, 2 if stored[index, 2] else 1)
+    assert verify(tmp_path / "level.beton") == verify(beton) == []
 
 
 def test_what_cannot_be_extracted(pyramid: Path, jpeg_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from loaders import native
 from loaders.beton import layout
 from loaders.beton.fields import parse_fields
-from loaders.conversion.transcode import Job, Refused, convert_job, records_of
+from loaders.conversion.transcode import Job, Refused, convert_job, fitting, records_of
 from loaders.errors import BadDataset
 from loaders.native.codec import coefficients
 from loaders.plan.records import table_bytes
@@ -94,7 +94,7 @@ def test_damaged_files_are_refused_with_a_reason(odd_files: dict[str, bytes], ki
 def job(folder: Path, names: list[str], **changes: Any) -> Job:
     sizes = [(folder / name).stat().st_size if (folder / name).exists() else 0 for name in names]
     samples = [Sample(n, FileRange(str(folder / n), size), {"label": 1}) for n, size in zip(names, sizes, strict=True)]
-    return Job(0, samples, (1.0, 0.5), 95, Labels(["a", "b"], None))._replace(**changes)
+    return Job(0, samples, (1.0, 0.5), 95, Labels(["a", "b"], None), overhead=9)._replace(**changes)
 
 
 def test_a_job_tells_what_became_of_each_file(odd_folder: Path) -> None:
@@ -122,6 +122,20 @@ def test_rows_are_tabled_before_each_jpeg(odd_folder: Path) -> None:
         assert table[0] == row["head"] and (np.diff(table) > 0).all() and table[-1] < row["size"]
         jpeg = done.blobs[level][ptr:]
         assert all(jpeg[at - 2] == 0xFF and jpeg[at - 1] in range(0xD0, 0xD8) for at in table[1:])
+
+
+def test_small_levels_that_do_not_fit_are_left_out(odd_folder: Path) -> None:
+    def records(*sizes: tuple[int, int]) -> list[native.Record]:
+        return [native.Record(bytes(n - 8), bytes(8), 1, 200, side, 1, "") for n, side in sizes]
+
+    assert fitting(records((1000, 150), (400, 75), (100, 37)), 0.5) == [True, True, True]
+    assert fitting(records((1000, 150), (600, 75), (100, 37)), 0.5) == [True, False, True]
+    assert fitting(records((1000, 150), (401, 75), (100, 37)), 0.5) == [True, True, False]
+    assert fitting(records((1000, 400), (600, 128), (100, 64)), 0.5) == [True, True, False]
+    assert fitting(records((1000, 150), (10, 75)), 0) == [True, False]
+    done = convert_job(job(odd_folder, ["b/0.jpg", "b/1.jpg"], overhead=0))
+    assert done.levels["width"].tolist() == [[160, 0], [160, 0]]
+    assert done.levels["ptr"][:, 1].tolist() == [0, 0] and done.blobs[1] == b""
 
 
 def test_a_record_larger_than_any_page_is_refused(odd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,30 @@ def test_markers_take_three_percent_at_most() -> None:
         assert len(marked.jpeg) <= 1.03 * len(plain.jpeg)
 
 
+def tables(data: bytes) -> list[np.ndarray]:
+    """Quantisation of luma and chroma, [8, 8] each, row by row."""
+    with Image.open(io.BytesIO(data)) as image:
+        found = {name: np.reshape(table, (8, 8)) for name, table in image.quantization.items()}
+    return [found[0], found.get(1, found[0])]
+
+
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("quality", [30, 75, 99])
+def test_levels_are_quantised_evenly_but_not_finer_than_their_source(sampling: str, quality: int) -> None:
+    source = jpeg(picture(400, 320), sampling, quality=quality)
+    for record in codec.transcode(source, (1.0, 0.5, 0.25), 90)[1:]:
+        x, y = record.width / 400, record.height / 320
+        for chroma, (stored, wanted) in enumerate(zip(tables(record.jpeg), tables(source), strict=True)):
+            double = 2 if chroma and sampling == "4:2:0" else 1  # the source's chroma has half the pixels
+            for v, u in np.ndindex(8, 8):
+                even = 5 * (1 + (u * u + v * v) / 49)
+                at = min(7, int(v * y * double + 0.5)), min(7, int(u * x * double + 0.5))
+                assert abs(stored[v, u] - max(even, wanted[at] * double * (x * y) ** 0.5)) <= 0.5
+        two = b"\xff\xdb\0\x43\1" in record.jpeg
+        assert two != np.array_equal(*tables(record.jpeg))  # a second table only if it differs
+        assert two or quality != 30
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "scans"])  # its colours lie outside RGB
 def test_reduced_levels_look_like_the_image(kind: str) -> None:
     source = make(kind, 203, 149)

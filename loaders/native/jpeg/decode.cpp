@@ -1,28 +1,56 @@
 // Which MCUs a region needs, where their restart segments lie, and their decoding by the inner loops.
 #include <algorithm>
 #include <new>
+#include <utility>
 
-#include "simd/loops.h"
+#include "jpeg/decode.h"
 #include "jpeg/markers.h"
 
 namespace et {
 namespace {
 
-// The thread's Huffman tables, kept from one image to the next: many encoders use the standard ones.
-struct TableCache {
-  HuffSpec dc_spec[4], ac_spec[4];
-  DcTable dc[4];
-  AcTable ac[4];
+// Huffman tables of a thread, kept from one image to the next: many encoders use the standard ones, and images that share them
+// find them in the processor's cache. A place is free when no image uses it.
+template <class Table>
+class TableCache {
+ public:
+  using Build = void (*)(const HuffSpec&, Table&);
+
+  // The table of a specification. users: where the number of its users is kept, one more by now.
+  Table* take(const HuffSpec& wanted, Build build, int*& users) {
+    Place* place = nullptr;
+    for (Place& p : places_) {
+      if (std::memcmp(&p.spec, &wanted, sizeof wanted) == 0) {
+        place = &p;
+        break;
+      }
+      if (!p.users && (!place || p.last_use < place->last_use)) place = &p;
+    }
+    if (std::memcmp(&place->spec, &wanted, sizeof wanted) != 0) {
+      build(wanted, place->table);
+      place->spec = wanted;
+    }
+    place->users++, place->last_use = ++uses_;
+    users = &place->users;
+    return &place->table;
+  }
+
+ private:
+  enum { kPlaces = 3 * kMostLanes + 1 };  // three components an image, so that one is always free
+  struct Place {
+    HuffSpec spec{};
+    int users = 0;
+    int64_t last_use = 0;
+    Table table;
+  };
+  Place places_[kPlaces];
+  int64_t uses_ = 0;
 };
 
-template <class Table>
-const Table* cached(const HuffSpec& wanted, HuffSpec& have, Table& table, void (*build)(const HuffSpec&, Table&)) {
-  if (std::memcmp(&wanted, &have, sizeof have) != 0) {
-    build(wanted, table);
-    have = wanted;
-  }
-  return &table;
-}
+struct Tables {
+  TableCache<DcTable> dc;
+  TableCache<AcTable> ac;
+};
 
 // libjpeg's rule (jdmaster.c): a sub-sampled component is scaled down less, as far as its factors allow.
 int dct_side(const Header& h, const Component& c, int luma_side) {
@@ -62,7 +90,7 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
     const int64_t side = plan.dct[c], stride = p.stride;
     for (int v = 0; v < k.v; v++)
       for (int u = 0; u < k.h; u++)
-        plan.block[plan.blocks++] = {nullptr, nullptr, quant[c], c, plan.dct[c], u, v, 0, nullptr, p.data, stride,
+        plan.block[plan.blocks++] = {nullptr, nullptr, nullptr, quant[c], c, plan.dct[c], u, v, 0, nullptr, p.data, stride,
                                      (u * side - p.x0) * stride + 2 * (v * side - p.y0), k.h * side * stride, 2 * k.v * side};
   }
   for (int b = 0; b < plan.blocks; b++) plan.block[b].next = &plan.block[b + 1];
@@ -71,17 +99,27 @@ bool lay_out(const Header& h, Box region, int scale, Scratch& s, ScanPlan& plan,
   return true;
 }
 
-bool take_tables(const Header& h, Scratch& s, ScanPlan& plan, Error& e) {
-  auto* tables = reinterpret_cast<TableCache*>(s.tables.data());
+// skipped: blocks to be passed over, see Note [blocks passed over].
+bool take_tables(const Header& h, int64_t skipped, Scratch& s, Decoding& d, Error& e) {
+  enum { kWorthwhile = 256 };  // blocks for which another look-up is built
+  auto* tables = reinterpret_cast<Tables*>(s.tables.data());
   if (!tables) {
-    void* memory = s.tables.reserve(sizeof(TableCache));
+    void* memory = s.tables.reserve(sizeof(Tables));
     if (!memory) return e.set(ET_IO, "out of memory");
-    tables = new (memory) TableCache();
+    tables = new (memory) Tables;
   }
-  for (int b = 0; b < plan.blocks; b++) {
-    const Component& k = h.comp[plan.block[b].component];
-    plan.block[b].dc = cached(h.dc[k.td], tables->dc_spec[k.td], tables->dc[k.td], loops().build_dc);
-    plan.block[b].ac = cached(h.ac[k.ta], tables->ac_spec[k.ta], tables->ac[k.ta], loops().build_ac);
+  const DcTable* dc[3];
+  AcTable* ac[3];
+  for (int c = 0; c < h.ncomp; c++) {
+    const HuffSpec& spec = h.ac[h.comp[c].ta];
+    dc[c] = tables->dc.take(h.dc[h.comp[c].td], loops().build_dc, d.users[2 * c]);
+    ac[c] = tables->ac.take(spec, loops().build_ac, d.users[2 * c + 1]);
+    if (skipped >= kWorthwhile && !ac[c]->skips) loops().build_skip(spec, *ac[c]);
+  }
+  for (int b = 0; b < d.plan.blocks; b++) {
+    BlockPlan& block = d.plan.block[b];
+    block.dc = dc[block.component], block.ac = ac[block.component];
+    block.skip = skipped >= kWorthwhile ? block.ac->skip : block.ac->fast;
   }
   return true;
 }
@@ -148,15 +186,20 @@ class Walker {
 
 }  // namespace
 
-bool decode_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Planes& out, Error& e) {
-  ScanPlan plan;
-  int16_t quant[3][64];
+void Decoding::release() {
+  queue = {};
+  for (int*& count : users)
+    if (count) --*count, count = nullptr;
+}
+
+bool begin_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Decoding& d, Planes& out, Error& e) {
+  ScanPlan& plan = d.plan;
   if (region.x0 < 0 || region.y0 < 0 || region.x0 >= std::min(region.x1, ceil_div(h.width, scale)) ||
       region.y0 >= std::min(region.y1, ceil_div(h.height, scale)))
     return e.set(ET_BAD_ARGUMENT, "the region is empty or lies outside %d x %d pixels", h.width, h.height);
   if (int64_t(region.x1 - region.x0) * (region.y1 - region.y0) > int64_t(1) << 28)
     return e.set(ET_UNSUPPORTED, "a region of %d x %d pixels is too large", region.x1 - region.x0, region.y1 - region.y0);
-  if (!lay_out(h, region, scale, s, plan, out, quant, e) || !take_tables(h, s, plan, e)) return false;
+  if (!lay_out(h, region, scale, s, plan, out, d.quant, e)) return false;
   const int total = h.mcus_x * h.mcus_y, interval = h.restart ? h.restart : total;
   const int across = (plan.mcus.x1 - plan.mcus.x0 - 1) / interval + 2;  // segments that a row of the region may touch
   const size_t most = size_t(across) * (plan.mcus.y1 - plan.mcus.y0);
@@ -165,6 +208,7 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
   if (!jobs || !free) return e.set(ET_IO, "out of memory for a scan of %zu bytes", source.size);
   Walker walker(h, source);
   int count = 0;
+  int64_t mcus = 0;
   for (int my = plan.mcus.y0; my < plan.mcus.y1; my++) {
     const int first = (my * h.mcus_x + plan.mcus.x0) / interval, last = (my * h.mcus_x + plan.mcus.x1 - 1) / interval;
     // a segment that wraps around to this row is there already
@@ -178,13 +222,56 @@ bool decode_own(const Header& h, const Source& source, Box region, int scale, Sc
       if ((!h.restart || source.rows) && job.last > needed) job.last = needed, job.whole = false;
       if (!walker.seek(segment, e) || !walker.copy(free, job.size, e)) return false;
       std::memset(free + job.size, 0, kGap);
-      free += job.size + kGap, out.coded += job.size;
+      free += job.size + kGap, out.coded += job.size, mcus += job.last - job.first;
     }
   }
-  int which = 0;
-  const char* wrong = loops().decode_segments(plan, jobs, count, which);
-  if (wrong) return e.set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, jobs[which].first, jobs[which].last - 1);
-  return true;
+  const int64_t shown = int64_t(plan.mcus.x1 - plan.mcus.x0) * (plan.mcus.y1 - plan.mcus.y0);
+  int flat = 0;  // blocks of an MCU that become one pixel
+  for (int b = 0; b < plan.blocks; b++) flat += plan.block[b].side == 1;
+  d.queue = {jobs, jobs + count}, d.error = &e;
+  return take_tables(h, (mcus - shown) * plan.blocks + shown * flat, s, d, e);
+}
+
+bool finish_own(Decoding& d) {
+  Lanes lanes;
+  lanes.add(d);
+  lanes.run();
+  return d.error->status == ET_OK;
+}
+
+bool decode_own(const Header& h, const Source& source, Box region, int scale, Scratch& s, Planes& out, Error& e) {
+  Decoding d;
+  return begin_own(h, source, region, scale, s, d, out, e) && finish_own(d);
+}
+
+void Lanes::add(Decoding& d) {
+  d.lanes = 0;
+  while (!full() && d.queue.next != d.queue.last) {
+    Lane& lane = lanes_[running_];
+    of_[running_++] = &d, d.lanes++;
+    if (loops().start_lane(lane, d.plan, d.queue)) continue;
+    done_ = stop(running_ - 1);
+    return;
+  }
+}
+
+Decoding* Lanes::run() {
+  Decoding* done = std::exchange(done_, nullptr);
+  while (!done) done = stop(loops().run_lanes(lanes_, running_));
+  return done;
+}
+
+Decoding* Lanes::stop(int stopped) {
+  Decoding* const d = of_[stopped];
+  const Lane& lane = lanes_[stopped];
+  const char* const wrong = lane.wrong;
+  if (wrong) d->error->set(ET_DAMAGED, "%s (MCUs %d to %d)", wrong, lane.job->first, lane.job->last - 1);
+  for (int i = running_; i-- > 0;)  // all of a damaged image
+    if (i == stopped || (wrong && of_[i] == d)) {
+      lanes_[i] = lanes_[--running_], of_[i] = of_[running_];
+      d->lanes--;
+    }
+  return d->lanes ? nullptr : d;
 }
 
 bool plan_whole(const Header& h, Scratch& s, WholePlan& whole, Planes& out, Error& e) {

@@ -12,15 +12,7 @@
 namespace et {
 namespace ET_BUILD {
 
-// Where a stream stands. The loads of a refill depend on the refill before, not on the symbols in between: they are done by
-// the time they are wanted.
-struct Bits {
-  const uint8_t* next;  // the first byte that the window holds nothing of for sure
-  uint64_t window;      // bits to come, left-aligned
-  uint64_t left;        // how many of them are accounted for, in the lowest six bits; bits 6 and 7: 0; above: see Cursor
-
-  int64_t used(const uint8_t* base) const { return (next - base) * 8 - int64_t(left & 63); }  // bits from `base`
-};
+static inline int64_t bits_used(const Bits& b, const uint8_t* base) { return (b.next - base) * 8 - int64_t(b.left & 63); }
 
 static inline uint64_t load_be64(const uint8_t* p) {
   uint64_t v;
@@ -68,6 +60,7 @@ static inline int ac_advance(int symbol) {
 }
 
 static void build_ac(const HuffSpec& spec, AcTable& table) {
+  table.skips = false;
   std::fill_n(table.fast, 1 << kLookahead, +AcTable::kSplit);
   build_table(spec, kLookahead, table.more, [&table](int from, int n, int length, int symbol) {
     const int bits = symbol & 15, advance = ac_advance(symbol);
@@ -83,6 +76,44 @@ static void build_ac(const HuffSpec& spec, AcTable& table) {
   });
 }
 
+// See Note [blocks passed over].
+static void build_skip(const HuffSpec& spec, AcTable& table) {
+  enum : uint32_t { kSize = 1 << kLookahead, kRounds = 2 };  // symbols behind the first; more than these rarely fit
+  uint16_t codes[kSize];  // length, symbol; what is no code is too long to fit
+  LongCodes unused;
+  std::fill_n(codes, +kSize, uint16_t(0xFF));
+  build_table(spec, kLookahead, unused, [&codes](int from, int n, int length, int symbol) {
+    std::fill_n(codes + from, n, uint16_t(symbol << 8 | length));
+  });
+  // The entry of a first symbol and of those that follow in `rest`. No branches: which symbols fit is as good as random.
+  const auto extended = [&codes](uint32_t length, uint32_t advance, uint32_t rest) {
+    for (int round = 0; round < int(kRounds); round++) {
+      const uint32_t code = codes[rest & (kSize - 1)], symbol = code >> 8, size = symbol & 15;
+      const bool last = (size == 0) & (symbol != 0xF0);
+      const uint32_t seen = length + (code & 0xFF), step = last ? +AcTable::kEndSkip : (symbol >> 4) + 1;
+      const bool room = advance + (last ? 0 : step) <= AcTable::kSkipMost;
+      const bool fits = (seen <= kLookahead) & (seen + size <= AcTable::kSkipBits) & room;
+      const uint32_t more = fits ? (code & 0xFF) + size : 0;
+      rest <<= more, length += more, advance += fits ? step : 0;
+    }
+    return AcTable::entry(length, 0, advance);
+  };
+  std::memcpy(table.skip, table.fast, sizeof table.skip);
+  build_table(spec, kLookahead, unused, [&table, &extended](int from, int n, int length, int symbol) {
+    const int size = symbol & 15, total = length + size, advance = ac_advance(symbol);
+    uint32_t* const out = table.skip + from;
+    if (total > int(AcTable::kSkipBits)) return;
+    if (advance == int(AcTable::kEndSkip) || total >= kLookahead) {
+      std::fill_n(out, n, AcTable::entry(total, 0, advance));
+      return;
+    }
+    const int each = n >> size;  // entries for each value of the first symbol: all alike
+    for (int i = 0; i < each; i++) out[i] = extended(total, advance, i << total);
+    for (int i = each; i < n; i += each) std::memcpy(out + i, out, each * sizeof *out);
+  });
+  table.skips = true;
+}
+
 // A code longer than `lookahead` bits; returns its symbol or -1.
 static int __attribute__((noinline)) long_symbol(Bits& b, const LongCodes& table, int lookahead) {
   const int32_t head = int32_t(b.window >> 48);
@@ -95,42 +126,21 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const LongCodes& table
   return -1;
 }
 
-// The part of a lane that the inner loop keeps in registers. Bits 8-15 of bits.left are how many coefficients the block has room
-// for yet, signed, so that one subtraction takes a symbol's bits and its coefficients; above, anything.
-struct Cursor {
-  Bits bits;
-  const uint32_t* ac;  // the block's AC look-up
-
-  int room() const { return int8_t(bits.left >> 8); }  // 63 - zigzag position of the last symbol's; kEndSkip less after EOB
-  uint8_t place() const { return kPlaces.by_room[uint8_t(bits.left >> 8)]; }
-};
+// 63 - zigzag position of the last symbol's coefficient; kEndSkip less after EOB.
+static inline int room(const Cursor& c) { return int8_t(c.bits.left >> 8); }
+static inline uint8_t place(const Cursor& c) { return kPlaces.by_room[uint8_t(c.bits.left >> 8)]; }
 
 static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
                   kLong[] = "coded data are left over";
 
-// One stream through the segments: see Note [three at a time].
-struct Lane {
-  Cursor cursor;
-  const ScanPlan* plan;
-  const SegmentJob* job;
-  const uint8_t* stop;              // where a block may at most end, see Note [reading past the end]
-  const BlockPlan* block;           // the block in hand
-  int mcu, mx, my;
-  int predictor[3];
-  const char* wrong;
-  alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
+static inline int64_t spare_bits(const Lane& lane) {  // left in the segment
+  return int64_t(lane.job->size) * 8 - bits_used(lane.cursor.bits, lane.job->bytes);
+}
 
-  void enter(const SegmentJob* next) {
-    job = next, mcu = job->first, block = plan->block, mx = job->mx, my = job->my;
-    predictor[0] = predictor[1] = predictor[2] = 0;
-    cursor.bits = {job->bytes, 0, 0}, stop = job->bytes + job->size + 32;
-  }
-  int64_t spare() const { return int64_t(job->size) * 8 - cursor.bits.used(job->bytes); }  // bits left in the segment
-  bool fail() {
-    wrong = spare() < 0 ? kShort : kNoCode;
-    return false;
-  }
-};
+static bool fail(Lane& lane) {
+  lane.wrong = spare_bits(lane) < 0 ? kShort : kNoCode;
+  return false;
+}
 
 // At least 56 bits afterwards.
 static inline __attribute__((always_inline)) void refill(Cursor& c) {
@@ -147,11 +157,11 @@ static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
   skip(c.bits, e & 63);
   if (!(e & 63)) {
     const int symbol = long_symbol(c.bits, lane.block->ac->more, kLookahead);
-    if (symbol < 0) return lane.fail();
+    if (symbol < 0) return fail(lane);
     bits = symbol & 15, advance = ac_advance(symbol);
   }
   c.bits.left -= advance << 8;
-  lane.coefficients[c.place()] = int16_t(signed_head(c.bits.window, bits));
+  lane.coefficients[place(c)] = int16_t(signed_head(c.bits.window, bits));
   skip(c.bits, bits);
   refill(c);
   return true;
@@ -169,7 +179,7 @@ static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane)
   }
   c.bits.window <<= e & 63;
   c.bits.left -= e;
-  lane.coefficients[c.place()] = int16_t(e >> 16);
+  lane.coefficients[place(c)] = int16_t(e >> 16);
   return true;
 }
 
@@ -183,11 +193,16 @@ static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
   skip(c.bits, e & 63);
   if (__builtin_expect(!e, 0)) {
     bits = long_symbol(c.bits, plan.dc->more, kDcLookahead);
-    if (bits < 0) return lane.fail();
+    if (bits < 0) return fail(lane);
   }
   const int value = signed_head(c.bits.window, bits);
   skip(c.bits, bits);
-  c.bits.left = (c.bits.left & 63) | 63 << 8, c.ac = plan.ac->fast;
+  c.bits.left = (c.bits.left & 63) | 63 << 8;
+  const Box& box = lane.plan->mcus;
+  lane.keep = unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0);
+  // one by one: a copy of the struct would load at once what has just been stored in parts, and wait for it
+  lane.begin.next = c.bits.next, lane.begin.window = c.bits.window, lane.begin.left = c.bits.left;
+  c.ac = lane.keep && plan.side > 1 ? plan.ac->fast : plan.skip;
   lane.coefficients[0] = int16_t(lane.predictor[plan.component] += value);
   return true;
 }

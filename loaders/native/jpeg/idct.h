@@ -14,6 +14,20 @@ enum { kConst = 13, kPass1 = 2 };
 // beside each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
 // kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns; the others are not
 // read: half of the work.
+
+// Dequantised rows, their columns in kPairOrder.
+static inline void load_rows(const int16_t* block, const int16_t* quant, v8 x[8]) {
+  for (int i = 0; i < 4; i++) {  // the two rows of a pair are the halves of 32-bit numbers
+    const v8 both = (v8)(*(const h16_at*)(block + 16 * i) * *(const h16_at*)(quant + 16 * i));
+    x[kPairOrder[2 * i]] = both << 16 >> 16, x[kPairOrder[2 * i + 1]] = both >> 16;
+  }
+}
+
+static inline void saturate16(v8& x) {
+  const v8 most = v8{} + 32767, least = ~most;
+  x = x > most ? most : x < least ? least : x;
+}
+
 #if defined(ET_AVX2)
 static inline __m256i pair_weights(int a, int b) { return _mm256_set1_epi32(int(uint32_t(b) << 16 | uint16_t(a))); }
 
@@ -94,13 +108,9 @@ static inline void idct_pass(v8 x[8], int shift, int offset) {
 template <bool kLow>
 static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
   v8 x[8], y[8];
-  for (int i = 0; i < 4; i++) {  // the two rows of a pair are the halves of 32-bit numbers
-    const v8 both = (v8)(*(const h16_at*)(block + 16 * i) * *(const h16_at*)(quant + 16 * i));
-    x[kPairOrder[2 * i]] = both << 16 >> 16, x[kPairOrder[2 * i + 1]] = both >> 16;
-  }
+  load_rows(block, quant, x);
   idct_pass<kLow>(x, kConst - kPass1, 0);
-  const v8 most = v8{} + 32767, least = ~most;
-  for (v8& row : x) row = row > most ? most : row < least ? least : row;
+  for (v8& row : x) saturate16(row);
   transpose8(x);
   for (int i = 0; i < 8; i++) y[kPairOrder[i]] = x[i];
   idct_pass<kLow>(y, kConst + kPass1 + 3, 128);
@@ -127,36 +137,84 @@ static void flat(int dc, int side, uint8_t* out, int stride) {
   for (int c = 0; c < side; c += 2) std::memset(out + c * stride, v, 2 * side);
 }
 
-static inline void idct4_line(const int* x, int step, int shift, int* out, int out_step) {
-  const int t0 = x[0] * (1 << (kConst + 1)), t2 = x[2 * step] * 15137 - x[6 * step] * 6270;
-  const int a = t0 + t2, b = t0 - t2;
-  const int x7 = x[7 * step], x5 = x[5 * step], x3 = x[3 * step], x1 = x[step];
-  const int o0 = x7 * -1730 + x5 * 11893 + x3 * -17799 + x1 * 8697;
-  const int o2 = x7 * -4176 + x5 * -4926 + x3 * 7373 + x1 * 20995;
-  out[0] = descale(a + o2, shift), out[3 * out_step] = descale(a - o2, shift);
-  out[out_step] = descale(b + o0, shift), out[2 * out_step] = descale(b - o0, shift);
+// 4x4 and 2x2 outputs straight from the 8x8 coefficients, in two passes as above. Coefficients of column and row 4 do not count,
+// for 2x2 outputs nor do those of 2 and 6.
+enum { kPass4 = kConst - kPass1 + 1, kPass2 = kConst - kPass1 + 2 };  // bits to round off in the first pass
+
+#if defined(ET_AVX2)
+static inline __m256i two_weights(int a, int b, int c, int d) {  // a, b in the lower half, c, d in the upper
+  return _mm256_set_m128i(_mm256_castsi256_si128(pair_weights(c, d)), _mm256_castsi256_si128(pair_weights(a, b)));
 }
 
-static inline void idct2_line(const int* x, int step, int shift, int* out, int out_step) {
-  const int a = x[0] * (1 << (kConst + 2));
-  const int o = x[7 * step] * -5906 + x[5 * step] * 6967 + x[3 * step] * -10426 + x[step] * 29692;
-  out[0] = descale(a + o, shift), out[out_step] = descale(a - o, shift);
+static inline __m256i dequantised(const int16_t* block, const int16_t* quant, int pair) {
+  return _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i*)block + pair), _mm256_loadu_si256((const __m256i*)quant + pair));
 }
 
-// 4x4 and 2x2 outputs straight from the 8x8 coefficients.
-static void idct_reduced(const int16_t* block, const int16_t* quant, int side, uint8_t* out, int stride) {
-  int x[64], columns[32], pixel[16];
-  for (int i = 0; i < 64; i++) x[kPlaces.natural[i]] = int16_t(block[i] * quant[i]);
-  for (int c = 0; c < 8; c++) {
-    if (side == 4 && c != 4) idct4_line(x + c, 8, kConst - kPass1 + 1, columns + c, 8);
-    if (side == 2 && c != 2 && c != 4 && c != 6) idct2_line(x + c, 8, kConst - kPass1 + 2, columns + c, 8);
+// Rows of the picture to its pairs of columns; columns: c0r0 c0r1 c0r2 c0r3 c1r0 ..., 32 bits each.
+static void idct4(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
+  const __m256i x04 = dequantised(block, quant, 0), x26 = dequantised(block, quant, 1);
+  const __m256i x13 = dequantised(block, quant, 2), x57 = dequantised(block, quant, 3);
+  const __m256i round = _mm256_set1_epi32(1 << (kPass4 - 1));
+  const __m256i t0 = _mm256_add_epi32(pair_sum(x04, 16384, 0), round), t2 = pair_sum(x26, 15137, -6270);
+  const __m256i a = _mm256_add_epi32(t0, t2), b = _mm256_sub_epi32(t0, t2);
+  const __m256i near = _mm256_add_epi32(pair_sum(x13, 8697, -17799), pair_sum(x57, 11893, -1730));
+  const __m256i far = _mm256_add_epi32(pair_sum(x13, 20995, 7373), pair_sum(x57, -4926, -4176));
+  const __m256i r0 = _mm256_srai_epi32(_mm256_add_epi32(a, far), kPass4), r3 = _mm256_srai_epi32(_mm256_sub_epi32(a, far), kPass4);
+  const __m256i r1 = _mm256_srai_epi32(_mm256_add_epi32(b, near), kPass4), r2 = _mm256_srai_epi32(_mm256_sub_epi32(b, near), kPass4);
+  // lower half: columns (0, 4) and (2, 6) of each row, upper half: (1, 3) and (5, 7)
+  const __m256 upper = _mm256_castsi256_ps(_mm256_packs_epi32(r0, r1)), lower = _mm256_castsi256_ps(_mm256_packs_epi32(r2, r3));
+  const __m256i first = _mm256_castps_si256(_mm256_shuffle_ps(upper, lower, 0x88));
+  const __m256i second = _mm256_castps_si256(_mm256_shuffle_ps(upper, lower, 0xDD));
+  // lower half: the even part of four rows, upper half: the odd part
+  const __m256i outer = _mm256_add_epi32(_mm256_madd_epi16(first, two_weights(16384, 0, 20995, 7373)),
+                                         _mm256_madd_epi16(second, two_weights(15137, -6270, -4926, -4176)));
+  const __m256i inner = _mm256_add_epi32(_mm256_madd_epi16(first, two_weights(16384, 0, 8697, -17799)),
+                                         _mm256_madd_epi16(second, two_weights(-15137, 6270, 11893, -1730)));
+  enum { kShift = kConst + kPass1 + 4 };
+  const __m128i add = _mm_set1_epi32((1 << (kShift - 1)) + (128 << kShift));
+  const __m128i even03 = _mm_add_epi32(_mm256_castsi256_si128(outer), add), odd03 = _mm256_extracti128_si256(outer, 1);
+  const __m128i even12 = _mm_add_epi32(_mm256_castsi256_si128(inner), add), odd12 = _mm256_extracti128_si256(inner, 1);
+  const __m128i c0 = _mm_srai_epi32(_mm_add_epi32(even03, odd03), kShift), c3 = _mm_srai_epi32(_mm_sub_epi32(even03, odd03), kShift);
+  const __m128i c1 = _mm_srai_epi32(_mm_add_epi32(even12, odd12), kShift), c2 = _mm_srai_epi32(_mm_sub_epi32(even12, odd12), kShift);
+  const __m128i all = _mm_packus_epi16(_mm_packs_epi32(c0, c1), _mm_packs_epi32(c2, c3));
+  const __m128i pairs = _mm_shuffle_epi8(all, _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+  _mm_storel_epi64((__m128i*)out, pairs);
+  _mm_storel_epi64((__m128i*)(out + 2 * stride), _mm_unpackhi_epi64(pairs, pairs));
+}
+#else
+static void idct4(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
+  v8 x[8], y[8];
+  load_rows(block, quant, x);
+  const auto pass = [](const v8 in[8], int shift, int offset, v8 to[8]) {
+    const v8 t0 = (in[0] << int(kConst + 1)) + ((1 << (shift - 1)) + (offset << shift)), t2 = in[2] * 15137 - in[6] * 6270;
+    const v8 near = in[1] * 8697 - in[3] * 17799 + in[5] * 11893 - in[7] * 1730;
+    const v8 far = in[1] * 20995 + in[3] * 7373 - in[5] * 4926 - in[7] * 4176;
+    to[0] = (t0 + t2 + far) >> shift, to[3] = (t0 + t2 - far) >> shift;
+    to[1] = (t0 - t2 + near) >> shift, to[2] = (t0 - t2 - near) >> shift;
+  };
+  pass(x, kPass4, 0, y);
+  for (int i = 0; i < 4; i++) saturate16(y[i]);
+  for (int i = 4; i < 8; i++) y[i] = v8{};
+  transpose8(y);
+  for (int i = 0; i < 8; i++) x[kPairOrder[i]] = y[i];
+  pass(x, kConst + kPass1 + 4, 128, y);  // y[c] is column c of the picture
+  for (int c = 0; c < 4; c++)
+    for (int r = 0; r < 4; r++) out[(c >> 1) * 2 * stride + 2 * r + (c & 1)] = clamp_u8(y[c][r]);
+}
+#endif
+
+static void idct2(const int16_t* block, const int16_t* quant, uint8_t* out) {
+  v8 x[8], y[2];
+  load_rows(block, quant, x);
+  const v8 odd = x[1] * 29692 - x[3] * 10426 + x[5] * 6967 - x[7] * 5906, even = (x[0] << int(kConst + 2)) + (1 << (kPass2 - 1));
+  y[0] = (even + odd) >> int(kPass2), y[1] = (even - odd) >> int(kPass2);
+  for (v8& row : y) saturate16(row);
+  enum { kShift = kConst + kPass1 + 5 };
+  for (int r = 0; r < 2; r++) {  // columns come in kPairOrder
+    const int a = y[r][0] * (1 << (kConst + 2)) + (1 << (kShift - 1)) + (128 << kShift);
+    const int b = y[r][4] * 29692 - y[r][5] * 10426 + y[r][6] * 6967 - y[r][7] * 5906;
+    out[2 * r] = clamp_u8((a + b) >> kShift), out[2 * r + 1] = clamp_u8((a - b) >> kShift);
   }
-  for (int r = 0; r < side; r++) {
-    if (side == 4) idct4_line(columns + 8 * r, 1, kConst + kPass1 + 4, pixel + r, 4);
-    else idct2_line(columns + 8 * r, 1, kConst + kPass1 + 5, pixel + r, 2);
-  }
-  for (int c = 0; c < side; c++)
-    for (int r = 0; r < side; r++) out[(c >> 1) * 2 * stride + 2 * r + (c & 1)] = clamp_u8(pixel[c * side + r] + 128);
 }
 
 // A block of the MCU at (mx, my), whose last coefficient that is not 0 stands at zigzag position `last`.
@@ -168,7 +226,9 @@ static inline void place_block(const ScanPlan& plan, const BlockPlan& block, int
   if (side == 8 && last > 0) return idct8<true>(coefficients, block.quant, out, stride);
   const int dc = coefficients[0] * block.quant[0];
   if (side == 8) return flat8(int16_t(dc), out, stride);
-  if (side > 1) return last ? idct_reduced(coefficients, block.quant, side, out, stride) : flat(int16_t(dc), side, out, stride);
+  if (side > 1 && !last) return flat(int16_t(dc), side, out, stride);
+  if (side == 4) return idct4(coefficients, block.quant, out, stride);
+  if (side == 2) return idct2(coefficients, block.quant, out);
   const int c = block.component;
   *plan.planes->plane[c].at(mx * plan.per_mcu_x[c] + block.x, my * plan.per_mcu_y[c] + block.y) = idct1(dc);
 }

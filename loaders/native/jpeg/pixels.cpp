@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "jpeg/planes.h"
+#include "jpeg/decode.h"
 
 namespace et {
 

@@ -55,10 +55,20 @@ struct Box {
 
 struct Ahead;  // see sample.h
 
-// Working memory of one thread.
-struct Scratch {
-  const Ahead* ahead = nullptr;  // what was read of the present sample, in `file`; null: nothing was
-  Buffer file, segment, jobs, tables, planes[3], columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved, lowered;
+// What a sample needs in memory until it has been resampled.
+struct SampleMemory {
+  Buffer file, segment, jobs, planes[3];
+
+  void swap(SampleMemory& other) {
+    file.swap(other.file), segment.swap(other.segment), jobs.swap(other.jobs);
+    for (int c = 0; c < 3; c++) planes[c].swap(other.planes[c]);
+  }
+};
+
+// Working memory of one thread: that of the sample in hand, and what every sample uses for a moment.
+struct Scratch : SampleMemory {
+  const Ahead* ahead = nullptr;  // what was read of the sample in hand, in `file`; null: nothing was
+  Buffer tables, columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved, lowered;
 };
 
 // Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.
@@ -70,9 +80,7 @@ struct Source {
   int row_count;         // entries of `rows`
 };
 
-// Decodes what the region (pixels of the scaled image, x0 and y0 even) needs, by the own decoder (header.own must hold) or by
-// libjpeg.
-bool decode_own(const Header&, const Source&, Box region, int scale, Scratch&, Planes&, Error&);
+// Decodes what the region (pixels of the scaled image, x0 and y0 even) needs, by libjpeg. Our own decoder: see decode.h.
 bool decode_libjpeg(const uint8_t* jpeg, size_t size, Box region, int scale, Scratch&, Planes&, Error&);
 
 // `rows` rows of interleaved samples, `pitch` bytes apart, into the planes from row y on; the first sample is that of column x0.

@@ -6,36 +6,49 @@
 namespace et {
 namespace ET_BUILD {
 
+static void enter(Lane& lane, const SegmentJob* job) {
+  lane.job = job, lane.mcu = job->first, lane.block = lane.plan->block, lane.mx = job->mx, lane.my = job->my;
+  lane.predictor[0] = lane.predictor[1] = lane.predictor[2] = 0;
+  lane.cursor.bits = {job->bytes, 0, 0}, lane.stop = job->bytes + job->size + 32;
+}
+
+// Begins the AC symbols of a block that was passed over again, one symbol at a time.
+static void begin_again(Lane& lane) {
+  lane.cursor = {lane.begin, lane.block->ac->fast};
+}
+
 // Ends the block in hand and begins the next one, of the next segment where this one is done. False when there is none, or
 // when something is wrong.
-static bool __attribute__((noinline)) turn(Lane& lane, const SegmentJob*& next, const SegmentJob* last) {
+static bool __attribute__((noinline)) turn(Lane& lane) {
   const Cursor& c = lane.cursor;
-  const int k = 63 - c.room();  // kEndSkip more where EOB has ended the block
-  if (k > 63 && k < int(AcTable::kEndSkip)) return lane.fail();  // a run went past the end
-  if (c.bits.next > lane.stop) return lane.fail();
-  const ScanPlan& plan = *lane.plan;
   const BlockPlan& block = *lane.block;
-  const Box& box = plan.mcus;
-  if (unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0))
-    place_block(plan, block, lane.mx, lane.my, lane.coefficients, k & (AcTable::kEndSkip - 1));
+  const int end = 63 - room(c);
+  const bool early = end >= int(AcTable::kEndSkip);  // EOB has ended the block
+  const int k = early ? end - int(AcTable::kEndSkip) : end;
+  if (__builtin_expect(k + early > 63, 0)) {  // a full block has no EOB
+    if (c.ac == block.ac->fast) return fail(lane);  // a run went past the end
+    return begin_again(lane), true;
+  }
+  if (c.bits.next > lane.stop) return fail(lane);
+  const ScanPlan& plan = *lane.plan;
+  if (lane.keep) place_block(plan, block, lane.mx, lane.my, lane.coefficients, k);
   clear(lane.coefficients);
   // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches
   lane.block = block.next, lane.mcu += block.ends, lane.mx += block.ends;
   if (__builtin_expect(lane.mx == plan.mcus_x, 0)) lane.mx = 0, lane.my++;
   if (__builtin_expect(lane.mcu == lane.job->last, 0)) {
-    if (lane.spare() < 0) return lane.fail();
-    if (lane.job->whole && lane.spare() >= 8) return lane.wrong = kLong, false;
-    if (next == last) return false;
-    lane.enter(next++);
+    if (spare_bits(lane) < 0) return fail(lane);
+    if (lane.job->whole && spare_bits(lane) >= 8) return lane.wrong = kLong, false;
+    if (lane.queue->next == lane.queue->last) return false;
+    enter(lane, lane.queue->next++);
   }
   return begin_block(lane);
 }
 
-// Note [three at a time]: each code's length decides where the next one begins, so one stream keeps the processor waiting.
-// Restart segments are independent: three of them, symbol by symbol in turn, fill the gaps (a fourth gains nothing more). A lane
-// that ends its segment goes on with the next one that nobody has, and stops when there is none; the others carry on meanwhile.
+// Note [three at a time]: the length of each code decides where the next one begins, so one stream keeps the processor waiting.
+// Restart segments are independent, and so are images: three streams, symbol by symbol in turn, fill the gaps (a fourth gains
+// nothing more). A lane that ends its segment continues with the next one of its image, and stops when there is none.
 // Every loop over lanes is unrolled, so that cursors can be registers.
-enum { kMostLanes = 3 };
 
 // A symbol of each lane, again and again, until a block ends; as many as a refill serves. The lane where something is wrong, or -1.
 template <int kLanes>
@@ -47,14 +60,14 @@ static inline __attribute__((always_inline)) int take_symbols(Cursor* c, Lane* l
       if (!take_ac(c[i], lanes[i])) return i;
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
-      if (c[i].room() <= 0) return -1;
+      if (room(c[i]) <= 0) return -1;
   }
   return -1;
 }
 
 // Decodes with so many lanes until one stops, and returns which. Another's block may have ended then, too: the next call turns it.
 template <int kLanes>
-static int run_together(Lane* lanes, const SegmentJob*& next, const SegmentJob* last) {
+static int run_together(Lane* lanes) {
   Cursor c[kLanes];
 #pragma GCC unroll 4
   for (int i = 0; i < kLanes; i++) c[i] = lanes[i].cursor;
@@ -62,42 +75,34 @@ static int run_together(Lane* lanes, const SegmentJob*& next, const SegmentJob* 
     int stopped = -1;
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
-      if (stopped < 0 && c[i].room() <= 0) {
+      if (stopped < 0 && room(c[i]) <= 0) {
         lanes[i].cursor = c[i];
-        if (!turn(lanes[i], next, last)) stopped = i;
+        if (!turn(lanes[i])) stopped = i;
         c[i] = lanes[i].cursor;
       }
+    if (stopped < 0) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kLanes; i++) refill(c[i]);
+      stopped = take_symbols<kLanes>(c, lanes);
+    }
     if (stopped >= 0) {
 #pragma GCC unroll 4
       for (int i = 0; i < kLanes; i++) lanes[i].cursor = c[i];
       return stopped;
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < kLanes; i++) refill(c[i]);
-    stopped = take_symbols<kLanes>(c, lanes);
-    if (stopped >= 0) return stopped;
   }
 }
 
-static const char* decode_segments(const ScanPlan& plan, const SegmentJob* jobs, int count, int& which) {
-  const SegmentJob *next = jobs, *last = jobs + count;
-  Lane lanes[kMostLanes];
-  int running = 0, stopped = 0;
-  for (; running < kMostLanes && next != last; running++) {
-    Lane& lane = lanes[running];
-    std::memset(lane.coefficients, 0, sizeof lane.coefficients);
-    lane.plan = &plan, lane.wrong = nullptr, lane.cursor = {};
-    lane.enter(next++);
-    if (!begin_block(lane)) return which = int(lane.job - jobs), lane.wrong;
-  }
+static int run_lanes(Lane* lanes, int count) {
   static_assert(kMostLanes == 3);
-  for (; running; lanes[stopped] = lanes[--running]) {
-    stopped = running == 3   ? run_together<3>(lanes, next, last)
-              : running == 2 ? run_together<2>(lanes, next, last)
-                             : run_together<1>(lanes, next, last);
-    if (lanes[stopped].wrong) return which = int(lanes[stopped].job - jobs), lanes[stopped].wrong;
-  }
-  return nullptr;
+  return count == 3 ? run_together<3>(lanes) : count == 2 ? run_together<2>(lanes) : run_together<1>(lanes);
+}
+
+static bool start_lane(Lane& lane, const ScanPlan& plan, SegmentQueue& queue) {
+  std::memset(lane.coefficients, 0, sizeof lane.coefficients);
+  lane.plan = &plan, lane.queue = &queue, lane.wrong = nullptr, lane.cursor = {};
+  enter(lane, queue.next++);
+  return begin_block(lane);
 }
 
 }  // namespace ET_BUILD

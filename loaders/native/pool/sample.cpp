@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <cmath>
 #include <ctime>
+#include <utility>
 
 #include "jpeg/row_check.h"
 #include "jpeg/cut.h"
+#include "jpeg/decode.h"
 #include "augment/output.h"
 
 namespace et {
@@ -198,8 +200,10 @@ bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& 
   return true;
 }
 
-bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
+// The planes of a JPEG, or, where our own decoder reads it, what is to be decoded to get them.
+bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats& stats) {
   const int64_t start = now_ns();
+  Error& e = hand.error;
   Record bytes{};
   Header header;
   const bool opened = open_sample(sample, fd, s, bytes, header, stats, e);
@@ -208,13 +212,13 @@ bool decode(const EtSample& sample, const Target& target, int fd, Scratch& s, Pl
   if (!opened) return false;
   const int d = sample.scale;
   Box region;
-  if (!needed(sample, target, (header.width + d - 1) / d, (header.height + d - 1) / d, region, e)) return false;
+  if (!needed(sample, hand.target, (header.width + d - 1) / d, (header.height + d - 1) / d, region, e)) return false;
   bool good;
   if (header.own) {
-    good = decode_own(header, bytes.source, region, sample.scale, s, planes, e);
-    stats.bytes_decoded += header.head + planes.coded;
+    good = begin_own(header, bytes.source, region, sample.scale, s, hand.decoding, hand.planes, e);
+    stats.bytes_decoded += header.head + hand.planes.coded;
   } else {
-    good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, planes, e);
+    good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes, e);
     stats.bytes_decoded += bytes.held;
   }
   stats.decode_ns += now_ns() - got;
@@ -227,21 +231,53 @@ bool sound_box(const float* box, Error& e) {
   return true;
 }
 
-bool run(const EtBatch& batch, int64_t i, uint8_t* out, Scratch& s, EtStats& stats, Error& e) {
+// Up to the planes, or to what is to be decoded.
+bool begin(const EtBatch& batch, int64_t i, Scratch& s, InHand& hand, EtStats& stats) {
   const EtSample& sample = batch.samples[i];
+  hand.batch = &batch, hand.i = i, hand.error = Error();
   if (sample.scale != 1 && sample.scale != 2 && sample.scale != 4 && sample.scale != 8)
-    return e.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
-  Planes planes;
+    return hand.error.set(ET_BAD_ARGUMENT, "DCT scale 1/%d", sample.scale);
   const bool raw = sample.entry.kind == ET_RAW;
-  const Target target = target_of(sample, batch.side, raw ? 1 : sample.scale);
-  if (!sound_box(sample.box, e) || !(raw ? read_pixels : decode)(sample, target, batch.fd, s, planes, stats, e)) return false;
+  hand.target = target_of(sample, batch.side, raw ? 1 : sample.scale);
+  if (!sound_box(sample.box, hand.error)) return false;
+  return raw ? read_pixels(sample, hand.target, batch.fd, s, hand.planes, stats, hand.error)
+             : open_jpeg(sample, batch.fd, s, hand, stats);
+}
+
+// Decodes with all lanes what `begin` has left to be decoded.
+bool decode(InHand& hand, EtStats& stats) {
+  if (!hand.decoding.segments()) return true;
   const int64_t start = now_ns();
-  uint8_t* pixels = place_for(batch, out, s);
-  if (!pixels) return e.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
-  if (!resample(planes, target, batch.filter, s, true, pixels, e)) return false;
-  const bool delivered = deliver(batch, i, pixels, out, s, e);
+  const bool good = finish_own(hand.decoding);
+  stats.decode_ns += now_ns() - start;
+  return good;
+}
+
+uint8_t* place_of(const InHand& hand) {
+  const EtBatch& batch = *hand.batch;
+  return batch.out + hand.i * output_bytes(batch);
+}
+
+// From planes to pixels in the batch.
+bool deliver_planes(InHand& hand, Scratch& s, EtStats& stats) {
+  const EtBatch& batch = *hand.batch;
+  const int64_t start = now_ns();
+  uint8_t *const out = place_of(hand), *const pixels = place_for(batch, out, s);
+  if (!pixels) return hand.error.set(ET_IO, "out of memory for %d x %d pixels", batch.side, batch.side);
+  if (!resample(hand.planes, hand.target, batch.filter, s, true, pixels, hand.error)) return false;
+  const bool delivered = deliver(batch, hand.i, pixels, out, s, hand.error);
   stats.resample_ns += now_ns() - start;
   return delivered;
+}
+
+// Tells how a sample ended.
+void report(InHand& hand, bool good, EtStats& stats) {
+  const EtBatch& batch = *hand.batch;
+  hand.decoding.release();
+  if (!good) std::memset(place_of(hand), 0, output_bytes(batch));
+  stats.samples++;
+  batch.status[hand.i] = hand.error.status;
+  std::memcpy(batch.messages + hand.i * ET_MESSAGE, hand.error.text, ET_MESSAGE);
 }
 
 // Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
@@ -303,20 +339,42 @@ void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& s
 }
 
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {
-  Error e;
-  const size_t bytes = size_t(3) * output_side(batch) * output_side(batch) * batch.element;
-  uint8_t* out = batch.out + i * bytes;
-  if (!run(batch, i, out, scratch, stats, e)) std::memset(out, 0, bytes);
-  stats.samples++;
-  batch.status[i] = e.status;
-  std::memcpy(batch.messages + i * ET_MESSAGE, e.text, ET_MESSAGE);
-  return e.status;
+  InHand hand;
+  report(hand, begin(batch, i, scratch, hand, stats) && decode(hand, stats) && deliver_planes(hand, scratch, stats), stats);
+  return hand.error.status;
+}
+
+bool Desk::begin(const EtBatch& batch, int64_t i, EtTicket* ticket, EtStats& stats) {
+  Seat* seat = seats_;
+  while (seat->ticket) seat++;
+  InHand& hand = seat->sample;
+  const bool good = et::begin(batch, i, scratch_, hand, stats);
+  if (good && hand.decoding.segments() == 1) {
+    seat->ticket = ticket;
+    seat->memory.swap(scratch_);
+    lanes_.add(hand.decoding);
+    return false;
+  }
+  report(hand, good && decode(hand, stats) && deliver_planes(hand, scratch_, stats), stats);
+  return true;
+}
+
+EtTicket* Desk::advance(EtStats& stats) {
+  const int64_t start = now_ns();
+  const Decoding* const done = lanes_.run();
+  stats.decode_ns += now_ns() - start;
+  Seat* seat = seats_;
+  while (&seat->sample.decoding != done) seat++;
+  seat->memory.swap(scratch_);
+  InHand& hand = seat->sample;
+  report(hand, hand.error.status == ET_OK && deliver_planes(hand, scratch_, stats), stats);
+  return std::exchange(seat->ticket, nullptr);
 }
 
 EtStatus finish_sample(const EtBatch& batch, int64_t i, const uint8_t* pixels, Scratch& scratch, char* message) {
   Error e;
-  const size_t levels = size_t(3) * batch.side * batch.side, values = size_t(3) * output_side(batch) * output_side(batch);
-  uint8_t* const out = batch.out + size_t(i) * values * batch.element;
+  const size_t levels = size_t(3) * batch.side * batch.side;
+  uint8_t* const out = batch.out + i * output_bytes(batch);
   uint8_t* const held = place_for(batch, out, scratch);
   if (held) {
     std::memcpy(held, pixels, levels);

@@ -22,13 +22,23 @@ struct LongCodes {
 // Direct look-up over the next kLookahead bits. An entry: bits 0-5 length consumed, bits 8-15 coefficients advanced, bits 16-31
 // the value, where code and value together fit. Else kSplit is set, length is the code's alone and the value is the number of
 // value bits that follow; length 0: the code itself is longer than kLookahead.
+//
+// Note [blocks passed over]: the AC coefficients of a block outside the region, or of one that is shown as a single pixel, are
+// not wanted, only the place where the block ends. An entry of `skip` takes as many whole symbols as it can see, up to kSkipBits
+// bits and kSkipMost coefficients, and its value is 0. A block without EOB may end between two of them: the block is then found
+// to be too long and is decoded again with `fast`. So both tables give the same verdict on damaged data.
 struct AcTable {
-  enum : uint32_t { kSplit = 0x80, kEndSkip = 128 };  // kEndSkip: what EOB advances, a power of two and more than any run
+  enum : uint32_t { kSplit = 0x80, kSkipBits = 14, kSkipMost = 32 };
+  // What EOB advances. With it or without it, the position behind a symbol is less than 96 (from 62, kSkipMost further), so that
+  // the two cases can be told apart, and 63 less the position fits into 8 bits.
+  enum : uint32_t { kEndSkip = 96 };
   static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
     return length | advance << 8 | uint32_t(uint16_t(value)) << 16;
   }
   uint32_t fast[1 << kLookahead];
   LongCodes more;
+  uint32_t skip[1 << kLookahead];
+  bool skips;  // whether build_skip has filled `skip`
 };
 
 // A difference has many value bits, and there is one a block: look-up of the code alone. An entry: bits 0-7 the code's length,
@@ -63,6 +73,7 @@ constexpr Places kPlaces;  // one a file: what is not shared needs no look-up of
 struct BlockPlan {
   const DcTable* dc;
   const AcTable* ac;
+  const uint32_t* skip;  // the look-up for blocks passed over: that of `ac`, or its `fast` where few blocks are
   const int16_t* quant;  // 64 steps, placed as coefficients are
   int component, side;   // side: of the output, 8, 4, 2 or 1
   int x, y;              // place in the MCU's component, in blocks
@@ -74,7 +85,8 @@ struct BlockPlan {
   uint8_t* at(int mx, int my) const { return data + (origin + mx * step_x + my * step_y); }
 };
 
-// One restart segment's work: MCUs [first, last) of the image, of which those inside the MCU box are kept.
+// One restart segment's work: MCUs [first, last) of the image, of which those inside the MCU box are kept. A scan without restart
+// markers is one segment.
 struct SegmentJob {
   const uint8_t* bytes;  // unstuffed; kPad more are readable, the first kGap of them 0
   size_t size;
@@ -92,6 +104,43 @@ struct ScanPlan {
   int per_mcu_x[3], per_mcu_y[3];
   Planes* planes;
 };
+
+// Where a stream of bits stands. The loads of a refill depend on the refill before, not on the symbols in between: they are done
+// by the time they are wanted.
+struct Bits {
+  const uint8_t* next;  // the first byte that the window holds nothing of for sure
+  uint64_t window;      // bits to come, left-aligned
+  uint64_t left;        // how many of them are accounted for, in the lowest six bits; bits 6 and 7: 0; above: see Cursor
+};
+
+// The part of a lane that the inner loop keeps in registers. Bits 8-15 of bits.left are how many coefficients the block has room
+// for yet, signed, so that one subtraction takes a symbol's bits and its coefficients; above, anything.
+struct Cursor {
+  Bits bits;
+  const uint32_t* ac;  // the block's AC look-up
+};
+
+// The restart segments of an image that no lane has taken yet.
+struct SegmentQueue {
+  const SegmentJob *next, *last;
+};
+
+// One stream of symbols through segments of one image: see Note [three at a time].
+struct Lane {
+  Cursor cursor;
+  const ScanPlan* plan;
+  SegmentQueue* queue;   // where further segments come from
+  const SegmentJob* job;
+  const uint8_t* stop;     // where a block may at most end, see Note [reading past the end]
+  const BlockPlan* block;  // the block in hand
+  Bits begin;              // where its AC symbols begin
+  bool keep;               // whether its pixels are wanted
+  int mcu, mx, my;
+  int predictor[3];
+  const char* wrong;  // what is wrong with the segment in hand, or null
+  alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
+};
+enum { kMostLanes = 3 };
 
 // Where the pixels of a whole image go, at its own size; its symbols come from elsewhere.
 struct WholePlan {
@@ -132,9 +181,12 @@ struct Loops {
   const char* name;
   void (*build_ac)(const HuffSpec&, AcTable&);
   void (*build_dc)(const HuffSpec&, DcTable&);
-  // Decodes `count` segments, at least one, whose bytes lie behind each other in memory. Null when all are sound, else what is
-  // wrong, and `which` of them.
-  const char* (*decode_segments)(const ScanPlan&, const SegmentJob*, int count, int& which);
+  void (*build_skip)(const HuffSpec&, AcTable&);  // after build_ac
+  // Puts a lane on the next segment of a queue that has one. False when its first block is damaged: see lane.wrong.
+  bool (*start_lane)(Lane&, const ScanPlan&, SegmentQueue&);
+  // Decodes with `count` lanes, 1 to kMostLanes, symbol by symbol in turn, until one of them stops; returns which. That one has
+  // come to the end of its queue, or to damaged data (lane.wrong); the others can go on.
+  int (*run_lanes)(Lane*, int count);
   // The weights of an axis and, where `halved` is not null, of a component with half as many samples.
   void (*weights)(const AxisPlan&, Axis&, Axis* halved);
   // out[i] = sum over t of weights[t] * sample t of element i; Q14 weights, u8 in -> Q6 out, Q6 in -> Q6 out. Samples come in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +28,8 @@ PLANNED = 1024
 """Samples planned together, unless a batch has more: most of NumPy's cost is per call."""
 
 
+_EXPECTED = 2
+"""Groups of batches that a data set reads ahead of their planning, if planning needs the samples themselves."""
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
 """Groups of batches that are fetched at a time, and bytes of all but the last of them."""
 
@@ -118,15 +120,15 @@ class Decoder:
         """The plans of all batches but the first. What they fetch is under way while earlier ones are decoded."""
         if not batches:
             return
-        at_once = max(1, max(PLANNED, self._dataset.together) // max(1, len(batches[0])))
+        at_once = max(1, (self._dataset.together or PLANNED) // max(1, len(batches[0])))
         # Groups end where multiples of `at_once` do: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
-        start = 1
-        for end in ends:
-            if some := list(batches[start:end]):
-                coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
-            start = end
+        groups = [some for start, end in pairwise([1, *ends]) if (some := list(batches[start:end]))]
+        for number, some in enumerate(groups):
+            for later in groups[number + _EXPECTED if number else 0 : number + _EXPECTED + 1]:
+                self._dataset.expect(sample_indices(np.concatenate(later)))
+            coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
             # With nothing to fetch, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):
                 yield from _cut(*coming.popleft())

@@ -60,7 +60,8 @@ class Dataset(ABC):
     immutable: bool = False
     """The file is known not to change: `check_unchanged` has nothing to do."""
     together: int = 0
-    """Samples to plan together, so that neighbours among them are fetched by one request; 0: it does not matter."""
+    """Samples to plan together, so that neighbours among them are fetched by one request; less than a batch: each
+    batch alone; 0: it does not matter."""
     _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
@@ -161,6 +162,12 @@ class Dataset(ABC):
             samples: SAMPLE [n], made of `entries`; changed in place by the result's `wait`.
         """
         return None
+
+    def expect(self, _indices: NDArray[np.int64]) -> None:  # noqa: B027
+        """Names samples whose `entries` will be asked for soon, by the same array of indices.
+
+        A data set that reads a sample to know its size begins to read now. Most data sets have nothing to do.
+        """
 
     def forget(self, _index: int) -> bool:
         """Drops wrong copies of a sample's bytes; True if another `fetch` may bring right ones."""

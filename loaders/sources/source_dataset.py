@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from .source import Sample, Source
 from .window import Window
 
 _UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
+_EXPECTED = 4  # batches that are read ahead at most; more are named only if an epoch was abandoned
 _KEPT = 4  # chunks that are kept for a second look, whoever else holds them
 _BLOCK = 64  # samples read at a time where only targets are wanted
 
@@ -51,10 +52,12 @@ class _Chunk:
 
 
 class SourceDataset(Dataset):
-    """A source with `__getitem__`, open. Each batch's samples are read when it is planned.
+    """A source with `__getitem__`, open. Its samples are read before a batch of them is planned.
 
     Images that are no JPEGs are decoded by the reading threads, and cropped and resampled by the kernel.
     """
+
+    together = 1  # a batch at a time: planning needs its samples in memory
 
     def __init__(self, source: Source, classes: Sequence[str] | None = None, workers: int | None = None) -> None:
         """
@@ -81,6 +84,8 @@ class SourceDataset(Dataset):
         self._to_label = Labels(source.classes, classes)
         self._threads = ThreadPoolExecutor(workers or available_processors(), "read")
         self._lock, self._recent = threading.Lock(), deque[_Chunk](maxlen=_KEPT)
+        self._ahead: OrderedDict[bytes, list[Future[_Read]]] = OrderedDict()
+        self._problems: dict[int, str] = {}  # why samples could not be loaded
         self._alive: weakref.WeakValueDictionary[bytes, _Chunk] = weakref.WeakValueDictionary()
         self._labels = self._listed_labels()
         self.classes = self._to_label.classes or self._numbers()
@@ -158,10 +163,12 @@ class SourceDataset(Dataset):
         """The encoded image of a sample; `level` must be 0.
 
         Raises:
-            BadDataset: the source cannot give it.
+            BadDataset: the source cannot give it, or could not when its size was wanted.
         """
         if level:
             raise IndexError(f"{self.path}: a source has level 0 only, got {level}")
+        if index in self._problems:
+            raise BadDataset(self._problems[index])
         sample = self._sample(int(self._checked([index])[0]))
         try:
             if sample.problem:
@@ -169,6 +176,19 @@ class SourceDataset(Dataset):
             return sample.image if isinstance(sample.image, bytes) else sample.image.read()
         except OSError as error:
             raise BadDataset(error.strerror or str(error)) from None
+
+    def expect(self, indices: NDArray[np.int64]) -> None:
+        """See `Dataset.expect`."""
+        with self._lock:
+            key = indices.tobytes()
+            if key not in self._ahead and key not in self._alive:
+                self._ahead[key] = self._start(indices)
+            while len(self._ahead) > _EXPECTED:
+                for future in self._ahead.popitem(last=False)[1]:
+                    future.cancel()
+
+    def _start(self, indices: NDArray[np.int64]) -> list[Future[_Read]]:
+        return [self._threads.submit(self._load, index) for index in indices.tolist()]
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -191,7 +211,8 @@ class SourceDataset(Dataset):
             return chunk
 
     def _read_chunk(self, indices: NDArray[np.int64]) -> _Chunk:
-        read = list(self._threads.map(self._load, indices.tolist()))
+        coming = self._ahead.pop(indices.tobytes(), None) or self._start(indices)
+        read = [future.result() for future in coming]
         entries = empty_entries(len(read), 1)
         lease = self._window.take(sum(len(one.data) for one in read))
         position = lease.start
@@ -209,16 +230,28 @@ class SourceDataset(Dataset):
             if sample.problem:
                 raise LoaderError(sample.problem)
             data = sample.image if isinstance(sample.image, bytes) else sample.image.read()
-            try:
-                info = native.peek(data)
-                return _Read(sample, data, 0, info.width, info.height)
-            except native.JpegError:
-                pixels = decode_rgb(data).pixels
-            if max(pixels.shape) > 0xFFFF:
-                raise LoaderError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, at most 65535 a side can be read")
-            return _Read(sample, pixels.tobytes(), RAW, pixels.shape[1], pixels.shape[0])
-        except (LoaderError, OSError):
+            read = _read(sample, data)
+        except (LoaderError, OSError) as error:
+            self._problems[index] = getattr(error, "strerror", None) or str(error)
             return _Read(sample, _UNREADABLE, 0, 1, 1)
+        self._problems.pop(index, None)
+        return read
+
+
+def _read(sample: Sample, data: bytes) -> _Read:
+    """A sample and the bytes of its image, for the kernel.
+
+    Raises:
+        LoaderError: no image that can be used.
+    """
+    try:
+        info = native.peek(data)
+        return _Read(sample, data, 0, info.width, info.height)
+    except native.JpegError:
+        pixels = decode_rgb(data).pixels
+    if max(pixels.shape) > 0xFFFF:
+        raise LoaderError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, at most 65535 a side can be read")
+    return _Read(sample, pixels.tobytes(), RAW, pixels.shape[1], pixels.shape[0])
 
 
 def _column(name: str, kind: FieldType, values: list[Any]) -> NDArray[Any] | list[Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import torch
 from PIL import Image
 
 from loaders import Loader, convert, open_dataset
+from loaders.backends.decoder import Decoder
 from loaders.beton.fields import FieldType
 from loaders.errors import BadSample
 from loaders.sources.source import FileRange, Sample
 from loaders.sources.source_dataset import SourceDataset
+from loaders.transforms.pipeline import OutputFormat
 
 
 class Photos:
@@ -122,6 +125,70 @@ def test_samples_that_cannot_be_read_are_named(jpeg_folder: Path) -> None:
     with Loader(broken, batch_size=8, resolution=32, train=False, on_error="replace", num_workers=1) as loader:
         assert sum(len(images) for images, _ in loader) == 24
         assert sorted(bad.index for bad in loader.stats()["bad"]) == [2, 4]
+
+
+class Slow(Photos):
+    """Notes how many samples had been asked for when each batch arrived."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: set[int] = set()
+
+    def __getitem__(self, index: int) -> Sample:
+        self.asked.add(index)
+        return super().__getitem__(index)
+
+
+def test_later_batches_are_read_before_they_are_planned(jpeg_folder: Path) -> None:
+    slow = Slow(jpeg_folder / "train")
+    with open_dataset(slow) as dataset:
+        decoder = Decoder(
+            dataset, train=False, seed=0, num_workers=1, on_error="raise", filter="bicubic", max_level=None
+        )
+        try:
+            batches = [np.arange(k, k + 4) for k in range(0, 24, 4)]
+            plans = decoder.plans(OutputFormat.pixels(32), 0, batches)
+            for number in range(6):
+                keys = next(plans).keys
+                assert keys.tolist() == batches[number].tolist()
+                wanted = set(range(4 * (1 if number == 0 else min(6, number + 3))))
+                deadline = time.monotonic() + 30
+                while slow.asked < wanted and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                assert slow.asked == wanted
+        finally:
+            decoder.close()
+    assert slow.read == 24
+
+
+def test_batches_of_an_abandoned_epoch_are_dropped(photos: Photos) -> None:
+    with open_dataset(photos) as dataset:
+        for k in range(20):
+            dataset.expect(np.array([k, k + 1]))
+        assert len(dataset._ahead) == 4  # type: ignore[attr-defined]
+        assert dataset.entries([19, 20])["width"].all() and len(dataset._ahead) == 3  # type: ignore[attr-defined]
+
+
+def test_the_reason_of_an_image_that_cannot_be_used_is_given() -> None:
+    wide = np.zeros((2, 70_000, 3), np.uint8)
+    samples = [(wide, 0), (wide[:, :64], 0)]
+    with pytest.raises(BadSample, match=r"sample 0 .*70000 x 2 pixels, at most 65535 a side"):
+        batches(samples, train=False)
+
+
+class Recovering(Photos):
+    """Its first sample cannot be read the first time."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        if index == 0 and self.read == 1:
+            return sample._replace(image=FileRange("/nonexistent", 3))
+        return sample
+
+
+def test_a_sample_that_failed_once_is_not_cropped_by_a_wrong_size(jpeg_folder: Path) -> None:
+    with pytest.raises(BadSample, match=r"sample 0 .*No such file"):
+        batches(Recovering(jpeg_folder / "train"), train=False)
 
 
 def test_a_source_that_only_streams_must_be_converted(photos: Photos) -> None:

@@ -180,9 +180,8 @@ def windows(model: str, place: Bench, shared: dict[str, Any], epochs: float, thr
     stages = resolve.scaled(recipe(config.model, epochs).stages, config.size, prepare.multiple(config))
     resolutions = sorted({stage.resolution for stage in stages} | {config.size})
     folder = str(place.images / "train")
-    classes = sum(path.is_dir() for path in Path(folder).iterdir())
-    fields = {"classes": classes, "val": None, "out": "", "model": config.model, "epochs": epochs}
-    options = {"config": {**shared, **fields, "curriculum": "none"}}
+    fields = {key: value for key, value in shared.items() if key not in ("val", "workers")}
+    options = {"config": {**fields, "out": "", "model": config.model, "epochs": epochs, "curriculum": "none"}}
     device, batch = "cuda" if config.device == "cuda" else "cpu", config.batch or 0
     jobs = [
         Job(

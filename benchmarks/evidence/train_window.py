@@ -8,7 +8,6 @@ windows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from efficienttrain.recipe import Recipe
 from efficienttrain.training import Config, prepare, resolve
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.train_state import DTYPES, Learner
+from loaders import Loader
 from loaders.transforms import RandomErasing
 
 from ..harness.contestant import Job, Stream
@@ -59,20 +59,17 @@ def measure(jobs: list[Job], rounds: int, seconds: float, work: Any) -> list[lis
 def build(job: Job) -> Stream:
     """Job options: `loader`, one of LOADERS, and `config`, the fields of the training's `Config`."""
     torch.set_num_threads(max(1, job.threads - 1))
-    config = Config(**job.options["config"])
+    config = Config(**job.options["config"], workers=job.threads)
     ranks = Ranks(0, 1, torch.device(job.device))
     recipe = resolve.settle(config, prepare.multiple(config))
     precision = prepare.precision(config, recipe, ranks)
     prepare.allow_tf32(precision, ranks)
-    assert config.classes is not None
+    loader, _, objective = prepare.open_data(config, recipe, ranks, DTYPES[precision])
     learner = Learner(
-        prepare.make_model(config, recipe, config.classes, job.resolution, ranks), recipe, ranks,
-        classes=config.classes, seed=config.seed, precision=precision, channels_last=config.channels_last,
+        prepare.make_model(config, recipe, objective.outputs, job.resolution, ranks), recipe, ranks,
+        objective=objective, seed=config.seed, precision=precision, channels_last=config.channels_last,
     )  # fmt: skip
-    if job.options["loader"] == "ours":
-        batches = _ours(job, config, recipe, ranks, DTYPES[precision])
-    else:
-        batches = _torchvision(job, config.size, recipe, ranks)
+    batches = _ours(job, loader) if job.options["loader"] == "ours" else _torchvision(job, config.size, recipe, ranks)
     return Stream(_trained(learner, recipe, batches), job, ahead=SETTLING)
 
 
@@ -83,11 +80,8 @@ def _trained(learner: Learner, recipe: Recipe, batches: Iterator[tuple[Tensor, T
         yield images
 
 
-def _ours(
-    job: Job, config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The trainer's loader."""
-    loader, _ = prepare.open_data(replace(config, data=job.pyramid, workers=job.threads), recipe, ranks, dtype)
+def _ours(job: Job, loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The trainer's loader, epoch after epoch."""
     loader.set_stage(resolution=job.resolution, magnitude=MAGNITUDE, batch_size=job.batch_size)
     while True:
         yield from loader

@@ -28,7 +28,7 @@ def test_a_contestant_trains_on_what_its_loader_delivers(loader: str, jpeg_folde
         pytest.importorskip("torchvision")
     pyramid, folder = str(tmp_path / "train.beton"), str(jpeg_folder / "train")
     convert(folder, pyramid, workers=1)
-    fields = {"data": pyramid, "out": "", "model": f"{NETWORKS}:small_convnet", "classes": 3, "size": 64, "batch": 8}
+    fields = {"data": pyramid, "out": "", "model": f"{NETWORKS}:small_convnet", "size": 64, "batch": 8}
     options = {"loader": loader, "config": {**fields, "curriculum": "none", "device": "cpu"}}
     job = Job(loader, 48, 1, 8, folder, pyramid, str(tmp_path), options=options)
     stream = train_window.build(job)

@@ -24,13 +24,22 @@ EXAMPLES = {
     "ops": ("--resolutions 96 160 224 --device cpu --json O.json --png O.png",),
     "pretraining": ("--labels 50 --json P.json",),
     "search": ("--seeds 3 --json S.json --png S.png",),
+    "photographs": (
+        "--data photos --json E.json --png E.png --work work",
+        "--data photos --gpu --ablations --json E.json --png E.png --work work",
+    ),
     "gpu": ("--data photos/train --json G.json --budget 480",),
     "png": ("--threads 2 --json P.json",),
     "startup": ("--data train.beton --json S.json",),
 }
 
 
-EVIDENCE = ("training", "search", "pretraining")  # the modules of that package; the others lie beside this file
+EVIDENCE = (
+    "training",
+    "search",
+    "pretraining",
+    "photographs",
+)  # the modules of that package; the others lie beside this file
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     _check(options["threads"], json_path, png_path)
     if command == "ops":  # one thread each
         del options["threads"]
-    if command == "gpu":  # saves its report after every part
+    if command in ("gpu", "photographs"):  # save their reports after every part
         options["json_path"] = json_path
     try:
         report, text = _run(command, options)
@@ -203,6 +212,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--seeds", type=_count, default=3, help="runs of each, after the search (%(default)s)")
     search.add_argument("--epochs", type=_positive, default=10.0, help="of every training (%(default)s)")
     search.add_argument("--png", metavar="FILE", help="draw the picture here")
+    photos = add(
+        "photographs", "accuracy against compute and wall time on photographs, with ablations; can be continued"
+    )
+    photos.add_argument("--data", required=True, metavar="DIR", help="with train/ and test/, a sub-folder a class")
+    photos.add_argument("--models", nargs="+", metavar="NAME", help="small_convnet, small_vit, or any of the trainer's")
+    photos.add_argument("--gpu", action="store_true", help="published networks at 224 px")
+    photos.add_argument("--seeds", type=_count, default=3, help="runs of each arm (%(default)s)")
+    photos.add_argument("--epochs", type=_positive, help="of the baseline (40; with --gpu 200)")
+    photos.add_argument("--size", type=_resolution, metavar="PX", help="full size (112; with --gpu 224)")
+    photos.add_argument("--ablations", action="store_true", help="train the ablations, too, after the others")
+    photos.add_argument("--curricula", nargs="+", default=(), metavar="FILE", help="more curricula, at 2/3 of compute")
+    photos.add_argument("--judge", choices=("test", "validation"), default="test", help="images (%(default)s)")
+    photos.add_argument("--minutes", type=_positive, metavar="M", help="begin no training after so many (no limit)")
+    photos.add_argument("--remeasure", action="store_true", help="measure wall time again")
+    photos.add_argument("--png", metavar="FILE", help="draw the picture here")
     ops = add("ops", "time per image of each on-device operation, one thread")
     ops.add_argument("--ops", nargs="+", metavar="NAME", help="parts of the names of some operations (all)")
     ops.add_argument("--device", choices=("cpu", "cuda"), help="of the operations (cuda where there is a GPU)")

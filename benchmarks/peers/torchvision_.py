@@ -34,10 +34,10 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._count, generator=self._generator).tolist()
 
 
-def official(resolution: int, magnitude: float | None) -> transforms.Compose:
-    """The published training transforms at resolution B."""
+def official(resolution: int, magnitude: float | None, base: int = BASE) -> transforms.Compose:
+    """The published training transforms at resolution B; base: full size of the training, pixels."""
     steps: list[object] = [
-        transforms.RandomResizedCrop(max(BASE, resolution), interpolation=InterpolationMode.BICUBIC),
+        transforms.RandomResizedCrop(max(base, resolution), interpolation=InterpolationMode.BICUBIC),
         transforms.RandomHorizontalFlip(),
     ]
     if magnitude is not None:
@@ -45,12 +45,12 @@ def official(resolution: int, magnitude: float | None) -> transforms.Compose:
 
         fill = tuple(min(255, round(255 * value)) for value in MEAN)
         hints = {
-            "translate_const": int(BASE * 0.45),
+            "translate_const": int(base * 0.45),
             "img_mean": fill,
             "interpolation": 3,
         }  # 3: PIL's bicubic
         steps.append(rand_augment_transform(f"rand-m{magnitude:g}-mstd0.5-inc1", hints))
-    if resolution < BASE:
+    if resolution < base:
         steps.append(transforms.Resize(resolution, interpolation=InterpolationMode.LANCZOS))
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 

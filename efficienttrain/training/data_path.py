@@ -38,10 +38,10 @@ def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32)
         dtype: of the images that are delivered.
 
     Raises:
-        ValueError: the published path at another full size than 224.
+        ValueError: the published path at a full size above 224.
     """
-    if recipe.data_path == "published" and size != BASE:
-        raise ValueError(f'`data_path` "published" must have a `size` of {BASE}, got {size}; take "fast".')
+    if recipe.data_path == "published" and size > BASE:
+        raise ValueError(f'`data_path` "published" must have a `size` of at most {BASE}, got {size}; take "fast".')
     options = {**_options(recipe), "scale": recipe.scale, "ratio": recipe.ratio, "hflip": recipe.hflip}
     # Whether the loader augments and erases by itself.
     usual = recipe.auto_augment == "rand" and not recipe.color_jitter

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.evidence.networks import convnet, narrow_convnet, narrow_vit, small_convnet, vit
+from benchmarks.evidence.networks import convnet, narrow_convnet, narrow_vit, small_convnet, small_vit, vit
 from efficienttrain.models import resize
 
 
@@ -29,3 +29,12 @@ def test_a_vit_follows_the_curriculum(build: Any) -> None:
     network = build(7, resolution=32)
     resize(network, 64)
     assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+
+
+def test_a_vit_with_convolutions_takes_the_curriculums_resolutions() -> None:
+    network = small_vit(7)
+    for resolution in (48, 80, 112):
+        resize(network, resolution)
+        assert network(torch.zeros(2, 3, resolution, resolution)).shape == (2, 7)
+    with pytest.raises(ValueError, match="must be a multiple of 16"):
+        resize(network, 56)

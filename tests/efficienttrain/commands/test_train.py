@@ -45,8 +45,8 @@ def test_the_published_data_path_from_the_command_line(
     assert main([*asked(jpeg_folder, tmp_path, **published)[:-1], "--mean", "0.5", "0.5", "0.5"]) == 0
     assert seen[0].shape[1:] == (3, 96, 96)
     assert "the general one (the curriculum of most scripts with Swin's settings)" in capsys.readouterr().err
-    assert main(asked(jpeg_folder, tmp_path, data_path="published", size=32)) == 2
-    assert '`data_path` "published" must have a `size` of 224' in capsys.readouterr().err
+    assert main(asked(jpeg_folder, tmp_path, data_path="published", size=256)) == 2
+    assert '`data_path` "published" must have a `size` of at most 224' in capsys.readouterr().err
 
 
 def test_every_option_is_a_field_and_every_field_an_option(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,10 +46,12 @@ def crops(data: Path) -> tuple[torch.Tensor, np.ndarray]:
     return seen[0]
 
 
-@pytest.mark.parametrize(("resolution", "magnitude"), [(96, 9), (160, None), (224, 5)])
-def test_the_published_path_of_2024(jpeg_folder: Path, resolution: int, magnitude: float | None) -> None:
+@pytest.mark.parametrize(
+    ("resolution", "magnitude", "size"), [(96, 9, 224), (160, None, 224), (224, 5, 224), (64, 5, 64)]
+)
+def test_the_published_path_of_2024(jpeg_folder: Path, resolution: int, magnitude: float | None, size: int) -> None:
     made = replace(recipe("swin_tiny", 200), data_path="published", reprob=0.5)
-    got = first(jpeg_folder / "train", resolution, magnitude, **train_options(made, 224))
+    got = first(jpeg_folder / "train", resolution, magnitude, **train_options(made, size))
     images, keys = crops(jpeg_folder / "train")
     if magnitude is not None:
         images = RandAugment(magnitude)(images, keys, seed=3, epoch=0)
@@ -111,6 +113,6 @@ def test_what_the_loaders_are_told() -> None:
     assert eval_options(replace(made, data_path="published"))["interpolation"] == "bicubic"
 
 
-def test_the_published_path_is_of_224_pixels() -> None:
-    with pytest.raises(ValueError, match='`data_path` "published" must have a `size` of 224, got 64; take "fast"'):
-        train_options(replace(recipe("swin_tiny", 200), data_path="published"), 64)
+def test_the_published_path_ends_at_224_pixels() -> None:
+    with pytest.raises(ValueError, match='`data_path` "published" must have a `size` of at most 224, got 256'):
+        train_options(replace(recipe("swin_tiny", 200), data_path="published"), 256)

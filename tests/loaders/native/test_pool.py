@@ -108,7 +108,9 @@ def test_images_decoded_together_are_as_alone(isa: str, tmp_path: Path) -> None:
     for i, (kind, optimize) in enumerate(2 * kinds):
         width, height = 90 + 13 * i, 150 - 3 * i
         restart = 3 if kind == "restarts" else 0
-        data = bytearray(jpeg(picture(width, height, i), kind if kind in SAMPLINGS else "4:2:0", restart, optimize=optimize))
+        data = bytearray(
+            jpeg(picture(width, height, i), kind if kind in SAMPLINGS else "4:2:0", restart, optimize=optimize)
+        )
         if kind == "broken":
             data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\x00" * 20  # a code that no table has
         path = tmp_path / f"{i}.jpg"
@@ -117,7 +119,11 @@ def test_images_decoded_together_are_as_alone(isa: str, tmp_path: Path) -> None:
         entry = samples["entry"][i]
         entry["path"], entry["width"], entry["height"] = np.frombuffer(names[-1], np.uint8).ctypes.data, width, height
         samples["entry"][i] = entry
-        samples["box"][i], samples["full"][i], samples["scale"][i] = (5, 9, width - 7, height), (width - 12, height - 9), 1 + i % 2
+        samples["box"][i], samples["full"][i], samples["scale"][i] = (
+            (5, 9, width - 7, height),
+            (width - 12, height - 9),
+            1 + i % 2,
+        )
     together = run(samples, workers=1)
     alone = [run(samples[i : i + 1], workers=1) for i in range(len(samples))]
     assert together.out.tobytes() == b"".join(one.out.tobytes() for one in alone)

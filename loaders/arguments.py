@@ -60,8 +60,8 @@ def check(arguments: Mapping[str, Any]) -> None:
     for name, default in {"cache_dir": None, "cache_gb": 50}.items():
         if given["cache"] is not None and given[name] != default:
             raise ValueError(
-                f"`{name}` is for data at a URL and has no effect on `cache`, got {given[name]!r}; leave it out, and give "
-                f"`cache` the path of the beton to be made."
+                f"`{name}` is for data at a URL and has no effect on `cache`, got {given[name]!r}; leave it out: "
+                "`cache` alone names the beton to be made."
             )
     check_ranks(given["rank"], given["world_size"])
     check_seed(operator.index(given["seed"]))

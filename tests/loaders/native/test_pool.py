@@ -102,7 +102,7 @@ def test_each_failure_keeps_to_its_sample(shelf: tuple[NDArray[np.void], list[by
 
 
 def test_images_decoded_together_are_as_alone(isa: str, tmp_path: Path) -> None:  # noqa: ARG001
-    """Without restart markers a thread decodes several images at once; with Huffman tables of their own or shared ones."""
+    """Without restart markers a thread decodes several images at once. Their Huffman tables are shared or their own."""
     kinds = [(kind, optimize) for kind in (*SAMPLINGS, "restarts", "broken", "cut short") for optimize in (True, False)]
     samples, names = np.zeros(2 * len(kinds), native.SAMPLE), []
     for i, (kind, optimize) in enumerate(2 * kinds):

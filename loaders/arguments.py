@@ -57,6 +57,12 @@ def check(arguments: Mapping[str, Any]) -> None:
         at_least(name, given[name], least)
     if given["cache"] is not None and given["label_field"] not in (None, "label"):
         raise ValueError(f"`cache` is for image folders, whose labels are `label`, got {given['label_field']!r}.")
+    for name, default in {"cache_dir": None, "cache_gb": 50}.items():
+        if given["cache"] is not None and given[name] != default:
+            raise ValueError(
+                f"`{name}` is for data at a URL and has no effect on `cache`, got {given[name]!r}; leave it out: "
+                "`cache` alone names the beton to be made."
+            )
     check_ranks(given["rank"], given["world_size"])
     check_seed(operator.index(given["seed"]))
     if not 0 <= given["erase"] <= 1:

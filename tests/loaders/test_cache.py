@@ -243,3 +243,6 @@ def test_what_cannot_have_a_cache(jpeg_folder: Path, beton: Path, tmp_path: Path
         cached(folder, tmp_path / "missing" / "x.beton")
     with pytest.raises(ValueError, match="whose labels are `label`"):
         cached(folder, tmp_path / "x.beton", label_field="other")
+    for name, value in (("cache_dir", tmp_path), ("cache_gb", 10)):
+        with pytest.raises(ValueError, match=f"`{name}` is for data at a URL and has no effect on `cache`"):
+            cached(folder, tmp_path / "x.beton", **{name: value})

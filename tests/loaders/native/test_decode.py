@@ -98,6 +98,45 @@ def test_a_region_equals_the_same_region_of_a_full_decode(isa: str, sampling: st
         np.testing.assert_array_equal(luma[y0:y1, x0:x1], wanted[y0:y1, x0:x1])
 
 
+def noise(width: int, height: int) -> NDArray[np.uint8]:
+    """A picture whose blocks have coefficients up to the last one, so that many end without an end-of-block code."""
+    return np.random.Generator(np.random.Philox(key=[3, width])).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("kind", ["noise", "picture"])
+def test_many_blocks_passed_over(isa: str, sampling: str, kind: str) -> None:  # noqa: ARG001
+    """The region is the last corner of a scan without restart markers; at 1/8 luma blocks are one pixel each."""
+    pixels = noise(300, 200) if kind == "noise" else picture(300, 200)
+    data = jpeg(pixels, sampling, quality=97)
+    for scale in (1, 2, 8):
+        wanted = reference(data, scale)[:, :, 0]
+        height, width = wanted.shape
+        for x0, y0, x1, y1 in ((width * 3 // 4, height * 3 // 4, width, height), (0, 0, width, height)):
+            status, why, planes = own(data, (x0, y0, x1, y1), scale)
+            assert status == 0, why
+            luma = planes[: height * width].reshape(height, width)
+            np.testing.assert_array_equal(luma[y0:y1, x0:x1], wanted[y0:y1, x0:x1])
+
+
+def test_damage_in_blocks_passed_over_is_seen_as_in_blocks_shown() -> None:
+    rng = np.random.Generator(np.random.Philox(key=[4, 4]))
+    data = np.frombuffer(jpeg(noise(256, 192), "4:2:0", quality=97), np.uint8)
+    scan = data.tobytes().index(b"\xff\xda") + 14
+    verdicts = set()
+    for _ in range(200):
+        broken = data.copy()
+        broken[rng.integers(scan, (scan + len(data)) // 2, 2)] = rng.integers(0, 256, 2)
+        status, why, whole = own(broken.tobytes(), (0, 0, 256, 192))
+        verdict, reason, corner = own(broken.tobytes(), (160, 160, 256, 192))  # needs the last MCU, too
+        assert (verdict, reason) == (status, why)
+        verdicts.add(why)
+        if status == 0:
+            luma, part = (planes[: 256 * 192].reshape(192, 256)[160:, 160:] for planes in (whole, corner))
+            np.testing.assert_array_equal(part, luma)
+    assert len(verdicts) > 1
+
+
 def test_only_what_the_region_needs_is_decoded() -> None:
     data = jpeg(picture(160, 160), "4:4:4", restart=1)
     _, _, planes = own(data, (80, 80, 88, 88))
@@ -113,14 +152,15 @@ def test_every_build_gives_the_same_planes() -> None:
     assert len(made) == 1
 
 
-def test_every_build_saturates_what_no_picture_has_alike() -> None:
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_every_build_saturates_what_no_picture_has_alike(scale: int) -> None:
     data = bytearray(jpeg(picture(160, 120), "4:4:4"))
     at = data.index(b"\xff\xdb") + 5
     data[at : at + 64] = bytes([255]) * 64  # steps so large that coefficients leave 16 bits
     made = set()
     for name in reversed(builds()):
         use_build(name)
-        status, why, planes = own(bytes(data), (0, 0, 160, 120))
+        status, why, planes = own(bytes(data), (0, 0, 160 // scale, 120 // scale), scale)
         assert status == 0, why
         made.add(planes.tobytes())
     assert len(made) == 1

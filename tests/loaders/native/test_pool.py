@@ -101,6 +101,37 @@ def test_each_failure_keeps_to_its_sample(shelf: tuple[NDArray[np.void], list[by
     np.testing.assert_array_equal(pixels[5], sound[5])
 
 
+def test_images_decoded_together_are_as_alone(isa: str, tmp_path: Path) -> None:  # noqa: ARG001
+    """Without restart markers a thread decodes several images at once. Their Huffman tables are shared or their own."""
+    kinds = [(kind, optimize) for kind in (*SAMPLINGS, "restarts", "broken", "cut short") for optimize in (True, False)]
+    samples, names = np.zeros(2 * len(kinds), native.SAMPLE), []
+    for i, (kind, optimize) in enumerate(2 * kinds):
+        width, height = 90 + 13 * i, 150 - 3 * i
+        restart = 3 if kind == "restarts" else 0
+        data = bytearray(
+            jpeg(picture(width, height, i), kind if kind in SAMPLINGS else "4:2:0", restart, optimize=optimize)
+        )
+        if kind == "broken":
+            data[len(data) // 2 : len(data) // 2 + 40] = b"\xff\x00" * 20  # a code that no table has
+        path = tmp_path / f"{i}.jpg"
+        path.write_bytes(data[: len(data) // 3] if kind == "cut short" else data)
+        names.append(os.fsencode(path) + b"\0")
+        entry = samples["entry"][i]
+        entry["path"], entry["width"], entry["height"] = np.frombuffer(names[-1], np.uint8).ctypes.data, width, height
+        samples["entry"][i] = entry
+        samples["box"][i], samples["full"][i], samples["scale"][i] = (
+            (5, 9, width - 7, height),
+            (width - 12, height - 9),
+            1 + i % 2,
+        )
+    together = run(samples, workers=1)
+    alone = [run(samples[i : i + 1], workers=1) for i in range(len(samples))]
+    assert together.out.tobytes() == b"".join(one.out.tobytes() for one in alone)
+    assert [together.message(i) for i in range(len(samples))] == [one.message(0) for one in alone]
+    damaged = [kind in ("broken", "cut short") for kind, _ in 2 * kinds]
+    assert list(together.status) == [native.DAMAGED if bad else native.OK for bad in damaged]
+
+
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (-50, 0, 0, 50), (np.nan, 0, 50, 50), (200, 0, 300, 50), (0, 0, 1e9, 9)])
 def test_bad_boxes_are_refused(shelf: tuple[NDArray[np.void], list[bytes], list[Path]], box: tuple[float, ...]) -> None:
     samples, _, _ = shelf

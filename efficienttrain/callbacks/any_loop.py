@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from efficienttrain._loaders import Loader
 from efficienttrain.callbacks.fit_checkpoint import fit_to_checkpoint
+from efficienttrain.callbacks.several_ranks import changing, equalise, hide
 from efficienttrain.curriculum import Stage
 from efficienttrain.models.size import check_resolution, multiple_of, resize
 from efficienttrain.recipe import Recipe
@@ -92,12 +93,14 @@ class Curriculum:
                 check_resolution(model, resolution)
             fit_to_checkpoint(model, [stage.resolution for stage in self.stages])
         self._batch_size, self._samples = loader.stage.batch_size, int(loader.state_dict()["samples"])
+        self._size = size
         self._lay_out(size)
         self.model: nn.Module | None = None
         self._set_lr, self._fetches_ahead = set_lr, False
         self._delivered = self._current = self._done = self._resolution = 0
         self._entered = -1
         self._batches: Iterator[Any] | None = None
+        self._hidden: list[nn.Parameter] | None = None
         if optimizer is not None:
             self.use_optimizer(optimizer)
         self.before_step()
@@ -147,22 +150,41 @@ class Curriculum:
         """For a framework that fetches batches ahead: its callback now calls `before_step` and `after_step`."""
         self._fetches_ahead = True
 
+    def before_wrapping(self, module: nn.Module) -> None:
+        """For a framework that wraps `module` in DistributedDataParallel itself, before it does so.
+
+        The process group exists by then; where it was made after the curriculum, the steps are laid out again.
+
+        Raises:
+            ValueError: the curriculum's network is no part of `module`, or an optimizer step of all ranks takes more
+                than all images.
+        """
+        if self._per_rank != self.loader.ranks[1] * self.accumulation:
+            self._lay_out(self._size)
+        if self._sized and self._net is not None and self._hidden is None:
+            names = changing(self._net, [stage.resolution for stage in self.stages])
+            self._hidden = hide(module, self._net, names)
+
     def check_framework(self, accumulation: int, ranks: int, option: str) -> None:
         """Whether a framework's settings agree with the curriculum; option: the framework's name of accumulation.
 
+        On several ranks the resized parameters begin with rank 0's values, as all others do.
+
         Raises:
-            ValueError: another accumulation, or several ranks for a network whose parameters change their shape: the
-                framework's DistributedDataParallel would still average gradients of the old shape.
+            ValueError: another accumulation, or several ranks for a network whose parameters change their shape,
+                without a call of `before_wrapping`.
         """
         if accumulation != self.accumulation:
             raise ValueError(
                 f"`accumulation` must be the framework's {option}, {accumulation}, got {self.accumulation}."
             )
         if ranks > 1 and self._sized:
-            raise ValueError(
-                f"a network that is resized must be trained on 1 rank in this framework, got {ranks}; use a plain loop "
-                "with wrap=DistributedDataParallel, or `efficienttrain train`."
-            )
+            if self._hidden is None:
+                raise ValueError(
+                    f"a network that is resized on {ranks} ranks needs its callback before the framework wraps it; "
+                    "give the callback to the Trainer when that is made."
+                )
+            equalise(self._hidden)
 
     def before_step(self) -> None:
         """Makes network, evaluation and learning rate ready for the next batch. A plain loop need not call this."""

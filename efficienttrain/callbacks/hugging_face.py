@@ -30,6 +30,11 @@ class HuggingFaceCurriculum(TrainerCallback):
         self.curriculum = curriculum
         curriculum.hand_over()
 
+    def on_init_end(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ARG002
+        """Prepares the network for several ranks, before the Trainer wraps it."""
+        if args.world_size > 1:
+            self.curriculum.before_wrapping(facts["model"])
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ARG002
         """Takes over the optimizer, and goes to where the training stands.
 

@@ -19,13 +19,17 @@ class LightningCurriculum(Callback):
         trainer = Trainer(max_epochs=curriculum.epochs, callbacks=[LightningCurriculum(curriculum)])
         trainer.fit(module, curriculum)
 
-    The optimizer is the first one of `configure_optimizers`. Give `accumulation=` to both. On several ranks a
-    network whose parameters change their shape (a ViT, Swin) is refused.
+    The optimizer is the first one of `configure_optimizers`. Give `accumulation=` to both.
     """
 
     def __init__(self, curriculum: Curriculum) -> None:
         self.curriculum = curriculum
         curriculum.hand_over()
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Prepares the network for several ranks, before the strategy wraps it."""
+        if stage == "fit" and trainer.world_size > 1:
+            self.curriculum.before_wrapping(pl_module)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Refuses settings that do not agree; raises as `Curriculum.check_framework` does."""

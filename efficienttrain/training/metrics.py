@@ -30,10 +30,12 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
 
 
 def f1(right: NDArray[np.float64], told: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The harmonic mean of precision and recall; 0 where nothing was told and nothing was true.
+    """The harmonic mean of precision and recall; 0 without any positive prediction or sample.
 
     Args:
-        right, told, true: numbers of right positive predictions, of positive predictions, and of positive samples.
+        right: true positives of each label.
+        told: positive predictions.
+        true: positive samples.
     """
     return np.divide(2 * right, told + true, out=np.zeros_like(right), where=told + true > 0)
 

@@ -76,10 +76,10 @@ class Objective(ABC):
         """Begins an evaluation."""
 
     def fitted(self, recipe: Recipe, config: Config) -> Recipe:  # noqa: ARG002
-        """The recipe, without what makes no sense for these targets.
+        """The recipe without settings that do not suit these targets.
 
         Raises:
-            ValueError: `config` asks for such a thing.
+            ValueError: `config` asks for such a setting.
         """
         return recipe
 

@@ -169,7 +169,7 @@ def test_wrong_wishes(jpeg_folder: Path) -> None:
         made(jpeg_folder).seek(34)
     with pytest.raises(ValueError, match="a training of 7 batches, this one has 33"):
         made(jpeg_folder).load_state_dict({"batch": 1, "total": 7})
-    with pytest.raises(ValueError, match="must be trained on 1 rank in this framework, got 2"):
+    with pytest.raises(ValueError, match="resized on 2 ranks needs its callback before the framework wraps it"):
         made(jpeg_folder).check_framework(1, 2, "steps")
     with pytest.raises(ValueError, match="must be the bare network, got DistributedDataParallel"):
         Curriculum(short(), opened(jpeg_folder), object.__new__(DistributedDataParallel), size=64)

@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -98,3 +100,21 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
 
 def test_ranks_that_are_not_the_first_are_silent() -> None:
     assert not Ranks(1, 2, torch.device("cpu")).main
+
+
+def test_the_rows_of_all_ranks_one_behind_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [torch.arange(6.0).view(3, 2), torch.zeros(0, 2), -torch.arange(4.0).view(2, 2)]  # as of three ranks
+    all_ranks, meeting = [torch.empty(0)] * 3, Barrier(3)
+
+    def total(ranks: Ranks, values: torch.Tensor) -> torch.Tensor:
+        all_ranks[ranks.rank] = values.clone()
+        meeting.wait()
+        summed = torch.stack(all_ranks).sum(0)
+        meeting.wait()
+        return summed
+
+    monkeypatch.setattr(Ranks, "total", total)
+    with ThreadPoolExecutor(3) as threads:
+        made = list(threads.map(lambda rank: Ranks(rank, 3, torch.device("cpu")).rows(given[rank]), range(3)))
+    for rows in made:
+        assert torch.equal(rows, torch.cat(given))

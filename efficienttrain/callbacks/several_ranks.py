@@ -1,0 +1,69 @@
+"""Resized parameters on several ranks, where a framework wraps the network in DistributedDataParallel by itself.
+
+DistributedDataParallel (DDP) averages gradients in buckets of a fixed shape, so a parameter may not change its shape
+under it. A framework does not make the wrapper anew. Such parameters are therefore hidden from DDP, by the list of
+names that it reads from the module, and a hook averages their gradients as soon as backward has made them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from efficienttrain.models.size import resize
+
+HIDDEN = "_ddp_params_and_buffers_to_ignore"
+"""The attribute that DDP reads, see `DistributedDataParallel._set_params_and_buffers_to_ignore_for_model`."""
+
+
+def changing(network: nn.Module, resolutions: Iterable[int]) -> list[str]:
+    """Names of the parameters and buffers whose shapes depend on the input's size."""
+    shapes: list[dict[str, torch.Size]] = []
+    twin = copy.deepcopy(network)
+    for resolution in sorted(set(resolutions)):
+        resize(twin, resolution)
+        shapes.append({name: value.shape for name, value in (*twin.named_parameters(), *twin.named_buffers())})
+    return sorted({name for some in shapes for name in some if any(other.get(name) != some[name] for other in shapes)})
+
+
+def hide(wrapped: nn.Module, network: nn.Module, names: Iterable[str]) -> list[nn.Parameter]:
+    """Hides parameters and buffers from DDP, and has backward average the parameters' gradients over the ranks.
+
+    Args:
+        wrapped: the module that the framework will give to DDP; `network`, or one that holds it.
+        network: that is resized.
+        names: as `changing` gives them.
+
+    Returns:
+        The parameters, whose values DDP does not make equal at the beginning; see `equalise`.
+
+    Raises:
+        ValueError: `wrapped` does not hold `network`.
+    """
+    prefix = next((name for name, module in wrapped.named_modules() if module is network), None)
+    if prefix is None:
+        raise ValueError("the curriculum's `model` must be a part of the module that is trained, and is none.")
+    place = f"{prefix}." if prefix else ""
+    setattr(wrapped, HIDDEN, [*getattr(wrapped, HIDDEN, ()), *(place + name for name in names)])
+    own = dict(network.named_parameters())
+    hidden = [own[name] for name in names if name in own]
+    for parameter in hidden:
+        parameter.register_post_accumulate_grad_hook(_average)
+    return hidden
+
+
+def equalise(parameters: Iterable[nn.Parameter]) -> None:
+    """Gives all ranks the values of rank 0."""
+    for parameter in parameters:
+        dist.broadcast(parameter.data, 0)
+
+
+def _average(parameter: nn.Parameter) -> None:
+    """The mean over the ranks; of accumulated gradients, too, because earlier ones are equal on all ranks already."""
+    if dist.is_initialized() and dist.get_world_size() > 1 and parameter.grad is not None:
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= dist.get_world_size()

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from loaders.conversion import usual_parts as usual_parts
     from loaders.conversion import verify as verify
     from loaders.conversion import write_manifest as write_manifest
+    from loaders.overview import page as page
+    from loaders.overview import survey as survey
     from loaders.plan.rng import Purpose as Purpose
     from loaders.plan.rng import words as words
     from loaders.processors import CPUS_VARIABLE as CPUS_VARIABLE
@@ -59,7 +61,17 @@ if TYPE_CHECKING:
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
-DOORS = ("", ".batch", ".conversion", ".plan.rng", ".processors", ".requirements", ".replay", ".transforms")
+DOORS = (
+    "",
+    ".batch",
+    ".conversion",
+    ".plan.rng",
+    ".processors",
+    ".requirements",
+    ".overview",
+    ".replay",
+    ".transforms",
+)
 """Modules that names are looked up in, in this order: those that import torch are the last ones."""
 
 

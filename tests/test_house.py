@@ -15,6 +15,7 @@ DOORS = {
     "loaders",
     "loaders.batch",
     "loaders.conversion",
+    "loaders.overview",
     "loaders.plan.rng",
     "loaders.processors",
     "loaders.replay",

@@ -1,7 +1,8 @@
-"""Print facts about a data set, and draw one sample at each stage of loading.
+"""Print facts about a data set, show it on a page, and draw one sample at each stage of loading.
 
 examples:
   efficienttrain inspect train.beton                                    number of images; size of each level
+  efficienttrain inspect photos/train --html photos.html                an overview with samples as one HTML file
   efficienttrain inspect train.beton --index 5 --resolution 96          and a PNG of sample 5, stage by stage
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from efficienttrain._loaders import draw, facts, open_dataset, stations
+from efficienttrain._loaders import draw, facts, open_dataset, page, stations, survey
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain inspect`."""
-    parser.add_argument("data", metavar="OUT.beton", help="a beton or an image folder")
+    parser.add_argument(
+        "data", metavar="OUT.beton", help="a beton, several, an image folder, or any source that is read in any order"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write an overview of the data set as one HTML file")
     parser.add_argument("--index", type=int, help="also show the sample at this position")
     parser.add_argument("--resolution", type=int, default=224, help="side of the result, pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
@@ -28,6 +32,11 @@ def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain inspect`."""
     if args.png is not None and args.index is None:
         raise ValueError("`--png` draws one sample, got no --index; name one, for example --index 0")
+    if args.html is not None:
+        args.html.write_text(page(survey(args.data, seed=args.seed)), encoding="utf-8")
+        print(f"{args.html}: written")
+        if args.index is None:
+            return 0
     with open_dataset(args.data) as dataset:
         print(facts(dataset))
         if args.index is None:

@@ -30,6 +30,8 @@ from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .workers import results
 from .writer import REMARKS, Writer
 
+MOST_REMARKS = 100
+"""Samples of each kind of remark that a pyramid's meta data name."""
 FORMAT = f"efficienttrain ladder {layout.PRIVATE_VERSION}"
 
 
@@ -183,12 +185,13 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        meta: dict[str, Any] = dict(how)
+        summary = _summary(writer, target)
+        meta: dict[str, Any] = {**how, **_remarks(summary)}
         for kind, key in META.items():
             if found := [name for name, of in types.items() if of.kind == kind]:
                 meta[key] = found
         names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
-        summary = _summary(writer, target, len(names))
+        summary = summary._replace(classes=len(names))
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, source.path)
@@ -264,9 +267,16 @@ def _positions(source: Source, refused: Sequence[tuple[str, str]]) -> list[int]:
     return [k for k, sample in enumerate(source.samples()) if sample.name in names] if names else []
 
 
-def _summary(writer: Writer, target: Path, classes: int) -> Summary:
+def _remarks(summary: Summary) -> dict[str, Any]:
+    """The number of samples changed, refused and noted, and the first of each, for the file's meta data."""
+    noted = {kind: getattr(summary, kind) for kind in REMARKS}
+    found = {kind: {"count": len(each), "first": each[:MOST_REMARKS]} for kind, each in noted.items() if each}
+    return {"remarks": found} if found else {}
+
+
+def _summary(writer: Writer, target: Path) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too."""
-    summary = Summary(os.fspath(target), 0, classes, 0, 0, [], [], [])
+    summary = Summary(os.fspath(target), 0, 0, 0, 0, [], [], [])
     images, source_bytes = 0, 0
     for job in writer.reports():
         images += job["images"]

@@ -7,7 +7,6 @@ wall time is its images at each resolution, divided by the speed measured there.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ from efficienttrain.training import Config, prepare, resolve, train
 from ..harness import machine
 from ..harness.contestant import Job
 from ..harness.measure import summary
-from ..harness.report import columns, head, write_json
+from ..harness.report import columns, head
 from .arms import BASELINE, CURRICULUM, MAIN, Arm, arms, curriculum_of
 from .labelled import Bench, bench, named, of, percent, spread
+from .shared_report import SharedReport, claim
 from .train_window import LOADERS, measure
 from .training import NETWORKS
 
@@ -69,6 +69,8 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Trains what the report at `json_path` lacks, and writes it after every training.
 
+    Several processes may run this at once with the same arguments, `work` included: they share the trainings out.
+
     Args:
         data: folder with train/, test/ and, for `judge`, validation/ or val/; a folder a class in each.
         models: names of networks.py, or of the trainer's.
@@ -96,24 +98,31 @@ def run(
     judges = _split(Path(data), TESTS if judge == "test" else VALIDATIONS)
     settings = {"data": named(data), "judged on": judge, "size": size, "epochs": epochs, **preset["options"]}
     settings |= {} if gpu else {"lr": OURS}
-    report = begin(settings, json_path)
+    fresh: dict[str, Any] = {
+        "benchmark": "photographs", "version": 1, "machine": machine.card(), "fairness": list(FAIRNESS), "notes": [],
+        "settings": settings, "results": [], "windows": [], "runs": [],
+    }  # fmt: skip
+    report = SharedReport(fresh, json_path, finished)
     with bench(data, 0, 0, 0, threads, work) as place:
         sets = {"data": place.beton("train"), "val": place.beton(judges)}
         shared = {**sets, **preset["options"], "size": size, "workers": threads if gpu else 1}
+        lock, elsewhere = place.folder / "report.lock", False
         for model, arm, seed in order(models, every, seeds):
-            if of(report["runs"], model=model, arm=arm.name, seed=seed):
-                continue
-            if minutes is not None and time.monotonic() - began > 60 * minutes:
-                break
-            print(f"{model}, {arm.name}, seed {seed}", flush=True)
-            report["runs"].append(train_arm(model, arm, seed, place, shared, epochs))
-            _write(report, json_path)
-        for model in models:
-            if remeasure or not of_model(report["windows"], model):
-                kept = [found for found in report["windows"] if found["model"] != model]
-                report["windows"] = [*kept, windows(model, place, shared, epochs, threads)]
-                _write(report, json_path)
-    return finished(report)
+            config = config_of(model, arm, seed, place, shared, epochs)
+            with claim(Path(f"{config.out}.lock")) as mine:
+                if of(report.read()["runs"], model=model, arm=arm.name, seed=seed):
+                    continue
+                if minutes is not None and time.monotonic() - began > 60 * minutes:
+                    break
+                if not mine:
+                    elsewhere = True
+                    continue
+                print(f"{model}, {arm.name}, seed {seed}", flush=True)
+                report.add("runs", train_arm(model, arm, seed, config), ("model", "arm", "seed"), lock)
+        for model in () if elsewhere else models:  # the process that ends last measures, undisturbed
+            if remeasure or not of_model(report.read()["windows"], model):
+                report.add("windows", windows(model, place, shared, epochs, threads), ("model",), lock)
+    return finished(report.read())
 
 
 def order(models: Sequence[str], every: Sequence[Arm], seeds: int) -> list[tuple[str, Arm, int]]:
@@ -122,33 +131,8 @@ def order(models: Sequence[str], every: Sequence[Arm], seeds: int) -> list[tuple
     return [(m, arm, seed) for part in (MAIN, others) for seed in range(seeds) for m in models for arm in part]
 
 
-def begin(settings: dict[str, Any], path: str | None) -> dict[str, Any]:
-    """The report at `path`, or a new one.
-
-    Raises:
-        ValueError: it is not this benchmark's, or has other settings.
-    """
-    fresh: dict[str, Any] = {
-        "benchmark": "photographs", "version": 1, "machine": machine.card(), "fairness": list(FAIRNESS), "notes": [],
-        "settings": settings, "results": [], "windows": [], "runs": [],
-    }  # fmt: skip
-    if path is None or not Path(path).exists():
-        return fresh
-    found = json.loads(Path(path).read_text())
-    other = sorted(key for key in settings if found.get("settings", {}).get(key) != settings[key])
-    if found.get("benchmark") != fresh["benchmark"] or other:
-        raise ValueError(
-            f"`--json` must be a new file, or a report of the same settings to be continued; {path} differs in "
-            f"{', '.join(other) or 'its benchmark'}."
-        )
-    return {**fresh, **found}
-
-
-def train_arm(
-    model: str, arm: Arm, seed: int, place: Bench, shared: dict[str, Any], epochs: float
-) -> dict[str, Any]:  # fmt: skip
+def train_arm(model: str, arm: Arm, seed: int, config: Config) -> dict[str, Any]:
     """One training, or the rest of it if its checkpoints are there; what the report keeps of it."""
-    config = config_of(model, arm, seed, place, shared, epochs)
     before, began = os.getloadavg()[0], time.perf_counter()
     made = train(config).report
     keys = ("resolution", "magnitude", "batch", "steps", "images", "seconds", "rate", "stall")
@@ -167,9 +151,10 @@ def config_of(model: str, arm: Arm, seed: int, place: Bench, shared: dict[str, A
     """The arm's training."""
     network, budget = f"{NETWORKS}:{model}" if model in OURS else model, epochs * arm.compute
     rate = {"lr": OURS[model]} if model in OURS else {}
-    folder = f"{Path(model).name}-{arm.name}-{seed}".replace(" ", "-").replace("/", "of")
+    home = place.folder / f"{Path(shared['val']).stem}-{shared['size']}px-{epochs:g}"
+    name = f"{Path(model).name}-{arm.name}-{seed}".replace(" ", "-").replace("/", "of")
     return Config(
-        **{**shared, **rate, **arm.options}, model=network, epochs=budget, seed=seed, out=str(place.folder / folder),
+        **{**shared, **rate, **arm.options}, model=network, epochs=budget, seed=seed, out=str(home / name),
         curriculum=curriculum_of(arm, network, budget, place.folder),
     )  # fmt: skip
 
@@ -283,11 +268,6 @@ def _split(data: Path, names: Sequence[str]) -> str:
         if name == "train" and not (data / name).is_dir():
             raise FileNotFoundError(f"`--data` must be a folder with train/, got {data}.")
     raise FileNotFoundError(f"{data} must have a folder {' or '.join(f'{name}/' for name in names)}, with the classes.")
-
-
-def _write(report: dict[str, Any], path: str | None) -> None:
-    if path is not None:
-        write_json(path, finished(report))
 
 
 COLOURS = {BASELINE.name: "#9aa5b1", "EfficientTrain++, 2/3": "#0f7b6c", "EfficientTrain++, equal": "#c2611f"}

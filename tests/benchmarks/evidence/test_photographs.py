@@ -11,6 +11,7 @@ from PIL import Image
 from benchmarks import __main__ as cli
 from benchmarks.evidence import photographs
 from benchmarks.evidence.arms import MAIN, arms
+from benchmarks.evidence.shared_report import claim
 from benchmarks.harness.contestant import Job
 
 BASE, LESS, EQUAL = (arm.name for arm in MAIN)
@@ -123,6 +124,32 @@ def test_the_whole_is_continued_and_repeats_nothing(
     assert len(trained) == len(names) + 1
     assert cli.main([*photos[:-1], str(report), "--epochs", "3"]) == 2
     assert "differs in epochs" in capsys.readouterr().err
+
+
+def test_a_training_that_another_process_has_begun_is_left_to_it_and_the_windows_too(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def trained(model: str, arm: Any, seed: int, config: Any) -> dict[str, Any]:
+        done.append(Path(config.out).name)
+        return {**made(arm.name, seed, 0.5, (64, 6)), "model": model}
+
+    def measured(*arguments: Any) -> list[list[float]]:
+        done.append("windows")
+        return speeds(*arguments)
+
+    monkeypatch.setattr(photographs, "train_arm", trained)
+    monkeypatch.setattr(photographs, "measure", measured)
+    command = [*photos, "--seeds", "1", "--remeasure"]
+    assert cli.main([*command, "--minutes", "1e-9"]) == 0
+    (beton,) = (tmp_path / "work").glob("*-test.beton")
+    others = f"small_convnet-{LESS.replace(' ', '-').replace('/', 'of')}-0"
+    with claim(tmp_path / "work" / f"{beton.stem}-64px-2" / f"{others}.lock"):
+        assert cli.main(command) == 0
+    assert cli.main(command) == 0
+    first = [f"small_convnet-{name}-0" for name in ("baseline", "EfficientTrain++,-equal")]
+    assert done == ["windows", *first, others, "windows"]
 
 
 def test_data_without_a_folder_to_judge_on_is_one_line(photos: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ EXAMPLES = {
     "throughput": (
         "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
         "--data train.beton --folder photos/train --resolutions 96 160 224 --threads 2",
+        "--data photos/train --cold --repeat-to 12000 --json R.json",
     ),
     "fidelity": ("--data photos/val --resolutions 96 160 192 224 --json F.json",),
     "convert": ("--data photos/train --threads 2",),
@@ -184,6 +185,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--magnitude", type=_positive, default=8.0, help="of RandAugment, where a contestant has it (%(default)s)"
     )
     speed.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where batches arrive (%(default)s)")
+    speed.add_argument(
+        "--cold", action="store_true", help="empty the page cache of the images' files before each window (Linux)"
+    )
     speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")

@@ -31,6 +31,9 @@ PAIRS: list[tuple[str, tuple[str, ...]]] = [
     ("ours-dali", ("dali",)),
     ("ours-randaugment-float32", ("ours-float32",)),
     ("ours-randaugment-base", ("ours-randaugment",)),
+    ("ours-quasi", ("ours",)),
+    ("ours-quasi", ("ffcv", "ffcv-quasi")),
+    ("ours", ("ffcv", "ffcv-quasi")),
     ("ours-ffcv", ("ours",)),
     ("ours-ffcv", ("ffcv",)),
     ("ours-ffcv-part", ("ffcv",)),
@@ -45,7 +48,6 @@ FAIRNESS = (
     "Same images for all: an image folder; each contestant's own file format is made from it beforehand.",
     "Same crops: RandomResizedCrop, area 0.08-1, aspect 3/4-4/3, and a horizontal flip (limit: crops cut beforehand).",
     "Same threads (or worker processes), the same CPUs, to which every process is confined, and the same batch size.",
-    "Warm page cache. Start-up, compiling and warm-up outside the windows. The consumer does nothing with a batch.",
     "Every contestant in a process of its own, stopped while another one works; rounds interleaved, start rotated.",
     "Queues filled before a window are emptied first. Rates are medians of rounds with quartiles; ratios are taken "
     "inside a round, then their median.",
@@ -53,6 +55,13 @@ FAIRNESS = (
     "FFCV and DALI stop at uint8, as ours does (`ours-float32`: as torchvision).",
     "On a GPU (device cuda) all deliver there, normalised (float16; torchvision and timm float32); a window ends when "
     "the GPU has finished. DALI decodes there (mixed), torchvision-gpu by decode_jpeg, FFCV on the CPU.",
+)
+
+
+WARM = "Warm page cache. Start-up, compiling and warm-up outside the windows. The consumer does nothing with a batch."
+COLD = (
+    "Cold: before each window the contestants' files leave the page cache, as far as no stopped process maps them. A "
+    "window ends after a third of the images at the latest, so that few are read twice. Start-up and compiling outside."
 )
 
 
@@ -73,8 +82,11 @@ def run(
     simd_python: str | None = None,
     seed: int = 0,
     magnitude: float = MAGNITUDE,
+    cold: bool = False,
 ) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
+
+    cold: empty the page cache before each window.
 
     Raises:
         ValueError: a requested peer is unknown or cannot run here, or there is no GPU for `device` "cuda".
@@ -83,15 +95,18 @@ def run(
     """
     if device == "cuda":
         machine.require_gpu()
-    entrants, card = chosen(peers, device), machine.card()
+    entrants, card = chosen(peers, device, cold), machine.card()
     if simd_python is not None and not os.access(simd_python, os.X_OK):
         raise ValueError(f"`--simd-python` takes a Python interpreter, got {simd_python}.")
     simd_python = simd_python and os.path.abspath(simd_python)
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
-        contestants = Field(records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device, magnitude)
+        contestants = Field(
+            records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device, magnitude, cold
+        )
         entrants = contestants.prepare(entrants, resolutions)
-        warm(records)
+        if not cold:
+            warm(records)
         results = [
             result
             for part in contestants.parts(entrants, resolutions)
@@ -113,6 +128,7 @@ def run(
         "seconds": seconds,
         "seed": seed,
         "magnitude": magnitude,
+        **({"cold": True} if cold else {}),
         "resolutions": list(resolutions),
     }
     return {
@@ -120,7 +136,7 @@ def run(
         "version": 1,
         "machine": card,
         "settings": settings,
-        "fairness": list(FAIRNESS),
+        "fairness": [*FAIRNESS, COLD if cold else WARM],
         "notes": contestants.notes,
         "results": results,
         "ratios": ratios(results),
@@ -140,6 +156,7 @@ class Field:
     explicit: frozenset[str]  # contestants that must not be skipped
     device: str
     magnitude: float  # of the contestants with RandAugment
+    cold: bool = False
     notes: list[str] = field(default_factory=list)
 
     def prepare(self, peers: list[Peer], resolutions: Sequence[int]) -> list[Peer]:
@@ -198,6 +215,7 @@ class Field:
             self.seed,
             {**peer.options, **({"magnitude": self.magnitude} if peer.options.get("randaugment") else {}), **extra},
             self.device,
+            cold_images=self.data.records // 3 if self.cold else 0,
         )
         try:
             if peer.simd and self.simd_python is None:
@@ -234,6 +252,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
             "stored": answers[-1]["facts"].get("stored_bytes"),
             "read": answers[-1]["bytes_per_image"] if peer.module == "ours" else None,
             "decoded": answers[-1]["facts"].get("decoded_bytes"),
+            **_cold(child, answers),
         },
         "memory_mb": {
             "imports": ready["imports_mb"],
@@ -242,6 +261,15 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
         },
         "versions": ready["versions"],
     }
+
+
+def _cold(child: Child, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bytes an image that the process asked for and that came from the disk, and the share that was cached before."""
+    if not child.job.cold_images:
+        return {}
+    disk = summary([answer["disk_bytes_per_image"] for answer in answers])["median"]
+    cached = max(answer["cached"] for answer in answers)
+    return {"asked": answers[-1]["bytes_per_image"], "disk": disk, "cached_before": cached}
 
 
 def ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .plan import CropGeometry
+from .plan import CropGeometry, Sampling, window_of
 from .plan.rng import check_seed
 from .plugins import BACKENDS
 from .processors import check_ranks
@@ -99,6 +99,24 @@ def geometry_of(arguments: Mapping[str, Any]) -> CropGeometry:
     names = ("scale", "ratio", "hflip", "crop_pct", "crop_mode", "resize_size", "interpolation")
     fill = [min(255, max(0, round(255 * value))) for value in arguments["mean"]]
     return CropGeometry(**{name: arguments[name] for name in names}, fill=fill)
+
+
+def sampling_of(arguments: Mapping[str, Any], source: Dataset) -> Sampling:
+    """Which samples an epoch shows, and in which order. Raises ValueError for values that do not fit the data set."""
+    shuffle = arguments["train"] if arguments["shuffle"] is None else arguments["shuffle"]
+    chosen, window = indices_of(arguments["indices"], len(source)), window_of(len(source), source.image_bytes)
+    if shuffle == "quasi" and source.together:
+        source.together = window
+    return Sampling(
+        n=len(source),
+        seed=operator.index(arguments["seed"]),
+        kind={True: "random", False: "sequential", "quasi": "quasi"}[shuffle],
+        indices=chosen,
+        weights=weights_of(arguments["weights"], source, chosen),
+        repeats=arguments["aug_repeats"],
+        window=window,
+        storage=source.storage,
+    )
 
 
 def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .beton.stored_order import Shuffled
 from .conversion.convert import convert
 from .conversion.journal import Busy
 from .errors import BadDataset, LoaderError
+from .plan.order import StorageOrder
 from .sources import Dataset, open_dataset
 from .sources.dataset import empty_entries
 from .sources.folder import Folder
@@ -50,11 +52,10 @@ class _Source(ImageFolder):
         super().__init__(path, Options(classes=None if classes is None else tuple(classes)))
         self.stop = threading.Event()
 
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        for sample in super().samples(start):
-            if self.stop.is_set():
-                raise _Stopped
-            yield sample
+    def __getitem__(self, index: int) -> Sample:
+        if self.stop.is_set():
+            raise _Stopped
+        return super().__getitem__(index)
 
 
 class CachedFolder(Dataset):
@@ -90,10 +91,15 @@ class CachedFolder(Dataset):
         source = _Source(os.fspath(folder), classes)
         self.path, self.classes, self.ratios, self.fields = source.path, source.classes, (1.0,), source.fields
         self._samples, self._warned, self._closed = len(source), False, False
+        # The pyramid's, from the first epoch on, so that the order of the samples does not change with the change-over.
+        self.image_bytes = source.nbytes
+        self.storage: StorageOrder | None = Shuffled(len(source))
         self._background: _Background | None = None
         if target.exists():
             self._active = _opened(target, source)
             self.fd, self.ratios = self._active.fd, self._active.ratios
+            if self._active.storage is None:
+                self.storage = None
         else:
             _check_unfinished(target, source)
             self._active = Folder(source.path, classes=classes)
@@ -166,7 +172,7 @@ class _Patched(Dataset):
     def __init__(self, pyramid: Pyramid, folder: Folder, left_out: list[int]) -> None:
         self._pyramid, self._folder = pyramid, folder
         self.path, self.fd, self.ratios, self.classes = pyramid.path, pyramid.fd, pyramid.ratios, folder.classes
-        self.fields = folder.fields
+        self.fields, self.storage = folder.fields, pyramid.storage
         self._rows = np.zeros(len(folder), np.int64)  # in the pyramid; -1: left out
         self._rows[left_out] = -1
         self._rows[self._rows == 0] = np.arange(len(pyramid))

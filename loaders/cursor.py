@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-VERSION = 2
+from .plan.order import LARGE
+
+VERSION = 3
 """Of the states."""
 Place = tuple[int, int]
 """An epoch, and the samples of it that all ranks together have been given."""
@@ -32,9 +34,16 @@ class Cursor:
     iterator takes its epoch with its first batch: some frameworks make iterators that they never use.
     """
 
-    def __init__(self, **identity: Any) -> None:
-        """identity: values equal in a state and the loader that restores it: `samples`, `seed`, `shuffle`."""
-        self._identity = {"version": VERSION, **identity}
+    def __init__(self, samples: int, seed: int, shuffle: bool | str, **order: Any) -> None:
+        """
+        All arguments must be equal in a state and in the loader that restores it.
+
+        Args:
+            samples: of an epoch.
+            seed, shuffle: see `Loader`.
+            order: what else the order depends on, see `Sampling.place`.
+        """
+        self._identity = {"version": VERSION, "samples": samples, "seed": seed, "shuffle": shuffle, **order}
         self._chosen: Place | None = (0, 0)
         self._claimed: Place | None = None  # by an iterator that has not begun
         self._latest: Progress | None = None
@@ -97,7 +106,7 @@ class Cursor:
         Raises:
             ValueError: the state belongs to other data, another seed or another order.
         """
-        state = _upgraded(state)
+        state = self._upgraded(state)
         for key, mine in self._identity.items():
             if state.get(key) != mine:
                 raise ValueError(
@@ -106,10 +115,22 @@ class Cursor:
                 )
         self._chosen, self._claimed = (state["epoch"], state["position"]), None
 
+    def _upgraded(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state of an earlier version as one of the present version.
 
-def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of version 1, which named the order, as one of the present version."""
-    if state.get("version") != 1:
-        return state
-    shuffle = {"random": True, "sequential": False, "quasi": "quasi"}.get(state.get("order", ""))
-    return {**state, "version": VERSION, "shuffle": shuffle}
+        Raises:
+            ValueError: it was taken within an epoch whose order is another one now.
+        """
+        if state.get("version") not in (1, 2):
+            return state
+        if state["version"] == 1:  # which named the order
+            names = {"random": True, "sequential": False, "quasi": "quasi"}
+            state = {**state, "shuffle": names.get(state.get("order", ""))}
+        shuffle = state.get("shuffle")
+        if state.get("position") and (shuffle == "quasi" or (shuffle is True and state.get("samples", 0) > LARGE)):
+            raise ValueError(
+                f"the state was taken within an epoch ({state['position']} samples) by a version that shuffled it in "
+                "another order; set its `position` to 0 to begin that epoch anew."
+            )
+        order = {key: value for key, value in self._identity.items() if key not in state}
+        return {**state, **order, "version": VERSION}

@@ -76,7 +76,7 @@ class LoadedDataset(Dataset[Any]):
 
     @cached_property
     def targets(self) -> list[int]:
-        """The label of each sample of `len`, in stored order."""
+        """The label of each sample of `len`, in the order of the indices."""
         indices = self._loader.sampling.indices
         source = self._loader.source
         return source.labels(np.arange(len(source)) if indices is None else indices).tolist()

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, geometry_of, indices_of, pipeline_of, weights_of
+from .arguments import absolute, check, geometry_of, pipeline_of, sampling_of
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
 from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
-from .plan import Batches, Sampling, Shares, next_position
+from .plan import Batches, Shares, next_position
 from .plugins import BACKENDS
 from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
@@ -113,9 +113,9 @@ class Loader(DataLoaderAttributes):
             batch_size: samples a batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
-            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in stored order.
-            shuffle: True; False: stored order; "quasi": near neighbours together, for data larger than memory; None: as
-                `train`.
+            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in the order of indices.
+            shuffle: True; False: in the order of the indices; "quasi": samples that lie near each other are read at
+                about the same time, for object stores and hard disks (docs/storage.md); None: as `train`.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
             drop_last: leave out a last batch that is not full on every rank; None: as `train`.
             fields: the parts of a batch, in this order: "image", "label", "index" (position in the data set), "name",
@@ -185,16 +185,8 @@ class Loader(DataLoaderAttributes):
             self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
         try:
             self.fields = check_fields(fields, self.source)
-            chosen = indices_of(indices, len(self.source))
-            self.sampling = Sampling(
-                n=len(self.source),
-                seed=self.seed,
-                kind={True: "random", False: "sequential", "quasi": "quasi"}[self.shuffle],
-                indices=chosen,
-                weights=weights_of(weights, self.source, chosen),
-                repeats=aug_repeats,
-            )
-            self._cursor = Cursor(samples=len(self.sampling), seed=self.seed, shuffle=self.shuffle)
+            self.sampling = sampling_of(self._arguments, self.source)
+            self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.place)
             self._check_stage(self._stage)
             self._backend = BACKENDS.find(backend)(
                 self.source,
@@ -207,7 +199,7 @@ class Loader(DataLoaderAttributes):
                 filter=interpolation or "fourier",
                 max_level=max_level,
                 geometry=geometry_of(self._arguments),
-                replace_from=chosen,
+                replace_from=self.sampling.indices,
             )
         except BaseException:
             if self.source is not data:

@@ -15,7 +15,7 @@ import traceback
 from importlib import metadata
 from typing import Any, TextIO
 
-from . import procfs
+from . import page_cache, procfs
 from .contestant import Job
 
 LIBRARIES = (
@@ -66,16 +66,24 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
         "imports_mb": imports,
         "facts": contestant.facts(),
     }
+    files = page_cache.files(job) if job.cold_images else []
+    page_cache.release(files)
     images, read = contestant.delivered, procfs.bytes_read()
     _reply(replies, ready=True, **facts)
     for line in sys.stdin:
+        cached = page_cache.drop(files)
+        before, disk = contestant.delivered, procfs.disk_bytes_read()
         count, seconds = contestant.round(json.loads(line)["seconds"])
         per_image = (procfs.bytes_read() - read) / max(1, contestant.delivered - images)
+        disk_per_image = (procfs.disk_bytes_read() - disk) / max(1, contestant.delivered - before)
+        page_cache.release(files)
         _reply(
             replies,
             images=count,
             seconds=seconds,
             bytes_per_image=per_image,
+            disk_bytes_per_image=disk_per_image,
+            cached=cached,
             facts=contestant.facts(),
             **procfs.memory(),
         )

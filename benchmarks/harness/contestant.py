@@ -34,6 +34,7 @@ class Job:
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)  # options of a peer's variants
     device: str = "cpu"  # where batches are to arrive, "cpu" or "cuda"
+    cold_images: int = 0  # the page cache is emptied before each window, which ends after so many images; 0: it is warm
 
 
 class Contestant(Protocol):
@@ -52,12 +53,14 @@ class Stream:
 
     `ahead` is how many finished batches the loader may have in store when a round starts. They are taken,
     untimed, first: a round then measures a running pipeline, not one filled in advance.
+    With `cold_images`, a window also ends after so many images: later ones might be in the page cache again.
     Windows end after a multiple of `threads` batches, because loaders with one worker process a batch deliver
     in bursts of that many.
     """
 
     def __init__(self, batches: Iterator[Any], job: Job, ahead: int) -> None:
         self._batches, self._step, self._ahead, self._device = batches, job.threads, ahead, job.device
+        self._most = job.cold_images or float("inf")
         first = next(batches)  # compiles, forks, opens: all outside the windows
         sides = [side for side in first.shape[1:] if side != 3]
         if len(first) != job.batch_size or sides != [job.resolution, job.resolution]:
@@ -77,7 +80,7 @@ class Stream:
         self._settle()
         start = time.perf_counter()
         elapsed = 0.0
-        while elapsed < seconds or batches < LEAST_BATCHES:
+        while (elapsed < seconds or batches < LEAST_BATCHES) and images < self._most:
             for _ in range(self._step):
                 images += len(next(self._batches))
             batches += self._step

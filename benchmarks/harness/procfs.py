@@ -37,7 +37,17 @@ def memory() -> dict[str, float]:
 
 def bytes_read() -> int:
     """Bytes this process tree has read so far (read, pread), from cache or disk; mapped files do not count."""
-    return sum(int(line.split()[1]) for pid in tree() for line in _lines(f"/proc/{pid}/io") if line.startswith("rchar"))
+    return _io("rchar")
+
+
+def disk_bytes_read() -> int:
+    """Bytes that this process tree has caused to be read from disks so far, for mapped files too."""
+    return _io("read_bytes")
+
+
+def _io(field: str) -> int:
+    lines = (line.partition(": ") for pid in tree() for line in _lines(f"/proc/{pid}/io"))
+    return sum(int(value) for key, _, value in lines if key == field)
 
 
 def _lines(path: str) -> list[str]:

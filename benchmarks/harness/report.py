@@ -61,7 +61,9 @@ def throughput_text(report: dict[str, Any]) -> str:
     over = {(r["resolution"], r["of"], *r["over"]): r for r in report["ratios"]}
     resolutions = report["settings"]["resolutions"]
     for resolution in resolutions:
-        rows = [[f"B = {resolution}", "images/s", "quartiles", "ours / it", "anonymous MB", "output"]]
+        cold = report["settings"].get("cold", False)
+        further = ["asked kB", "from disk kB", "cached before"] if cold else ["anonymous MB"]
+        rows = [[f"B = {resolution}", "images/s", "quartiles", "ours / it", *further, "output"]]
         for result in (r for r in report["results"] if r["resolution"] == resolution):
             rate, memory = result["rate"], result["memory_mb"]
             ours = over.get((resolution, "ours", result["contestant"]))
@@ -71,7 +73,7 @@ def throughput_text(report: dict[str, Any]) -> str:
                     f"{rate['median']:,.0f}",
                     f"{rate['q1']:,.0f}-{rate['q3']:,.0f}",
                     f"{ours['median']:.2f}" if ours else "",
-                    f"{memory['anonymous'] - memory['imports']:,.0f}",
+                    *(_cold(result) if cold else [f"{memory['anonymous'] - memory['imports']:,.0f}"]),
                     result["output"],
                 ]
             )
@@ -89,6 +91,12 @@ def throughput_text(report: dict[str, Any]) -> str:
         high, low = report["time_ratios"][0]["resolutions"]
         blocks.append(f"time per image at {high} / at {low}: {', '.join(times)}")
     return "\n\n".join(blocks)
+
+
+def _cold(result: dict[str, Any]) -> list[str]:
+    """Bytes an image: asked for by read and pread (a mapped file's are not seen), and read from the disk."""
+    read = result["bytes_an_image"]
+    return [f"{read['asked'] / 1e3:,.1f}", f"{read['disk'] / 1e3:,.1f}", f"{read['cached_before']:.1%}"]
 
 
 def fidelity_text(report: dict[str, Any]) -> str:

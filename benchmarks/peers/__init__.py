@@ -31,6 +31,7 @@ _FFCV = "pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg
 _ALL = (
     Peer("ours", "ours", "ours, pyramid", prepare=True),
     Peer("ours-float32", "ours", "ours, pyramid, float32 out", {"dtype": "float32"}, prepare=True),
+    Peer("ours-quasi", "ours", "ours, quasi-random order", {"shuffle": "quasi"}, prepare=True),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
     Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
     Peer("ours-dali", "ours", "ours, DALI decodes", {"backend": "dali"}, prepare=True, install=_DALI),
@@ -114,6 +115,7 @@ _ALL = (
         prepare=True,
         install=_FFCV,
     ),
+    Peer("ffcv-quasi", "ffcv_", "FFCV, quasi-random order", {"quasi": True}, prepare=True, install=_FFCV),
     Peer("dali", "dali_", "DALI", install=_DALI),
     Peer("dali-randaugment", "dali_", "DALI + RandAugment", {"randaugment": True}, install=_DALI),
     Peer("limit", "limit", "limit: libjpeg-turbo, pre-cut", prepare=True, install="apt install libturbojpeg0"),
@@ -123,11 +125,15 @@ DEFAULT = ("ours-full", "ours-folder", "torchvision", "torchvision-randaugment",
 GPU_ONLY = ("torchvision-gpu", "torchvision-gpu-randaugment")
 ON_GPU = ("ours-dali", "ours-randaugment", "ours-dali-randaugment", *GPU_ONLY, "dali-randaugment", *DEFAULT[2:])
 """The default with `--device cuda`."""
+COLD = ("ours-quasi", "ours-folder", "torchvision", "ffcv", "ffcv-quasi")
+"""The default with `--cold`."""
 ALWAYS = ("ours", "limit")  # the baselines of comparison
 
 
-def chosen(names: list[str] | None, device: str = "cpu") -> list[Peer]:
-    """The contestants to run, in the registry's order; None chooses those of `DEFAULT`, or of `ON_GPU`.
+def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False) -> list[Peer]:
+    """The contestants to run, in the registry's order; None chooses those of `DEFAULT`, `ON_GPU` or `COLD`.
+
+    With `cold`, `limit` does not run unless it is named: it reads nothing.
 
     Raises:
         ValueError: a name that is not registered, or needs a GPU.
@@ -138,6 +144,6 @@ def chosen(names: list[str] | None, device: str = "cpu") -> list[Peer]:
         if name in GPU_ONLY and device == "cpu":
             raise ValueError(f"`--peers` names {name}, which decodes on a GPU; add `--device cuda`.")
     if names is None:
-        names = list(DEFAULT if device == "cpu" else ON_GPU)
-    wanted = {*names, *ALWAYS}
+        names = list(COLD if cold else DEFAULT if device == "cpu" else ON_GPU)
+    wanted = {*names, "ours"} if cold else {*names, *ALWAYS}
     return [peer for peer in _ALL if peer.name in wanted]

@@ -1,8 +1,8 @@
 """Ours: `loaders.Loader`, as a user has it: the random crop and flip of training, uint8 NCHW out (float16 on a GPU).
 
-Variants: the pyramid; the pyramid with float32 out (as torchvision's transforms deliver); the pyramid's full-size level
-only; the plain image folder, without conversion; DALI as the decoder; RandAugment. Epochs end and begin inside the
-windows, as a user's do.
+Variants: the pyramid; the same in quasi-random order; the pyramid with float32 out (as torchvision's transforms
+deliver); the pyramid's full-size level only; the plain image folder, without conversion; DALI as the decoder;
+RandAugment. Epochs end and begin inside the windows, as a user's do.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def build(job: Job) -> Ours:
         data,
         batch_size=job.batch_size,
         resolution=job.resolution,
+        shuffle=job.options.get("shuffle", True),
         seed=job.seed,
         num_workers=job.threads,
         backend=backend,

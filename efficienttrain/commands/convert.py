@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="convert in parts, as tasks of a Ray cluster (default: the one this machine is part of)",
     )  # fmt: skip
     parser.add_argument("--parts", type=int, metavar="N", help="with --ray: number of parts (default: chosen)")
+    parser.add_argument(
+        "--order", choices=("shuffled", "source"),
+        help="order in which samples are stored; their indices do not change. shuffled: any part of the file is a fair "
+        "sample of the set; source: as SRC has them (default: shuffled, if SRC can be read in any order)",
+    )  # fmt: skip
     parser.add_argument("--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: chosen)")
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -152,7 +157,7 @@ def one_part(args: argparse.Namespace, part: tuple[int, int]) -> str:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options that determine the result, as keywords of `convert`."""
-    same = ("allow_empty", "quality", "overhead", "on_error", "limit", "split", "depth", "format")
+    same = ("allow_empty", "quality", "overhead", "on_error", "limit", "split", "depth", "order", "format")
     columns = ("path_column", "image_column", "label_column", "labels")
     return {name: getattr(args, name) for name in (*same, *columns)} | {
         "fields": None if args.fields is None else dict(args.fields),

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldType, move, row_dtype, with_pointers
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
+from .writer import PLACE
 
 COPY = 8 << 20  # bytes copied at a time
+SORTED = 1 << 20  # rows of a file that are brought into another order at a time
 
 
 def finish(
@@ -38,9 +41,8 @@ def finish(
     private["samples"], private["levels"], private["row_size"] = samples, levels, row.itemsize
     private["end"][0] = journal.size("beton")
     beton.seek(journal.size("beton"))
-    sections = ["index", "names"]
+    ranks = _ranks(journal)
     if types is not None:
-        sections.append("checks")
         beton.seek(layout.round_up(journal.size("beton"), page_size))
         _append(journal.files["values"], beton, private, "values")
         private["values"]["crc"] = 0  # each value has a check of its own
@@ -48,16 +50,19 @@ def finish(
         private["start"][level] = beton.tell()
         _copy(journal.files[f"level{level}"], beton)
         private["end"][level] = beton.tell()
-    for name in sections:
-        _append(journal.files[name], beton, private, name)
+    _append_rows(_in_order(journal.files["index"], row, ranks), beton, private, "index")
+    _append(journal.files["names"], beton, private, "names")
+    if types is not None:
+        checks = np.dtype(("V", 4 * len(with_pointers(types))))
+        _append_rows(_in_order(journal.files["checks"], checks, ranks), beton, private, "checks")
     text = layout.pack_meta(meta)
     private["meta"]["offset"], private["meta"]["size"] = beton.tell(), len(text)
     private["meta"]["crc"] = zlib.crc32(text)
     beton.write(text)
     if types is None:
-        types, written = LABEL_ONLY, write_rows(beton, _labels(journal.files["index"], row))
+        types, written = LABEL_ONLY, write_rows(beton, _labels(journal, row, ranks))
     else:
-        written = write_rows(beton, _fields(journal, row, types, int(private["values"]["offset"])), types)
+        written = write_rows(beton, _fields(journal, row, ranks, types, int(private["values"]["offset"])), types)
         head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
         private["rows"]["offset"], private["rows"]["crc"] = head, written.crc
         private["rows"]["size"] = samples * table_row(types).itemsize
@@ -72,6 +77,42 @@ def finish(
     os.close(folder)
     journal.remove()
     return size
+
+
+def _ranks(journal: Journal) -> NDArray[np.int64]:
+    """The sample index of each stored row: [samples]. Indices follow the order of the source."""
+    places = np.fromfile(journal.folder / "places", PLACE)
+    ranks = np.empty(len(places), np.int64)
+    ranks[np.argsort(places)] = np.arange(len(places))
+    return ranks
+
+
+def _in_order(stored: IO[bytes], row: np.dtype[Any], ranks: NDArray[np.int64]) -> Iterator[np.ndarray]:
+    """The rows of a file in the order of their ranks, in blocks of `BLOCK`; the last one may be shorter.
+
+    Reads the file once for every `SORTED` rows, so that memory is bounded.
+    """
+    if not row.itemsize:
+        return
+    for first in range(0, len(ranks), SORTED):
+        rows = np.empty(min(SORTED, len(ranks) - first), row)
+        stored.seek(0)
+        for start in range(0, len(ranks), BLOCK):
+            places = ranks[start : start + BLOCK] - first
+            block = np.frombuffer(stored.read(len(places) * row.itemsize), row)
+            inside = (places >= 0) & (places < len(rows))
+            rows[places[inside]] = block[inside]
+        for start in range(0, len(rows), BLOCK):
+            yield rows[start : start + BLOCK]
+
+
+def _append_rows(blocks: Iterator[np.ndarray], beton: IO[bytes], private: np.ndarray, name: str) -> None:
+    """Writes rows to the beton's end as a section of that name."""
+    private[name]["offset"], crc = beton.tell(), 0
+    for block in blocks:
+        crc = zlib.crc32(block.tobytes(), crc)
+        beton.write(block.tobytes())
+    private[name]["crc"], private[name]["size"] = crc, beton.tell() - int(private[name]["offset"])
 
 
 def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str) -> None:
@@ -91,21 +132,17 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> int:
     return crc
 
 
-def _labels(index: IO[bytes], row: np.dtype[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _labels(journal: Journal, row: np.dtype[Any], ranks: NDArray[np.int64]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and labels, in blocks."""
-    index.seek(0)
-    while block := index.read(BLOCK * row.itemsize):
-        rows = np.frombuffer(block, row)
+    for rows in _in_order(journal.files["index"], row, ranks):
         yield rows["level"][:, 0], rows["label"]
 
 
 def _fields(
-    journal: Journal, row: np.dtype[Any], types: Mapping[str, FieldType], start: int
+    journal: Journal, row: np.dtype[Any], ranks: NDArray[np.int64], types: Mapping[str, FieldType], start: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and the fields' rows, in blocks. start: file offset of the values."""
-    stored, fields = journal.files["rows"], row_dtype(types)
-    stored.seek(0)
-    for level, _ in _labels(journal.files["index"], row):
-        rows = np.frombuffer(stored.read(len(level) * fields.itemsize), fields).copy()
+    stored = _in_order(journal.files["rows"], row_dtype(types), ranks)
+    for (level, _), rows in zip(_labels(journal, row, ranks), stored, strict=True):
         move(types, rows, start)
         yield level, rows

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, META, FieldSpec, parse_fields
+from ..beton.stored_order import described
 from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
@@ -24,7 +25,7 @@ from ..sources.open import open_source
 from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
 from .assemble import finish
-from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
+from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs
 from .journal import Journal
 from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .workers import results
@@ -88,6 +89,7 @@ def convert(
     restart: bool = False,
     page_size: int | None = None,
     depth: str = "refuse",
+    order: str | None = None,
     as_cache: bool = False,
     progress: bool = False,
     **options: Any,
@@ -122,6 +124,9 @@ def convert(
         depth: treatment of grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
+        order: in which samples are stored. "shuffled": in an order that depends on their number alone, so that any
+            run of neighbours in the file is a fair sample of the set (see docs/storage.md). "source": as the source has
+            them. None: shuffled, if the source's samples can be read in any order. Sample indices are the same.
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
         progress: show a progress bar on stderr.
@@ -158,6 +163,7 @@ def convert(
     count, start_page = len(source), page_size or _page_size(source)
     if not count:
         raise BadDataset(f"{source.path}: holds no samples")
+    stored = StoredSource(source, order)
     how = {
         "format": FORMAT,
         "full_quality": FULL_QUALITY,
@@ -169,6 +175,7 @@ def convert(
     if depth != "refuse":
         how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
+    manifest["order"] = stored.order
     manifest["classes"] = list(classes or ()) if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
     folder = target.with_name(target.name + WORKING)
@@ -178,25 +185,27 @@ def convert(
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
             raise FileExistsError(f"{target}: is there already; remove it to make it again")
-        writer = Writer(journal, count, start_page, types, on_error)
+        writer = Writer(journal, stored, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth, overhead)
-        stream = results(cut_jobs(source, writer.samples, template), workers or available_processors())
+        stream = results(cut_jobs(stored, writer.samples, template), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        summary = _summary(writer, target)
+        names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
+        summary = _summary(writer, target, len(names))
         meta: dict[str, Any] = {**how, **_remarks(summary)}
         for kind, key in META.items():
             if found := [name for name, of in types.items() if of.kind == kind]:
                 meta[key] = found
-        names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
-        summary = summary._replace(classes=len(names))
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, source.path)
+        left_out = sorted(number for report in writer.reports() for number, _, _ in report["refused"])
+        if stored.order == "shuffled":
+            meta["storage"] = described(count, left_out)
         if as_cache:
-            meta["cache"] = {"source": source.fingerprint(), "left_out": _positions(source, summary.refused)}
+            meta["cache"] = {"source": source.fingerprint(), "left_out": left_out}
         return summary._replace(bytes=finish(journal, target, writer.page_size, {**meta, "classes": names}, further))
 
 
@@ -261,12 +270,6 @@ def _bar(total: int, done: int, progress: bool) -> Any:
     return tqdm(total=total, initial=done, unit="img", desc="convert", smoothing=0.1, disable=not progress)
 
 
-def _positions(source: Source, refused: Sequence[tuple[str, str]]) -> list[int]:
-    """Positions in the source of the samples with these names."""
-    names = {name for name, _ in refused}
-    return [k for k, sample in enumerate(source.samples()) if sample.name in names] if names else []
-
-
 def _remarks(summary: Summary) -> dict[str, Any]:
     """The number of samples changed, refused and noted, and the first of each, for the file's meta data."""
     noted = {kind: getattr(summary, kind) for kind in REMARKS}
@@ -274,13 +277,14 @@ def _remarks(summary: Summary) -> dict[str, Any]:
     return {"remarks": found} if found else {}
 
 
-def _summary(writer: Writer, target: Path) -> Summary:
-    """Adds up the reports of all jobs, those of earlier runs too."""
-    summary = Summary(os.fspath(target), 0, 0, 0, 0, [], [], [])
+def _summary(writer: Writer, target: Path, classes: int) -> Summary:
+    """Adds up the reports of all jobs, those of earlier runs too; remarks in the order of the source."""
     images, source_bytes = 0, 0
+    remarks: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in REMARKS}
     for job in writer.reports():
         images += job["images"]
         source_bytes += job["bytes"]
         for kind in REMARKS:
-            getattr(summary, kind).extend((name, why) for name, why in job[kind])
-    return summary._replace(images=images, source_bytes=source_bytes)
+            remarks[kind] += job[kind]
+    ordered = {kind: [(name, why) for _, name, why in sorted(found)] for kind, found in remarks.items()}
+    return Summary(os.fspath(target), images, classes, source_bytes, 0, **ordered)

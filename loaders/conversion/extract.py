@@ -77,11 +77,11 @@ def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
     placed = np.zeros(len(dataset), layout.LEVEL)
     for name in ("size", "width", "height"):
         placed[name] = entries[name]
-    for entry, place in zip(entries, placed, strict=True):
-        size = int(entry["size"])
-        place["ptr"] = pages.place(size)
-        file.seek(int(place["ptr"]))
-        file.write(read_exactly(dataset.fd, size, int(entry["offset"]), dataset.path))
+    for index in np.concatenate(list(dataset.storage_blocks(BLOCK))).tolist():  # stays shuffled, and reads in sequence
+        size = int(entries["size"][index])
+        place = placed["ptr"][index] = pages.place(size)
+        file.seek(place)
+        file.write(read_exactly(dataset.fd, size, int(entries["offset"][index]), dataset.path))
     if with_pointers(dataset.fields):
         pages.position = layout.round_up(pages.position, pages.page_size)
     rows = np.concatenate([_values(dataset, level, block, pages, file) for block in blocks])

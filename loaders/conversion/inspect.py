@@ -47,6 +47,8 @@ def facts(dataset: Dataset) -> str:
         f"kind     {KINDS.get(type(dataset).__name__, type(dataset).__name__)}",
         f"samples  {count:,} of {len(dataset.classes):,} classes",
     ]
+    if dataset.image_bytes:
+        lines.append(f"storage  {'in the order of the indices' if dataset.storage is None else 'shuffled'}")
     if os.path.isfile(dataset.path):
         total = os.path.getsize(dataset.path)
         lines.append(f"file     {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")

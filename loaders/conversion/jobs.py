@@ -1,18 +1,68 @@
-"""Cuts a source's samples into jobs."""
+"""Cuts a source's samples into jobs, in the order in which they are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..beton.stored_order import permutation
 from ..errors import BadDataset
-from ..sources.source import Sample, Source
+from ..sources.source import Sample, Source, indexable
 from .transcode import Job
 
 JOB_FILES, JOB_BYTES = 32, 32 << 20  # a job ends before it would exceed either
+ORDERS = ("shuffled", "source")
+_BLOCK = 4096  # numbers of the shuffled order that are computed together
 
 
-def cut_jobs(source: Source, start: int, template: Job) -> Iterator[Job]:
-    """The source's samples from number `start` on, as jobs; the same for any number of workers.
+class StoredSource:
+    """A source's samples in the order in which they are stored.
+
+    Attributes:
+        order: "shuffled" or "source".
+        path: of the source.
+    """
+
+    def __init__(self, source: Source, order: str | None) -> None:
+        """
+        Args:
+            order: None: shuffled if the source's samples can be read in any order.
+
+        Raises:
+            ValueError: an unknown order, or "shuffled" for a source that can only be read from its start.
+        """
+        if order not in (None, *ORDERS):
+            raise ValueError(f'`order` must be "shuffled" or "source", got {order!r}')
+        if order == "shuffled" and not indexable(source):
+            raise ValueError(
+                f'{source.path}: its samples can only be read one after the other, so `order` must be "source", got '
+                '"shuffled"; leave it out'
+            )
+        self.path, self._source = source.path, source
+        self.order = order or ("shuffled" if indexable(source) else "source")
+        self._permutation = permutation(len(source)) if self.order == "shuffled" else None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def numbers(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers in the source of the samples at these positions of the stored order."""
+        return positions if self._permutation is None else self._permutation(positions)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """All samples from position `start` on."""
+        if self._permutation is None:
+            yield from self._source.samples(start)
+            return
+        for first in range(start, len(self), _BLOCK):
+            numbers = self._permutation(np.arange(first, min(first + _BLOCK, len(self))))
+            yield from (self._source[k] for k in numbers.tolist())  # type: ignore[index]
+
+
+def cut_jobs(source: StoredSource, start: int, template: Job) -> Iterator[Job]:
+    """The samples from position `start` on, as jobs; the same for any number of workers.
 
     Args:
         template: the settings common to all jobs.

@@ -4,8 +4,9 @@
     journal     one line per finished job: a CRC, then JSON with the size of every file after it
     beton       the later beton: room for its tables, then the pages of level 0
     level1 ...  records of the reduced levels
-    index       index rows
+    index       index rows, in the order of storing like all these files
     names       source names
+    places      the number in the source of each index row's sample, i64
     rows, values, checks      only if there are fields besides `label`: their metadata, their bytes, a CRC of each value
     report      a JSON line per job: samples read, page sizes, changed and refused samples
 
@@ -69,7 +70,7 @@ class Journal:
             levels: how many levels the pyramid has.
             start: size of the file `beton` before any job: the offset of its first page.
             restart: throw away work already there.
-            further: names of further files, between `names` and `report`.
+            further: names of further files, between `places` and `report`.
 
         Raises:
             Busy: another converter is at work in the folder.
@@ -77,7 +78,7 @@ class Journal:
             OSError: it cannot be made or written.
         """
         self.folder, self.levels = folder, levels
-        self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", *further, "report"]
+        self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "places", *further, "report"]
         self.first = [start] + [0] * (len(self.names) - 1)
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
         self.files: dict[str, IO[bytes]] = {}

@@ -1,7 +1,7 @@
 """A conversion in parts: each is a beton of its own, made anywhere and in any order; a manifest joins them.
 
 Part i of n holds the samples i * N // n to (i + 1) * N // n - 1 of the source's N samples. Together the parts hold the
-records of a conversion in one piece, in the same order. Beside each part lies a report:
+samples of a conversion in one piece, under the same indices. Each is shuffled by itself. Beside each lies a report:
 
     {"format": "beton-part", "version": 1, "work": "sha256...",
      "part": {a line of the manifest} or null if none of its images can be converted,
@@ -26,13 +26,13 @@ from ..beton.fields import parse_fields
 from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
 from ..sources.parts import describe
-from ..sources.source import Limited, Options, Sample, Source
+from ..sources.source import Limited, Options, Sample, Source, indexable
 from .convert import FORMAT, NothingConverted, Summary, convert
 from .manifest import replace_file, replace_manifest
 from .writer import REMARKS
 
 REPORT, REPORT_VERSION = "beton-part", 1
-_SETTINGS = ("ratios", "quality", "page_size", "depth")  # of `convert`; they determine a part's bytes
+_SETTINGS = ("ratios", "quality", "page_size", "depth", "order")  # of `convert`; they determine a part's bytes
 
 
 class Slice:
@@ -45,6 +45,15 @@ class Slice:
 
     def __len__(self) -> int:
         return self._stop - self._start
+
+    @property
+    def indexable(self) -> bool:
+        """Whether samples can be read in any order."""
+        return indexable(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = self._source[self._start + index]  # type: ignore[index]
+        return sample
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""

@@ -12,6 +12,7 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, extents, pack_arguments, with_pointers
+from ..beton.stored_fields import gather
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import RAW, table_bytes
@@ -75,7 +76,7 @@ def verify(
                 raise BadDataset(f"{part.path}: only local betons can be verified; convert or copy it first")
             if isinstance(part, Pyramid) and (why := _header_fault(part)):
                 damages.append(Damage(-1, part.path, -1, why))
-            blocks += [(start, part, block) for block in _blocks(len(part), sample, turn)]
+            blocks += [(start, part, part.stored_at(block)) for block in _blocks(len(part), sample, turn)]
             start += len(part)
         total = sum(len(block) for _, _, block in blocks)
         pool = ThreadPoolExecutor(workers or available_processors())
@@ -87,7 +88,7 @@ def verify(
                     bar.update(len(block))
         finally:
             pool.shutdown(cancel_futures=True)
-    return damages
+    return sorted(damages, key=lambda damage: (damage.sample, damage.level))
 
 
 def sampled(count: int, sample: float, turn: int = 0) -> int:
@@ -96,7 +97,7 @@ def sampled(count: int, sample: float, turn: int = 0) -> int:
 
 
 def _blocks(count: int, sample: float, turn: int) -> list[np.ndarray]:
-    """Runs of neighbouring samples to be checked, in order."""
+    """Runs of neighbours in storage to be checked: their positions, in order."""
     step = int(1 / sample + 1e-9)
     size = BLOCK if step == 1 else RUN
     first = turn % step % max(1, -(-count // size))  # at least one run, even of a small file
@@ -104,7 +105,7 @@ def _blocks(count: int, sample: float, turn: int) -> list[np.ndarray]:
 
 
 def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
-    """Damages of a run of samples."""
+    """Damages of some samples that lie next to each other; `block` are their indices."""
     entries = dataset.entries(block)
     if isinstance(dataset, Pyramid):
         for k in np.flatnonzero(_strangers(dataset, block, entries)):
@@ -142,13 +143,14 @@ def _header_fault(dataset: Pyramid) -> str:
 
 def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.ndarray:
     """Samples that FFCV would find elsewhere, or with another size or label, than the index states: bool [n]."""
-    head, first, count = dataset.head, int(block[0]), len(block)
-    raw = read_exactly(dataset.fd, count * head.row.itemsize, head.rows + first * head.row.itemsize, dataset.path)
-    pointed = with_pointers(dataset.fields)
-    step = layout.ALLOCATION.itemsize * (1 + len(pointed))
-    table = np.frombuffer(
-        read_exactly(dataset.fd, count * step, head.table + first * step, dataset.path), layout.ALLOCATION
-    ).reshape(count, -1)
+    head, count, pointed = dataset.head, len(block), with_pointers(dataset.fields)
+
+    def rows_of(start: int, size: int) -> bytes:
+        return b"".join(gather(dataset.fd, start + block * size, np.full(count, size, np.int64), dataset.path))
+
+    raw = rows_of(head.rows, head.row.itemsize)
+    table = np.frombuffer(rows_of(head.table, layout.ALLOCATION.itemsize * (1 + len(pointed))), layout.ALLOCATION)
+    table = table.reshape(count, -1)
     full, rows = entries[:, 0], np.frombuffer(raw, head.row)
     wanted = np.zeros(count, head.row)
     for k in range(1, len(head.types)):

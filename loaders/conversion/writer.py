@@ -9,15 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldType, move, room, row_dtype
 from ..beton.tables import BLOCK, Pages, place
 from ..errors import BadSample
+from .jobs import StoredSource
 from .journal import Journal
 from .transcode import Converted, Job
 
 REMARKS = ("changed", "refused", "notes")
+PLACE = np.dtype("<i8")
+"""Of the file `places`."""
 
 
 class Writer:
@@ -28,21 +32,21 @@ class Writer:
     """
 
     def __init__(
-        self, journal: Journal, count: int, page_size: int, types: Mapping[str, FieldType], on_error: str
+        self, journal: Journal, source: StoredSource, page_size: int, types: Mapping[str, FieldType], on_error: str
     ) -> None:
         """
         Args:
-            count: samples of the source.
+            source: the samples that are converted.
             page_size: of the first page, bytes.
             types: the fields beside the image.
             on_error: see `convert`.
         """
-        self._journal, self._types, self._on_error = journal, types, on_error
+        self._journal, self._source, self._types, self._on_error = journal, source, types, on_error
         self.samples, pages = 0, [page_size, page_size]
         for report in self.reports():
             self.samples += report["samples"]
             pages = [max(page_size, page) for page in report["pages"]]
-        self._pages = Pages(count, pages[0], journal.size("beton"), types)
+        self._pages = Pages(len(source), pages[0], journal.size("beton"), types)
         self._values_page = pages[1]
         self._further = dict(types) != LABEL_ONLY
 
@@ -78,7 +82,8 @@ class Writer:
             if journal.jobs == 0:
                 journal.remove()
             name = job.samples[position].name
-            raise BadSample(job.start + position, name, f'{why}; on_error="skip" (--on-error skip) leaves it out')
+            number = int(self._numbers(job, [position])[0])
+            raise BadSample(number, name, f'{why}; on_error="skip" (--on-error skip) leaves it out')
         levels, blob, level0 = result.levels, memoryview(result.blobs[0]), bytearray()
         start, end = self._pages.position, 0
         for record in levels[:, 0]:
@@ -96,6 +101,7 @@ class Writer:
         rows["name"] = journal.size("names") + np.cumsum(rows["name_size"]) - rows["name_size"]
         rows["level"] = levels
         parts: list[bytes | bytearray] = [level0, *result.blobs[1:], rows.tobytes(), b"".join(names)]
+        parts.append(self._numbers(job, result.kept).astype(PLACE).tobytes())
         if self._further:
             parts += self._values(result)
         journal.append([*parts, self._report(job, result)])
@@ -117,6 +123,10 @@ class Writer:
             move(self._types, rows[k : k + 1], offset)
         return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
 
+    def _numbers(self, job: Job, positions: list[int]) -> NDArray[np.int64]:
+        """Numbers in the source of samples at these positions in a job."""
+        return self._source.numbers(job.start + np.array(positions, np.int64))
+
     def _report(self, job: Job, result: Converted) -> bytes:
         report: dict[str, Any] = {
             "samples": len(job.samples),
@@ -125,5 +135,10 @@ class Writer:
             "pages": [self._pages.page_size, self._values_page],
         }
         for kind in REMARKS:
-            report[kind] = [(job.samples[position].name, why) for position, why in getattr(result, kind)]
+            remarks = getattr(result, kind)
+            numbers = self._numbers(job, [position for position, _ in remarks]).tolist()
+            report[kind] = [
+                (number, job.samples[position].name, why)
+                for number, (position, why) in zip(numbers, remarks, strict=True)
+            ]
         return json.dumps(report, sort_keys=True).encode("ascii") + b"\n"

@@ -2,6 +2,7 @@
 
 from .geometry import CropGeometry
 from .order import Batches, Sampling, Shares, epoch_order, next_position
+from .pieces import window_of
 from .plan import plan_batch
 from .records import ENTRY, SAMPLE
 from .replacement import replacements
@@ -17,4 +18,5 @@ __all__ = [
     "next_position",
     "plan_batch",
     "replacements",
+    "window_of",
 ]

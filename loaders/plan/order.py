@@ -9,44 +9,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .pieces import LEAST_WINDOW, LargeRandom, QuasiRandom
 from .rng import MAX_COPIES, Purpose, copy_numbers, draw_keys, sample_indices, sequence
 
-BLOCK = 64
-"""Neighbouring samples that quasi-random order keeps near each other: some 6 MB of ImageNet in one go."""
-WINDOW = 32
-"""Blocks that quasi-random order mixes at a time: some 190 MB of ImageNet, and as many classes as blocks."""
+LARGE = 1 << 21
+"""Samples from which on a random order is computed piece by piece: sorting them would take half a second."""
 
 
-def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", block: int = BLOCK) -> NDArray[np.int64]:
+class Order(Protocol):
+    """Numbers in order: an array, or computed when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice | NDArray[np.int64], /) -> NDArray[np.int64]: ...
+
+
+class StorageOrder(Protocol):
+    """Where samples lie on the disk. Position p is that of the p-th sample there."""
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sample indices at these positions, [n]."""
+        ...
+
+    def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of these samples, [n]."""
+        ...
+
+
+def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", window: int = LEAST_WINDOW) -> Order:
     """The numbers 0 to n - 1, each once, in the order of one epoch.
 
     Args:
         n: samples.
         seed, epoch: the keys of the order, see `rng.words`.
-        kind: "random" (every order equally likely), "sequential" (as stored), or "quasi" (for data larger
-            than memory: blocks of neighbours are shuffled, then the samples within each `WINDOW` blocks).
-        block: samples in a block of "quasi".
+        kind: "random" (every order equally likely), "sequential" (as numbered), or "quasi" (blocks of neighbours are
+            shuffled, then the samples within each window).
+        window: samples in a window of "quasi".
 
     Raises:
         ValueError: unknown `kind`.
     """
     if kind == "sequential":
         return np.arange(n)
+    if kind == "random" and n > LARGE:
+        return LargeRandom(n, seed, epoch)
     if kind == "random":
         return np.argsort(sequence(seed, epoch, Purpose.ORDER, n), kind="stable")
     if kind == "quasi":
-        blocks = -(-n // block)
-        drawn = sequence(seed, epoch, Purpose.ORDER, blocks + n)
-        window = np.empty(blocks, np.int64)
-        window[np.argsort(drawn[:blocks], kind="stable")] = np.arange(blocks) // WINDOW
-        # A full shuffle, then grouped by window: a stable sort keeps the samples of a window shuffled.
-        order = np.argsort(drawn[blocks:], kind="stable")
-        return order[np.argsort(window[order // block], kind="stable")]
+        return QuasiRandom(n, seed, epoch, window)
     raise ValueError(f'`kind` must be "random", "sequential" or "quasi", got {kind!r}.')
 
 
@@ -71,6 +86,11 @@ class Sampling:
     """Repeated augmentation (Hoffer et al., CVPR 2020; timm's `--aug-repeats`): each sample comes so often in a row,
     with crops of its own, and an epoch shows that fraction of the samples."""
 
+    window: int = LEAST_WINDOW
+    """Samples that "quasi" mixes at a time."""
+    storage: StorageOrder | None = None
+    """Where samples lie, for "quasi"; None: in the order of their indices (or of `indices`)."""
+
     def __post_init__(self) -> None:
         indices, weights = self.indices, self.weights
         if indices is not None and (outside := indices[(indices < 0) | (indices >= self.n)]).size:
@@ -86,29 +106,44 @@ class Sampling:
         if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             raise ValueError("`weights` must be finite and 0 or more, not all 0; a sample of weight 0 is never drawn.")
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """What a quasi-random order depends on besides the seed: empty for others."""
+        if self.kind != "quasi":
+            return {}
+        return {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
+
     def __len__(self) -> int:
         """Samples of an epoch, all ranks together."""
         return self.n if self.indices is None else len(self.indices)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
+    def order(self, epoch: int) -> Order:
         """The draw keys of one epoch's samples in order, [len]; see `rng.draw_keys`."""
         m = len(self)
-        copies: NDArray[np.int64] | int = 0
         if self.weights is not None:
-            chosen = self._drawn(epoch, -(-m // self.repeats))
-            copies = occurrences(chosen)
+            drawn = self._drawn(epoch, -(-m // self.repeats))
+            chosen = draw_keys(drawn if self.indices is None else self.indices[drawn], occurrences(drawn))
         else:
-            chosen = epoch_order(m, self.seed, epoch, self.kind)
-        if self.indices is not None:
-            chosen = self.indices[chosen]
-        if self.weights is not None:
-            chosen = draw_keys(chosen, copies)
+            order = epoch_order(m, self.seed, epoch, self.kind, self.window)
+            walk = self.storage if self.kind == "quasi" else None
+            if self.indices is None and self.repeats == 1:
+                return order if walk is None else _Stored(order, walk)
+            chosen = order[:]
+            if self.indices is not None:
+                chosen = self._subset(walk)[chosen]
+            elif walk is not None:
+                chosen = walk.indices(chosen)
         if self.repeats > 1:
             chosen = chosen[: -(-m // self.repeats)]
             turn = np.arange(len(chosen) * self.repeats) % self.repeats
             keys = np.repeat(chosen, self.repeats)
             chosen = draw_keys(sample_indices(keys), copy_numbers(keys) * self.repeats + turn)[:m]
         return chosen
+
+    def _subset(self, walk: StorageOrder | None) -> NDArray[np.int64]:
+        """`indices`, in the order of storage if there is one."""
+        assert self.indices is not None
+        return self.indices if walk is None else self.indices[np.argsort(walk.positions(self.indices), kind="stable")]
 
     def _drawn(self, epoch: int, count: int) -> NDArray[np.int64]:
         """[count] positions drawn with replacement by weight."""
@@ -117,6 +152,20 @@ class Sampling:
         drawn = sequence(self.seed, epoch, Purpose.SAMPLE, count)
         found = np.searchsorted(steps, (drawn >> np.uint64(11)) * 2.0**-53 * steps[-1], side="right")
         return np.minimum(found, np.flatnonzero(self.weights)[-1])
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An order of positions in storage, as sample indices."""
+
+    order: Order
+    storage: StorageOrder
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, part: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.storage.indices(self.order[part])
 
 
 def occurrences(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -184,7 +233,7 @@ class Shares:
 class Batches(Sequence[NDArray[np.int64]]):
     """The draw keys of each batch that a rank still gets in an epoch; cut from the order on demand."""
 
-    def __init__(self, order: NDArray[np.int64], shares: Shares, position: int = 0, views: int = 1) -> None:
+    def __init__(self, order: Order, shares: Shares, position: int = 0, views: int = 1) -> None:
         """
         Args:
             order: draw keys of the whole epoch, see `Sampling.order`.

@@ -35,6 +35,9 @@ class Purpose(IntEnum):
     TRIVIAL_AUGMENT = 13
     COLOR_JITTER = 14
     GRAYSCALE = 15
+    STORAGE = 16
+    WINDOW = 17
+    LARGE_ORDER = 18
 
 
 INDEX_BITS = 48

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .open import open_dataset
 from .source import Options, Sample, file_facts
@@ -42,14 +43,20 @@ class Beton:
     def __len__(self) -> int:
         return len(self._dataset)
 
+    def __getitem__(self, index: int) -> Sample:
+        return next(self._read(np.array([index])))
+
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
         for first in range(start, len(self), _BLOCK):
             block = np.arange(first, min(first + _BLOCK, len(self)))
-            columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
-            for k, index in enumerate(block.tolist()):
-                values = {name: column[k] for name, column in columns.items()}
-                yield Sample(self._dataset.name(index), self._dataset.read(index), values)
+            yield from self._read(block)
+
+    def _read(self, block: NDArray[np.int64]) -> Iterator[Sample]:
+        columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
+        for k, index in enumerate(block.tolist()):
+            values = {name: column[k] for name, column in columns.items()}
+            yield Sample(self._dataset.name(index), self._dataset.read(index), values)
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..beton.fields import FieldType
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
+from ..plan.order import StorageOrder
 from ..plan.records import ENTRY
 
 _BLOCK = 1 << 16  # labels read at a time where all are counted
@@ -59,6 +60,10 @@ class Dataset(ABC):
     _closing: weakref.finalize[..., Any] | None = None
     immutable: bool = False
     """The file is known not to change: `check_unchanged` has nothing to do."""
+    image_bytes: int = 0
+    """About the bytes of all full-size images, if neighbours lie together on the disk; 0: they do not."""
+    storage: StorageOrder | None = None
+    """Where samples lie; None: in the order of their indices."""
     together: int = 0
     """Samples to plan together, so that neighbours among them are fetched by one request; less than a batch: each
     batch alone; 0: it does not matter."""
@@ -172,6 +177,15 @@ class Dataset(ABC):
     def forget(self, _index: int) -> bool:
         """Drops wrong copies of a sample's bytes; True if another `fetch` may bring right ones."""
         return False
+
+    def storage_blocks(self, size: int) -> Iterator[NDArray[np.int64]]:
+        """The indices of all samples in the order of storage, `size` at a time: neighbours on the disk together."""
+        for start in range(0, len(self), size):
+            yield self.stored_at(np.arange(start, min(start + size, len(self))))
+
+    def stored_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The indices of the samples at these positions in the order of storage."""
+        return positions if self.storage is None else self.storage.indices(positions)
 
     def head_fd(self) -> int:
         """A file whose beginning is that of this beton."""

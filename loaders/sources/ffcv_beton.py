@@ -42,7 +42,7 @@ class FFCVBeton(Dataset):
         image = head.field(layout.IMAGE_FIELD)
         if image is None:
             raise BadDataset(f"{self.path}: needs an image field, has {', '.join(head.names)}; write it with one")
-        self._stored = StoredFields(head)
+        self._stored, self.image_bytes = StoredFields(head), head.table - head.rows
         self.fields = self._stored.types
         self.label_field = self._choose_label(label_field)
         raw = read_exactly(fd, head.samples * head.row.itemsize, head.rows, self.path)

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +53,8 @@ class Parts(Dataset):
         self.ratios, self.fields = first.ratios, first.fields
         self.label_field = first.label_field
         self._ends = np.cumsum([len(part) for part in self._parts])
+        self.image_bytes = sum(part.image_bytes for part in self._parts)
+        self.storage = self if any(part.storage is not None for part in self._parts) else None
 
     @property
     def parts(self) -> list[Dataset]:
@@ -71,6 +73,22 @@ class Parts(Dataset):
                 found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
             entries[rows] = found
         return entries
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `plan.order.StorageOrder`."""
+        return self._within_parts(positions, "indices")
+
+    def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `plan.order.StorageOrder`."""
+        return self._within_parts(indices, "positions")
+
+    def _within_parts(self, numbers: NDArray[np.int64], method: Literal["indices", "positions"]) -> NDArray[np.int64]:
+        """What that method of each part's `storage` makes of its numbers. Parts lie one after the other."""
+        found = numbers.copy()
+        for part, rows, inside in self._split(numbers):
+            if part.storage is not None:
+                found[rows] += getattr(part.storage, method)(inside) - inside
+        return found
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         indices = self._checked(indices)

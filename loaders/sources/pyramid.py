@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..beton import layout
+from ..beton import layout, stored_order
 from ..beton.fields import LABEL_ONLY, META, FieldType, with_pointers
 from ..beton.stored_fields import StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
+from ..plan.order import StorageOrder
 from ..plan.records import table_bytes
 from .dataset import Dataset, empty_entries
 
@@ -57,6 +58,8 @@ class Pyramid(Dataset):
             self.fields = {**self.fields, **named}
         self.classes: list[str] = self.meta["classes"]
         self.ratios = tuple(self.meta["ratios"])
+        self.storage = self._stored_order()
+        self.image_bytes = int(private["end"][0]) - head.rows
         self._row = layout.index_dtype(levels)
         self._start = private["start"][:levels].astype(np.int64)
         self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
@@ -75,6 +78,12 @@ class Pyramid(Dataset):
         if not (names and sizes):
             self._damaged("its meta data are not those of a pyramid")
         return meta
+
+    def _stored_order(self) -> StorageOrder | None:
+        try:
+            return stored_order.parse(self.meta, self._samples)
+        except ValueError as error:
+            self._damaged(str(error))
 
     def _same_tables(self) -> bool:
         if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest

@@ -129,6 +129,11 @@ def file_facts(paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def indexable(source: Source) -> bool:
+    """Whether the source's samples can be read in any order."""
+    return bool(getattr(source, "indexable", hasattr(source, "__getitem__")))
+
+
 class Limited:
     """A given number of samples of a source, spread evenly, so that a small trial still sees every class."""
 
@@ -140,13 +145,24 @@ class Limited:
     def __len__(self) -> int:
         return self._limit
 
+    @property
+    def indexable(self) -> bool:
+        """Whether samples can be read in any order."""
+        return indexable(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = self._source[self._place(index)]  # type: ignore[index]
+        return sample
+
+    def _place(self, index: int) -> int:
+        return index * len(self._source) // self._limit
+
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """Those of the source at positions k * len(source) // limit."""
-        chosen = [k * len(self._source) // self._limit for k in range(start, self._limit)]
-        get = getattr(self._source, "__getitem__", None)
-        if get is not None:
-            yield from map(get, chosen)
+        if self.indexable:
+            yield from map(self.__getitem__, range(start, self._limit))
             return
+        chosen = [self._place(k) for k in range(start, self._limit)]
         wanted = iter(chosen)
         following = next(wanted, -1)
         for position, sample in enumerate(self._source.samples()):

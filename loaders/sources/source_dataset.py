@@ -25,7 +25,7 @@ from ..plan.records import RAW
 from ..processors import available_processors
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
-from .source import Sample, Source
+from .source import Sample, Source, indexable
 from .window import Window
 
 _UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
@@ -69,7 +69,7 @@ class SourceDataset(Dataset):
             ValueError: the source cannot be read in any order, or has no samples; or see `Labels`.
             LoaderError: the system has no memfd (only Linux does).
         """
-        if not getattr(source, "indexable", hasattr(source, "__getitem__")):
+        if not indexable(source):
             raise ValueError(
                 f"{source.path}: its samples can only be read one after the other; convert it first, "
                 "`loaders.convert(source, OUT.beton)`"

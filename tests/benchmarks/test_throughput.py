@@ -11,6 +11,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import peers, throughput
 from benchmarks.harness.measure import Failed
+from benchmarks.harness.report import throughput_text
 from benchmarks.peers import Peer
 
 RATES = {"ours": 600.0, "ffcv": 60.0, "dali": 80.0, "limit": 900.0}
@@ -67,6 +68,19 @@ def test_report(jpeg_folder: Path, tmp_path: Path) -> None:
     assert {r["contestant"]: r["median"] for r in report["time_ratios"]} == dict.fromkeys(RATES, 1.0)
     assert str(tmp_path) not in json.dumps(report)
     assert {"cpu", "cores", "simd", "memory_gb", "python", "load_before"} <= set(report["machine"])
+
+
+def test_cold(jpeg_folder: Path, tmp_path: Path) -> None:
+    report = throughput.run(
+        str(jpeg_folder / "train"), [16], ["ffcv"], threads=1, rounds=2, seconds=0.01, repeat_to=30, work=str(tmp_path),
+        cold=True,
+    )  # fmt: skip
+    assert [r["contestant"] for r in report["results"]] == ["ours", "ffcv"]  # `limit` reads nothing
+    assert report["settings"]["cold"] is True and report["fairness"][-1].startswith("Cold: before each window")
+    read = report["results"][0]["bytes_an_image"]
+    assert set(read) == {"stored", "read", "decoded", "asked", "disk", "cached_before"}
+    assert 0 <= read["cached_before"] <= 1 and read["disk"] >= 0
+    assert "from disk kB" in throughput_text(json.loads(json.dumps(report)))
 
 
 def test_a_missing_peer_that_was_asked_for_is_an_error(jpeg_folder: Path, tmp_path: Path) -> None:

@@ -90,6 +90,19 @@ def test_the_change_comes_with_an_epoch_and_keeps_all_but_pixels(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.beton"]
 
 
+def test_quasi_random_order_does_not_change_with_the_change_over(
+    many: Path, tmp_path: Path, held: threading.Event
+) -> None:
+    options: dict[str, Any] = {"shuffle": "quasi", "fields": ("index",), "resolution": 16}
+    with cached(many, tmp_path / "x.beton", **options) as loader:
+        before = [batch[0].tolist() for batch in loader]
+        assert not converted(loader)
+        held.set()
+        assert wait(loader)
+        loader.set_epoch(0)
+        assert [batch[0].tolist() for batch in loader] == before and converted(loader)
+
+
 def test_close_stops_the_conversion_and_the_next_loader_resumes(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from loaders import Loader, LoaderError
+from loaders.cursor import Cursor
+from loaders.plan.order import LARGE
 from tests.contract import Batch, digest, make
 
 
@@ -124,6 +126,35 @@ def test_states_of_version_1_resume(beton: Path) -> None:
         loader.load_state_dict(old)
         straight.set_epoch(1)
         assert digest(list(loader)) == digest(list(straight)[2:])
+
+
+def test_states_of_version_2_resume_where_the_order_is_the_same(beton: Path) -> None:
+    old = {"version": 2, "samples": 24, "seed": 0, "shuffle": True, "epoch": 1, "position": 10}
+    with make(beton) as loader, make(beton, shuffle="quasi") as quasi, make(beton) as straight:
+        loader.load_state_dict(old)
+        straight.set_epoch(1)
+        assert digest(list(loader)) == digest(list(straight)[2:])
+        quasi.load_state_dict({**old, "shuffle": "quasi", "position": 0})
+        assert (quasi.epoch, len(quasi)) == (1, 4)
+        with pytest.raises(
+            ValueError, match=r"within an epoch \(10 samples\) by a version that shuffled it in another"
+        ):
+            quasi.load_state_dict({**old, "shuffle": "quasi"})
+    with pytest.raises(ValueError, match="set its `position` to 0"):
+        Cursor(LARGE + 1, 0, True).load_state_dict({**old, "samples": LARGE + 1})
+
+
+def test_a_quasi_random_state_belongs_to_its_window(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with make(beton, shuffle="quasi") as loader:
+        next(iter(loader))
+        state = loader.state_dict()
+        assert (state["storage"], state["position"]) == ("shuffled", 5)
+    monkeypatch.setattr("loaders.arguments.window_of", lambda *_: 64)
+    with (
+        make(beton, shuffle="quasi") as other,
+        pytest.raises(ValueError, match=r"taken with window = \d+, this loader has 64"),
+    ):
+        other.load_state_dict(state)
 
 
 def test_evaluation_keeps_its_last_batch(beton: Path) -> None:

@@ -63,9 +63,9 @@ def test_the_next_epoch_is_prepared_before_the_last_batches_are_awaited(
 ) -> None:
     shuffled = []
 
-    def order(n: int, seed: int, epoch: int, kind: str) -> Any:
+    def order(n: int, seed: int, epoch: int, *rest: Any) -> Any:
         shuffled.append(epoch)
-        return epoch_order(n, seed, epoch, kind)
+        return epoch_order(n, seed, epoch, *rest)
 
     with make(beton, prefetch_factor=2) as loader:
         monkeypatch.setattr("loaders.plan.order.epoch_order", order)
@@ -109,10 +109,10 @@ def test_a_backend_does_not_write_to_the_indices_it_is_given(dirty: Path) -> Non
 
 
 def test_what_is_wrong_with_the_next_epoch_is_told_in_it(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def order(n: int, seed: int, epoch: int, kind: str) -> Any:
+    def order(n: int, seed: int, epoch: int, *rest: Any) -> Any:
         if epoch:
             raise BadDataset("gone")
-        return epoch_order(n, seed, epoch, kind)
+        return epoch_order(n, seed, epoch, *rest)
 
     with make(beton) as loader:
         monkeypatch.setattr("loaders.plan.order.epoch_order", order)

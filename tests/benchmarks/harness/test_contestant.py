@@ -44,6 +44,11 @@ def test_a_window_lasts_long_enough() -> None:
     assert 4 * LEAST_BATCHES < images <= 4 * 25
 
 
+def test_a_cold_window_ends_before_images_come_again() -> None:
+    images, _ = Stream(batches([]), job(cold_images=20), ahead=0).round(60.0)
+    assert images == 24  # after a whole burst of 3 batches
+
+
 @pytest.mark.parametrize("shape", [(4, 3, 16, 16), (4, 16, 16, 3)])
 def test_channels_may_come_first_or_last(shape: tuple[int, ...]) -> None:
     Stream(batches([], shape), job(), ahead=0)

@@ -9,10 +9,11 @@ import pytest
 from benchmarks.harness.contestant import Job
 from benchmarks.harness.data import gather
 from benchmarks.harness.measure import Child, Missing
-from benchmarks.peers import ALWAYS, DEFAULT, GPU_ONLY, ON_GPU, PEERS, chosen
+from benchmarks.peers import ALWAYS, COLD, DEFAULT, GPU_ONLY, ON_GPU, PEERS, chosen
 
 OUTPUTS = {  # one a module at least; starting them takes seconds each
     "ours": "uint8 8x3x32x32",
+    "ours-quasi": "uint8 8x3x32x32",
     "ours-folder": "uint8 8x3x32x32",
     "ours-dali": "uint8 8x3x32x32",
     "ours-ffcv": "uint8 8x3x32x32",
@@ -22,6 +23,7 @@ OUTPUTS = {  # one a module at least; starting them takes seconds each
     "torchvision-v2": "uint8 8x3x32x32",
     "timm": "float32 8x3x32x32",
     "ffcv": "uint8 8x32x32x3",
+    "ffcv-quasi": "uint8 8x32x32x3",
     "dali": "uint8 8x32x32x3",
     "limit": "uint8 8x32x32x3",
 }
@@ -35,6 +37,7 @@ def test_every_module_is_tried_here() -> None:
 def test_ours_and_the_limit_always_run() -> None:
     assert [peer.name for peer in chosen(["dali"])] == ["ours", "dali", "limit"]
     assert {peer.name for peer in chosen(None)} == {*ALWAYS, *DEFAULT}
+    assert {peer.name for peer in chosen(None, cold=True)} == {"ours", *COLD}
     assert {peer.name for peer in chosen(None, "cuda")} == {*ALWAYS, *ON_GPU}
     assert [peer.name for peer in chosen(["torchvision-gpu"], "cuda")] == ["ours", "torchvision-gpu", "limit"]
     with pytest.raises(ValueError, match="torchvision-gpu, which decodes on a GPU; add `--device cuda`"):

@@ -28,7 +28,7 @@ def job(number: int, sizes: list[int]) -> list[bytes]:
     for level, blob in enumerate(blobs):
         row["level"]["ptr"][0, level] = sizes[level]
         row["level"]["size"][0, level], row["level"]["crc"][0, level] = len(blob), zlib.crc32(blob)
-    return [*blobs, row.tobytes(), b"name", b"{}\n"]
+    return [*blobs, row.tobytes(), b"name", bytes(8), b"{}\n"]
 
 
 def filled(folder: Path, count: int) -> list[int]:
@@ -62,7 +62,7 @@ def test_a_torn_line_does_not_count(tmp_path: Path, tail: bytes) -> None:
             assert (tmp_path / "x.partial" / "beton").stat().st_size == sizes[0]
 
 
-@pytest.mark.parametrize("name", ["beton", "level1", "index", "names", "report"])
+@pytest.mark.parametrize("name", ["beton", "level1", "index", "names", "places", "report"])
 @pytest.mark.parametrize("short", [True, False])
 def test_bytes_that_a_power_failure_lost_are_noticed(tmp_path: Path, name: str, short: bool) -> None:
     filled(tmp_path, 3)

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from loaders.beton.stored_order import permutation
 from loaders.conversion import convert
 from loaders.conversion.jobs import JOB_FILES
 from loaders.errors import BadDataset
@@ -53,7 +55,8 @@ def finished_jobs(out: Path) -> int:
 
 def stopper(many: Path, job: int) -> Path:
     """Holds a converter up at a file of that job until it is unlinked."""
-    path = sorted(many.rglob("*.jpg"))[JOB_FILES * job + 5]
+    files = sorted(many.rglob("*.jpg"))
+    path = files[permutation(len(files))(np.array([JOB_FILES * job + 5]))[0]]
     stop = path.with_name(path.name + ".stop")
     stop.touch()
     return stop

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loaders.plan.order import WINDOW, Batches, Sampling, Shares, epoch_order, next_position, occurrences
+from loaders.plan.order import LARGE, Batches, Sampling, Shares, epoch_order, next_position, occurrences
+from loaders.plan.pieces import BLOCK
 from loaders.plan.rng import copy_numbers, sample_indices
 
 KINDS = ("random", "sequential", "quasi")
@@ -39,53 +40,51 @@ def positions(taken: list[list[slice]]) -> list[int]:
 @pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 1000, 5000])
 def test_an_order_has_each_sample_once(kind: str, n: int) -> None:
     order = epoch_order(n, 1, 2, kind)
-    assert order.dtype == np.int64
-    assert sorted(order) == list(range(n))
+    assert order[:].dtype == np.int64 and len(order) == n
+    assert sorted(order[:]) == list(range(n))
 
 
 @pytest.mark.parametrize("kind", ["random", "quasi"])
 def test_an_order_depends_on_seed_and_epoch_and_nothing_else(kind: str) -> None:
-    orders = [epoch_order(1000, seed, epoch, kind) for seed in (0, 1) for epoch in (0, 1, 2)]
+    orders = [epoch_order(1000, seed, epoch, kind)[:] for seed in (0, 1) for epoch in (0, 1, 2)]
     for i, order in enumerate(orders):
         # A random permutation leaves one sample in place on average.
         assert all((order == other).sum() < 10 for other in (*orders[:i], np.arange(1000)))
-    assert (epoch_order(1000, 1, 2, kind) == orders[-1]).all()
+    assert (epoch_order(1000, 1, 2, kind)[:] == orders[-1]).all()
 
 
 def test_the_random_order_is_pinned() -> None:
-    assert epoch_order(10, 0, 0).tolist() == [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
+    assert epoch_order(10, 0, 0)[:].tolist() == [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]
 
 
 def test_every_random_order_of_three_is_equally_likely() -> None:
-    orders, counts = np.unique([epoch_order(3, seed, 0) for seed in range(6000)], axis=0, return_counts=True)
+    orders, counts = np.unique([epoch_order(3, seed, 0)[:] for seed in range(6000)], axis=0, return_counts=True)
     assert len(orders) == 6
     assert ((counts - 1000) ** 2 / 1000).sum() < 20.5  # chi square, 5 degrees of freedom, 0.1 %
 
 
 def test_the_sequential_order_is_as_stored() -> None:
-    assert epoch_order(5, 1, 2, "sequential").tolist() == [0, 1, 2, 3, 4]
+    assert epoch_order(5, 1, 2, "sequential")[:].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_quasi_random_keeps_neighbours_near() -> None:
-    n, block = 100_003, 16
-    order = epoch_order(n, 1, 2, "quasi", block)
-    span = block * WINDOW
-    for start in range(0, n, span):  # the short last block may shift windows by a few samples
-        assert len(np.unique(order[start : start + span] // block)) <= 2 * WINDOW
-    # Random order would touch a block anew with every sample of a window.
-    assert len(np.unique(epoch_order(n, 1, 2)[:span] // block)) > 10 * WINDOW
+    n, window = 100_003, 2048
+    order = epoch_order(n, 1, 2, "quasi", window)
+    for start in range(0, n, window):  # the short last block may shift windows by a few samples
+        assert len(np.unique(order[start : start + window] // BLOCK)) <= 2 * window // BLOCK
+    # Random order would touch a block anew with almost every sample of a window.
+    assert len(np.unique(epoch_order(n, 1, 2)[:window] // BLOCK)) > 20 * window // BLOCK
 
 
 def test_quasi_random_mixes_blocks_and_samples() -> None:
-    order = epoch_order(100_000, 1, 2, "quasi", 16)
-    batch = order[:256]
-    assert len(np.unique(batch // 16)) > WINDOW // 2  # many blocks in one batch ...
-    assert np.abs(np.diff(np.unique(batch // 16))).max() > 100  # ... from all over the data
+    batch = epoch_order(100_000, 1, 2, "quasi", 2048)[:256]
+    assert len(np.unique(batch // BLOCK)) > 28  # almost all of the window's 32 blocks in one batch ...
+    assert np.diff(np.unique(batch // BLOCK)).max() > 50  # ... from all over the data
     assert (np.diff(batch) == 1).mean() < 0.1  # not read in runs
 
 
-def test_quasi_random_with_everything_in_one_block_is_random() -> None:
-    order = epoch_order(1000, 1, 2, "quasi", 1000)
+def test_quasi_random_with_everything_in_one_window_is_random() -> None:
+    order = epoch_order(1000, 1, 2, "quasi", 1024)[:]
     assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
 
 
@@ -180,23 +179,24 @@ def test_ranks_have_equal_batches_where_they_must_not_differ(n: int, world_size:
 
 def test_a_subset_is_shuffled_within_itself() -> None:
     chosen = np.array([40, 7, 99, 13])
-    orders = [Sampling(n=100, seed=3, indices=chosen).order(epoch) for epoch in range(9)]
+    orders = [Sampling(n=100, seed=3, indices=chosen).order(epoch)[:] for epoch in range(9)]
     assert all(sorted(order) == [7, 13, 40, 99] for order in orders)
     assert len({tuple(order) for order in orders}) > 3
-    assert Sampling(n=100, seed=3, indices=chosen, kind="sequential").order(0).tolist() == chosen.tolist()
+    assert Sampling(n=100, seed=3, indices=chosen, kind="sequential").order(0)[:].tolist() == chosen.tolist()
 
 
 def test_weights_draw_with_replacement_and_copies_differ() -> None:
     sampling = Sampling(n=4, seed=1, indices=None, weights=np.array([0.0, 1.0, 1.0, 6.0]))
-    keys = np.concatenate([sampling.order(epoch) for epoch in range(1000)])
+    keys = np.concatenate([sampling.order(epoch)[:] for epoch in range(1000)])
     share = np.bincount(sample_indices(keys), minlength=4) / len(keys)
     np.testing.assert_allclose(share, [0, 0.125, 0.125, 0.75], atol=0.02)
-    assert all(len(set(order)) == 4 for order in (sampling.order(epoch) for epoch in range(9)))  # keys, not indices
-    assert sampling.order(5).tolist() == sampling.order(5).tolist() != sampling.order(6).tolist()
+    orders = [sampling.order(epoch)[:] for epoch in (*range(9), 8)]
+    assert all(len(set(order)) == 4 for order in orders)  # keys, not indices
+    assert orders[9].tolist() == orders[8].tolist() != orders[7].tolist()
 
 
 def test_repeated_augmentation_shows_a_third_of_the_samples_three_times() -> None:
-    keys = Sampling(n=100, seed=1, repeats=3).order(0)
+    keys = Sampling(n=100, seed=1, repeats=3).order(0)[:]
     assert len(keys) == 100 and len(set(keys.tolist())) == 100
     samples = sample_indices(keys[:99]).reshape(33, 3)
     assert (samples == samples[:, :1]).all() and len(np.unique(samples)) == 33
@@ -229,3 +229,46 @@ def test_wrong_sampling_is_refused(options: dict[str, object], said: str) -> Non
     with pytest.raises(ValueError) as raised:
         Sampling(n=10, seed=0, **options)  # type: ignore[arg-type]
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("kind", "n"), [("random", LARGE + 5), ("quasi", LARGE + 5), ("quasi", 70)])
+def test_orders_that_are_computed_read_like_arrays(kind: str, n: int) -> None:
+    order = epoch_order(n, 1, 2, kind, 4096)
+    for part in (slice(0, 7), slice(n - 3, n + 9), slice(n // 2, n // 2 + 5000, 3), slice(5, 5)):
+        expected = np.arange(n)[part]
+        assert order[part].tolist() == order[expected].tolist() and len(order[part]) == len(expected)
+    around = np.array([n - 1, 0, n - 1])
+    assert order[around].tolist() == [order[n - 1 : n][0], order[:1][0], order[n - 1 : n][0]]
+
+
+def test_the_order_of_a_large_set_has_each_sample_once() -> None:
+    order = epoch_order(LARGE + 5, 1, 2)
+    assert not isinstance(order, np.ndarray)
+    assert (np.bincount(order[:], minlength=LARGE + 5) == 1).all()
+
+
+class Backwards:
+    """Samples that lie in the opposite order."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def indices(self, positions: np.ndarray) -> np.ndarray:
+        return self.n - 1 - positions
+
+    positions = indices
+
+
+def test_quasi_random_walks_the_order_of_storage() -> None:
+    plain, moved = (
+        Sampling(n=500, seed=1, kind="quasi", window=64, storage=s).order(3) for s in (None, Backwards(500))
+    )
+    assert moved[:].tolist() == (499 - plain[:]).tolist() and len(moved) == 500
+    assert Sampling(n=500, seed=1, storage=Backwards(500)).order(3)[:].tolist() == epoch_order(500, 1, 3)[:].tolist()
+
+
+def test_quasi_random_takes_a_subset_in_the_order_of_storage() -> None:
+    chosen = np.arange(0, 1000, 2)
+    order = Sampling(n=1000, seed=1, kind="quasi", window=64, storage=Backwards(1000), indices=chosen).order(0)[:]
+    assert sorted(order) == chosen.tolist()
+    assert np.ptp(order[:52]) <= 2 * 64  # one block of the subset's neighbours, whichever comes first

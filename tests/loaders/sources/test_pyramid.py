@@ -67,7 +67,7 @@ def test_batches_do_not_get_mixed_up(pyramid: Path, together: bool, monkeypatch:
 
 def test_levels_lie_in_one_piece_each(pyramid: Path) -> None:
     with opened(pyramid) as dataset:
-        entries = dataset.entries(np.arange(24))
+        entries = dataset.entries(np.concatenate(list(dataset.storage_blocks(5))))
         ends = entries["offset"] + entries["size"]
         first = entries["offset"] - table_bytes(entries["rows"].astype(int))
         assert ends[:, 0].max() <= first[:, 1].min() and ends[:, 1].max() <= first[:, 2].min()
@@ -145,7 +145,7 @@ def test_an_index_that_points_outside_is_told(pyramid: Path, tmp_path: Path) -> 
 
 def test_equal_sources_make_equal_facts(pyramid: Path) -> None:
     with opened(pyramid) as dataset:
-        assert set(dataset.meta) == {"classes", "format", "full_quality", "quality", "ratios", "versions"}
+        assert set(dataset.meta) == {"classes", "format", "full_quality", "quality", "ratios", "storage", "versions"}
         assert dataset.meta["quality"] == 93
 
 

@@ -91,6 +91,8 @@ SOURCES: Registry[Kind] = Registry(
     {
         "folder": ".sources.image_folder:ImageFolder",
         "parquet": ".sources.parquet:Parquet",
+        "mds": ".sources.indexed_shards:MDS",
+        "litdata": ".sources.indexed_shards:LitData",
         "tfrecord": ".sources.tfrecord:TFRecord",
         "webdataset": ".sources.webdataset:WebDataset",
         "imagenet": ".sources.imagenet:ImageNet",

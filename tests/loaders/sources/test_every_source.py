@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from loaders import convert, open_dataset
 from loaders.conversion import verify
 from loaders.pillow import decode_rgb
+from tests.loaders.sources.mds_files import write_mds
 
 Record = tuple[str, int, list[float]]
 
@@ -114,6 +116,30 @@ def hf_table(pa: Any, truth: Truth, part: range) -> Any:
     return pa.table(columns).replace_schema_metadata({"huggingface": described})
 
 
+def mds(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
+    write_mds(
+        at,
+        {"image": "jpeg", "label": "int", "text": "str", "vector": "ndarray:float32:2"},
+        [None, 8, None, 8],
+        [
+            [path.read_bytes(), np.int64(label).tobytes(), text.encode(), np.float32(vector).tobytes()]
+            for path, label, text, vector in zip(truth.files, truth.labels, truth.texts, truth.vectors, strict=True)
+        ],
+    )
+    return at, {"classes": truth.classes}
+
+
+def litdata(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
+    writers = pytest.importorskip("litdata.streaming.writer")
+    writer = writers.BinaryWriter(str(at), chunk_size=5)
+    for k, path in enumerate(truth.files):
+        with Image.open(path) as image:
+            writer[k] = {"image": image, "label": truth.labels[k], "text": truth.texts[k]}
+    writer.done()
+    writer.merge()
+    return at, {"classes": truth.classes}
+
+
 def csv_table(truth: Truth, at: Path, delimiter: str = ",", name: str = "x.csv") -> tuple[Any, dict[str, Any]]:
     with open(at / name, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, delimiter=delimiter)
@@ -182,9 +208,9 @@ def torchvision(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
 FIELDS: dict[str, Any] = {"label": "int", "vector": ("float32", 2)}
 MAKERS = (
     folder, webdataset, webdataset_gz, parquet, arrow, csv_table, tsv_table, jsonl, imagenet, imagenet_val, pyramid,
-    objects, function, torchvision,
+    objects, function, torchvision, mds, litdata,
 )  # fmt: skip
-LABEL_ONLY = (folder, imagenet, imagenet_val, torchvision)
+LABEL_ONLY = (folder, imagenet, imagenet_val, torchvision, litdata)
 
 
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.__name__)

@@ -1,0 +1,264 @@
+"""MosaicML's MDS folders and litData's optimised folders as sources, without their packages.
+
+Both have an `index.json` that lists shards and columns. A shard (all numbers u32, little-endian) is the number of
+samples n, n + 1 offsets from the file's start, and the samples. A sample is the sizes of its columns, then their bytes;
+MDS leaves out the sizes of columns that always have the same one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..beton.fields import LABEL_ONLY, FieldType
+from ..errors import BadDataset
+from .python import encoded
+from .regular_file import open_regular
+from .source import Options, Sample, file_facts
+
+_IMAGES, _LABELS = ("image", "img", "jpg", "jpeg", "png"), ("label", "labels", "class", "cls", "target", "y")
+_NUMBERS = {"int": "<i8", "float": "<f8", "bool": "?"} | {
+    f"{kind}{bits}": f"<{kind[0]}{bits // 8}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64)
+}
+_TEXTS: dict[str, Callable[[str], Any]] = {"str_int": int, "str_float": float, "json": json.loads, "str": str}
+
+
+class Column(NamedTuple):
+    """One column: name, encoding, and bytes of each value; None: each sample states them."""
+
+    name: str
+    encoding: str
+    size: int | None = None
+
+    @property
+    def holds_image(self) -> bool:
+        """Whether its encoding is one of images."""
+        return self.encoding.partition(":")[0] in ("jpeg", "png", "pil", "image")
+
+    @property
+    def field(self) -> FieldType | None:
+        """The type of field that stores its values; None: none does, or they are pickled."""
+        kind = self.encoding.partition(":")[0]
+        if kind in ("str", "bytes"):
+            return FieldType("bytes")
+        if kind == "json":
+            return FieldType("json")
+        if kind in _NUMBERS or kind in _TEXTS:
+            return FieldType("float" if "float" in kind else "int")
+        if (parts := self.encoding.split(":"))[0] == "ndarray" and len(parts) == 3:
+            return FieldType("array", np.dtype(parts[1]).newbyteorder("<"), tuple(map(int, parts[2].split(","))))
+        return None
+
+    def decode(self, data: bytes) -> Any:
+        """A value. Raises ValueError if the bytes do not fit the encoding."""
+        kind = self.encoding.partition(":")[0]
+        if kind in _NUMBERS:
+            return np.frombuffer(data, _NUMBERS[kind])[0].item()
+        if kind in _TEXTS:
+            return _TEXTS[kind](data.decode())
+        field = self.field
+        return data if field is None or field.dtype is None else np.frombuffer(data, field.dtype).reshape(field.shape)
+
+
+class IndexedShards:
+    """Samples of the shards that an `index.json` lists, in its order; any of them can be read at once.
+
+    The image is the column of an image encoding, or one named `image`, `img`, `jpg`, `jpeg` or `png`; the label the
+    column `label`, `labels`, `class`, `cls`, `target` or `y`. Pickled values are never loaded.
+    """
+
+    format: ClassVar[str]
+    listed: ClassVar[str]
+    """The index's name for its list of shards."""
+
+    def __init__(self, path: str, options: Options) -> None:
+        """Reads the index, and no shard.
+
+        Raises:
+            FileNotFoundError: a shard is missing, or no such split.
+            ValueError: no image column.
+            BadDataset: the index is damaged, or the shards are compressed or encrypted.
+        """
+        self.path = os.path.dirname(path) if path.endswith("index.json") else path
+        if options.split is not None:
+            self.path = os.path.join(self.path, options.split)
+        name = os.path.join(self.path, "index.json")
+        try:
+            with open(name, encoding="utf-8") as file:
+                index = json.load(file)
+            self._columns, shards = self._parse(index)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{name}: no such index; name the folder that holds it") from None
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            raise BadDataset(f"{name}: no index of {self.format} shards ({error!r}); copy it again") from None
+        self._shards = [os.path.join(self.path, shard) for shard, _ in shards]
+        self._counts = [count for _, count in shards]
+        self._ends = np.cumsum(self._counts, dtype=np.int64)
+        missing = next((shard for shard in self._shards if not os.path.isfile(shard)), None)
+        if missing is not None:
+            raise FileNotFoundError(f"{missing}: no such shard; copy it, and decompress shards that are compressed")
+        self._files, self._offsets = [name, *self._shards], lru_cache(maxsize=256)(_offsets)
+        self._choose(options)
+        self.classes = list(options.classes or ())
+
+    def _parse(self, index: Any) -> tuple[list[Column], list[tuple[str, int]]]:
+        """Columns, and (file, samples) of each shard.
+
+        Raises:
+            ValueError, KeyError, TypeError, IndexError: not of this format.
+        """
+        raise NotImplementedError
+
+    def _choose(self, options: Options) -> None:
+        columns = {column.name: column for column in self._columns}
+        images = [column.name for column in self._columns if column.holds_image]
+        found = [options.image_column] if options.image_column else [*images, *_IMAGES]
+        image = next((name for name in found if name in columns), None)
+        if image is None:
+            raise ValueError(f"{self.path}: needs an image column, has {', '.join(columns)}; name it by image_column")
+        labels = [options.label_column] if options.label_column else _LABELS
+        self._image, self._label = columns[image], next((name for name in labels if name in columns), None)
+        if options.label_column and self._label is None:
+            raise ValueError(f"{self.path}: has no column {options.label_column!r}, has {', '.join(columns)}")
+        guessed = dict(LABEL_ONLY) if self._label is not None else {}
+        for column in self._columns:
+            other = (
+                column.name not in (image, self._label, "label") and column.name.isascii() and len(column.name) <= 16
+            )
+            if other and (kind := column.field) is not None:
+                guessed[column.name] = kind
+        self.fields = options.fields or guessed
+
+    @classmethod
+    def recognises(cls, path: str) -> bool:
+        """A folder with such an index, or the index."""
+        name = path if path.endswith("index.json") else os.path.join(path, "index.json")
+        try:
+            with open_regular(name) as file:
+                return f'"{cls.listed}"'.encode() in file.read(4096)
+        except OSError:
+            return False
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, index: int) -> Sample:
+        """A sample by its number."""
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        inside = index - int(self._ends[shard]) + self._counts[shard]
+        path = self._shards[shard]
+        name = f"{os.path.relpath(path, self.path)} sample {inside}"
+        try:
+            offsets = self._offsets(path, self._counts[shard])
+            with open_regular(path) as file:
+                file.seek(int(offsets[inside]))
+                data = file.read(int(offsets[inside + 1] - offsets[inside]))
+            return self._sample(name, data)
+        except (ValueError, TypeError, IndexError, OSError, RecursionError) as error:
+            return Sample(name, b"", {}, f"cannot be read: {error}")
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return f"{file_facts(self._files)} {self._image.name} {self._label}"
+
+    def _sample(self, name: str, data: bytes) -> Sample:
+        free = [column for column in self._columns if column.size is None]
+        sizes = iter(np.frombuffer(data, "<u4", len(free)).tolist())
+        position, values, image = 4 * len(free), {}, b""
+        for column in self._columns:
+            size = next(sizes) if column.size is None else column.size
+            value, position = data[position : position + size], position + size
+            if column is self._image:
+                image = value
+            elif column.name == self._label or column.name in self.fields:
+                values["label" if column.name == self._label else column.name] = column.decode(value)
+        if position != len(data):
+            raise ValueError(f"its columns have {position} bytes, the sample {len(data)}")
+        return Sample(name, self._pixels(image) if self._image.encoding == "pil" else image, values)
+
+    def _pixels(self, data: bytes) -> bytes:
+        """The image of a raw picture: three numbers, the name of Pillow's mode, pixels."""
+        from PIL import Image
+
+        numbers = np.frombuffer(data, "<u4", 3).tolist()
+        length, width, height = self._order(numbers)
+        mode = data[12 : 12 + length].decode()
+        return encoded(Image.frombytes(mode, (width, height), data[12 + length :]))
+
+    @staticmethod
+    def _order(numbers: list[int]) -> list[int]:
+        """Length of the mode's name, width, height, from a raw picture's three numbers."""
+        raise NotImplementedError
+
+
+class MDS(IndexedShards):
+    """MosaicML streaming's Mosaic Data Shards."""
+
+    format, listed = "mds", "shards"
+
+    def _parse(self, index: Any) -> tuple[list[Column], list[tuple[str, int]]]:
+        shards = index["shards"]
+        first = shards[0]
+        layout = [first[f"column_{what}"] for what in ("names", "encodings", "sizes")]
+        for shard in shards:
+            if (
+                shard["format"] != "mds"
+                or [shard[f"column_{what}"] for what in ("names", "encodings", "sizes")] != layout
+            ):
+                raise ValueError("its shards must all be MDS, with the same columns")
+        return list(map(Column, *layout)), [(shard["raw_data"]["basename"], int(shard["samples"])) for shard in shards]
+
+    @staticmethod
+    def _order(numbers: list[int]) -> list[int]:
+        return numbers
+
+
+class LitData(IndexedShards):
+    """The folders that litData's `optimize` writes, of samples that are dictionaries, tuples or lists."""
+
+    format, listed = "litdata", "chunks"
+
+    def _parse(self, index: Any) -> tuple[list[Column], list[tuple[str, int]]]:
+        config = index["config"]
+        if config.get("compression") or config.get("encryption"):
+            raise ValueError("compressed or encrypted chunks cannot be read; optimize without")
+        spec = json.loads(config["data_spec"])[1]
+        if any(child["children_spec"] for child in spec["children_spec"]):
+            raise ValueError("samples must be flat dictionaries, tuples or lists")
+        encodings = config["data_format"]
+        if spec["type"] == "builtins.dict":
+            names = json.loads(spec["context"])
+        else:  # the first image and the first number of a tuple
+            names = [f"item{k}" for k in range(len(encodings))]
+            names[next((k for k, kind in enumerate(encodings) if kind == "int"), 0)] = "label"
+        columns = [Column(name, encoding) for name, encoding in zip(names, encodings, strict=True)]
+        return columns, [(chunk["filename"], int(chunk["chunk_size"])) for chunk in index["chunks"]]
+
+    @staticmethod
+    def _order(numbers: list[int]) -> list[int]:
+        width, height, length = numbers
+        return [length, width, height]
+
+
+def _offsets(path: str, count: int) -> NDArray[np.uint32]:
+    """Where each sample of a shard begins, and the last one ends, [count + 1].
+
+    Raises:
+        ValueError: the shard is not what the index says.
+    """
+    with open_regular(path) as file:
+        head = np.frombuffer(file.read(4 * (count + 2)), "<u4")
+        size = os.fstat(file.fileno()).st_size
+    if len(head) != count + 2 or head[0] != count or (np.diff(head[1:].astype(np.int64)) < 0).any() or head[-1] > size:
+        raise ValueError(f"{path}: damaged, or not the shard of {count} samples that the index lists; copy it again")
+    return head[1:]

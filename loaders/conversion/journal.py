@@ -11,9 +11,10 @@
     report      a JSON line per job: samples read, page sizes, changed and refused samples
 
 Note [what survives]: a job counts as finished once its journal line is there. After `kill -9` everything
-written is still in the page cache, so every line holds. After a power failure it need not be: lines up to the
-last one marked `synced` hold, because the files were flushed to the disk before it; what came later is compared
-with its CRCs, and the first job that fails the comparison and all after it are done again.
+written is still in the page cache, so every line holds that was written since this machine was started: it names
+the start. After a power failure it need not be: lines up to the last one marked `synced` hold, because the files
+were flushed to the disk before it; what came later is compared with its CRCs, and the first job that fails the
+comparison and all after it are done again.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ from ..errors import BadDataset
 from ..plan.records import table_bytes
 
 SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
+
+
+def _boot() -> str:
+    """A text that is another one after each start of the machine; "" where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class Busy(BadDataset):
@@ -81,6 +90,7 @@ class Journal:
         self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "places", *further, "report"]
         self.first = [start] + [0] * (len(self.names) - 1)
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
+        self._boot = _boot()
         self.files: dict[str, IO[bytes]] = {}
         folder.mkdir(exist_ok=True)
         try:
@@ -137,7 +147,8 @@ class Journal:
         end = 0
         for number, line in enumerate(lines):
             fits = all(have >= need for have, need in zip(sizes, line["sizes"], strict=True))
-            if not fits or (number >= synced and not self._holds(line)):
+            kept = number < synced or (self._boot and line.get("boot") == self._boot)
+            if not fits or not (kept or self._holds(line)):
                 break
             self.jobs, self.sizes, end = number + 1, line["sizes"], good[number]
         self._log.truncate(end)
@@ -201,7 +212,7 @@ class Journal:
                 os.fsync(file.fileno())
             self._unsynced = 0
         crcs = [zlib.crc32(part) for part in parts[self.levels :]]
-        line = {"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced}
+        line = {"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced, "boot": self._boot}
         text = json.dumps(line, separators=(",", ":")).encode("ascii")
         self._log.write(b"%08x %s\n" % (zlib.crc32(text), text))
         self._log.flush()

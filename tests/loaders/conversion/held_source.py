@@ -16,6 +16,8 @@ class Held(ImageFolder):
     By then the converter has taken two jobs of 32 samples, and has stored the first.
     """
 
+    indexable = False  # read by `samples`, in order
+
     def __init__(self, path: Path, control: Path) -> None:
         super().__init__(str(path), Options())
         self.control = control

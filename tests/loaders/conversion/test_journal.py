@@ -64,8 +64,11 @@ def test_a_torn_line_does_not_count(tmp_path: Path, tail: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["beton", "level1", "index", "names", "places", "report"])
 @pytest.mark.parametrize("short", [True, False])
-def test_bytes_that_a_power_failure_lost_are_noticed(tmp_path: Path, name: str, short: bool) -> None:
+def test_bytes_that_a_power_failure_lost_are_noticed(
+    tmp_path: Path, name: str, short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     filled(tmp_path, 3)
+    monkeypatch.setattr(journal_module, "_boot", lambda: "another start of the machine")
     path = tmp_path / "x.partial" / name
     data = bytearray(path.read_bytes())
     if short:
@@ -83,6 +86,19 @@ def test_what_was_flushed_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Journal, "_holds", lambda *_: pytest.fail("read again what was flushed"))
     with opened(tmp_path) as journal:
         assert journal.jobs == 3
+
+
+def test_what_this_start_of_the_machine_wrote_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill nothing is read again, however much is not flushed yet; where starts have no names, everything."""
+    filled(tmp_path, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_holds", lambda *_: pytest.fail("read again what is in the page cache"))
+        with opened(tmp_path) as journal:
+            assert journal.jobs == 3
+    monkeypatch.setattr(journal_module, "_boot", lambda: "")
+    monkeypatch.setattr(Journal, "_holds", lambda *_: False)
+    with opened(tmp_path) as journal:
+        assert journal.jobs == 0
 
 
 def test_other_work_is_not_continued(tmp_path: Path) -> None:

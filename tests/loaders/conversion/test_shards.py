@@ -129,7 +129,7 @@ def test_a_part_without_a_sound_image_is_left_out(jpeg_folder: Path, tmp_path: P
     assert whole is not None and whole.images == 4 and [name for name, _ in whole.refused] == ["a/4.jpg", "a/5.jpg"]
     assert len(json.loads(conversion.manifest.read_text())["parts"]) == 2
     strict = ShardedConversion(folder.parent, tmp_path / "y.beton", 3)
-    with pytest.raises(BadSample, match=r"a/4.jpg"):
+    with pytest.raises(BadSample, match=r"a/[45].jpg"):
         made(strict, 2)
 
 

@@ -98,7 +98,7 @@ void decode(const uint8_t* arguments, const uint8_t* data, size_t size, const Et
     o.map[k] = int32_t(int8_t(arguments[14])) << 24, o.map[3 + k] = int32_t(int8_t(arguments[15])) << 18;
   }
   const EtErasure box = {int32_t(arguments[13] & 31), int32_t(arguments[14] & 31), int32_t(arguments[15] & 15), 9, 1};
-  batch.augment = {operations, &box, tables.cubic, tables.noise, 2, {1, 2, 3, 0}};
+  batch.augment = {operations, &box, tables.cubic, tables.noise, nullptr, 2, {1, 2, 3, 0}};
   batch.channels_last = arguments[11] >> 3 & 1;
   et_decode_one(&batch, 0, nullptr);
   batch.out = reinterpret_cast<uint8_t*>(values), batch.lut = tables.lut, batch.element = 4;

@@ -15,8 +15,15 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
-from efficienttrain.commands.recipe_options import add_curve, add_data_path
+from efficienttrain.commands.options import (
+    add_config,
+    add_curve,
+    add_data_path,
+    add_early_batch,
+    add_log,
+    add_machine,
+    given,
+)
 from efficienttrain.pretraining import Masking, pretrain
 from efficienttrain.pretraining.masking import OPTIONS, TARGETS
 from efficienttrain.training import Config

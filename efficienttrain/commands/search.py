@@ -19,12 +19,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from efficienttrain.custom import write_curriculum
 from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
-from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.executors import Executor
-from efficienttrain.search.probe_log import read
-from efficienttrain.search.probe_table import Table
+from efficienttrain.search.probe_log import Table, read
 from efficienttrain.search.runner import PACE
 from efficienttrain.search.task import load_rule
 from efficienttrain.training import Config

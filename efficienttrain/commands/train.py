@@ -16,8 +16,16 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
-from efficienttrain.commands.recipe_options import add_curve, add_data_path, add_supervised
+from efficienttrain.commands.options import (
+    add_config,
+    add_curve,
+    add_data_path,
+    add_early_batch,
+    add_log,
+    add_machine,
+    add_supervised,
+    given,
+)
 from efficienttrain.training import Config, train
 from efficienttrain.training.config import CHOICES
 

@@ -77,21 +77,27 @@ def execute(
     name = parser.parse_args(argv[:1]).command
     from efficienttrain._loaders import LoaderError
 
-    module = importlib.import_module(commands[name].module)
-    parser = argparse.ArgumentParser(prog=f"{prog} {name}", description=module.__doc__, formatter_class=raw)
-    module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
+    args = parser_of(prog, name, commands[name]).parse_args(argv[1:])
     for stream in (sys.stdout, sys.stderr):  # file names that are not valid text are printed with escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return int(module.run(args))
+        return int(importlib.import_module(commands[name].module).run(args))
     except (LoaderError, ValueError, OSError) as error:
         print(f"error: {describe(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def parser_of(prog: str, name: str, command: Command) -> argparse.ArgumentParser:
+    """The parser of one command's options; its help begins with the module's docstring."""
+    module = importlib.import_module(command.module)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=f"{prog} {name}", description=module.__doc__, formatter_class=raw)
+    module.add_arguments(parser)
+    return parser
 
 
 def describe(error: Exception) -> str:

@@ -12,7 +12,7 @@ Settings left out are those of "auto". A Python file may build its stages as `St
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -113,3 +113,32 @@ def _value(name: str, value: Any, kinds: dict[str, str]) -> Any:
     if type(value).__name__ != kind:
         raise ValueError(f"`{name}` must be {WORDS.get(kind) or LISTS[kind]}, got {value!r}.")
     return value
+
+
+def write_curriculum(path: Path, stages: Sequence[Stage], settings: Mapping[str, Any], remark: str = "") -> None:
+    """Writes the file.
+
+    Args:
+        path: of it, .yaml.
+        stages: of which the shares of compute need not add up to 1.
+        settings: other fields of `Recipe`.
+        remark: a first line.
+    """
+    total = sum(stage.compute for stage in stages)
+    lines = [f"# {remark}"] if remark else []
+    lines += [f"{name}: {_plain(value)}" for name, value in settings.items()]
+    lines += ["stages:"]
+    for stage in stages:
+        magnitude, share = _plain(stage.magnitude), stage.compute / total
+        lines.append(f"  - {{resolution: {stage.resolution}, magnitude: {magnitude}, compute: {share!r}}}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> str:
+    """As YAML has it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    return str(value)

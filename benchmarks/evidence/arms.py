@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from efficienttrain.curriculum import merged
+from efficienttrain.custom import write_curriculum
 from efficienttrain.recipe import recipe
-from efficienttrain.search.curriculum_file import write_curriculum
 
 LESS = 2 / 3
 """Share of the baseline's compute that saves a third: the paper's factor of 1.5."""

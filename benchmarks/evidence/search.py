@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from efficienttrain.curriculum import Stage, merged
+from efficienttrain.custom import write_curriculum
 from efficienttrain.search import Local, Plan, ProbeFailed, Space, run_search
-from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.executors import Executor
-from efficienttrain.search.probe_log import read
-from efficienttrain.search.probe_table import Table
+from efficienttrain.search.probe_log import Table, read
 from efficienttrain.training import Config, train
 
 from ..harness import machine

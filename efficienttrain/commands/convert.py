@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
-    parser.add_argument("--format", help="kind of source (default: derived from its name)")
-    parser.add_argument("--split", help="sub-folder or split of SRC to convert, e.g. train")
+    parser.add_argument("--format", metavar="NAME", help="kind of source (default: derived from its name)")
+    parser.add_argument("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train")
     parser.add_argument(
         "--fields", nargs="+", type=field, metavar="NAME:TYPE",
         help="targets to store: int, float, bytes, json, mask, boxes, points, or DTYPE:SIDES as float32:40 "
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quality",
         type=int,
         default=90,
+        metavar="N",
         help="JPEG quality of the reduced levels, not above the source's own (default: %(default)s)",
     )
     parser.add_argument(
@@ -84,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="order in which samples are stored; their indices do not change. shuffled: any part of the file is a fair "
         "sample of the set; source: as SRC has them (default: shuffled, if SRC can be read in any order)",
     )  # fmt: skip
-    parser.add_argument("--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: chosen)")
+    parser.add_argument(
+        "--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: by the largest image)"
+    )
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

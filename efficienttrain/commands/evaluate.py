@@ -30,26 +30,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain evaluate`."""
     parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument
-    add("--model", required=True, help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
+    add(
+        "--model",
+        metavar="NAME",
+        required=True,
+        help="of timm, cswin_*, pvt_*, or package.module:factory or file.py:factory of yours",
+    )
     add("--data", required=True, metavar="DATA", help="images with targets: one sub-folder a class, or a beton")
     add("--target", metavar="FIELD", help="field to predict (as in the training that wrote --init, else label)")
     add("--loss", choices=CHOICES["loss"], help="of the target (as in that training, else by the field's type)")
     add("--init", metavar="CKPT", help="weights: a checkpoint, a state dict, or safetensors")
-    add("--pretrained", action="store_true", help="timm's weights, which are downloaded, in place of --init")
-    add("--no-average", dest="average", action="store_false", help="not the moving average, where the file has one")
-    add("--size", type=int, metavar="PX", help="side of the input (224; with --pretrained the network's own)")
-    add("--crop-pct", type=float, metavar="SHARE", help="of the shorter side (0.875; from 384 px on 1)")
-    add("--crop-mode", choices=("center", "squash", "border"), help="(center; from 384 px on squash)")
-    add("--interpolation", choices=("bicubic", "bilinear", "lanczos", "fourier"), help="(bicubic)")
-    add("--classes", type=int, metavar="N", help="outputs of the network (as many as the data have classes)")
-    add("--pool", choices=CHOICES["pool"], help="of a ViT: mean of the patches, or class token (as in the file)")
-    add("--batch-size", type=int, metavar="N", help="images at once, on each rank (128)")
-    add("--device", choices=CHOICES["device"])
-    add("--amp", choices=("off", "bf16", "fp16"), help="mixed precision (off)")
-    add("--workers", dest="num_workers", type=int, metavar="N", help="decoding threads of each rank")
-    add("--backend", help="of the loader (torch)")
+    add("--pretrained", action="store_true", help="download timm's weights, instead of --init")
+    add(
+        "--no-average",
+        dest="average",
+        action="store_false",
+        help="weights as trained, even if the file has their moving average",
+    )
+    add("--size", type=int, metavar="PX", help="side of the input (default: 224; with --pretrained the network's own)")
+    add(
+        "--crop-pct",
+        type=float,
+        metavar="SHARE",
+        help="centre crop, share of the shorter side (default: 0.875; from 384 px on 1)",
+    )
+    add(
+        "--crop-mode",
+        choices=("center", "squash", "border"),
+        help="shape of the crop (default: center; from 384 px on squash)",
+    )
+    add(
+        "--interpolation",
+        choices=("bicubic", "bilinear", "lanczos", "fourier"),
+        help="resizing filter (default: bicubic)",
+    )
+    add("--classes", type=int, metavar="N", help="outputs of the network (default: the classes of the data)")
+    add(
+        "--pool",
+        choices=CHOICES["pool"],
+        help="of a ViT: mean of the patches, or class token (default: as in the file)",
+    )
+    add("--batch-size", type=int, metavar="N", help="images at once on each rank (default: 128)")
+    add("--device", choices=CHOICES["device"], help="(default: auto)")
+    add("--amp", choices=("off", "bf16", "fp16"), help="mixed precision (default: off)")
+    add(
+        "--workers",
+        dest="num_workers",
+        type=int,
+        metavar="N",
+        help="decoding threads of each rank (default: one per processor, shared by the ranks)",
+    )
+    add("--backend", metavar="NAME", help="of the loader (default: torch)")
     add("--per-class", action="store_true", help="print the scores of each class, label or number, worst first")
-    add("--json", type=Path, metavar="FILE", help="write everything")
+    add("--json", type=Path, metavar="FILE", help="save all results")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,9 +13,11 @@ from efficienttrain._loaders import extract
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain extract`."""
-    parser.add_argument("beton", metavar="OUT.beton")
+    parser.add_argument("beton", metavar="PYRAMID.beton", help="the pyramid to read")
     parser.add_argument("out", metavar="LEVEL.beton", help="the beton to write")
-    parser.add_argument("--level", type=int, required=True, help="0 for full size, 1 for the next smaller, ...")
+    parser.add_argument(
+        "--level", type=int, metavar="N", required=True, help="0 for full size, 1 for the next smaller, ..."
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from efficienttrain.finetuning import RECIPES, default, finetune, settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain finetune`: those of `train`, and the recipe."""
     training.add_arguments(parser)
-    parser.add_argument("--recipe", choices=RECIPES, help="mae or 22k (mae for a ViT, 22k for all others)")
+    parser.add_argument("--recipe", choices=RECIPES, help="mae or 22k (default: mae for a ViT, 22k for all others)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,15 +17,23 @@ from efficienttrain._loaders import draw, facts, open_dataset, page, stations, s
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain inspect`."""
     parser.add_argument(
-        "data", metavar="OUT.beton", help="a beton, several, an image folder, or any source that is read in any order"
+        "data", metavar="DATA", help="a beton, several, an image folder, or any source that is read in any order"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write an overview of the data set as one HTML file")
-    parser.add_argument("--index", type=int, help="also show the sample at this position")
-    parser.add_argument("--resolution", type=int, default=224, help="side of the result, pixels (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the crop (%(default)s)")
-    parser.add_argument("--epoch", type=int, default=0, help="of the crop (%(default)s)")
+    parser.add_argument("--index", type=int, metavar="N", help="also show the sample at this position")
+    parser.add_argument(
+        "--resolution", type=int, metavar="PX", default=224, help="side of the result, pixels (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="that the crop belongs to (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epoch", type=int, metavar="N", default=0, help="that the crop belongs to (default: %(default)s)"
+    )
     parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
-    parser.add_argument("--png", type=Path, help="draw the sample at every station here (NAME-INDEX-RESOLUTION.png)")
+    parser.add_argument(
+        "--png", type=Path, metavar="FILE", help="picture of the sample (default: NAME-INDEX-RESOLUTION.png)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

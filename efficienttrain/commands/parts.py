@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain parts`."""
     what = parser.add_subparsers(dest="what", required=True, metavar="{merge,check}")
     merge = what.add_parser("merge", help="write the manifest of several betons")
-    merge.add_argument("manifest", metavar="OUT.json")
+    merge.add_argument("manifest", metavar="OUT.json", help="the manifest to write")
     merge.add_argument("parts", nargs="+", metavar="PART.beton", help="in the order of their samples")
     check = what.add_parser("check", help="check the parts of a data set")
     check.add_argument("manifest", metavar="DATA", help="a manifest, or a quoted glob such as 'train-*.beton'")

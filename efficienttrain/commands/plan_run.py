@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain plan-run`."""
     add = parser.add_argument
     add("--images", type=float, required=True, metavar="N", help="of the data set, as 14e6")
-    add("--model", required=True, help="as of `efficienttrain train`")
+    add("--model", metavar="NAME", required=True, help="as of `efficienttrain train`")
     add("--nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
     add("--gpus", type=int, default=8, metavar="N", help="of each node (%(default)s)")
     add("--storage", choices=("local", "nfs", "s3"), default="local",
         help="a copy on each node's disk, a shared file system, or an object store (%(default)s)")  # fmt: skip
-    add("--epochs", type=float, default=200.0, help="budget, in epochs at 224 px (%(default)g)")
+    add("--epochs", type=float, metavar="N", default=200.0, help="budget, in epochs at 224 px (%(default)g)")
     add("--curriculum", default="auto", metavar="C", help=f"{', '.join(CURRICULA)}, or a file (%(default)s)")
     add("--rates", nargs="+", type=Path, metavar="JSON", help="reports of the benchmarks throughput and convert (ours)")
     add(

@@ -15,8 +15,15 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
-from efficienttrain.commands.recipe_options import add_curve, add_data_path
+from efficienttrain.commands.options import (
+    add_config,
+    add_curve,
+    add_data_path,
+    add_early_batch,
+    add_log,
+    add_machine,
+    given,
+)
 from efficienttrain.pretraining import Masking, pretrain
 from efficienttrain.pretraining.masking import OPTIONS, TARGETS
 from efficienttrain.training import Config
@@ -31,27 +38,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add = parser.add_argument
     add("--method", choices=("mae",), default="mae", help="masked autoencoder")
-    add("--data", metavar="DIR_OR_BETON", help="images; labels are not looked at")
-    add("--model", help="a ViT: vit_{tiny,small,base,large}_patch16_224, or your module:factory")
+    add("--data", metavar="DIR_OR_BETON", help="images: a folder or a beton; labels are not read")
+    add("--model", metavar="NAME", help="a ViT: vit_{tiny,small,base,large}_patch16_224, or module:factory of yours")
     add("--out", metavar="RUN", help="folder of the run: checkpoints, log, pictures, encoder.pt")
-    add("--target", choices=TARGETS, help="target of the hidden patches (pixels)")
-    add("--ratio", type=float, metavar="SHARE", help="of the patches that is hidden (0.75)")
-    add("--epochs", type=float, help="budget, in passes over the data at full size (400)")
-    add("--curriculum", help="auto (general), iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)")
-    add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
-    add("--seed", type=int, help="of weights, order, crops and masks (0)")
+    add("--target", choices=TARGETS, help="target of the hidden patches (default: pixels)")
+    add("--ratio", type=float, metavar="SHARE", help="share of the patches that is hidden (default: 0.75)")
+    add("--epochs", type=float, metavar="N", help="budget, in passes over the data at full resolution (default: 400)")
+    names = "auto (which is general), iccv, linear, step, none (the baseline), or a .yaml or .py file (default: auto)"
+    add("--curriculum", metavar="NAME", help=names)
+    add("--size", type=int, metavar="PX", help="full resolution; the curriculum is scaled to it (default: 224)")
+    add("--seed", type=int, metavar="N", help="of weights, order, crops and masks (default: 0)")
 
     recipe = parser.add_argument_group("recipe", "instead of the values of MAE's authors")
     add = recipe.add_argument
-    add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given (4096)")
-    add("--optimizer", choices=CHOICES["optimizer"], help="(adamw)")
-    add("--lr", type=float, help="peak learning rate (1.5e-4 for each 256 of the batch)")
-    add("--weight-decay", type=float, help="(0.05)")
-    add("--warmup", type=float, metavar="SHARE", help="of the compute (40 epochs, at most 0.2)")
-    add("--clip-grad", type=float, metavar="NORM", help="(none)")
+    add(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="samples of a step on all ranks; --lr follows unless given (default: 4096)",
+    )
+    add("--optimizer", choices=CHOICES["optimizer"], help="(default: adamw)")
+    add("--lr", type=float, metavar="X", help="peak learning rate (default: 1.5e-4 for each 256 of the batch)")
+    add("--weight-decay", type=float, metavar="X", help="(default: 0.05)")
+    add("--warmup", type=float, metavar="SHARE", help="warm-up, share of the compute (default: 40 epochs, at most 0.2)")
+    add("--clip-grad", type=float, metavar="NORM", help="largest gradient norm (default: no limit)")
     add_early_batch(recipe)
-    add("--replay", choices=CHOICES["replay"], help="buffer: the curriculum's, none, or as needed (recipe)")
-    add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
+    add(
+        "--replay",
+        choices=CHOICES["replay"],
+        help="replay buffer: the curriculum's, none, or as needed (default: recipe)",
+    )
+    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
 
     add_curve(parser)
     add_data_path(parser, ratio=False)

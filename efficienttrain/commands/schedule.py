@@ -1,8 +1,9 @@
 """Print and draw the plan of a training: stages, epochs, steps, learning rate.
 
-efficienttrain schedule --model deit_small_patch16_224 --epochs 200
-efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
-efficienttrain schedule --model my_package:build --curriculum mine.yaml --json schedule.json
+examples:
+  efficienttrain schedule --model deit_small_patch16_224 --epochs 200
+  efficienttrain schedule --model swin_tiny --epochs 100 --images 50000 --batch 1024 --png schedule.png
+  efficienttrain schedule --model my_package:build --curriculum mine.yaml --json schedule.json
 """
 
 from __future__ import annotations
@@ -24,16 +25,27 @@ WIDTH = 110
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain schedule`."""
-    parser.add_argument("--model", required=True, help="of timm, ours, of a released script, or module:factory")
-    parser.add_argument("--epochs", type=float, default=200.0, help="budget, in epochs at 224 px (%(default)g)")
-    parser.add_argument("--images", type=int, default=IMAGENET, help="of the data set (%(default)s, ImageNet-1K)")
-    parser.add_argument("--batch", type=int, help="samples an optimizer step sees on all GPUs (the recipe's, 4096)")
-    curricula = f"{', '.join(CURRICULA)}, or a .yaml or .py file (%(default)s)"
-    parser.add_argument("--curriculum", default="auto", metavar="C", help=curricula)
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        required=True,
+        help="of timm, cswin_*, pvt_*, of a released script, or package.module:factory of yours",
+    )
+    parser.add_argument(
+        "--epochs", type=float, metavar="N", default=200.0, help="budget, in epochs at 224 px (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--images", type=int, metavar="N", default=IMAGENET, help="in the data set (default: %(default)s, ImageNet-1K)"
+    )
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="samples of an optimizer step on all GPUs (default: the recipe's)"
+    )
+    curricula = f"{', '.join(CURRICULA)}, or a .yaml or .py file (default: %(default)s)"
+    parser.add_argument("--curriculum", default="auto", metavar="NAME", help=curricula)
     schedules = CHOICES["lr_schedule"]
-    parser.add_argument("--lr-schedule", choices=schedules, help="as the released scripts, step for step, or one curve")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="draw it as a picture")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table and the recipe")
+    parser.add_argument("--lr-schedule", choices=schedules, help="the released scripts' steps, or one curve")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="picture of the schedule")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save the table and the recipe")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,12 +19,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from efficienttrain.custom import write_curriculum
 from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
-from efficienttrain.search.curriculum_file import write_curriculum
 from efficienttrain.search.executors import Executor
-from efficienttrain.search.probe_log import read
-from efficienttrain.search.probe_table import Table
+from efficienttrain.search.probe_log import Table, read
 from efficienttrain.search.runner import PACE
 from efficienttrain.search.task import load_rule
 from efficienttrain.training import Config
@@ -38,22 +37,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--algorithm", required=True, choices=PACE, help="greedy: least cost at the baseline's accuracy (2023); "
         "sequential: best accuracy at a fixed compute (EfficientTrain++)")  # fmt: skip
     add("--out", type=Path, metavar="SEARCH", help="folder of the search: journal, probes, curriculum.yaml, tree.png")
-    add("--stages", type=int, default=5, metavar="N", help="(%(default)s)")
+    add("--stages", type=int, default=5, metavar="N", help="of the curriculum (default: %(default)s)")
     add("--resolutions", type=int, nargs="+", default=[96, 128, 160, 192, 224], metavar="B",
-        help="candidates, of a full size of 224 whatever the trainer's --size (96 128 160 192 224)")  # fmt: skip
+        help="candidates, for a full size of 224 even if --size is another (default: 96 128 160 192 224)")  # fmt: skip
     add("--magnitudes", type=float, nargs="+", default=[], metavar="M",
-        help="candidates of RandAugment's; none: the released pyramid, 1 3 5 7 9 for five stages")  # fmt: skip
+        help="candidates for RandAugment's strength (default: the released 1 3 5 7 9, for five stages)")  # fmt: skip
     add("--fine-tune", type=float, default=0.05, metavar="SHARE", help="at full size after each probe but the last "
-        "stage's, as a share of a whole training's compute (%(default)s)")  # fmt: skip
-    add("--tolerance", type=float, default=0.0, metavar="X", help="greedy: score that may be given up (%(default)s)")
-    add("--rule", default=RULE, metavar="PACKAGE.MODULE:FUNCTION", help="scoring function (top-1 at full size)")
-    add("--workers", type=int, default=1, metavar="N", help="probes side by side on this machine (%(default)s)")
-    add("--devices", nargs="+", metavar="GPU", help="that the workers share (all)")
-    add("--ray", metavar="ADDRESS", help="of a Ray cluster that runs the probes; auto: this machine's")
-    add("--ray-gpus", type=float, default=0.0, metavar="N", help="that a probe needs (%(default)g)")
+        "stage's, as a share of a whole training's compute (default: %(default)s)")  # fmt: skip
+    add(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="greedy: score that may be given up (default: %(default)s)",
+    )
+    add(
+        "--rule", default=RULE, metavar="PACKAGE.MODULE:FUNCTION", help="scoring function (default: top-1 at full size)"
+    )
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="probes that run at once on this machine (default: %(default)s)",
+    )
+    add("--devices", nargs="+", metavar="GPU", help="GPUs that the workers share (default: all)")
+    add("--ray", metavar="ADDRESS", help="Ray cluster that runs the probes; auto: this machine's")
+    add("--ray-gpus", type=float, default=0.0, metavar="N", help="GPUs that a probe needs (default: %(default)g)")
     add("--ray-cpus", type=int, default=1, metavar="N", help="that a probe needs (%(default)s)")
-    add("--dry-run", action="store_true", help="only print the cost")
-    add("train", nargs="*", metavar="-- OPTION", help="of `efficienttrain train`, but --out and --curriculum")
+    add("--dry-run", action="store_true", help="print the cost, and stop")
+    add(
+        "train", nargs="*", metavar="-- OPTION", help="options of `efficienttrain train`, except --out and --curriculum"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

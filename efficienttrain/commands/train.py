@@ -16,8 +16,16 @@ from __future__ import annotations
 
 import argparse
 
-from efficienttrain.commands.options import add_config, add_early_batch, add_log, add_machine, given
-from efficienttrain.commands.recipe_options import add_curve, add_data_path, add_supervised
+from efficienttrain.commands.options import (
+    add_config,
+    add_curve,
+    add_data_path,
+    add_early_batch,
+    add_log,
+    add_machine,
+    add_supervised,
+    given,
+)
 from efficienttrain.training import Config, train
 from efficienttrain.training.config import CHOICES
 
@@ -27,51 +35,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.argument_default = argparse.SUPPRESS  # options not given are left to Config
     add = parser.add_argument
     add_config(parser)
-    add("--data", metavar="DIR_OR_BETON", help="training images: one sub-folder a class, or a beton")
-    add("--val", metavar="DIR_OR_BETON", help="images for evaluation")
-    add("--model", help="timm's name, cswin_*, pvt_*, or your package.module:factory or file.py:factory")
-    add("--init", metavar="CKPT", help="weights to begin with: ours, timm's, the authors', or safetensors")
-    add("--pretrained", action="store_true", help="begin with timm's weights, which are downloaded")
-    add("--pool", choices=CHOICES["pool"], help="of a ViT: mean of the patches, or class token (the model's own)")
-    add("--head-scale", type=float, metavar="X", help="of the first weights of a fresh head, with --init (1)")
+    add("--data", metavar="DIR_OR_BETON", help="training images: a folder with one sub-folder per class, or a beton")
+    add("--val", metavar="DIR_OR_BETON", help="validation images, likewise")
+    add(
+        "--model", metavar="NAME", help="of timm, cswin_*, pvt_*, or package.module:factory or file.py:factory of yours"
+    )
+    add("--init", metavar="CKPT", help="first weights: a checkpoint of ours, timm's, the authors', or safetensors")
+    add("--pretrained", action="store_true", help="download timm's weights, instead of --init")
+    add(
+        "--pool",
+        choices=CHOICES["pool"],
+        help="of a ViT: mean of the patches, or class token (default: the model's own)",
+    )
+    add(
+        "--head-scale", type=float, metavar="X", help="factor of a fresh head's first weights, with --init (default: 1)"
+    )
     add("--out", metavar="RUN", help="folder of the run: checkpoints, log, report")
-    add("--epochs", type=float, help="budget, in passes over the data at full size (200)")
+    add("--epochs", type=float, metavar="N", help="budget, in passes over the data at full resolution (default: 200)")
     add(
         "--curriculum",
-        help="auto, general, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (auto)",
+        metavar="NAME",
+        help="auto, general, replay, iccv, linear, step, none (the baseline), or a .yaml or .py file (default: auto)",
     )
-    add("--size", type=int, metavar="PX", help="full size; the curriculum's resolutions are scaled to it (224)")
-    add("--classes", type=int, metavar="N", help="outputs of the head (as many as the data have classes)")
+    add("--size", type=int, metavar="PX", help="full resolution; the curriculum is scaled to it (default: 224)")
+    add("--classes", type=int, metavar="N", help="outputs of the head (default: the classes of the data)")
     add("--target", metavar="FIELD", help="field of the data to predict: a class, several labels, or numbers (label)")
     add("--loss", choices=CHOICES["loss"], help="(by the field's type: int, 0/1 vector or list, float)")
     add("--class-weights", choices=CHOICES["class_weights"], help="rare classes or labels count more (all alike)")
-    add("--seed", type=int, help="of weights, order, crops, augmentation, mixing and drop path (0)")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="of weights, order, crops, augmentation, mixing and drop path (default: 0)",
+    )
 
     recipe = parser.add_argument_group("recipe", "instead of the model's recipe")
     add = recipe.add_argument
-    add("--batch", type=int, metavar="N", help="samples of a step, over all ranks; --lr follows, unless given")
-    add("--optimizer", choices=CHOICES["optimizer"])
-    add("--lr", type=float, help="peak learning rate")
-    add("--layer-decay", type=float, metavar="X", help="the rate falls by this from each layer to the one below")
-    add("--weight-decay", type=float)
-    add("--warmup", type=float, metavar="SHARE", help="of the compute")
-    add("--drop-path", type=float, metavar="P")
-    add("--clip-grad", type=float, metavar="NORM", help="0: none")
-    add("--ema", type=float, metavar="DECAY", help="average of the weights; 0: none")
-    add("--mixup", type=float, metavar="ALPHA", help="0: none")
-    add("--cutmix", type=float, metavar="ALPHA", help="0: none")
-    add("--smoothing", type=float, metavar="SHARE", help="of the labels")
-    add("--reprob", type=float, metavar="P", help="random erasing")
+    add("--batch", type=int, metavar="N", help="samples of a step on all ranks; --lr follows unless given")
+    add("--optimizer", choices=CHOICES["optimizer"], help="AdamW, LAMB, or SGD with Nesterov momentum")
+    add("--lr", type=float, metavar="X", help="peak learning rate")
+    add("--layer-decay", type=float, metavar="X", help="factor of the learning rate from each layer to the one below")
+    add("--weight-decay", type=float, metavar="X", help="at the beginning; constant without --weight-decay-end")
+    add("--warmup", type=float, metavar="SHARE", help="warm-up, share of the compute")
+    add("--drop-path", type=float, metavar="P", help="stochastic depth: probability of dropping the last block")
+    add("--clip-grad", type=float, metavar="NORM", help="largest gradient norm; 0: no limit")
+    add("--ema", type=float, metavar="DECAY", help="moving average of the weights; 0: none")
+    add("--mixup", type=float, metavar="ALPHA", help="strength of mixup; 0: none")
+    add("--cutmix", type=float, metavar="ALPHA", help="strength of cutmix; 0: none")
+    add("--smoothing", type=float, metavar="SHARE", help="label smoothing")
+    add("--reprob", type=float, metavar="P", help="probability of random erasing")
     add_early_batch(recipe)
-    add("--replay", choices=CHOICES["replay"], help="buffer: the recipe's, none, or the least that hides the loader")
-    add("--replay-buffer", type=int, metavar="N", help="steps whose loader batches it holds")
+    add(
+        "--replay",
+        choices=CHOICES["replay"],
+        help="replay buffer: the recipe's, none, or the least that hides the loader",
+    )
+    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
 
     add_curve(parser)
     add_data_path(parser)
     add_supervised(parser)
     add_machine(parser, "as the recipe says, on a GPU")
     log = add_log(parser)
-    log.add_argument("--evaluate-every", type=float, metavar="SHARE", help="of the compute (0.05)")
+    log.add_argument(
+        "--evaluate-every",
+        type=float,
+        metavar="SHARE",
+        help="compute between two evaluations, share of the whole (default: 0.05)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

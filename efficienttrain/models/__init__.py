@@ -1,7 +1,6 @@
 """Networks that change their input size while they train."""
 
 from efficienttrain.models.build import build, check_name
-from efficienttrain.models.decay import no_decay
 from efficienttrain.models.size import check_resolution, resize
 
-__all__ = ["build", "check_name", "check_resolution", "no_decay", "resize"]
+__all__ = ["build", "check_name", "check_resolution", "resize"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from efficienttrain.models.fit import fit
+from efficienttrain.models.size import fit
 from efficienttrain.models.weight_file import read_weights
 from efficienttrain.models.weight_names import DERIVED, may_be_fresh, renamed
 

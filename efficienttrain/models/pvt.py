@@ -13,7 +13,7 @@ from timm.layers import DropPath, Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from efficienttrain.models.fit import fit
+from efficienttrain.models.size import fit
 
 Four = tuple[int, int, int, int]
 CHANNELS, HEADS = (64, 128, 320, 512), (1, 2, 5, 8)

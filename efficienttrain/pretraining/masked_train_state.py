@@ -1,14 +1,19 @@
-"""One optimizer step of masked pre-training; all but the loss is as in training with labels."""
+"""One optimizer step of masked pre-training: the masks and the loss; the rest is as in training with labels.
+
+A mask depends on (seed, step, place of the sample in the step). A resumed run therefore hides the same patches, and so
+does one with other micro-batches or another number of ranks.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from efficienttrain.pretraining import masks
+from efficienttrain._loaders import Purpose, words
 from efficienttrain.pretraining.mae import MaskedAutoencoder, pick
 from efficienttrain.pretraining.masking import BETAS, Masking
 from efficienttrain.pretraining.targets import Target
@@ -41,13 +46,13 @@ class MaskedLearner(Learner):
             group["betas"] = recipe.betas or BETAS
         self._masking, self.target = masking, target
 
-    def mask(self, images: Tensor, step: int, group: int) -> masks.Mask:
+    def mask(self, images: Tensor, step: int, group: int) -> Mask:
         """The mask of micro-batch `group` of a step."""
         patches, count = self.model.patches, len(images)
         visible = self._masking.visible(patches)
-        return masks.draw(self._seed, step, group * count, count, patches, visible, images.device)
+        return draw_mask(self._seed, step, group * count, count, patches, visible, images.device)
 
-    def tell(self, images: Tensor, mask: masks.Mask) -> Tensor:
+    def tell(self, images: Tensor, mask: Mask) -> Tensor:
         """The network's predictions for the hidden patches, float32 [n, hidden, width]."""
         net = self._net if torch.is_grad_enabled() else self.model  # a picture is one rank's affair
         with torch.autocast(self._ranks.device.type, self.dtype, enabled=self.dtype is not None):
@@ -57,3 +62,30 @@ class MaskedLearner(Learner):
     def _loss(self, images: Tensor, labels: Tensor, step: int, group: int) -> Tensor:  # noqa: ARG002
         mask = self.mask(images, step, group)
         return F.mse_loss(self.tell(images, mask), pick(self.target(images), mask.hidden))
+
+
+class Mask(NamedTuple):
+    """Places of patches in their grid, row by row; every patch is in one of the two."""
+
+    visible: torch.Tensor
+    """int64 [n, v]: shown to the encoder."""
+    hidden: torch.Tensor
+    """int64 [n, h]: to be predicted by the decoder."""
+
+
+def draw_mask(
+    seed: int, step: int, first: int, samples: int, patches: int, visible: int, device: str | torch.device = "cpu"
+) -> Mask:
+    """Masks of the samples at places `first` to `first + samples - 1` of a step; any `visible` of the patches alike.
+
+    Args:
+        seed: 0 to 2**64 - 1.
+        step: of the optimizer, 0 to 2**32 - 1.
+        patches: in an image, up to 2**18.
+        visible: of them, the number that is shown.
+    """
+    drawn = words(seed, step, np.arange(first, first + samples), Purpose.MASK, patches)
+    order = torch.from_numpy(np.argsort(drawn, axis=1, kind="stable"))
+    if torch.device(device).type == "cuda":
+        order = order.pin_memory().to(device, non_blocking=True)
+    return Mask(order[:, :visible], order[:, visible:])

@@ -18,8 +18,7 @@ from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
 from efficienttrain.pretraining.targets import make_target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training import data_path, prepare
-from efficienttrain.training.config import Config, Result
-from efficienttrain.training.config_file import write_config
+from efficienttrain.training.config import Config, Result, write_config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Classes
 from efficienttrain.training.seeding import key_weights

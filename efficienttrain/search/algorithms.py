@@ -1,4 +1,4 @@
-"""The two searches, as generators that know nothing of training.
+"""The two searches, as generators that know nothing of training, and what each costs.
 
 A search yields a list of probes, none of which depends on another's score, is sent their scores (larger is better), and
 returns the curriculum that it found. `drive` is the whole protocol. What of this is the papers' and what is our reading
@@ -7,8 +7,9 @@ stands in docs/search.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from itertools import groupby
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count, groupby
 
 from efficienttrain.search.space import Choice, Probe, Space
 
@@ -86,3 +87,44 @@ def _ask(probes: list[Probe], known: dict[tuple[Choice, ...], float]) -> Generat
     if new:
         scores = yield new
         known.update(zip((probe.choices for probe in new), scores, strict=True))
+
+
+def tune_of(probe: Probe, space: Space, tune: float) -> float:
+    """The probe's share of fine-tuning: none after the last stage, if the learning rate is spent."""
+    return tune if len(probe.choices) < space.stages else 0.0
+
+
+def compute_of(probe: Probe, space: Space, tune: float) -> float:
+    """Cost of a probe: the stages that it trains and its fine-tune, as a share of a whole training."""
+    trained = sum(space.stage(choice).compute for choice in probe.choices[probe.begins :])
+    return trained + tune_of(probe, space, tune)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a search."""
+
+    probes: int
+    compute: float
+    """In whole trainings at full size; evaluation is not counted."""
+
+
+def bounds(search: Callable[[], Search], space: Space, tune: float) -> tuple[Cost, Cost]:
+    """The least and the most that a search may cost, found by going through it without training.
+
+    It is cheapest if every probe beats all before it: greedily, the first candidate is good enough; sequentially,
+    the largest is the best and leaves no choice. It is dearest if none does.
+    """
+    rising, falling = count(), count(0, -1)
+    return _trace(search(), space, tune, rising), _trace(search(), space, tune, falling)
+
+
+def _trace(search: Search, space: Space, tune: float, scores: Iterator[int]) -> Cost:
+    asked: list[Probe] = []
+
+    def answer(probes: list[Probe]) -> list[float]:
+        asked.extend(probes)
+        return [next(scores) for _ in probes]
+
+    drive(search, answer)
+    return Cost(len(asked), sum(compute_of(probe, space, tune) for probe in asked))

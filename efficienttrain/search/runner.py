@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from efficienttrain.search.algorithms import Search, drive, greedy, sequential
-from efficienttrain.search.cost import Cost, bounds, compute_of, tune_of
+from efficienttrain.search.algorithms import Cost, Search, bounds, compute_of, drive, greedy, sequential, tune_of
 from efficienttrain.search.executors import Executor
 from efficienttrain.search.probe_log import Journal, Line
 from efficienttrain.search.space import Choice, Probe, Space

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line; listeners (trackers, callbacks) receive each line."""
+"""What a run reports while it trains: a log of JSON lines, which listeners receive too, and a progress bar."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 LOG = "log.jsonl"
 Listener = Callable[[str, int, Mapping[str, Any]], None]
@@ -56,3 +58,28 @@ def read(folder: Path) -> list[dict[str, Any]]:
     """
     lines = (folder / LOG).read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1]]
+
+
+FORMAT = "{percentage:5.1f}% |{bar}| {elapsed}<{remaining} {postfix}"
+
+
+class Progress:
+    """A bar over the compute, not over the steps, whose cost changes with the stage: so its ETA holds."""
+
+    def __init__(self, show: bool, begun: float = 0.0) -> None:
+        """begun: share of the compute that was spent before."""
+        self._bar: Any = tqdm(total=1.0, initial=begun, bar_format=FORMAT, disable=not show, smoothing=0.05)
+        self._facts: dict[str, str] = {}
+
+    def at(self, progress: float) -> None:
+        """So much of the compute is spent now."""
+        self._bar.update(progress - self._bar.n)
+
+    def tell(self, **facts: str) -> None:
+        """Shows these facts after the bar, beside earlier ones."""
+        self._facts.update(facts)
+        self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._facts.items()), refresh=False)
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()

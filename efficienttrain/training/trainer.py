@@ -15,17 +15,15 @@ from torch import Tensor
 from efficienttrain._loaders import Loader
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
-from efficienttrain.training import autoreplay, checkpoint, prepare, resolve
+from efficienttrain.training import batch_layout, checkpoint, prepare, resolve
 from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.callback import Callback, check_trackers, trackers
-from efficienttrain.training.config import Config, Result
-from efficienttrain.training.config_file import write_config
+from efficienttrain.training.config import Config, Result, write_config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.evaluate import evaluate
-from efficienttrain.training.logbook import Logbook
+from efficienttrain.training.logbook import Logbook, Progress
 from efficienttrain.training.meter import Meter
 from efficienttrain.training.objective import Objective
-from efficienttrain.training.progress import Progress
 from efficienttrain.training.run_report import shown, write_report
 from efficienttrain.training.step_batches import Cursor, Feed
 from efficienttrain.training.train_state import DTYPES, Learner
@@ -195,13 +193,13 @@ class Trainer:
     def tune_replay(self) -> None:
         """Has enough samples replayed, if the first steps of a stage waited for the loader."""
         done = self.step - sum(self.schedule.steps[: self.stage])
-        if self.layout.factor > 1 or done not in (autoreplay.SETTLING, autoreplay.SETTLING + autoreplay.MEASURED):
+        if self.layout.factor > 1 or done not in (batch_layout.SETTLING, batch_layout.SETTLING + batch_layout.MEASURED):
             return
         self.note()
-        factor = autoreplay.hiding_factor(self.stall, self.layout.micro)
-        if done > autoreplay.SETTLING and factor > 1:
+        factor = batch_layout.hiding_factor(self.stall, self.layout.micro)
+        if done > batch_layout.SETTLING and factor > 1:
             layout, resolution = replace(self.layout, factor=factor), self.recipe.stages[self.stage].resolution
-            held = autoreplay.ring_size(layout, resolution, self.feed.samples, self.ranks)
+            held = batch_layout.ring_size(layout, resolution, self.feed.samples, self.ranks)
             prepare.say(self.ranks, f"Waited {self.stall:.0%} for the loader: every image {factor} times from here on.")
             self.supply(layout, self.config.replay_buffer or held)
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from efficienttrain.__main__ import main
-from efficienttrain.console import discover
+from efficienttrain.console import discover, parser_of
 
 COMMANDS = discover("efficienttrain.commands")
 
@@ -19,16 +21,50 @@ def test_no_command_and_an_unknown_one_are_refused(capsys: pytest.CaptureFixture
     assert "invalid choice: 'fly'" in capsys.readouterr().err
 
 
+def examples(text: str) -> list[tuple[str, list[str]]]:
+    """The lines under `examples:` in a help text: the command of each, and its words without a remark.
+
+    `...` stands for the words of the first example that has the same command.
+    """
+    shown = re.search(r"^examples:\n((?:  .*\n)+)", text, re.MULTILINE)
+    assert shown is not None, text
+    found: list[tuple[str, list[str]]] = []
+    for line in re.sub(r"\$\w+", "0", shown[1].replace("\\\n", " ")).splitlines():
+        _, name, *words = shlex.split(re.split(r"(?<=\S)    *(?=\S)", line[line.index("efficienttrain") :])[0])
+        if "..." in words:
+            first = next((given for known, given in found if known == name), [])
+            place = words.index("...")
+            words[place : place + 1] = first
+        found.append((name, words))
+    return found
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
-    assert ended.value.code == 0
-    shown = capsys.readouterr().out
-    assert (
-        shown.startswith(f"usage: efficienttrain {command} ")
-        and f"efficienttrain {command}" in shown.partition("\n\n")[2]
-    )
+def test_help_reads_as_one_family(command: str) -> None:
+    parser = parser_of("efficienttrain", command, COMMANDS[command])
+    summary, blank, *_ = (parser.description or "").splitlines()
+    assert summary.endswith(".") and blank == "" and len(summary) < 120
+    assert all(len(line) <= 120 for line in (parser.description or "").splitlines())
+    for action in parser._actions:
+        assert action.help or action.choices, f"{action.option_strings or action.dest} has no help"
+        if action.nargs != 0 and action.option_strings:
+            assert action.metavar or action.choices, f"{action.option_strings} has no metavar"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_help_are_valid(command: str) -> None:
+    parser = parser_of("efficienttrain", command, COMMANDS[command])
+    lines = examples(parser.format_help() if command == "benchmark" else parser.description or "")
+    assert any(name == command for name, _ in lines)
+    for name, words in lines:
+        parser_of("efficienttrain", name, COMMANDS[name]).parse_args(words)  # exits if it is not
+
+
+def test_the_check_of_examples_can_fail() -> None:
+    (name, words), *_ = examples("examples:\n  efficienttrain verify a.beton --threads 2   fast\n")
+    assert (name, words) == ("verify", ["a.beton", "--threads", "2"])
+    with pytest.raises(SystemExit):
+        parser_of("efficienttrain", name, COMMANDS[name]).parse_args(words)
 
 
 def test_an_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,12 @@ def test_a_part_that_cannot_be_imported_is_named() -> None:
         LoaderError, match=r"backend 'empty' cannot be imported from 'loaders.errors:Gone': .*attribute"
     ):
         table.find("empty")
+
+
+def test_without_numba_the_ffcv_backend_says_what_to_install() -> None:
+    code = "import sys; sys.modules['numba'] = None; from loaders.plugins import BACKENDS; BACKENDS.find('ffcv')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "LoaderError" in done.stderr and "need FFCV; run `pip install ffcv`" in done.stderr
 
 
 def test_entry_points_are_found_once_and_replace_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from efficienttrain.curriculum import ICCV, merged
 from efficienttrain.models import build, resize
 from efficienttrain.pretraining.mae import MaskedAutoencoder, positions
+from efficienttrain.pretraining.masked_train_state import draw_mask
 from efficienttrain.pretraining.masking import Masking
-from efficienttrain.pretraining.masks import draw
 from tests.efficienttrain.pretraining.networks import vit
 
 
@@ -34,7 +34,7 @@ def test_at_another_resolution_it_is_a_fresh_one_with_its_weights(first: int, th
     fresh = autoencoder(then)
     weights = {name: value for name, value in model.state_dict().items() if name != "encoder.pos_embed"}
     assert fresh.load_state_dict(weights, strict=False).missing_keys == ["encoder.pos_embed"]
-    images, mask = torch.randn(2, 3, then, then), draw(0, 0, 0, 2, model.patches, 4)
+    images, mask = torch.randn(2, 3, then, then), draw_mask(0, 0, 0, 2, model.patches, 4)
     assert torch.equal(model.encode(images, mask.visible), fresh.encode(images, mask.visible))
     assert torch.equal(model(images, *mask), fresh(images, *mask))
 
@@ -46,7 +46,7 @@ def test_shown_everything_it_encodes_as_timm_does() -> None:
 
 
 def test_hidden_patches_are_not_looked_at() -> None:
-    model, mask = autoencoder(32), draw(0, 0, 0, 2, 16, 4)
+    model, mask = autoencoder(32), draw_mask(0, 0, 0, 2, 16, 4)
     images = torch.randn(2, 3, 32, 32)
     others = images.clone()
     for image, hidden in zip(others, mask.hidden, strict=True):
@@ -70,7 +70,7 @@ def test_the_curriculum_of_2023_saves_what_the_paper_says(name: str, published: 
     cost = {}
     for stage in merged(ICCV):
         resize(model, stage.resolution)
-        mask = draw(0, 0, 0, 1, model.patches, Masking().visible(model.patches))
+        mask = draw_mask(0, 0, 0, 1, model.patches, Masking().visible(model.patches))
         images = torch.empty(1, 3, stage.resolution, stage.resolution, device="meta")
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(images, *(places.to("meta") for places in mask))

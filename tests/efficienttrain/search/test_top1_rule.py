@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import torch
 
 from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Plan, Probe, Space, run_search
-from efficienttrain.search import sequential_probe as prober
 from efficienttrain.search import top1_rule as trial
 from efficienttrain.search.executors import Result
 from efficienttrain.search.probe_process import work
 from efficienttrain.search.task import Task, write
+from efficienttrain.search.top1_rule import Opening, discard
+from efficienttrain.step_schedule import Schedule
+from efficienttrain.training import checkpoint
 from efficienttrain.training.logbook import read
 from tests.efficienttrain.training.runs import NETWORKS
 
@@ -49,7 +52,7 @@ def made(plan: Plan, probe: Probe, folder: Path) -> Task:
 
 
 def weights(task: Task) -> dict[str, torch.Tensor]:
-    return torch.load(task.folder / prober.KEPT, weights_only=True)["learner"]["model"]
+    return torch.load(task.folder / trial.KEPT, weights_only=True)["learner"]["model"]
 
 
 def test_a_stage_from_a_checkpoint_is_trained_as_if_in_one_go(jpeg_folder: Path, tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_a_stage_from_a_checkpoint_is_trained_as_if_in_one_go(jpeg_folder: Path,
     steps = [[line for line in read(task.folder / "run") if line["kind"] == "train"] for task in (first, second)]
     assert [len(lines) for lines in steps] == [12 + 1, 3]  # 4 passes at half the size and a tenth of 2; 1 pass
     assert steps[0][12]["lr"] == pytest.approx(steps[1][0]["lr"])
-    assert sorted(path.name for path in second.folder.rglob("*.pt")) == [prober.KEPT]
+    assert sorted(path.name for path in second.folder.rglob("*.pt")) == [trial.KEPT]
 
 
 class Here:
@@ -85,7 +88,7 @@ def test_a_search_with_the_trainer(jpeg_folder: Path, tmp_path: Path) -> None:
     found = run_search(plan, tmp_path, Here(), show=lambda line: shown.append(line["key"]))
     assert [choice.resolution for choice in found] == [112, 112]
     assert shown == ["112m4", "224m4", "112m4-112m9", "112m4-224m9"]
-    assert (tmp_path / "probes" / shown[-1] / prober.KEPT).exists()
+    assert (tmp_path / "probes" / shown[-1] / trial.KEPT).exists()
 
 
 def test_a_greedy_probe_is_a_training_of_2023(jpeg_folder: Path, tmp_path: Path) -> None:
@@ -108,3 +111,23 @@ def test_without_evaluation_images_there_is_no_score(jpeg_folder: Path, tmp_path
     task = made(sequential(jpeg_folder, val=None), Probe((Choice(112, 4),), 0), tmp_path)
     with pytest.raises(ValueError, match="`val` must name images for evaluation, got none"):
         trial.top1(task)
+
+
+@pytest.mark.parametrize("done", [0.0, 0.1, 0.3, 0.5])
+def test_the_rate_is_the_whole_trainings(done: float) -> None:
+    settings = replace(recipe("resnet50", 100, "none"), warmup=0.2)
+    stages = tuple(replace(stage, compute=1.0) for stage in settings.stages)
+    opening = Opening(stages, 60.0, 1000, 10, span=0.6, tune=0.1)
+    whole = Schedule(stages, 100.0, 1000, 10)
+    assert opening.lr(done / 0.6, settings) == pytest.approx(whole.lr(done, settings))
+    assert opening.lr(1.0, settings) == pytest.approx(settings.min_lr)
+    middle = (whole.lr(0.5, settings) + settings.min_lr) / 2
+    assert opening.lr(0.55 / 0.6, settings) == pytest.approx(middle)
+
+
+def test_all_checkpoints_of_a_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"identity": {}}, best=True)
+    (tmp_path / "log.jsonl").touch()
+    discard(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]

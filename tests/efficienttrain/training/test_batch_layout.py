@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from efficienttrain.training.autoreplay import hiding_factor
-from efficienttrain.training.batch_layout import Layout, lay_out
+from efficienttrain.training.batch_layout import Layout, hiding_factor, lay_out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import yaml
 
 from efficienttrain.__main__ import main
 from efficienttrain.training import Config
-from efficienttrain.training.config_file import read_config, write_config
+from efficienttrain.training.config import read_config, write_config
 from efficienttrain.training.resolve import settle
 from efficienttrain.training.trainer import Trainer
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +20,12 @@ from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..sources.labels import Labels
 from ..sources.open import open_source
-from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
+from ..storage.files import connections
 from .assemble import finish
-from .jobs import JOB_BYTES, JOB_FILES, cut_jobs
+from .jobs import JOB_BYTES, JOB_FILES, cut_jobs, read_ahead
 from .journal import Journal
+from .target import Target
 from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .workers import results
 from .writer import REMARKS, Writer
@@ -69,6 +69,7 @@ class NothingConverted(BadDataset):
         self.summary = summary
 
 
+@connections()
 def convert(
     src: Any,
     out: str | os.PathLike[str],
@@ -86,6 +87,7 @@ def convert(
     restart: bool = False,
     page_size: int | None = None,
     depth: str = "refuse",
+    work_dir: str | os.PathLike[str] | None = None,
     as_cache: bool = False,
     progress: bool = False,
     **options: Any,
@@ -97,8 +99,10 @@ def convert(
 
     Args:
         src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
-            them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
-        out: the beton to write; an existing one is replaced when the new one is complete.
+            them), each by path or URL; an object with the `Source` protocol, or any indexable or iterable Python object
+            of samples.
+        out: the beton to write, a path or a URL (`s3://`, `gs://`, `az://`, ...); an existing one is replaced when the
+            new one is complete.
         fields: targets to store, by name: "int", "float", "bytes", "json", "mask", "boxes", "points", or (dtype, shape)
             for an array, see `FieldType`. None: all that the source knows.
         classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
@@ -120,6 +124,8 @@ def convert(
         depth: treatment of grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
+        work_dir: if `out` is a URL, where OUT.partial lies meanwhile, which grows as large as the beton; None: the
+            current folder.
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
         progress: show a progress bar on stderr.
@@ -132,13 +138,10 @@ def convert(
         BadSample: a sample cannot be converted and `on_error` is "raise".
         BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
+        LoaderError: a store refuses, or keeps failing.
     """
     ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
-    target = Path(out)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target}: must be a file, is a folder; name one inside it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write to; make it first")
+    target = Target(out, work_dir)
     wanted = None if fields is None else parse_fields(fields)
     source = open_source(
         src,
@@ -167,18 +170,18 @@ def convert(
     if depth != "refuse":
         how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
+    manifest.update(target.settings())
     manifest["classes"] = list(classes or ()) if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
-    folder = target.with_name(target.name + WORKING)
     first = Pages(count, start_page, types=types).first
     files = () if further is None else ("rows", "values", "checks")
-    with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
+    with _room_for(target), Journal(target.working, manifest, len(ratios), first, restart, files) as journal:
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
-            raise FileExistsError(f"{target}: is there already; remove it to make it again")
+            raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
         writer = Writer(journal, count, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth, overhead)
-        stream = results(cut_jobs(source, writer.samples, template), workers or available_processors())
+        stream = results(read_ahead(cut_jobs(source, writer.samples, template)), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)
@@ -188,7 +191,7 @@ def convert(
             if found := [name for name, of in types.items() if of.kind == kind]:
                 meta[key] = found
         names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
-        summary = _summary(writer, target, len(names))
+        summary = _summary(writer, target.name, len(names))
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, source.path)
@@ -241,14 +244,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _room_for(target: Path) -> Iterator[None]:
+def _room_for(target: Target) -> Iterator[None]:
     """Adds to the error of a full disk that finished work is kept."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        why = f"no room to write {target}: free some and run the same again, it goes on where it stopped"
+        why = f"no room to write {target.name}: free some and run the same again, it goes on where it stopped"
         raise OSError(error.errno, why) from None
 
 
@@ -264,9 +267,9 @@ def _positions(source: Source, refused: Sequence[tuple[str, str]]) -> list[int]:
     return [k for k, sample in enumerate(source.samples()) if sample.name in names] if names else []
 
 
-def _summary(writer: Writer, target: Path, classes: int) -> Summary:
+def _summary(writer: Writer, target: str, classes: int) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too."""
-    summary = Summary(os.fspath(target), 0, classes, 0, 0, [], [], [])
+    summary = Summary(target, 0, classes, 0, 0, [], [], [])
     images, source_bytes = 0, 0
     for job in writer.reports():
         images += job["images"]

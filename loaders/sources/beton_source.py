@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 
+from ..storage import files
+from ..storage.store import is_url
 from .open import open_dataset
 from .source import Options, Sample, file_facts
 
@@ -47,10 +48,11 @@ class Beton:
         for first in range(start, len(self), _BLOCK):
             block = np.arange(first, min(first + _BLOCK, len(self)))
             columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
+            images = files.each(self._dataset.read, block.tolist(), is_url(self.path))
             for k, index in enumerate(block.tolist()):
                 values = {name: column[k] for name, column in columns.items()}
-                yield Sample(self._dataset.name(index), self._dataset.read(index), values)
+                yield Sample(self._dataset.name(index), images[k], values)
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return f"{file_facts([os.path.abspath(self.path)])} {self._dataset.label_field}"
+        return f"{file_facts([self.path])} {self._dataset.label_field}"

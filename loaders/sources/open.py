@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..beton import layout
 from ..beton.tables import read_head
 from ..plugins import SOURCES
+from ..storage import files
 from ..storage.store import is_url
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
@@ -77,8 +78,8 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     """The source at a path, or made of a Python object.
 
     Args:
-        src: a path or a glob with braces; an object with the `Source` protocol; or any other Python object, see
-            `python.PythonSource`.
+        src: a path, a URL, or a glob of either with braces; an object with the `Source` protocol; or any other Python
+            object, see `python.PythonSource`.
         format: name of the kind of source, a key of `plugins.SOURCES`; None: derived from the path.
         options: fields of `Options`.
 
@@ -98,13 +99,13 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         from .python import PythonSource
 
         return PythonSource(src, chosen)
-    path = os.path.expanduser(os.fspath(src))
+    path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
     kind = format or _kind(path)
     if kind is not None:
         return SOURCES.find(kind)(path, chosen)
-    if not os.path.exists(path):
+    if not files.exists(path):
         raise FileNotFoundError(f"{path}: no such file or folder")
     raise ValueError(f"{path}: no kind of source recognises it; name one by `format`: {', '.join(SOURCES)}")
 

@@ -174,7 +174,7 @@ def open_remote(url: str, label_field: Any, classes: Sequence[str] | None, cache
             expected = parse_manifest(bytes(transfer.read(store, path, url, 0, size, None)), url)
             urls = [f"{url.rpartition('/')[0]}/{part['path']}" for part in expected]
         else:
-            urls = expand(url)
+            urls = expand(url, transfer.tried)
         share = cache.limit // len(urls) if cache.folder is not None else 0
 
         def one(url: str) -> Dataset:

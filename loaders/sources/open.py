@@ -32,8 +32,8 @@ def open_dataset(
 
     Args:
         data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
-            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `open_source`. An open
-            `Dataset` is returned as it is.
+            URL of one beton, or URLs of several in the same manner; the path of such a source (a table, ILSVRC2012's
+            tars); or a Python object, see `open_source`. An open `Dataset` is returned as it is.
         classes: names of the classes, in the order of their labels: those of the training set, for a validation set
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
@@ -49,7 +49,7 @@ def open_dataset(
     """
     if isinstance(data, Dataset):
         return data
-    if is_url(data):
+    if is_url(data) or (isinstance(data, list | tuple) and any(map(is_url, data))):
         from .remote import Cache, open_remote
 
         folder = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))

@@ -43,6 +43,25 @@ class FileRange(NamedTuple):
             return file.read(self.size + (self.offset is None))
 
 
+class Placed(Protocol):
+    """An image that is read when it is needed.
+
+    Attributes:
+        path: names the file in messages.
+        size: bytes of the image.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self) -> bytes:
+        """The image. It has another length than `size` if its file has changed. Raises OSError or LoaderError."""
+        ...
+
+
 class Coming:
     """A remote image whose bytes are on their way.
 
@@ -64,13 +83,13 @@ class Sample(NamedTuple):
 
     Attributes:
         name: unique if the source can tell: a relative path, a key, or a number. It appears in errors and reports.
-        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one in a file.
+        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one, as a `FileRange`.
         values: targets by field name. `label` may be a class name instead of a number.
         problem: why the sample cannot be used, or "". Such a sample is refused, the others are converted.
     """
 
     name: str
-    image: bytes | FileRange | Coming
+    image: bytes | Placed
     values: Mapping[str, Any]
     problem: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -203,6 +204,34 @@ def upload(file: Path, url: str) -> None:
         except Exception as error:  # stores raise what they like
             why = (str(error).splitlines() or [""])[0][:200]
             raise LoaderError(f"{url}: cannot be written: {why}; run the same again, finished work is kept") from None
+
+
+def replace(path: str, data: bytes) -> None:
+    """Writes a small file in place of the one that may be there; readers see either. Raises OSError, or as `upload`."""
+    with tempfile.TemporaryDirectory(dir=None if is_url(path) else folder_of(path), prefix=".unfinished-") as folder:
+        unfinished = Path(folder) / "file"
+        with open(unfinished, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_url(path):
+            upload(unfinished, path)
+        else:
+            os.replace(unfinished, path)
+
+
+def delete(path: str) -> None:
+    """Deletes a file.
+
+    Raises:
+        FileNotFoundError: there is none; stores may not say.
+        OSError, LoaderError: it cannot be deleted.
+    """
+    if not is_url(path):
+        os.unlink(path)
+        return
+    store, inside = _shared.store(path)
+    _shared.transfer().tried(path, lambda: store.delete(inside))
 
 
 def begin(work: Callable[[], T]) -> Future[T]:

@@ -137,6 +137,10 @@ def test_s3(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             client.upload_file(str(beton), "photos", f"set/train-{k}.beton")
         assert digest("s3://photos/set/train-1.beton") == digest(beton)
         assert digest("s3://photos/set/train-*.beton") == digest([beton, beton])
+        urls = [f"s3://photos/set/train-{k}.beton" for k in range(2)]
+        assert digest(urls) == digest([beton, beton])
+        with pytest.raises(ValueError, match="must all be URLs or all be paths"):
+            Loader([urls[0], str(beton)])
         with pytest.raises(FileNotFoundError, match="no object of that pattern"):
             Loader("s3://photos/set/val-*.beton")
     finally:

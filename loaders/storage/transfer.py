@@ -62,6 +62,8 @@ class Transfer:
         Raises:
             LoaderError: the store refuses, or keeps failing or giving too few bytes.
         """
+        if start == end:
+            return memoryview(b"")
 
         def attempt() -> memoryview:
             data = store.read(path, start, end, version)

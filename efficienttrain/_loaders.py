@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from loaders import open_dataset as open_dataset
     from loaders.conversion import ShardedConversion as ShardedConversion
     from loaders.conversion import Summary as Summary
+    from loaders.conversion import append_parts as append_parts
+    from loaders.conversion import check_parts as check_parts
+    from loaders.conversion import compact_parts as compact_parts
     from loaders.conversion import convert_on_ray as convert_on_ray
     from loaders.conversion import draw as draw
     from loaders.conversion import extract as extract
     from loaders.conversion import facts as facts
     from loaders.conversion import join_cluster as join_cluster
+    from loaders.conversion import remove_samples as remove_samples
     from loaders.conversion import sampled as sampled
+    from loaders.conversion import split_parts as split_parts
     from loaders.conversion import stations as stations
     from loaders.conversion import usual_parts as usual_parts
     from loaders.conversion import verify as verify

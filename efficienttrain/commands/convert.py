@@ -4,6 +4,7 @@ examples:
   efficienttrain convert photos/train train.beton
   efficienttrain convert photos train.beton --split train --on-error skip --levels 1 1/2 1/4 --quality 92
   efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
+  efficienttrain convert s3://bucket/photos s3://bucket/train.beton --split train --work-dir /local/disk
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
   efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
   efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
@@ -25,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain convert`."""
     parser.add_argument(
         "src", metavar="SRC",
-        help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton",
+        help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton; "
+        "a path or a URL",
     )  # fmt: skip
-    parser.add_argument("out", metavar="OUT.beton", help="the beton to write; run again to resume after a kill")
+    parser.add_argument("out", metavar="OUT.beton", help="the beton to write, a path or a URL; run again to resume")
     parser.add_argument("--format", metavar="NAME", help="kind of source (default: derived from its name)")
     parser.add_argument("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train")
     parser.add_argument(
@@ -87,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: by the largest image)"
+    )
+    parser.add_argument(
+        "--work-dir", metavar="DIR", help="for a URL: where OUT.beton.partial grows meanwhile (default: current folder)"
     )
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -172,7 +177,12 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Those on which the result does not depend."""
-    return {"workers": args.workers, "restart": args.restart, "progress": not args.quiet}
+    return {
+        "workers": args.workers,
+        "restart": args.restart,
+        "progress": not args.quiet,
+        "work_dir": args.work_dir,
+    }
 
 
 def names_in(path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from .cluster import convert_on_ray, join_cluster
 from .convert import Summary, convert
+from .edit_parts import append_parts, check_parts, compact_parts, remove_samples, split_parts
 from .extract import extract
 from .inspect import Station, draw, facts, stations
 from .manifest import write_manifest
@@ -13,13 +14,18 @@ __all__ = [
     "ShardedConversion",
     "Station",
     "Summary",
+    "append_parts",
+    "check_parts",
+    "compact_parts",
     "convert",
     "convert_on_ray",
     "draw",
     "extract",
     "facts",
     "join_cluster",
+    "remove_samples",
     "sampled",
+    "split_parts",
     "stations",
     "usual_parts",
     "verify",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldType, move, row_dtype, with_pointers
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
+from .target import Target
 from .writer import PLACE
 
 COPY = 8 << 20  # bytes copied at a time
@@ -22,9 +22,9 @@ SORTED = 1 << 20  # rows of a file that are brought into another order at a time
 
 
 def finish(
-    journal: Journal, out: Path, page_size: int, meta: dict[str, Any], types: Mapping[str, FieldType] | None = None
+    journal: Journal, target: Target, page_size: int, meta: dict[str, Any], types: Mapping[str, FieldType] | None = None
 ) -> int:
-    """Appends the private section and the tables to the pages, and renames the file.
+    """Appends the private section and the tables to the pages, and hands the file over to its target.
 
     May be interrupted at any point and repeated: it only writes behind the bytes that the journal lists.
 
@@ -71,10 +71,7 @@ def finish(
     write_head(beton, page_size, samples, written.table, layout.pack_private(private), types)
     beton.flush()
     os.fsync(beton.fileno())
-    os.replace(journal.folder / "beton", out)
-    folder = os.open(out.parent, os.O_RDONLY)
-    os.fsync(folder)  # the new name itself survives a power failure
-    os.close(folder)
+    target.publish(journal.folder / "beton")
     journal.remove()
     return size
 
@@ -122,13 +119,13 @@ def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str)
     private[name]["size"] = beton.tell() - int(private[name]["offset"])
 
 
-def _copy(source: IO[bytes], target: IO[bytes]) -> int:
+def _copy(source: IO[bytes], beton: IO[bytes]) -> int:
     """Appends a whole file; returns its CRC-32."""
     crc = 0
     source.seek(0)
     while block := source.read(COPY):
         crc = zlib.crc32(block, crc)
-        target.write(block)
+        beton.write(block)
     return crc
 
 

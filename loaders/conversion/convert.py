@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +21,12 @@ from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..sources.labels import Labels
 from ..sources.open import open_source
-from ..sources.scan import WORKING
 from ..sources.source import Limited, Source
+from ..storage.files import connections
 from .assemble import finish
-from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs
+from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead
 from .journal import Journal
+from .target import Target
 from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .workers import results
 from .writer import REMARKS, Writer
@@ -72,6 +72,7 @@ class NothingConverted(BadDataset):
         self.summary = summary
 
 
+@connections()
 def convert(
     src: Any,
     out: str | os.PathLike[str],
@@ -90,6 +91,7 @@ def convert(
     page_size: int | None = None,
     depth: str = "refuse",
     order: str | None = None,
+    work_dir: str | os.PathLike[str] | None = None,
     as_cache: bool = False,
     progress: bool = False,
     **options: Any,
@@ -101,8 +103,10 @@ def convert(
 
     Args:
         src: an image folder, WebDataset shards, Parquet files, a table of paths, a beton, ... (docs/sources.md lists
-            them), an object with the `Source` protocol, or any indexable or iterable Python object of samples.
-        out: the beton to write; an existing one is replaced when the new one is complete.
+            them), each by path or URL; an object with the `Source` protocol, or any indexable or iterable Python object
+            of samples.
+        out: the beton to write, a path or a URL (`s3://`, `gs://`, `az://`, ...); an existing one is replaced when the
+            new one is complete.
         fields: targets to store, by name: "int", "float", "bytes", "json", "mask", "boxes", "points", or (dtype, shape)
             for an array, see `FieldType`. None: all that the source knows.
         classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
@@ -127,6 +131,8 @@ def convert(
         order: in which samples are stored. "shuffled": in an order that depends on their number alone, so that any
             run of neighbours in the file is a fair sample of the set (see docs/storage.md). "source": as the source has
             them. None: shuffled, if the source's samples can be read in any order. Sample indices are the same.
+        work_dir: if `out` is a URL, where OUT.partial lies meanwhile, which grows as large as the beton; None: the
+            current folder.
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
         progress: show a progress bar on stderr.
@@ -139,13 +145,10 @@ def convert(
         BadSample: a sample cannot be converted and `on_error` is "raise".
         BadDataset: unfinished work with other settings lies there, or the source changes meanwhile.
         OSError: the target cannot be written, or the disk is full.
+        LoaderError: a store refuses, or keeps failing.
     """
     ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
-    target = Path(out)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target}: must be a file, is a folder; name one inside it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target.parent}: no such folder to write to; make it first")
+    target = Target(out, work_dir)
     wanted = None if fields is None else parse_fields(fields)
     source = open_source(
         src,
@@ -176,24 +179,24 @@ def convert(
         how["depth"] = depth
     manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
     manifest["order"] = stored.order
+    manifest.update(target.settings())
     manifest["classes"] = list(classes or ()) if labels is None else labels.classes
     manifest["fields"] = {name: str(kind) for name, kind in types.items()}
-    folder = target.with_name(target.name + WORKING)
     first = Pages(count, start_page, types=types).first
     files = () if further is None else ("rows", "values", "checks")
-    with _room_for(target), Journal(folder, manifest, len(ratios), first, restart, files) as journal:
+    with _room_for(target), Journal(target.working, manifest, len(ratios), first, restart, files) as journal:
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
-            raise FileExistsError(f"{target}: is there already; remove it to make it again")
+            raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
         writer = Writer(journal, stored, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth, overhead)
-        stream = results(cut_jobs(stored, writer.samples, template), workers or available_processors())
+        stream = results(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
         names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
-        summary = _summary(writer, target, len(names))
+        summary = _summary(writer, target.name, len(names))
         meta: dict[str, Any] = {**how, **_remarks(summary)}
         for kind, key in META.items():
             if found := [name for name, of in types.items() if of.kind == kind]:
@@ -253,14 +256,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _room_for(target: Path) -> Iterator[None]:
+def _room_for(target: Target) -> Iterator[None]:
     """Adds to the error of a full disk that finished work is kept."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        why = f"no room to write {target}: free some and run the same again, it goes on where it stopped"
+        why = f"no room to write {target.name}: free some and run the same again, it goes on where it stopped"
         raise OSError(error.errno, why) from None
 
 
@@ -277,7 +280,7 @@ def _remarks(summary: Summary) -> dict[str, Any]:
     return {"remarks": found} if found else {}
 
 
-def _summary(writer: Writer, target: Path, classes: int) -> Summary:
+def _summary(writer: Writer, target: str, classes: int) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too; remarks in the order of the source."""
     images, source_bytes = 0, 0
     remarks: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in REMARKS}
@@ -287,4 +290,4 @@ def _summary(writer: Writer, target: Path, classes: int) -> Summary:
         for kind in REMARKS:
             remarks[kind] += job[kind]
     ordered = {kind: [(name, why) for _, name, why in sorted(found)] for kind, found in remarks.items()}
-    return Summary(os.fspath(target), images, classes, source_bytes, 0, **ordered)
+    return Summary(target, images, classes, source_bytes, 0, **ordered)

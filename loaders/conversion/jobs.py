@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..beton.stored_order import permutation
 from ..errors import BadDataset
-from ..sources.source import Sample, Source, indexable
+from ..sources.source import Coming, FileRange, Sample, Source, indexable
+from ..storage.store import is_url
 from .transcode import Job
 
 JOB_FILES, JOB_BYTES = 32, 32 << 20  # a job ends before it would exceed either
@@ -85,3 +86,14 @@ def cut_jobs(source: StoredSource, start: int, template: Job) -> Iterator[Job]:
         raise BadDataset(f"{source.path}: yields {position + len(batch)} samples, its length is {count}")
     if batch:
         yield template._replace(start=position, samples=batch)
+
+
+def read_ahead(jobs: Iterator[Job]) -> Iterator[Job]:
+    """The same jobs. Remote images of each are requested when it is taken, all at a time."""
+    for job in jobs:
+        yield job._replace(samples=[_requested(sample) for sample in job.samples])
+
+
+def _requested(sample: Sample) -> Sample:
+    image = sample.image
+    return sample._replace(image=Coming(image)) if isinstance(image, FileRange) and is_url(image.path) else sample

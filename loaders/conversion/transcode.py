@@ -15,6 +15,7 @@ from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
+from .stored_samples import StoredImage
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 if the source is no JPEG that can be carried over losslessly."""
@@ -89,8 +90,7 @@ def convert_job(job: Job) -> Converted:
     for position, sample in enumerate(job.samples):
         try:
             label, fields = _targets(sample, job, row)
-            data = read_image(sample)
-            records, why = records_of(data, job.ratios, job.quality, job.depth)
+            records, why, size = _records(sample, job)
             if fields is not None:
                 _check_masks(job, fields, records[0])
             need = len(records[0].jpeg) + len(records[0].table)
@@ -103,7 +103,8 @@ def convert_job(job: Job) -> Converted:
             done.changed.append((position, why))
         elif records[0].note:
             done.notes.append((position, records[0].note))
-        fits = fitting(records, job.overhead)
+        copied = isinstance(sample.image, StoredImage)  # a level that was left out has no bytes
+        fits = [True] * len(records) if copied else fitting(records, job.overhead)
         for level, record in enumerate(records):
             if not fits[level]:
                 levels["ptr"][len(done.kept), level] = ends[level]
@@ -121,7 +122,7 @@ def convert_job(job: Job) -> Converted:
             ends[level] += len(record.table) + len(record.jpeg)
         done.kept.append(position)
         done.labels.append(label)
-        done.sizes.append(len(data))
+        done.sizes.append(size)
         if fields is not None:
             done.fields.append(fields)
     return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
@@ -143,6 +144,18 @@ def fitting(records: list[native.Record], overhead: float) -> list[bool]:
         fits.append(size <= room or min(record.width, record.height) >= ALWAYS)
         room -= size * fits[-1]
     return fits
+
+
+def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int]:
+    """The records of a sample, why they do not hold its own JPEG data, or "", and the bytes of its image.
+
+    Raises:
+        Refused, BadDataset: see `StoredImage.records`, `read_image` and `records_of`.
+    """
+    if isinstance(sample.image, StoredImage):
+        return sample.image.records(), "", sample.image.size
+    data = read_image(sample)
+    return *records_of(data, job.ratios, job.quality, job.depth), len(data)
 
 
 def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, Encoded | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..storage import files
+from ..storage.store import is_url
 from .open import open_dataset
 from .source import Options, Sample, file_facts
 
@@ -54,10 +55,11 @@ class Beton:
 
     def _read(self, block: NDArray[np.int64]) -> Iterator[Sample]:
         columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
+        images = files.each(self._dataset.read, block.tolist(), is_url(self.path))
         for k, index in enumerate(block.tolist()):
             values = {name: column[k] for name, column in columns.items()}
-            yield Sample(self._dataset.name(index), self._dataset.read(index), values)
+            yield Sample(self._dataset.name(index), images[k], values)
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return f"{file_facts([os.path.abspath(self.path)])} {self._dataset.label_field}"
+        return f"{file_facts([self.path])} {self._dataset.label_field}"

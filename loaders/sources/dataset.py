@@ -16,7 +16,7 @@ from ..beton.fields import FieldType
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
-from ..plan.records import ENTRY
+from ..plan.records import ENTRY, table_bytes
 
 _BLOCK = 1 << 16  # labels read at a time where all are counted
 
@@ -57,6 +57,8 @@ class Dataset(ABC):
     ratios: tuple[float, ...]
     fields: dict[str, FieldType]
     label_field: str | None = "label"
+    meta: dict[str, Any] | None = None
+    """How a pyramid was made; None: this is no pyramid."""
     _closing: weakref.finalize[..., Any] | None = None
     immutable: bool = False
     """The file is known not to change: `check_unchanged` has nothing to do."""
@@ -233,6 +235,16 @@ class Dataset(ABC):
         """
         entry = self.entries([index])[0, level]
         return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
+
+    def read_record(self, index: int, level: int) -> bytes:
+        """One level of one sample of a pyramid as it lies in the file: the row table, then the JPEG.
+
+        Raises:
+            BadDataset: the file ends before.
+        """
+        entry = self.entries([index])[0, level]
+        table = int(table_bytes(int(entry["rows"])))
+        return read_exactly(self.fd, table + int(entry["size"]), int(entry["offset"]) - table, self.path)
 
     def close(self) -> None:
         """Closes the file. No other method may be called afterwards."""

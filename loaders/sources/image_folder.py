@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
 
 from ..beton.fields import LABEL_ONLY
+from ..storage import files
+from ..storage.store import is_url
 from .file_stats import file_stats
 from .scan import scan
 from .source import FileRange, Options, Sample
@@ -26,18 +28,26 @@ class ImageFolder:
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
         """
-        found = scan(path, options.split, classes=options.classes, allow_empty=options.allow_empty)
+        listing = files.below(path) if is_url(path) else None
+        found = scan(path, options.split, classes=options.classes, allow_empty=options.allow_empty, listing=listing)
         self.path, self.classes, self.fields = found.root, found.classes, dict(LABEL_ONLY)
         self._names, self._labels = found.names, found.labels
+        below = "" if options.split is None else f"{options.split}/"
+        self._stored = None if listing is None else [listing[below + name] for name in self._names]
 
     @staticmethod
     def recognises(path: str) -> bool:
         """Any folder; the registry tries the more specific sources first."""
-        return os.path.isdir(path)
+        return files.is_folder(path)
 
     @cached_property
-    def _stats(self) -> list[tuple[int, int]]:
-        """Bytes and modification time in nanoseconds of each file; zeros for a broken link, which is refused later."""
+    def _stats(self) -> Sequence[tuple[int, int | str | None]]:
+        """Bytes, and modification time in nanoseconds or a store's version, of each file.
+
+        Zeros for a broken link, which is refused later.
+        """
+        if self._stored is not None:
+            return self._stored
         return file_stats([os.path.join(self.path, name) for name in self._names])
 
     @property
@@ -55,7 +65,7 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> Sample:
         name = self._names[index]
-        image = FileRange(os.path.join(self.path, name), self._stats[index][0])
+        image = FileRange(files.join(self.path, name), self._stats[index][0])
         return Sample(name, image, {"label": self._labels[index]})
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
@@ -67,6 +77,7 @@ class ImageFolder:
         part = copy(self)
         vars(part).pop("_stats", None)
         part._names, part._labels = self._names[start:stop], self._labels[start:stop]
+        part._stored = None if self._stored is None else self._stored[start:stop]
         return part
 
     def listing(self) -> str:
@@ -80,7 +91,7 @@ class ImageFolder:
         """See `Source.fingerprint`. Of names, labels, sizes and modification times."""
         digest = hashlib.sha256()
         for name, label, (size, modified) in zip(self._names, self._labels, self._stats, strict=True):
-            digest.update(b"%s\0%d %d %d\n" % (os.fsencode(name), label, size, modified))
+            digest.update(b"%s\0%d %d %s\n" % (os.fsencode(name), label, size, str(modified).encode()))
         return digest.hexdigest()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tarfile
 from collections.abc import Iterator
 
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
+from ..storage import files
+from ..storage.store import is_url
 from .source import FileRange, Options, Sample, file_facts
 from .tar_files import open_tar
 
@@ -37,10 +40,12 @@ class ImageNet:
         train = _members(path, ".tar")
         self.fields = dict(LABEL_ONLY)
         if train:
+            tars = {os.path.basename(name)[:-4]: place for name, place in train}
+            inner = files.each(lambda wnid: sorted(_inner(path, tars[wnid])), sorted(tars), is_url(path))
             self._samples = [
                 (f"{wnid}/{name}", wnid, place)
-                for wnid, tar in sorted((os.path.basename(name)[:-4], place) for name, place in train)
-                for name, place in sorted(_inner(path, tar))
+                for wnid, images in zip(sorted(tars), inner, strict=True)
+                for name, place in images
             ]
         else:
             labels = self._val_labels()
@@ -57,10 +62,10 @@ class ImageNet:
         base = os.path.basename(path)
         if base.startswith("ILSVRC2012_img_") and base.endswith(".tar"):
             return True
-        if not path.endswith(".tar") or not os.path.isfile(path):
+        if not path.endswith(".tar") or not (os.path.isfile(path) or _one_object(path)):
             return False
         try:
-            with tarfile.open(path, "r:") as tar:
+            with files.open_file(path) as file, tarfile.open(path, "r:", file) as tar:
                 first = tar.next()
         except (tarfile.TarError, OSError):
             return False
@@ -88,9 +93,13 @@ class ImageNet:
             raise ValueError(f"{self.path}: the validation images need `labels`: the devkit's .tar.gz, or a text file")
         if source.endswith((".tar.gz", ".tgz")):
             return _devkit(source)
-        with open(source, encoding="utf-8") as file:
-            rows = [line.replace(",", " ").split() for line in file if line.strip()]
+        lines = files.read_all(source).decode("utf-8").splitlines()
+        rows = [line.replace(",", " ").split() for line in lines if line.strip()]
         return {os.path.basename(row[0]): row[1] for row in rows if len(row) > 1}
+
+
+def _one_object(path: str) -> bool:
+    return is_url(path) and "{" not in path and not glob.has_magic(path)
 
 
 def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
@@ -100,13 +109,13 @@ def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
         BadDataset: the tar is damaged or cut short.
     """
     try:
-        with open_tar(path) as tar:
+        with files.open_file(path) as file, open_tar(path, file=file) as tar:
             infos = [info for info in tar if info.isreg() and info.name.lower().endswith(ending)]
+            size = file.seek(0, os.SEEK_END)
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
-    size = os.path.getsize(path)
     if any(info.offset_data + info.size > size for info in infos):
         raise BadDataset(f"{path}: cut short, has {size} bytes; copy it again")
     return [(info.name, FileRange(path, info.size, info.offset_data)) for info in infos]
@@ -116,7 +125,7 @@ def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
     """Name and place of the images in a tar inside a tar."""
     start = tar.offset or 0
     try:
-        with open(path, "rb") as file:
+        with files.open_file(path) as file:
             file.seek(start)
             with open_tar(path, file=file) as inner:
                 for info in inner:
@@ -137,11 +146,11 @@ def _devkit(path: str) -> dict[str, str]:
         from scipy.io import loadmat
     except ImportError:
         raise ValueError(f"{path}: the devkit's meta.mat needs scipy; install it, or give a text file") from None
-    with tarfile.open(path, "r:*") as tar:
-        files = {os.path.basename(info.name): info for info in tar if info.isreg()}
+    with files.open_file(path) as file, tarfile.open(path, "r:*", file) as tar:
+        members = {os.path.basename(info.name): info for info in tar if info.isreg()}
         try:
-            truth = tar.extractfile(files["ILSVRC2012_validation_ground_truth.txt"])
-            meta = tar.extractfile(files["meta.mat"])
+            truth = tar.extractfile(members["ILSVRC2012_validation_ground_truth.txt"])
+            meta = tar.extractfile(members["meta.mat"])
         except KeyError as error:
             raise ValueError(f"{path}: the devkit lacks {error}") from None
         assert truth is not None and meta is not None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..beton import layout
 from ..beton.tables import read_head
 from ..plugins import SOURCES
+from ..storage import files
 from ..storage.store import is_url
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
@@ -31,8 +32,8 @@ def open_dataset(
 
     Args:
         data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
-            path of such a source (a table, ILSVRC2012's tars); or a Python object, see `open_source`. An open
-            `Dataset` is returned as it is.
+            URL of one beton, or URLs of several in the same manner; the path of such a source (a table, ILSVRC2012's
+            tars); or a Python object, see `open_source`. An open `Dataset` is returned as it is.
         classes: names of the classes, in the order of their labels: those of the training set, for a validation set
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
@@ -48,7 +49,7 @@ def open_dataset(
     """
     if isinstance(data, Dataset):
         return data
-    if is_url(data):
+    if is_url(data) or (isinstance(data, list | tuple) and any(map(is_url, data))):
         from .remote import Cache, open_remote
 
         folder = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))
@@ -77,8 +78,8 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     """The source at a path, or made of a Python object.
 
     Args:
-        src: a path or a glob with braces; an object with the `Source` protocol; or any other Python object, see
-            `python.PythonSource`.
+        src: a path, a URL, or a glob of either with braces; an object with the `Source` protocol; or any other Python
+            object, see `python.PythonSource`.
         format: name of the kind of source, a key of `plugins.SOURCES`; None: derived from the path.
         options: fields of `Options`.
 
@@ -98,13 +99,13 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         from .python import PythonSource
 
         return PythonSource(src, chosen)
-    path = os.path.expanduser(os.fspath(src))
+    path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
     kind = format or _kind(path)
     if kind is not None:
         return SOURCES.find(kind)(path, chosen)
-    if not os.path.exists(path):
+    if not files.exists(path):
         raise FileNotFoundError(f"{path}: no such file or folder")
     raise ValueError(f"{path}: no kind of source recognises it; name one by `format`: {', '.join(SOURCES)}")
 

@@ -6,15 +6,17 @@ stores beside them.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset, LoaderError
+from ..storage import files
+from ..storage.store import is_url
 from .source import FileRange, Options, Sample, file_facts
 
 if TYPE_CHECKING:
@@ -41,9 +43,9 @@ class Parquet:
             ValueError: several splits and none chosen; or no image column.
             BadDataset: a file is damaged.
         """
-        self.path, self._folder = path, path if os.path.isdir(path) else os.path.dirname(path)
-        self._files = _files(path, options.split)
-        self._rows = [_rows(name) for name in self._files]
+        self._folder = path if files.is_folder(path) else path.rpartition("/")[0]
+        self.path, self._files = path, _files(path, options.split)
+        self._rows = files.each(_rows, self._files, is_url(path))
         schema, described = _schema(self._files[0])
         image = _column(options.image_column, described, "Image", schema, ("image", "img"), path)
         if image is None:
@@ -63,13 +65,11 @@ class Parquet:
         """Files by their ending, alone, in a glob, in a folder or its sub-folder `data`; folders of `save_to_disk`."""
         if path.endswith(ENDINGS):
             return True
-        if not os.path.isdir(path):
-            return False
-        names = os.listdir(path)
+        folders, names = files.children(path)
         if "dataset_dict.json" in names or "state.json" in names:
             return True
-        data = os.path.join(path, "data")
-        return any(name.endswith(ENDINGS) for name in [*names, *(os.listdir(data) if os.path.isdir(data) else ())])
+        data = files.children(files.join(path, "data"))[1] if "data" in folders else []
+        return any(name.endswith(ENDINGS) for name in [*names, *data])
 
     def __len__(self) -> int:
         return sum(self._rows)
@@ -102,9 +102,9 @@ class Parquet:
         if isinstance(data, bytes):
             return Sample(name, data, row)
         if path:
-            place = os.path.join(self._folder, path)
-            if os.path.isfile(place):
-                return Sample(name, FileRange(place, os.path.getsize(place)), row)
+            place = files.join(self._folder, path)
+            with suppress(FileNotFoundError):
+                return Sample(name, FileRange(place, files.size(place)), row)
         return Sample(name, b"", row, f"has no image bytes, and no file {path!r}" if path else "has no image")
 
     def _guessed(self, schema: pa.Schema) -> dict[str, FieldType]:
@@ -131,12 +131,13 @@ def _files(path: str, split: str | None) -> list[str]:
     Raises:
         FileNotFoundError, ValueError: see `Parquet`.
     """
-    found = _below(path) if os.path.isdir(path) else sorted(glob.glob(path)) if glob.has_magic(path) else [path]
-    if not found or not os.path.exists(found[0]):
+    is_folder = not path.endswith(ENDINGS) and files.is_folder(path)
+    found = _below(path) if is_folder else files.expand(path)
+    if not found or not files.exists(found[0]):
         raise FileNotFoundError(f"{path}: no such Parquet or Arrow files")
     splits: dict[str, list[str]] = {}
     for name in found:
-        match = _SPLITS.search(os.path.relpath(name, path) if os.path.isdir(path) else os.path.basename(name))
+        match = _SPLITS.search(name[len(path) :].lstrip("/") if is_folder else os.path.basename(name))
         splits.setdefault(match[1] if match else "", []).append(name)
     if split is not None:
         if split not in splits:
@@ -149,15 +150,16 @@ def _files(path: str, split: str | None) -> list[str]:
 
 def _below(path: str) -> list[str]:
     """Data files of a folder: those that `state.json` names in its order, or all below it, sorted."""
-    found: list[str] = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        state = os.path.join(folder, "state.json")
-        listed = [name for name in sorted(names) if name.endswith(ENDINGS) and not name.startswith((".", "cache-"))]
-        if listed and os.path.exists(state):
-            with open(state, encoding="utf-8") as file:
-                listed = [entry["filename"] for entry in json.load(file).get("_data_files", [])] or listed
-        found += [os.path.join(folder, name) for name in listed]
+    folders, names = files.children(path)
+    listed = [name for name in names if name.endswith(ENDINGS) and not name.startswith((".", "cache-"))]
+    if listed and "state.json" in names:
+        state = json.loads(files.read_all(files.join(path, "state.json")))
+        listed = [entry["filename"] for entry in state.get("_data_files", [])] or listed
+    found = [files.join(path, name) for name in listed]
+    for folder in folders:
+        place = files.join(path, folder)
+        if not folder.startswith(".") and not os.path.islink(place):
+            found += _below(place)
     return found
 
 
@@ -179,8 +181,8 @@ def _opened(name: str) -> Any:
     pa = _pyarrow()
     try:
         if name.endswith(".parquet"):
-            return pa.parquet.ParquetFile(name)
-        source = pa.memory_map(name)
+            return pa.parquet.ParquetFile(files.open_file(name) if is_url(name) else name)
+        source = pa.PythonFile(files.open_file(name), "r") if is_url(name) else pa.memory_map(name)
         try:
             return pa.ipc.open_stream(source)
         except pa.ArrowInvalid:
@@ -211,7 +213,8 @@ def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     opened, pa = _opened(name), _pyarrow()
     try:
         if name.endswith(".parquet"):
-            yield from opened.iter_batches(batch_size=_ROWS, columns=columns)
+            # Threads of pyarrow may not share a Python file.
+            yield from opened.iter_batches(batch_size=_ROWS, columns=columns, use_threads=not is_url(name))
             return
         for batch in _ipc(opened):
             chosen = batch.select(columns)
@@ -229,10 +232,9 @@ def _schema(name: str) -> tuple[pa.Schema, dict[str, dict[str, Any]]]:
     try:
         described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
-        info = os.path.join(os.path.dirname(name), "dataset_info.json")
-        if os.path.exists(info):
-            with open(info, encoding="utf-8") as file:
-                described = json.load(file).get("features") or {}
+        info = files.join(name.rpartition("/")[0], "dataset_info.json")
+        if files.exists(info):
+            described = json.loads(files.read_all(info)).get("features") or {}
     return schema, {key: value for key, value in described.items() if isinstance(value, dict)}
 
 

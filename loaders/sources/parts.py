@@ -5,6 +5,8 @@ A manifest is a JSON file that names the parts, relative to itself, with what ea
     {"format": "beton-parts", "version": 1,
      "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
 
+Version 2 may also list, in a part's line, `"removed": [17, 60]`: indices in the part of samples that do not belong to
+the data set any more; and beside `parts`, `"obsolete": ["train-00001.beton"]`: files that were replaced and shall go.
 `head` is the SHA-256 of a part's header and field descriptors. A pyramid's hold the CRCs of its index, which hold those
 of its records: a part of other contents has another head.
 """
@@ -24,8 +26,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
 from .dataset import Dataset, Fetch, empty_entries
+from .without import Without
 
-FORMAT, VERSION = "beton-parts", 1
+FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
 
 
 class Parts(Dataset):
@@ -51,7 +54,7 @@ class Parts(Dataset):
             raise
         self.classes = max((part.classes for part in self._parts), key=len)
         self.ratios, self.fields = first.ratios, first.fields
-        self.label_field = first.label_field
+        self.label_field, self.meta = first.label_field, first.meta
         self._ends = np.cumsum([len(part) for part in self._parts])
         self.image_bytes = sum(part.image_bytes for part in self._parts)
         self.storage = self if any(part.storage is not None for part in self._parts) else None
@@ -130,6 +133,10 @@ class Parts(Dataset):
     def read(self, index: int, level: int = 0) -> bytes:
         part, inside = self._find(index)
         return part.read(inside, level)
+
+    def read_record(self, index: int, level: int) -> bytes:
+        part, inside = self._find(index)
+        return part.read_record(inside, level)
 
     def check_unchanged(self) -> None:
         for part in self._parts:
@@ -253,6 +260,8 @@ def opened(
                 raise FileNotFoundError(f"{path}: no such file, a part of {whole}; copy it there") from None
             if expected is not None:
                 _check_expected(parts[-1], expected[k], whole)
+                if removed := expected[k].get("removed"):
+                    parts[-1] = Without(parts[-1], removed)
     except BaseException:
         for part in parts:
             part.close()
@@ -268,17 +277,25 @@ def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
     """
     try:
         manifest = json.loads(text)
-        good = manifest["format"] == FORMAT and manifest["version"] == VERSION and len(manifest["parts"]) > 0
-        good = good and all(
-            isinstance(part["path"], str) and isinstance(part["head"], str) and int(part["samples"]) > 0
-            for part in manifest["parts"]
-        )
+        good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
+        good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:
-        raise BadDataset(f"{path}: no manifest of betons, version {VERSION}; `efficienttrain parts merge` makes one")
+        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; `efficienttrain parts merge` makes one")
     parts: list[dict[str, Any]] = manifest["parts"]
     return parts
+
+
+def _is_part(part: dict[str, Any]) -> bool:
+    removed = part.get("removed", [])
+    return (
+        isinstance(part["path"], str)
+        and isinstance(part["head"], str)
+        and int(part["samples"]) > len(removed)
+        and all(isinstance(k, int) and 0 <= k < int(part["samples"]) for k in removed)
+        and len(set(removed)) == len(removed)
+    )
 
 
 def describe(part: Dataset, path: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 from ..beton.fields import COLUMNS, LABEL_ONLY
 from ..errors import BadDataset
+from ..storage import files
+from ..storage.store import is_url
 from .regular_file import open_regular
 from .source import FileRange, Options, Sample, file_facts
 
@@ -17,12 +20,15 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PATHS = ("path", "image", "file", "file_name", "filename", "image_path", "filepath")
 
 
+_TOGETHER = 64  # rows whose images' sizes are asked for at a time
+
+
 class Table:
     """The rows of a CSV or TSV file with a header line, or of a file with one JSON object a line.
 
-    Paths are relative to the table's folder. Labels are class names, unless all are whole numbers. Class names are
-    sorted, or in the order of the option `classes`. A label of another type than int (`fields`) is read as that type:
-    numbers, or JSON for arrays and lists.
+    Paths are relative to the table's folder, or URLs. Labels are class names, unless all are whole numbers. Class
+    names are sorted, or in the order of the option `classes`. A label of another type than int (`fields`) is read as
+    that type: numbers, or JSON for arrays and lists.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -33,7 +39,7 @@ class Table:
             ValueError: no column of paths, or a wrong column name.
             BadDataset: the table cannot be read.
         """
-        self.path, self._folder = path, os.path.dirname(os.path.abspath(path))
+        self.path, self._folder = path, files.folder_of(path)
         self._table = _read(path)
         columns = list(dict.fromkeys(key for row in self._table for key in row))
         wanted = (options.fields or LABEL_ONLY).get("label")
@@ -73,10 +79,10 @@ class Table:
     def __getitem__(self, index: int) -> Sample:
         row = self._table[index]
         name = str(row.get(self._path_column) or f"row {index + 1}")
-        place = os.path.join(self._folder, name)
+        place = files.join(self._folder, name)
         try:
             values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
-            return Sample(name, FileRange(place, os.stat(place).st_size), values)
+            return Sample(name, FileRange(place, files.size(place)), values)
         except OSError as error:
             return Sample(name, b"", {}, error.strerror or str(error))
         except ValueError as error:
@@ -86,7 +92,10 @@ class Table:
         """A cell of a text table as its field's type has it."""
         kind = self.fields[column]
         if kind.kind == "mask":
-            with open_regular(os.path.join(self._folder, str(value))) as file:
+            place = files.join(self._folder, str(value))
+            if is_url(place):
+                return files.read_all(place)
+            with open_regular(place) as file:
                 return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value
@@ -96,7 +105,9 @@ class Table:
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
-        return (self[k] for k in range(start, len(self)))
+        remote = any(is_url(files.join(self._folder, str(row.get(self._path_column)))) for row in self._table[:1])
+        for first in range(start, len(self), _TOGETHER):
+            yield from files.each(self.__getitem__, range(first, min(first + _TOGETHER, len(self))), remote)
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`. Of the table and its columns; each image's size is compared when it is read."""
@@ -106,7 +117,7 @@ class Table:
 def _read(path: str) -> list[dict[str, Any]]:
     delimiter = _DELIMITERS.get(os.path.splitext(path)[1].lower())
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(files.open_file(path), "utf-8-sig", newline="") as file:
             if delimiter is not None:
                 rows: list[dict[str, Any]] = list(csv.DictReader(file, delimiter=delimiter, strict=True))
             else:

@@ -52,7 +52,7 @@ class Pyramid(Dataset):
         self._check_extents(levels)
         for name in self._sections():
             self._check_section(name)
-        self.meta = self._read_meta(levels)
+        self.meta: dict[str, Any] = self._read_meta(levels)
         for kind, key in META.items():
             named = {name: FieldType(kind) for name in self.meta.get(key, []) if name in self.fields}
             self.fields = {**self.fields, **named}

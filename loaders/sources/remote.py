@@ -19,8 +19,9 @@ from ..beton import layout
 from ..beton.tables import Head, read_head
 from ..errors import BadDataset
 from ..plan.records import table_bytes
+from ..storage.files import join
 from ..storage.mirror import Mirror, make_room
-from ..storage.store import expand, open_store
+from ..storage.store import expand, is_url, open_store
 from ..storage.transfer import Transfer, coalesce
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
@@ -61,7 +62,7 @@ class Remote(Dataset):
         """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
         self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
         self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
-        self.fields, self.label_field = inner.fields, inner.label_field
+        self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.image_bytes, self.storage = inner.image_bytes, inner.storage
         self._kept = _kept_extents(inner, keep)
         self._values_here = threading.Event()
@@ -93,6 +94,11 @@ class Remote(Dataset):
         entry = self.entries([index])[0, level]
         start = int(entry["offset"])
         return bytes(self._mirror.read(start, start + int(entry["size"])))
+
+    def read_record(self, index: int, level: int) -> bytes:
+        entry = self.entries([index])[0, level]
+        start = int(entry["offset"])
+        return bytes(self._mirror.read(start - int(table_bytes(int(entry["rows"]))), start + int(entry["size"])))
 
     def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:  # noqa: ARG002
         """See `Dataset.fetch`."""
@@ -156,10 +162,11 @@ class Cache(NamedTuple):
     limit: int
 
 
-def open_remote(url: str, label_field: Any, classes: Sequence[str] | None, cache: Cache) -> Dataset:
-    """Opens the beton, manifest or pattern at a URL.
+def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[str] | None, cache: Cache) -> Dataset:
+    """Opens the beton, manifest or pattern at a URL, or the betons at several URLs.
 
     Raises:
+        ValueError: a list of URLs and paths of this machine.
         FileNotFoundError: no such object.
         LoaderError: the store refuses or keeps failing, or a package is missing.
         BadDataset: no beton, or damaged.
@@ -168,14 +175,18 @@ def open_remote(url: str, label_field: Any, classes: Sequence[str] | None, cache
         make_room(cache.folder, cache.limit)
     transfer, window = Transfer(), Window()
     try:
-        expected, whole = None, url
-        if url.endswith(".json"):
+        expected, url = None, data if isinstance(data, str) else data[0]
+        if not isinstance(data, str):
+            if strangers := [path for path in data if not is_url(path)]:
+                raise ValueError(f"a data set's parts must all be URLs or all be paths, got {url} and {strangers[0]}.")
+            urls, url = list(data), f"{url} and {len(data) - 1} more"
+        elif url.endswith(".json"):
             store, path = open_store(url)
             size = transfer.facts(store, path, url).size
             expected = parse_manifest(bytes(transfer.read(store, path, url, 0, size, None)), url)
-            urls = [f"{url.rpartition('/')[0]}/{part['path']}" for part in expected]
+            urls = [join(url.rpartition("/")[0], part["path"]) for part in expected]
         else:
-            urls = expand(url)
+            urls = expand(url, transfer.tried)
         share = cache.limit // len(urls) if cache.folder is not None else 0
 
         def one(url: str) -> Dataset:
@@ -183,7 +194,7 @@ def open_remote(url: str, label_field: Any, classes: Sequence[str] | None, cache
 
         if len(urls) == 1 and expected is None:
             return one(urls[0])
-        return opened(urls, expected, whole, one, RemoteParts)
+        return opened(urls, expected, url, one, RemoteParts)
     except BaseException:
         transfer.close()
         window.close()

@@ -7,9 +7,11 @@ ignored, and a link that leads back to a folder above is not followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from ..storage import files
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 WORKING = ".partial"
@@ -39,6 +41,7 @@ def scan(
     *,
     classes: Sequence[str] | None = None,
     allow_empty: bool = False,
+    listing: Iterable[str] | None = None,
 ) -> Sources:
     """Lists the images of a folder: sub-folders are classes, sorted; within one, sorted paths at any depth.
 
@@ -50,47 +53,44 @@ def scan(
         classes: class names in the order of their labels, e.g. those of the training set. A class may then have no
             folder, so that a validation set gets the same labels. None: the sub-folders, sorted.
         allow_empty: accept class folders without images; they keep their label.
+        listing: paths of all files below `folder`, if it lies in a store; None: it is a folder of this machine.
 
     Raises:
         FileNotFoundError: no such folder, no images, or a class without any.
         NotADirectoryError: a file.
         ValueError: the sub-folders are splits, not classes, and none was chosen; or a sub-folder is not in `classes`.
     """
-    root = Path(folder).expanduser()
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such folder")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root}: must be a folder of images, is a file")
+    tree: _OnDisk | _Stored = _OnDisk(folder) if listing is None else _Stored(os.fspath(folder), listing)
     if split is not None:
-        if not (root / split).is_dir():
-            raise FileNotFoundError(f"{root}: has no sub-folder `{split}`; name one that is there, or no split")
-        root = root / split
-    with os.scandir(root) as entries:
-        folders = [entry.name for entry in entries if entry.is_dir()]
-    found_classes = sorted(name for name in folders if not _hidden(name) and not _is_working(root / name))
+        tree = tree.inside(split)
+    root = tree.root
+    found_classes = sorted(name for name in tree.folders() if not _hidden(name) and not tree.is_working(name))
     if not found_classes:
-        return _one_class(root)
-    if set(found_classes) <= SPLITS and all(_has_folders(root / name) for name in found_classes):
+        loose = tree.images()
+        if not loose:
+            raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
+        return Sources(root, [tree.name()], loose, [0] * len(loose))
+    if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         splits = ", ".join(found_classes)
         raise ValueError(f"{root}: its sub-folders are splits ({splits}), not classes; give one as the split")
     labels_of = _labels_of(root, found_classes, classes)
     names: list[str] = []
     labels: list[int] = []
     for name in found_classes:
-        found = _images(root, root / name)
+        found = tree.images(name)
         if not found and not allow_empty:
             raise FileNotFoundError(
-                f"{root / name}: holds no image ({' '.join(EXTENSIONS)}); add some, or keep the class without "
-                "samples by allow_empty=True (removing the folder changes the labels of the classes behind it)"
+                f"{files.join(root, name)}: holds no image ({' '.join(EXTENSIONS)}); add some, or keep the class "
+                "without samples by allow_empty=True (removing the folder changes the labels of the classes behind it)"
             )
         names += found
         labels += [labels_of[name]] * len(found)
     if not names:
         raise FileNotFoundError(f"{root}: none of its {len(found_classes)} class folders holds an image")
-    return Sources(os.fspath(root), list(labels_of), names, labels)
+    return Sources(root, list(labels_of), names, labels)
 
 
-def _labels_of(root: Path, found: list[str], classes: Sequence[str] | None) -> dict[str, int]:
+def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> dict[str, int]:
     """Label of each class, in order.
 
     Raises:
@@ -112,22 +112,89 @@ def _hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _one_class(root: Path) -> Sources:
-    names = _images(root, root)
-    if not names:
-        raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
-    return Sources(os.fspath(root), [root.resolve().name], names, [0] * len(names))
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
 
 
-def _images(root: Path, folder: Path) -> list[str]:
-    start = len(os.fspath(root).rstrip("/")) + 1
-    above = () if folder == root else (os.path.realpath(root),)
-    return [
-        os.path.join(at, name)[start:]
-        for at, names in sorted(_walk(os.fspath(folder), above))
-        for name in sorted(names)
-        if name.lower().endswith(EXTENSIONS) and not _hidden(name)
-    ]
+class _OnDisk:
+    """A folder of this machine.
+
+    Attributes:
+        root: its path.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        path = Path(folder).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such folder")
+        if not path.is_dir():
+            raise NotADirectoryError(f"{path}: must be a folder of images, is a file")
+        self.root = os.fspath(path)
+
+    def inside(self, split: str) -> _OnDisk:
+        """A sub-folder of this one."""
+        path = os.path.join(self.root, split)
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"{self.root}: has no sub-folder `{split}`; name one that is there, or no split")
+        return _OnDisk(path)
+
+    def name(self) -> str:
+        """The root's own name."""
+        return Path(self.root).resolve().name
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Names of the folders directly in a folder."""
+        with os.scandir(os.path.join(self.root, folder)) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+
+    def is_working(self, folder: str) -> bool:
+        """Whether a converter works in a folder."""
+        return folder.endswith(WORKING) and os.path.exists(os.path.join(self.root, folder, "journal"))
+
+    def images(self, folder: str = "") -> list[str]:
+        """The images below a folder, by their paths from the root."""
+        start = len(self.root.rstrip("/")) + 1
+        above = (os.path.realpath(self.root),) if folder else ()
+        return [
+            os.path.join(at, name)[start:]
+            for at, names in sorted(_walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
+            for name in sorted(names)
+            if _is_image(name)
+        ]
+
+
+class _Stored:
+    """A folder in a store, all of whose files are listed. See `_OnDisk`."""
+
+    def __init__(self, folder: str, listing: Iterable[str]) -> None:
+        self.root = folder.rstrip("/")
+        self._below: dict[str, list[str]] = {}  # first folder, or "" for files of the root: paths from there
+        for path in listing:
+            first, slash, rest = path.partition("/")
+            self._below.setdefault(first if slash else "", []).append(rest if slash else first)
+        if not self._below:
+            raise FileNotFoundError(f"{folder}: no such folder, or an empty one")
+
+    def inside(self, split: str) -> _Stored:
+        if split not in self._below:
+            raise FileNotFoundError(f"{self.root}: has no sub-folder `{split}`; name one that is there, or no split")
+        return _Stored(f"{self.root}/{split}", self._below[split])
+
+    def name(self) -> str:
+        return self.root.rpartition("/")[2]
+
+    def folders(self, folder: str = "") -> list[str]:
+        if not folder:
+            return [name for name in self._below if name]
+        return sorted({path.partition("/")[0] for path in self._below[folder] if "/" in path})
+
+    def is_working(self, folder: str) -> bool:
+        return folder.endswith(WORKING) and "journal" in self._below[folder]
+
+    def images(self, folder: str = "") -> list[str]:
+        paths = [f"{folder}/{path}" if folder else path for path in self._below.get(folder, ())]
+        shown = (path for path in paths if not any(map(_hidden, path.split("/"))) and _is_image(path))
+        return sorted(shown, key=lambda path: (path.rpartition("/")[0], path))
 
 
 def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
@@ -144,12 +211,3 @@ def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]
     for name, is_folder in found:
         if is_folder and not _hidden(name):
             yield from _walk(os.path.join(folder, name), (*above, real))
-
-
-def _is_working(folder: Path) -> bool:
-    return folder.name.endswith(WORKING) and (folder / "journal").exists()
-
-
-def _has_folders(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.is_dir() for entry in entries)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..beton.fields import FieldType
+from ..storage import files
+from ..storage.store import is_url
 from .regular_file import open_regular
 
 
@@ -18,7 +20,7 @@ class FileRange(NamedTuple):
     """One encoded image in a file, which converter threads read.
 
     Attributes:
-        path: the file.
+        path: the file, or its URL.
         size: bytes of the image.
         offset: its first byte in the file; None: the image is the whole file.
     """
@@ -32,10 +34,48 @@ class FileRange(NamedTuple):
 
         Raises:
             OSError: the file cannot be opened or read, or is no regular file.
+            LoaderError: its store refuses or keeps failing.
         """
+        if is_url(self.path):
+            return files.read(self.path, self.offset or 0, self.size)
         with open_regular(self.path) as file:
             file.seek(self.offset or 0)
             return file.read(self.size + (self.offset is None))
+
+
+class Placed(Protocol):
+    """An image that is read when it is needed.
+
+    Attributes:
+        path: names the file in messages.
+        size: bytes of the image.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self) -> bytes:
+        """The image. It has another length than `size` if its file has changed. Raises OSError or LoaderError."""
+        ...
+
+
+class Coming:
+    """A remote image whose bytes are on their way.
+
+    Attributes:
+        path, size: see `FileRange`.
+    """
+
+    def __init__(self, image: FileRange) -> None:
+        """Requests the bytes."""
+        self.path, self.size, self._future = image.path, image.size, files.begin(image.read)
+
+    def read(self) -> bytes:
+        """The image, when it has arrived. Raises as `FileRange.read` does."""
+        return self._future.result()
 
 
 class Sample(NamedTuple):
@@ -43,13 +83,13 @@ class Sample(NamedTuple):
 
     Attributes:
         name: unique if the source can tell: a relative path, a key, or a number. It appears in errors and reports.
-        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one in a file.
+        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one, as a `FileRange`.
         values: targets by field name. `label` may be a class name instead of a number.
         problem: why the sample cannot be used, or "". Such a sample is refused, the others are converted.
     """
 
     name: str
-    image: bytes | FileRange
+    image: bytes | Placed
     values: Mapping[str, Any]
     problem: str = ""
 
@@ -121,11 +161,11 @@ class Kind(Protocol):
 
 
 def file_facts(paths: Iterable[str]) -> str:
-    """A digest of files' names, sizes and modification times, for `Source.fingerprint`."""
-    digest = hashlib.sha256()
-    for path in paths:
-        facts = os.stat(path)
-        digest.update(b"%s\0%d %d\n" % (os.fsencode(os.path.abspath(path)), facts.st_size, facts.st_mtime_ns))
+    """A digest of files' names, sizes and modification times or versions, for `Source.fingerprint`."""
+    digest, paths = hashlib.sha256(), list(paths)
+    for path, stamp in zip(paths, files.each(files.stamp, paths, any(map(is_url, paths))), strict=True):
+        name = path if is_url(path) else os.path.abspath(path)
+        digest.update(b"%s\0%s\n" % (os.fsencode(name), stamp.encode()))
     return digest.hexdigest()
 
 

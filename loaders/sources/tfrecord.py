@@ -6,7 +6,6 @@ An Example is a protocol buffer: a map from feature names to lists of bytes, flo
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import struct
@@ -16,6 +15,8 @@ from typing import Any
 
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
+from ..storage import files
+from ..storage.store import is_url
 from .source import Options, Sample, file_facts
 
 _NAME = re.compile(r"\.tfrecords?$|\.tfrecords?-\d+-of-\d+$|-\d+-of-\d+$")
@@ -36,18 +37,18 @@ class TFRecord:
             FileNotFoundError: no such files.
             BadDataset: a file is damaged or cut short.
         """
-        self.path, self._files = path, sorted(glob.glob(path)) if glob.has_magic(path) else [path]
+        self.path, self._files = path, files.expand(path)
         if not self._files:
             raise FileNotFoundError(f"{path}: no such TFRecord files")
         self._image, self._label = options.image_column or _IMAGE, options.label_column or _LABEL
         self.classes = list(options.classes or ())
         self.fields = options.fields or dict(LABEL_ONLY)
-        self._counts = [sum(1 for _ in _records(name, read=False)) for name in self._files]
+        self._counts = files.each(lambda name: sum(1 for _ in _records(name, read=False)), self._files, is_url(path))
 
     @staticmethod
     def recognises(path: str) -> bool:
         """By names such as x.tfrecord, train.tfrecord-00000-of-00128 and train-00000-of-01024, or a glob of such."""
-        names = glob.glob(path) if glob.has_magic(path) else [path]
+        names = files.expand(path)
         return bool(names) and all(_NAME.search(os.path.basename(name)) for name in names)
 
     def __len__(self) -> int:
@@ -90,8 +91,10 @@ def _records(path: str, read: bool = True) -> Iterator[bytes]:
     Raises:
         BadDataset: cut short, or a length does not match its CRC.
     """
-    size, offset = os.path.getsize(path), 0
-    with open(path, "rb") as file:
+    offset = 0
+    with files.open_file(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         while offset < size:
             head = file.read(12)
             if len(head) < 12 or _masked_crc(head[:8]) != int.from_bytes(head[8:], "little"):

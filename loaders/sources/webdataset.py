@@ -6,7 +6,6 @@ The key of a member is its path up to the first dot of its base name, the field 
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
+from ..storage import files
+from ..storage.store import is_url
 from .source import FileRange, Options, Sample, file_facts
 from .tar_files import open_tar
 
@@ -56,7 +57,7 @@ class WebDataset:
             raise FileNotFoundError(f"{path}: no such tar shards")
         self.classes = list(options.classes or ())
         self._masks = {name for name, kind in (options.fields or {}).items() if kind.kind == "mask"}
-        self._counts = [sum(1 for _ in _groups(shard)) for shard in self._shards]
+        self._counts = files.each(lambda shard: sum(1 for _ in _groups(shard, read=False)), self._shards, is_url(path))
         first = next(self.samples(), None)
         given = {} if first is None else first.values
         self.fields = options.fields or self._guessed(given)
@@ -66,7 +67,8 @@ class WebDataset:
         """Tar files by name, alone, in a glob with braces, or in a folder of nothing but shards."""
         if path.endswith(TARS):
             return True
-        return os.path.isdir(path) and any(name.endswith(TARS) for name in os.listdir(path)) and not _has_folders(path)
+        folders, names = files.children(path)
+        return any(name.endswith(TARS) for name in names) and all(name.startswith(".") for name in folders)
 
     def _guessed(self, values: Any) -> dict[str, FieldType]:
         fields: dict[str, FieldType] = {}
@@ -131,15 +133,12 @@ class WebDataset:
 
 def expand(path: str) -> list[str]:
     """Files that a path names: braces are expanded (`{000..031}`, `{a,b}`), then wildcards; a folder's tars."""
-    if os.path.isdir(path):
-        return [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(TARS)]
-    found: list[str] = []
-    for pattern in _braces(path):
-        matches = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
-        missing = [name for name in matches if not os.path.exists(name)]
-        if missing:
-            raise FileNotFoundError(f"{missing[0]}: no such shard")
-        found += matches
+    if files.is_folder(path):
+        return [files.join(path, name) for name in files.children(path)[1] if name.endswith(TARS)]
+    found = [name for pattern in _braces(path) for name in files.expand(pattern)]
+    for name, there in zip(found, files.each(files.exists, found, is_url(path)), strict=True):
+        if not there:
+            raise FileNotFoundError(f"{name}: no such shard")
     return found
 
 
@@ -157,26 +156,22 @@ def _braces(pattern: str) -> list[str]:
     return [rest for choice in choices for rest in _braces(pattern[: match.start()] + choice + pattern[match.end() :])]
 
 
-def _has_folders(path: str) -> bool:
-    with os.scandir(path) as entries:
-        return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-
-
-def members(path: str) -> Iterator[Member]:
-    """The regular files of a tar, in order.
+def members(path: str, read: bool = True) -> Iterator[Member]:
+    """The regular files of a tar, in order. read: whether their contents are wanted, too.
 
     Raises:
         BadDataset: damaged or cut short, or no tar.
+        LoaderError: its store refuses or keeps failing.
     """
     plain = path.endswith(".tar")
     try:
-        with open_tar(path, packed=not plain) as tar:
+        with files.open_file(path) as file, open_tar(path, packed=not plain, file=file) as tar:
             for info in tar:
                 if info.isreg():
-                    yield Member(info.name, _place(path, tar, info, plain))
+                    yield Member(info.name, _place(path, tar, info, plain) if read else b"")
                 if plain:
                     tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
-            if plain and tar.offset > os.path.getsize(path):
+            if plain and tar.offset > file.seek(0, os.SEEK_END):
                 raise BadDataset(f"{path}: cut short; copy it again")
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
@@ -185,20 +180,20 @@ def members(path: str) -> Iterator[Member]:
 
 
 def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) -> FileRange | bytes:
-    if plain and not info.issparse():
+    if plain and not info.issparse() and not is_url(path):  # a remote tar is read from beginning to end anyway
         return FileRange(path, info.size, info.offset_data)
     file = tar.extractfile(info)
     return b"" if file is None else file.read()
 
 
-def _groups(shard: str) -> Iterator[tuple[str, dict[str, Member]]]:
-    """Each key of a shard with its members by field name; hidden members are left out."""
+def _groups(shard: str, read: bool = True) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Each key of a shard with its members by field name; hidden members are left out. read: see `members`."""
 
     def key(member: Member) -> str:
         folder, base = os.path.split(member.name)
         return os.path.join(folder, base.split(".", 1)[0])
 
-    visible = (member for member in members(shard) if not os.path.basename(member.name).startswith("."))
+    visible = (member for member in members(shard, read) if not os.path.basename(member.name).startswith("."))
     for name, group in groupby(visible, key):
         yield name, {_field(member.name): member for member in group}
 

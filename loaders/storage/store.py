@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import IO, Any, NamedTuple, Protocol, TypeGuard
 
 from ..errors import LoaderError
 from ..plugins import STORES
 
 _WILD = "*?["
+_PIECE, _MOST_PIECES = 16 << 20, 9_000  # bytes of a piece of an upload; S3 takes 10,000 of them
+_UPLOAD_DEADLINE = 300  # seconds for one piece, all attempts together
 
 
 class Facts(NamedTuple):
@@ -33,6 +37,10 @@ class Refused(LoaderError):
     """An answer of a store that no further attempt would change: not found, not allowed, or changed meanwhile."""
 
 
+class Missing(Refused, FileNotFoundError):
+    """There is no such object."""
+
+
 class Store(Protocol):
     """One bucket, container or server."""
 
@@ -48,12 +56,27 @@ class Store(Protocol):
         """The bytes [start, end) of an object, of that version where there is one. Raises as `facts` does."""
         ...
 
-    def list(self, prefix: str) -> list[str]:
-        """The paths that begin with `prefix`. Raises as `facts` does."""
+    def below(self, folder: str) -> dict[str, Facts]:
+        """All objects below a folder, at any depth; "" is the whole store. Raises as `facts` does."""
+        ...
+
+    def children(self, folder: str) -> tuple[list[str], list[str]]:
+        """Names of the folders, and of the objects, directly in a folder, sorted. Raises as `facts` does."""
+        ...
+
+    def upload(self, path: str, file: IO[bytes]) -> None:
+        """Makes an object of an open local file. Nothing is visible until all of it is there. Raises as `facts` does.
+
+        Failures that may pass are tried again here, so there is no need for another attempt.
+        """
+        ...
+
+    def delete(self, path: str) -> None:
+        """Deletes an object. Raises as `facts` does."""
         ...
 
 
-def is_url(data: object) -> bool:
+def is_url(data: object) -> TypeGuard[str]:
     """Whether this is a URL: a text with `://`."""
     return isinstance(data, str) and "://" in data
 
@@ -77,8 +100,11 @@ def open_store(url: str) -> tuple[Store, str]:
     return _Fsspec(scheme), rest
 
 
-def expand(url: str) -> list[str]:
+def expand(url: str, tried: Callable[[str, Callable[[], Any]], Any]) -> list[str]:
     """The URLs that a pattern with `*`, `?` or `[` names, sorted; a URL without them as it is.
+
+    Args:
+        tried: asks the store again after a failure, see `transfer.Transfer.tried`.
 
     Raises:
         FileNotFoundError: the pattern names no object.
@@ -88,8 +114,8 @@ def expand(url: str) -> list[str]:
         return [url]
     store, pattern = open_store(url)
     start = url[: len(url) - len(pattern)]
-    prefix = pattern[: first - len(start)]
-    found = sorted(path for path in store.list(prefix) if fnmatch.fnmatchcase(path, pattern))
+    folder = pattern[: first - len(start)].rpartition("/")[0]
+    found = sorted(path for path in tried(url, lambda: store.below(folder)) if fnmatch.fnmatchcase(path, pattern))
     if not found:
         raise FileNotFoundError(f"{url}: no object of that pattern")
     return [start + path for path in found]
@@ -107,25 +133,27 @@ class ObjectStore:
                 f"{url}: remote data need obstore; install it by `pip install 'efficienttrain[remote]'`"
             ) from None
         self._obstore = obstore
+        self._absent = exceptions.NotFoundError, FileNotFoundError
         self._refusals: tuple[type[Exception], ...] = (
-            exceptions.NotFoundError,
-            FileNotFoundError,
             exceptions.PermissionDeniedError,
             exceptions.UnauthenticatedError,
             exceptions.PreconditionError,
             exceptions.InvalidPathError,
         )
-        # `transfer` tries again, with one deadline for all attempts.
-        options: Any = {"timeout": "30s", "connect_timeout": "10s"}
         # Options given here replace those that obstore reads from the environment, so this one is handed on.
-        if url.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"):
-            options["allow_http"] = True
-        self._store = store.from_url(url, client_options=options, retry_config={"max_retries": 0})
+        insecure = url.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+
+        def made(timeout: str, retry: Any) -> Any:
+            options: Any = {"timeout": timeout, "connect_timeout": "10s", "allow_http": insecure}
+            return store.from_url(url, client_options=options, retry_config=retry)
+
+        self._url = url
+        # `transfer` repeats reads, with one deadline for all attempts; obstore repeats the parts of an upload.
+        self._store = made("30s", {"max_retries": 0})
+        self._uploads = made("300s", {"max_retries": 20, "retry_timeout": timedelta(seconds=_UPLOAD_DEADLINE)})
 
     def facts(self, path: str) -> Facts:
-        found = self._ask(lambda: self._obstore.head(self._store, path))
-        tag = found.get("e_tag")
-        return Facts(int(found["size"]), None if tag is None or tag.startswith("W/") else tag)
+        return _facts(self._ask(lambda: self._obstore.head(self._store, path)))
 
     def read(self, path: str, start: int, end: int, version: str | None) -> memoryview:
         options: Any = {"range": (start, end)}
@@ -133,17 +161,45 @@ class ObjectStore:
             options["if_match"] = version
         return self._ask(lambda: memoryview(self._obstore.get(self._store, path, options=options).bytes()))
 
-    def list(self, prefix: str) -> list[str]:
-        folder = prefix.rpartition("/")[0]
+    def below(self, folder: str) -> dict[str, Facts]:
         return self._ask(
-            lambda: [one["path"] for some in self._obstore.list(self._store, folder or None) for one in some]
+            lambda: {
+                one["path"]: _facts(one)
+                for some in self._obstore.list(self._store, folder or None, chunk_size=1000)
+                for one in some
+            }
         )
+
+    def children(self, folder: str) -> tuple[list[str], list[str]]:
+        found = self._ask(lambda: self._obstore.list_with_delimiter(self._store, folder or None))
+        return _names(found["common_prefixes"]), _names(one["path"] for one in found["objects"])
+
+    def upload(self, path: str, file: IO[bytes]) -> None:
+        size = os.fstat(file.fileno()).st_size
+        piece = max(_PIECE, -(-size // _MOST_PIECES))
+        self._ask(lambda: self._obstore.put(self._uploads, path, file, chunk_size=piece, max_concurrency=8))
+        if (there := self.facts(path).size) != size:
+            raise Refused(f"the store holds {there} bytes of the {size} that were sent")
+
+    def delete(self, path: str) -> None:
+        self._ask(lambda: self._obstore.delete(self._store, path))
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
+        except self._absent as error:
+            raise Missing(f"{type(error).__name__}: {_first_line(error)}") from None
         except self._refusals as error:
             raise Refused(f"{type(error).__name__}: {_first_line(error)}") from None
+
+
+def _names(paths: Iterable[str]) -> list[str]:
+    return sorted(name for path in paths if (name := path.rstrip("/").rpartition("/")[2]))
+
+
+def _facts(found: Any) -> Facts:
+    tag = found.get("e_tag")
+    return Facts(int(found["size"]), None if tag is None or tag.startswith("W/") else tag)
 
 
 class _Fsspec:
@@ -160,24 +216,54 @@ class _Fsspec:
             raise ValueError(f"{scheme}://: fsspec cannot read this scheme: {_first_line(error)}") from None
 
     def facts(self, path: str) -> Facts:
-        try:
-            found = self._files.info(path)
-        except (FileNotFoundError, PermissionError) as error:
-            raise Refused(f"{type(error).__name__}: {_first_line(error)}") from None
+        return self._described(self._ask(lambda: self._files.info(path)))
+
+    @staticmethod
+    def _described(found: Any) -> Facts:
         version = found.get("ETag") or found.get("etag") or found.get("mtime") or found.get("created")
         return Facts(int(found["size"]), None if version is None else str(version))
 
     def read(self, path: str, start: int, end: int, version: str | None) -> memoryview:  # noqa: ARG002
-        try:
-            return memoryview(self._files.cat_file(path, start=start, end=end))
-        except (FileNotFoundError, PermissionError) as error:
-            raise Refused(f"{type(error).__name__}: {_first_line(error)}") from None
+        return self._ask(lambda: memoryview(self._files.cat_file(path, start=start, end=end)))
 
-    def list(self, prefix: str) -> list[str]:
-        folder = prefix.rpartition("/")[0]
-        return [
-            path.lstrip("/") if not prefix.startswith("/") else path for path in self._files.ls(folder, detail=False)
-        ]
+    def below(self, folder: str) -> dict[str, Facts]:
+        found = self._ask(lambda: self._files.find(folder, detail=True))
+        # Some file systems name paths with a slash before them, whether they were asked so or not.
+        return {
+            path if folder.startswith("/") else path.lstrip("/"): self._described(facts)
+            for path, facts in found.items()
+        }
+
+    def children(self, folder: str) -> tuple[list[str], list[str]]:
+        found = self._ask(lambda: self._files.ls(folder, detail=True))
+        return (
+            _names(one["name"] for one in found if one["type"] == "directory"),
+            _names(one["name"] for one in found if one["type"] != "directory"),
+        )
+
+    def upload(self, path: str, file: IO[bytes]) -> None:
+        unfinished = f"{path}.{os.getpid()}.unfinished"
+
+        def put() -> None:
+            try:
+                self._files.put_file(file.name, unfinished)
+                self._files.mv(unfinished, path)
+            except BaseException:
+                with suppress(Exception):
+                    self._files.rm_file(unfinished)
+                raise
+
+        self._ask(put)
+
+    def delete(self, path: str) -> None:
+        self._ask(lambda: self._files.rm_file(path))
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except (FileNotFoundError, PermissionError) as error:
+            kind = Missing if isinstance(error, FileNotFoundError) else Refused
+            raise kind(f"{type(error).__name__}: {_first_line(error)}") from None
 
 
 def _first_line(error: BaseException) -> str:

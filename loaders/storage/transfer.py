@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import LoaderError
-from .store import Facts, Refused, Store
+from .store import Facts, Missing, Refused, Store
 
 T = TypeVar("T")
 
@@ -53,12 +53,8 @@ class Transfer:
         return self._threads.submit(work, *arguments)
 
     def facts(self, store: Store, path: str, url: str) -> Facts:
-        """See `Store.facts`; tried until the deadline.
-
-        Raises:
-            LoaderError: the store refuses, or keeps failing.
-        """
-        return self._tried(url, lambda: store.facts(path))
+        """See `Store.facts` and `tried`."""
+        return self.tried(url, lambda: store.facts(path))
 
     def read(self, store: Store, path: str, url: str, start: int, end: int, version: str | None) -> memoryview:
         """The bytes [start, end); tried until the deadline. url: names the object in messages.
@@ -66,6 +62,8 @@ class Transfer:
         Raises:
             LoaderError: the store refuses, or keeps failing or giving too few bytes.
         """
+        if start == end:
+            return memoryview(b"")
 
         def attempt() -> memoryview:
             data = store.read(path, start, end, version)
@@ -73,19 +71,25 @@ class Transfer:
                 raise OSError(f"gave {data.nbytes} bytes of {end - start}")
             return data
 
-        data = self._tried(f"{url} (bytes {start} to {end})", attempt)
+        data = self.tried(f"{url} (bytes {start} to {end})", attempt)
         with self._lock:
             self.requests, self.bytes = self.requests + 1, self.bytes + data.nbytes
         return data
 
-    def _tried(self, what: str, attempt: Callable[[], T]) -> T:
+    def tried(self, what: str, attempt: Callable[[], T]) -> T:
+        """The result of `attempt`, which asks a store; repeated until the deadline. what: names the object in messages.
+
+        Raises:
+            Missing: there is no such object.
+            LoaderError: the store refuses, or keeps failing.
+        """
         begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
         while True:
             attempts += 1
             try:
                 return attempt()
             except Refused as error:
-                raise LoaderError(f"{what}: {error}") from None
+                raise (Missing if isinstance(error, Missing) else LoaderError)(f"{what}: {error}") from None
             except Exception as error:  # stores raise what they like: throttling, lost connections, timeouts
                 left = self._deadline - (time.monotonic() - begun)
                 if left <= 0:

@@ -145,7 +145,8 @@ def test_an_index_that_points_outside_is_told(pyramid: Path, tmp_path: Path) -> 
 
 def test_equal_sources_make_equal_facts(pyramid: Path) -> None:
     with opened(pyramid) as dataset:
-        assert set(dataset.meta) == {"classes", "format", "full_quality", "quality", "ratios", "storage", "versions"}
+        names = {"classes", "format", "full_quality", "overhead", "quality", "ratios", "storage", "versions"}
+        assert set(dataset.meta) == names
         assert dataset.meta["quality"] == 93
 
 

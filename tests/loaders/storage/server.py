@@ -17,7 +17,8 @@ class Served:
 
     Attributes:
         ranges: path, start and end of each range that was delivered.
-        failing: requests to fail from now on, by status 503, or by a dropped connection where `drop` is set.
+        failing: requests to fail from now on, by `status`, or by a dropped connection where `drop` is set.
+        status: 503, as from a store that throttles, unless it is set.
         wrong: deliveries from now on in which one byte in the middle is wrong.
         latency: seconds before each answer.
         tag: version of all files.
@@ -27,6 +28,7 @@ class Served:
     url: str = ""
     ranges: list[tuple[str, int, int]] = field(default_factory=list)
     failing: int = 0
+    status: int = 503
     drop: bool = False
     wrong: int = 0
     latency: float = 0.0
@@ -58,7 +60,7 @@ def serving(root: Path) -> Iterator[Served]:
                 return False
             self.close_connection = True
             if not served.drop:
-                self.send_response(503, "SlowDown")
+                self.send_response(served.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
             return True

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from loaders import Loader, LoaderError
+from loaders import Loader, LoaderError, convert
 from loaders.conversion import write_manifest
 from loaders.storage import transfer
 from loaders.storage.transfer import coalesce
@@ -76,6 +76,39 @@ def test_a_store_that_is_gone_is_named(served: Served, monkeypatch: pytest.Monke
         assert len(list(loader)) == 3
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_that_expire_are_named_at_once(served: Served, status: int) -> None:
+    with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
+        served.failing, served.status = 1 << 30, status
+        with pytest.raises(LoaderError, match=r"train\.beton \(bytes .*: (Unauthenticated|PermissionDenied)Error"):
+            list(loader)
+        served.failing = 0  # they were renewed
+        assert len(list(loader)) == 3
+
+
+def test_an_outage_in_the_middle_of_an_epoch_passes(served: Served, beton: Path) -> None:
+    with Loader(f"{served.url}/train.beton", batch_size=4, resolution=48, num_workers=1, prefetch_factor=1) as loader:
+        found = hashlib.sha256()
+        for number, (images, labels) in enumerate(loader):
+            found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+            served.failing = 2 if number == 1 else served.failing
+    assert found.hexdigest() == digest(beton, batch_size=4)
+
+
+def test_a_conversion_survives_failures(served: Served, jpeg_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(jpeg_folder / "val", served.root / "val")
+    paths = sorted((served.root / "val").rglob("*.*"))
+    for name, start in (("here.csv", f"{served.root}/"), ("there.csv", f"{served.url}/")):
+        rows = [f"{start}{path.relative_to(served.root)},{k % 2}" for k, path in enumerate(paths)]
+        (tmp_path / name).write_text("\n".join(["path,label", *rows, ""]))
+    convert(tmp_path / "here.csv", tmp_path / "here.beton", workers=1)
+    for drop in (False, True):
+        served.failing, served.drop = 4, drop
+        convert(tmp_path / "there.csv", tmp_path / "there.beton", workers=1)
+        assert not served.failing
+        assert digest(tmp_path / "there.beton", batch_size=6) == digest(tmp_path / "here.beton", batch_size=6)
+
+
 def test_a_changed_object_is_refused(served: Served) -> None:
     with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
         served.tag = '"2"'
@@ -137,6 +170,10 @@ def test_s3(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             client.upload_file(str(beton), "photos", f"set/train-{k}.beton")
         assert digest("s3://photos/set/train-1.beton") == digest(beton)
         assert digest("s3://photos/set/train-*.beton") == digest([beton, beton])
+        urls = [f"s3://photos/set/train-{k}.beton" for k in range(2)]
+        assert digest(urls) == digest([beton, beton])
+        with pytest.raises(ValueError, match="must all be URLs or all be paths"):
+            Loader([urls[0], str(beton)])
         with pytest.raises(FileNotFoundError, match="no object of that pattern"):
             Loader("s3://photos/set/val-*.beton")
     finally:

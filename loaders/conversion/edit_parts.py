@@ -1,0 +1,364 @@
+"""Changes a data set of several betons, and rewrites no more of it than the change touches.
+
+A manifest says what belongs to the data set (see `sources.parts`). It is replaced at once, so a reader finds the data
+set before a change or after it. Edits of a local manifest wait for one another. A store has no locks: edit a remote
+manifest from one place at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import BadDataset, LoaderError
+from ..sources.open import open_dataset
+from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
+from ..storage import files
+from ..storage.store import is_url
+from .convert import convert
+from .stored_samples import StoredSamples, settings_of
+from .verify import verify
+
+_BLOCK = 1 << 12  # samples compared at a time
+ENDING = ".beton"
+
+
+class Checked(NamedTuple):
+    """What a check found of one part.
+
+    Attributes:
+        path: the part.
+        samples: how many of its samples belong to the data set; 0 if it cannot be opened.
+        fault: why it cannot be used, or "".
+        damaged: samples with a damaged record, if records were read.
+    """
+
+    path: str
+    samples: int
+    fault: str
+    damaged: int
+
+
+def split_parts(
+    data: Any, out: str, parts: int, *, workers: int | None = None, progress: bool = False, work_dir: str | None = None
+) -> list[str]:
+    """Cuts a pyramid, or a data set of several, into parts of nearly equal numbers of samples, and writes a manifest.
+
+    Records are copied as they are. A call that was interrupted resumes: parts that are complete stay.
+
+    Args:
+        out: the manifest, a new `.json` file; the parts become OUT-00000-of-00008.beton, ... beside it.
+        parts: how many, at most the number of samples.
+        workers, progress, work_dir: see `convert`.
+
+    Returns:
+        Paths of the parts.
+
+    Raises:
+        ValueError: a wrong number of parts, or `out` is no `.json` file.
+        FileExistsError: `out` exists.
+        BadDataset: `data` are no pyramids.
+        BadSample: a record is damaged.
+    """
+    _check_manifest_name(out)
+    if files.exists(out):
+        raise FileExistsError(f"{out}: exists already; name a new manifest")
+    with open_dataset(data) as dataset:
+        if not 1 <= parts <= len(dataset):
+            raise ValueError(f"{dataset.path}: must be cut into 1 to {len(dataset)} parts, got {parts}.")
+        ends = [k * len(dataset) // parts for k in range(parts + 1)]
+        paths = [f"{out[: -len('.json')]}-{k:05d}-of-{parts:05d}{ENDING}" for k in range(parts)]
+        for path, first, end in zip(paths, ends[:-1], ends[1:], strict=True):
+            _copy(StoredSamples(dataset, range(first, end)), path, workers, progress, work_dir)
+    _write(out, [_line(path, out) for path in paths])
+    return paths
+
+
+def append_parts(
+    manifest: str,
+    new: Iterable[Any],
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    work_dir: str | None = None,
+    **options: Any,
+) -> int:
+    """Adds samples at the end of a data set. No part that is there is touched; sample indices stay.
+
+    Args:
+        manifest: of the data set, with a `.json` name.
+        new: betons, which stay where they are, and any other sources: each is converted to a part beside the manifest,
+            with the levels, quality, fields and classes of the data set.
+        workers, progress, work_dir: see `convert`.
+        options: of the sources, see `convert`.
+
+    Returns:
+        Samples of the whole.
+
+    Raises:
+        BadDataset: a new part does not belong to the others.
+        BadSample, OSError, ...: see `convert`.
+    """
+    with _edited(manifest) as content:
+        with _opened(manifest) as dataset:
+            like, meta = {"classes": dataset.classes, "fields": dict(dataset.fields)}, dataset.meta
+        for source in new:
+            path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+            if path.lower().endswith((ENDING, ".ffcv")):
+                if is_url(path) != is_url(manifest):
+                    raise ValueError(f"{path}: the parts of {manifest} must lie where it does; copy this one there")
+                path = path if is_url(path) else os.path.abspath(path)
+            else:
+                if meta is None:
+                    raise BadDataset(f"{manifest}: its parts are no pyramids; convert {path} first, and append that")
+                path = _free_name(manifest, content)
+                place = work_dir if is_url(path) else None
+                convert(
+                    source,
+                    path,
+                    workers=workers,
+                    progress=progress,
+                    work_dir=place,
+                    **settings_of(meta),
+                    **like,
+                    **options,
+                )
+            if any(_place(part, manifest) == path for part in content["parts"]):
+                raise ValueError(f"{path}: belongs to {manifest} already; append other parts")
+            content["parts"].append(_line(path, manifest))
+        places = [_place(part, manifest) for part in content["parts"]]
+        with open_dataset(places):  # whether they belong together
+            pass
+    with _opened(manifest) as dataset:
+        return len(dataset)
+
+
+def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[int] = ()) -> int:
+    """Takes samples out of a data set by listing them in its manifest. Their bytes stay until `compact_parts`.
+
+    The indices of later samples become smaller. Loaders that are open do not see the change.
+
+    Args:
+        names: of samples, see `Dataset.name`; each must occur, and goes wherever it does.
+        indices: of samples, as they count before the call.
+
+    Returns:
+        How many samples were removed.
+
+    Raises:
+        ValueError: a name that no sample has, or every sample is named. Nothing is removed then.
+        IndexError: no such index.
+    """
+    wanted, gone = set(names), 0
+    with _edited(manifest) as content, closing(_opened(manifest)) as dataset:
+        chosen = set(indices)
+        if chosen and not 0 <= min(chosen) <= max(chosen) < len(dataset):
+            raise IndexError(f"{manifest}: sample indices go from 0 to {len(dataset) - 1}, got {sorted(chosen)}")
+        if wanted:
+            found = [(k, name) for k in range(len(dataset)) if (name := dataset.name(k)) in wanted]
+            if missing := sorted(wanted - {name for _, name in found}):
+                raise ValueError(f"{manifest}: no sample is called {missing[0]!r} ({len(missing)} such names)")
+            chosen |= {k for k, _ in found}
+        start, kept = 0, []
+        for part, line in zip(dataset.parts, content["parts"], strict=True):
+            before = line.get("removed", [])
+            inside = np.delete(np.arange(line["samples"]), before)
+            mine = [int(inside[k - start]) for k in range(start, start + len(part)) if k in chosen]
+            start, gone = start + len(part), gone + len(mine)
+            if len(mine) == len(part):  # none is left
+                _replaced(content, line)
+                continue
+            kept.append({**line, "removed": sorted([*before, *mine])} if before or mine else line)
+        if not kept:
+            raise ValueError(f"{manifest}: a data set must keep a sample, got all {gone}; delete its files instead")
+        content["parts"] = kept
+    return gone
+
+
+def compact_parts(
+    manifest: str, *, workers: int | None = None, progress: bool = False, work_dir: str | None = None
+) -> list[str]:
+    """Rewrites the parts that hold removed samples, without them, and deletes the old files.
+
+    May be interrupted and repeated. Loaders that have an old part open keep reading it.
+
+    Args:
+        workers, progress, work_dir: see `convert`.
+
+    Returns:
+        Paths of the files that were deleted.
+
+    Raises:
+        BadDataset: a part with removed samples is no pyramid.
+        BadSample: a record that is to be kept is damaged.
+    """
+    with _edited(manifest) as content:
+        for number, line in enumerate(content["parts"]):
+            if not line.get("removed"):
+                continue
+            old = _place(line, manifest)
+            new = _next_name(old)
+            with open_dataset(old) as part:
+                kept = np.delete(np.arange(len(part)), line["removed"])
+                _copy(StoredSamples(part, kept.tolist()), new, workers, progress, work_dir)
+            content["parts"][number] = _line(new, manifest)
+            _replaced(content, line)
+    deleted = []
+    with _edited(manifest) as content:
+        for path in content.pop("obsolete", []):
+            place = _place({"path": path}, manifest)
+            with suppress(FileNotFoundError):
+                files.delete(place)
+                deleted.append(place)
+    return deleted
+
+
+def check_parts(data: str, *, records: bool = False, workers: int | None = None) -> list[Checked]:
+    """Checks each part of a data set on its own, so that every wrong one is named.
+
+    Args:
+        data: a manifest or a glob.
+        records: read and decode every record, too; parts of this machine only.
+
+    Raises:
+        FileNotFoundError: no such manifest, or no file of that pattern.
+        BadDataset: no manifest.
+    """
+    if data.endswith(".json"):
+        lines: Sequence[dict[str, Any]] = parse_manifest(files.read_all(data), data)
+        parts = [({**line, "path": _place(line, data)}, line) for line in lines]
+    else:
+        parts = [({"path": path}, {}) for path in files.expand(data)]
+    if not parts:
+        raise FileNotFoundError(f"{data}: no file of that pattern")
+    found: list[Checked] = []
+    first = ""
+    for line, expected in parts:
+        path, fault, samples, damaged = line["path"], "", 0, 0
+        try:
+            with open_dataset(path) as part:
+                samples = len(part) - len(expected.get("removed", []))
+                now = describe(part, path)
+                wrong = [key for key in ("samples", "bytes", "head") if now[key] != expected.get(key, now[key])]
+                if wrong:
+                    fault = (
+                        f"another file than {data} names, its {wrong[0]} is {now[wrong[0]]}, not {expected[wrong[0]]}"
+                    )
+            if not fault and first:
+                open_dataset([first, path]).close()
+            first = first or path
+            if records and not fault:
+                damaged = len(verify(path, workers=workers))
+        except FileNotFoundError:
+            fault = "no such file"
+        except LoaderError as error:
+            fault = str(error).removeprefix(f"{path}: ")
+        found.append(Checked(path, 0 if fault else samples, fault, damaged))
+    return found
+
+
+def _copy(source: StoredSamples, path: str, workers: int | None, progress: bool, work_dir: str | None) -> None:
+    """Makes a beton of these samples, unless it is there."""
+    if not _holds(path, source):
+        place = work_dir if is_url(path) else None
+        convert(source, path, workers=workers, progress=progress, work_dir=place, **source.settings())
+
+
+def _holds(path: str, source: StoredSamples) -> bool:
+    """Whether a part is there, with exactly these samples' records."""
+    if not files.exists(path):
+        return False
+    try:
+        with open_dataset(path) as part:
+            return len(part) == len(source) and StoredSamples(part, range(len(part))).digest() == source.digest()
+    except BadDataset:
+        return False
+
+
+@contextmanager
+def _edited(manifest: str) -> Iterator[dict[str, Any]]:
+    """The content of a manifest; what the caller changes of it is written at the end, unless it raises."""
+    _check_manifest_name(manifest)
+    with _locked(manifest):
+        text = files.read_all(manifest)
+        parse_manifest(text, manifest)
+        content: dict[str, Any] = json.loads(text)
+        yield content
+        if content != json.loads(text):
+            _write(manifest, content["parts"], content.get("obsolete", ()))
+
+
+@contextmanager
+def _locked(manifest: str) -> Iterator[None]:
+    """Keeps other edits of this machine waiting. The lock is on the folder: the manifest itself is replaced."""
+    if is_url(manifest):
+        yield
+        return
+    folder = os.open(files.folder_of(manifest), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _write(manifest: str, parts: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> None:
+    edited = bool(obsolete) or any(part.get("removed") for part in parts)
+    content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION, "parts": list(parts)}
+    if obsolete:
+        content["obsolete"] = list(obsolete)
+    files.replace(manifest, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _opened(manifest: str) -> Parts:
+    dataset = open_dataset(manifest)
+    assert isinstance(dataset, Parts)
+    return dataset
+
+
+def _replaced(content: dict[str, Any], line: dict[str, Any]) -> None:
+    """Notes that a part's file shall go."""
+    content["obsolete"] = [*content.get("obsolete", []), line["path"]]
+
+
+def _line(path: str, manifest: str) -> dict[str, Any]:
+    """A manifest's line for a part."""
+    with open_dataset(path) as part:
+        folder = files.folder_of(manifest)
+        return describe(part, path.removeprefix(f"{folder}/") if is_url(path) else os.path.relpath(path, folder))
+
+
+def _place(part: dict[str, Any], manifest: str) -> str:
+    """Path or URL of a manifest's part."""
+    place = files.join(files.folder_of(manifest), part["path"])
+    return place if is_url(place) else os.path.normpath(place)
+
+
+def _check_manifest_name(manifest: str) -> None:
+    if not manifest.endswith(".json"):
+        raise ValueError(
+            f"a data set that changes needs a manifest, a .json file, got {manifest!r}; "
+            "`efficienttrain parts merge OUT.json PART.beton ...` makes one"
+        )
+
+
+def _free_name(manifest: str, content: dict[str, Any]) -> str:
+    """A name for one more part, beside the manifest. A part that an interrupted append left is written anew."""
+    taken = {_place(part, manifest) for part in content["parts"]}
+    taken |= {_place({"path": path}, manifest) for path in content.get("obsolete", [])}
+    stem = manifest if is_url(manifest) else os.path.abspath(manifest)
+    names = (f"{stem[: -len('.json')]}-added-{k:05d}{ENDING}" for k in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
+
+
+def _next_name(path: str) -> str:
+    """The name of a part's next edition: train-00003.beton, train-00003.r1.beton, train-00003.r2.beton, ..."""
+    stem = path[: -len(ENDING)] if path.lower().endswith(ENDING) else path
+    base, mark, number = stem.rpartition(".r")
+    return f"{base}.r{int(number) + 1}{ENDING}" if mark and number.isdecimal() else f"{stem}.r1{ENDING}"

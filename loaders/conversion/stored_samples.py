@@ -1,0 +1,115 @@
+"""Samples of a pyramid as a source whose records are copied, not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import native
+from ..errors import BadDataset
+from ..plan.records import table_bytes
+from ..sources.dataset import Dataset
+from ..sources.labels import Refused
+from ..sources.source import Sample
+
+_BLOCK = 1 << 12  # index rows read at a time
+
+
+def settings_of(meta: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `convert` that made a pyramid with this meta data. Older pyramids store every level: no limit."""
+    return {"overhead": 100.0} | {key: meta[key] for key in ("ratios", "quality", "overhead", "depth") if key in meta}
+
+
+class StoredImage:
+    """One sample's records.
+
+    Attributes:
+        path: the data set's.
+        size: bytes of the full-size image.
+    """
+
+    def __init__(self, dataset: Dataset, index: int) -> None:
+        self._dataset, self._index = dataset, index
+        self._entries = dataset.entries([index])[0]
+        self.path, self.size = dataset.path, int(self._entries[0]["size"])
+
+    def read(self) -> bytes:
+        """The full-size image."""
+        return self._dataset.read(self._index)
+
+    def records(self) -> list[native.Record]:
+        """Its records, level by level.
+
+        Raises:
+            Refused: one does not match its CRC.
+        """
+        found = []
+        for level, entry in enumerate(self._entries):
+            raw = self._dataset.read_record(self._index, level)
+            if zlib.crc32(raw) != entry["crc"]:
+                raise Refused(f"its record of level {level} in {self.path} is damaged")
+            table = int(table_bytes(int(entry["rows"])))
+            sides = int(entry["width"]), int(entry["height"])
+            found.append(native.Record(raw[table:], raw[:table], int(entry["rows"]), *sides, int(entry["head"]), ""))
+        return found
+
+
+class StoredSamples:
+    """Some samples of an open pyramid, or of pyramids that are one data set, as a source for `convert`.
+
+    Attributes:
+        path, classes, fields: see `Source`.
+        nbytes, largest: bytes of the full-size images, and what the largest of them takes in a file.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        """
+        Raises:
+            BadDataset: no pyramid.
+        """
+        if dataset.meta is None:
+            raise BadDataset(f"{dataset.path}: only pyramids can be cut, this is none; convert it first")
+        self._dataset, self._indices, self._meta = dataset, np.asarray(indices, np.int64), dataset.meta
+        self.path, self.classes, self.fields = dataset.path, dataset.classes, dict(dataset.fields)
+        sizes = [self._sizes(start) for start in range(0, len(self), _BLOCK)]
+        self.nbytes, self.largest = sum(total for total, _ in sizes), max((most for _, most in sizes), default=0)
+
+    def _sizes(self, start: int) -> tuple[int, int]:
+        entries = self._dataset.entries(self._indices[start : start + _BLOCK])[:, 0]
+        sizes = entries["size"].astype(np.int64) + table_bytes(entries["rows"].astype(np.int64))
+        return int(sizes.sum()), int(sizes.max())
+
+    def settings(self) -> dict[str, Any]:
+        """See `settings_of`."""
+        return settings_of(self._meta)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, number: int) -> Sample:
+        index = int(self._indices[number])
+        values = {name: self._dataset.read_field(name, [index])[0] for name in self.fields}
+        return Sample(self._dataset.name(index), StoredImage(self._dataset, index), values)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return f"records {self.digest()}"
+
+    def digest(self) -> str:
+        """SHA-256 of the CRCs of all records and of all stored values, in order."""
+        found = hashlib.sha256(repr([(name, str(kind)) for name, kind in self.fields.items()]).encode())
+        for start in range(0, len(self), _BLOCK):
+            block = self._indices[start : start + _BLOCK]
+            found.update(self._dataset.entries(block)["crc"].tobytes())
+            for name in self.fields:
+                values = self._dataset.read_field(name, block)
+                found.update(values.tobytes() if isinstance(values, np.ndarray) else repr(values).encode())
+        return found.hexdigest()

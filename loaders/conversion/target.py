@@ -1,0 +1,72 @@
+"""Where a conversion's result goes: a file of this machine, or an object in a store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..sources.scan import WORKING
+from ..storage import files
+from ..storage.store import is_url
+
+
+class Target:
+    """The beton to write.
+
+    Attributes:
+        name: its path or URL.
+        working: the folder in which it is made; the file system of a local target must be the same.
+    """
+
+    def __init__(self, out: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None) -> None:
+        """
+        Args:
+            work_dir: folder of the working folder; None: that of the target, or the current one for a URL.
+
+        Raises:
+            ValueError: a URL of a scheme that cannot be written to, or `work_dir` with a local target.
+            IsADirectoryError, FileNotFoundError: it cannot be a file there.
+        """
+        self.name, self._remote = os.fspath(out), is_url(out)
+        if self._remote:
+            if self.name.endswith("/") or self.name.startswith(("http://", "https://")):
+                raise ValueError(
+                    f"{self.name}: the target must be an object in a store that can be written to, as "
+                    "s3://bucket/train.beton (also gs://, az://), or a local file"
+                )
+            parent, base = Path(work_dir or "."), self.name.rpartition("/")[2]
+        else:
+            if work_dir is not None:
+                raise ValueError(f"`work_dir` is for targets in a store, got it with {self.name}; leave it out")
+            path = Path(out)
+            if path.is_dir():
+                raise IsADirectoryError(f"{path}: must be a file, is a folder; name one inside it")
+            parent, base = path.parent, path.name
+        if not parent.is_dir():
+            raise FileNotFoundError(f"{parent}: no such folder to write to; make it first")
+        self.working = parent / (base + WORKING)
+
+    def settings(self) -> dict[str, str]:
+        """What a working folder must have been made for, beside the conversion's own settings."""
+        return {"target": self.name} if self._remote else {}
+
+    def exists(self) -> bool:
+        """Whether it is there already."""
+        return files.exists(self.name)
+
+    def publish(self, file: Path) -> None:
+        """Gives a complete file, which is flushed to the disk, its final name. Readers see all of it or the old one.
+
+        Raises:
+            OSError: it cannot be renamed.
+            LoaderError: the store refuses or keeps failing; the file stays, to be sent again.
+        """
+        if self._remote:
+            files.upload(file, self.name)
+            return
+        os.replace(file, self.name)
+        folder = os.open(Path(self.name).parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name itself survives a power failure
+        finally:
+            os.close(folder)

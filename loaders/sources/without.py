@@ -1,0 +1,70 @@
+"""A data set without some of its samples, which stay in the file until it is rewritten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .dataset import Dataset, Fetch
+
+
+class Without(Dataset):
+    """The samples of a data set that were not removed; their indices close ranks."""
+
+    def __init__(self, inner: Dataset, removed: ArrayLike) -> None:
+        """Takes over `inner`. removed: indices in it, fewer than all."""
+        self._inner = inner
+        self._kept = np.delete(np.arange(len(inner)), np.asarray(removed, np.int64))
+        self.path, self.fd, self.classes, self.ratios = inner.path, inner.fd, inner.classes, inner.ratios
+        self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
+        self.immutable, self.together = inner.immutable, inner.together
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def inside(self, indices: ArrayLike) -> NDArray[np.int64]:
+        """Indices of samples in the whole data set.
+
+        Raises:
+            IndexError: an index is negative or not below `len`.
+        """
+        return self._kept[self._checked(indices)]
+
+    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._inner.entries(self.inside(indices))
+
+    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
+        return self._inner.labels(self.inside(indices))
+
+    def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
+        return self._inner.read_field(name, self.inside(indices))
+
+    def lease(self, indices: ArrayLike) -> object:
+        return self._inner.lease(self.inside(indices))
+
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
+        return self._inner.fetch(self.inside(indices), samples)
+
+    def forget(self, index: int) -> bool:
+        return self._inner.forget(int(self.inside([index])[0]))
+
+    def head_fd(self) -> int:
+        return self._inner.head_fd()
+
+    def name(self, index: int) -> str:
+        return self._inner.name(int(self.inside([index])[0]))
+
+    def read(self, index: int, level: int = 0) -> bytes:
+        return self._inner.read(int(self.inside([index])[0]), level)
+
+    def read_record(self, index: int, level: int) -> bytes:
+        return self._inner.read_record(int(self.inside([index])[0]), level)
+
+    def check_unchanged(self) -> None:
+        self._inner.check_unchanged()
+
+    def close(self) -> None:
+        self._inner.close()
+        self.fd = -1

@@ -1,0 +1,327 @@
+"""Files by path or URL: listed, measured and read by the same functions, so that sources need not know which it is."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from ..errors import LoaderError
+from . import store as stores
+from .store import Facts, Missing, Store, is_url
+from .transfer import LARGEST, Transfer
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+_FIRST = 16 << 10  # bytes of a request after a jump
+_AHEAD = 4  # requests in flight while a file is read from beginning to end
+
+
+class _Shared:
+    """The connections that all remote files of the process share while a conversion runs."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._transfer: Transfer | None = None
+        self._stores: dict[str, tuple[Store, str]] = {}
+
+    def transfer(self) -> Transfer:
+        with self._lock:
+            if self._transfer is None:
+                self._transfer = Transfer()
+            return self._transfer
+
+    def store(self, url: str) -> tuple[Store, str]:
+        """The store of a URL, and the object's path in it."""
+        scheme, rest = url.split("://", 1)
+        host = rest.partition("/")[0]
+        with self._lock:
+            found = self._stores.get(f"{scheme}://{host}")
+        if found is None:
+            store, path = stores.open_store(url)
+            found = store, url[: len(url) - len(path)]
+            with self._lock:
+                self._stores[f"{scheme}://{host}"] = found
+        return found[0], url[len(found[1]) :]
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users and self._transfer is not None:
+                    self._transfer.close()
+                    self._transfer = None
+                    self._stores.clear()
+
+
+_shared = _Shared()
+
+
+def connections() -> Any:
+    """A context; when the last one of the process is left, requests under way are given up and connections closed."""
+    return _shared.used()
+
+
+def join(folder: str, name: str) -> str:
+    """The path or URL of a file that is named relative to a folder. An absolute path or a URL stays as it is."""
+    if is_url(name):
+        return name
+    return f"{folder.rstrip('/')}/{name}" if is_url(folder) else os.path.join(folder, name)
+
+
+def folder_of(path: str) -> str:
+    """The folder of a file."""
+    return path.rpartition("/")[0] if is_url(path) else os.path.dirname(os.path.abspath(path))
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        LoaderError: its store does not say.
+    """
+    if not is_url(path):
+        return os.path.exists(path)
+    try:
+        facts(path)
+    except Missing:
+        return False
+    return True
+
+
+def is_folder(path: str) -> bool:
+    """Whether this is a folder. A remote one is: its files' names begin with it. Raises as `children` does."""
+    return os.path.isdir(path) if not is_url(path) else any(children(path))
+
+
+def children(folder: str) -> tuple[list[str], list[str]]:
+    """Names of the folders, and of the files, directly in a folder, sorted; none if there is no such folder.
+
+    HTTP servers cannot list, so they have no folders.
+
+    Raises:
+        LoaderError: its store refuses or keeps failing.
+    """
+    if folder.startswith(("http://", "https://")):
+        return [], []
+    if is_url(folder):
+        store, path = _shared.store(folder)
+        try:
+            return _shared.transfer().tried(folder, lambda: store.children(path.rstrip("/")))
+        except Missing:
+            return [], []
+    if not os.path.isdir(folder):
+        return [], []
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    return [name for name, is_folder in found if is_folder], [name for name, is_folder in found if not is_folder]
+
+
+def below(url: str) -> dict[str, Facts]:
+    """All objects below a remote folder, by their paths relative to it.
+
+    Raises:
+        LoaderError: its store cannot list, refuses, or keeps failing.
+    """
+    store, path = _shared.store(url)
+    start = path.rstrip("/")
+    found = _shared.transfer().tried(url, lambda: store.below(start))
+    skip = len(start) + 1 if start else 0
+    return {name[skip:]: facts for name, facts in found.items()}
+
+
+def expand(pattern: str) -> list[str]:
+    """The files that a pattern with `*`, `?` or `[` names, sorted; a path without them as it is, there or not."""
+    if not glob.has_magic(pattern):
+        return [pattern]
+    if not is_url(pattern):
+        return sorted(glob.glob(pattern))
+    try:
+        return stores.expand(pattern, _shared.transfer().tried)
+    except FileNotFoundError:
+        return []
+
+
+def facts(url: str) -> Facts:
+    """Size and version of an object.
+
+    Raises:
+        Missing: there is no such object.
+        LoaderError: its store refuses or keeps failing.
+    """
+    store, path = _shared.store(url)
+    return _shared.transfer().facts(store, path, url)
+
+
+def size(path: str) -> int:
+    """Bytes of a file. Raises OSError, or as `facts` does."""
+    return facts(path).size if is_url(path) else os.stat(path).st_size
+
+
+def stamp(path: str) -> str:
+    """A short text that changes when the file does: size, and modification time or the store's version."""
+    if is_url(path):
+        found = facts(path)
+        return f"{found.size} {found.version}"
+    found_here = os.stat(path)
+    return f"{found_here.st_size} {found_here.st_mtime_ns}"
+
+
+def read(url: str, offset: int, size: int) -> bytes:
+    """A range of an object. Raises as `facts` does."""
+    if not size:
+        return b""
+    store, path = _shared.store(url)
+    return bytes(_shared.transfer().read(store, path, url, offset, offset + size, None))
+
+
+def upload(file: Path, url: str) -> None:
+    """Makes an object of a local file: in pieces, several at a time; nothing is visible until all are there.
+
+    Raises:
+        LoaderError: its store refuses or keeps failing.
+    """
+    store, path = _shared.store(url)
+    with open(file, "rb") as opened:
+        try:
+            store.upload(path, opened)
+        except Missing:
+            raise LoaderError(f"{url}: cannot be written: no such bucket or container; make it first") from None
+        except Exception as error:  # stores raise what they like
+            why = (str(error).splitlines() or [""])[0][:200]
+            raise LoaderError(f"{url}: cannot be written: {why}; run the same again, finished work is kept") from None
+
+
+def replace(path: str, data: bytes) -> None:
+    """Writes a small file in place of the one that may be there; readers see either. Raises OSError, or as `upload`."""
+    with tempfile.TemporaryDirectory(dir=None if is_url(path) else folder_of(path), prefix=".unfinished-") as folder:
+        unfinished = Path(folder) / "file"
+        with open(unfinished, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_url(path):
+            upload(unfinished, path)
+        else:
+            os.replace(unfinished, path)
+
+
+def delete(path: str) -> None:
+    """Deletes a file.
+
+    Raises:
+        FileNotFoundError: there is none; stores may not say.
+        OSError, LoaderError: it cannot be deleted.
+    """
+    if not is_url(path):
+        os.unlink(path)
+        return
+    store, inside = _shared.store(path)
+    _shared.transfer().tried(path, lambda: store.delete(inside))
+
+
+def begin(work: Callable[[], T]) -> Future[T]:
+    """Runs `work`, which reads remote files, in one of the threads for that."""
+    return _shared.transfer().submit(work)
+
+
+def open_file(path: str) -> IO[bytes]:
+    """A file for reading. A remote one is read in small requests where it is skipped through, in large ones ahead of
+    the reader where it is read to its end.
+
+    Raises:
+        OSError, LoaderError: it cannot be opened, here or while it is read.
+    """
+    if not is_url(path):
+        return open(path, "rb")
+    return io.BufferedReader(_RemoteFile(path), _FIRST)
+
+
+def read_all(path: str) -> bytes:
+    """A whole file, which must be small. Raises as `open_file` does."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def each(work: Callable[[K], T], items: Iterable[K], remote: bool) -> list[T]:
+    """`work(item)` for each item, in order. remote: it waits for a store, so do it for many items at a time."""
+    items = list(items)
+    if not remote or len(items) < 2:
+        return [work(item) for item in items]
+    pool = ThreadPoolExecutor(min(32, len(items)), "files")
+    try:
+        return list(pool.map(work, items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _RemoteFile(io.RawIOBase):
+    """An object as a file that is read and sought."""
+
+    def __init__(self, url: str) -> None:
+        self.name, (self._store, self._path) = url, _shared.store(url)
+        self._transfer = _shared.transfer()
+        self._facts = self._transfer.facts(self._store, self._path, url)
+        self._at = 0
+        self._data, self._start = memoryview(b""), 0  # the bytes at hand, and where they lie
+        self._step, self._next = _FIRST, 0  # bytes of a request, and where the next one begins
+        self._coming: deque[tuple[int, Future[memoryview]]] = deque()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._facts.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        room = memoryview(buffer).cast("B")
+        if self._at >= self._facts.size or not len(room):
+            return 0
+        if not self._start <= self._at < self._start + len(self._data):
+            self._load(len(room))
+        place = self._at - self._start
+        part = self._data[place : place + len(room)]
+        room[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def _load(self, wanted: int) -> None:
+        """Has the bytes from the present position on at hand."""
+        if len(self._data) and self._at == self._start + len(self._data):
+            self._step = min(2 * self._step, LARGEST)
+        else:
+            self._step, self._next = _FIRST, self._at
+            self._coming.clear()
+        self._step = max(self._step, min(wanted, LARGEST))
+        ahead = self._at + max(wanted, _AHEAD * self._step if self._step == LARGEST else self._step)
+        while self._next < min(ahead, self._facts.size):
+            end = min(self._next + self._step, self._facts.size)
+            self._coming.append((self._next, self._transfer.submit(self._fetch, self._next, end)))
+            self._next = end
+        self._start, future = self._coming.popleft()
+        self._data = future.result()
+
+    def _fetch(self, start: int, end: int) -> memoryview:
+        return self._transfer.read(self._store, self._path, self.name, start, end, self._facts.version)

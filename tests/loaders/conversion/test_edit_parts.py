@@ -1,0 +1,220 @@
+"""A data set of parts is cut, grows and shrinks; samples that stay keep every byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loaders import BadDataset, BadSample, Loader, convert, open_dataset
+from loaders.conversion import append_parts, check_parts, compact_parts, edit_parts, remove_samples, split_parts, verify
+from tests.loaders.storage.conftest import Bucket, bucket, s3_server  # noqa: F401  (fixtures)
+
+Stored = list[tuple[str, int, list[bytes]]]
+
+
+def stored(data: object) -> Stored:
+    """Name, label and records of each sample."""
+    with open_dataset(data) as dataset:
+        labels = dataset.labels(range(len(dataset))).tolist()
+        levels = range(len(dataset.ratios))
+        return [(dataset.name(k), labels[k], [dataset.read(k, level) for level in levels]) for k in range(len(labels))]
+
+
+@pytest.fixture
+def manifest(beton: Path, tmp_path: Path) -> Path:
+    """24 samples in three parts."""
+    split_parts(beton, str(tmp_path / "train.json"), 3, workers=1)
+    return tmp_path / "train.json"
+
+
+def test_a_pyramid_is_cut(manifest: Path, beton: Path) -> None:
+    names = [f"train-{k:05d}-of-00003.beton" for k in range(3)]
+    assert sorted(path.name for path in manifest.parent.iterdir()) == sorted([*names, "train.json"])
+    assert stored(manifest) == stored(beton)
+    assert all(verify(manifest.parent / name) == [] for name in names)
+    with open_dataset(manifest) as whole, open_dataset(beton) as one:
+        assert (whole.classes, whole.ratios, whole.meta) == (one.classes, one.ratios, one.meta)
+
+
+def test_a_cut_that_was_interrupted_resumes(manifest: Path, beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = stored(manifest)
+    manifest.unlink()
+    (manifest.parent / "train-00001-of-00003.beton").unlink()
+    made = []
+    monkeypatch.setattr(edit_parts, "convert", lambda *a, **k: (made.append(a[1]), convert(*a, **k)))
+    split_parts(beton, str(manifest), 3, workers=1)
+    assert made == [str(manifest.parent / "train-00001-of-00003.beton")]
+    assert stored(manifest) == whole
+    with pytest.raises(FileExistsError):
+        split_parts(beton, str(manifest), 3)
+
+
+def test_fields_are_copied(tmp_path: Path, jpeg_folder: Path) -> None:
+    files = sorted((jpeg_folder / "val").rglob("*.*"))
+    samples: list[dict[str, Any]] = [
+        {
+            "image": path.read_bytes(),
+            "label": k % 2,
+            "text": f"N {k}",
+            "vector": np.arange(3.0) + k,
+            "facts": {"k": [k]},
+        }
+        for k, path in enumerate(files)
+    ]
+    fields = {"label": "int", "text": "bytes", "vector": ("float32", 3), "facts": "json"}
+    convert(samples, tmp_path / "x.beton", fields=fields, workers=1)
+    split_parts(tmp_path / "x.beton", str(tmp_path / "y.json"), 2, workers=1)
+    with open_dataset(tmp_path / "x.beton") as one, open_dataset(tmp_path / "y.json") as whole:
+        assert stored(tmp_path / "x.beton") == stored(tmp_path / "y.json")
+        assert list(whole.fields) == list(fields)
+        for name in fields:
+            a, b = one.read_field(name, range(6)), whole.read_field(name, range(6))
+            assert np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def test_a_damaged_record_is_not_copied(beton: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copy(beton, tmp_path / "damaged.beton"))
+    with open_dataset(damaged) as dataset:
+        place = int(dataset.entries([3])[0, 1]["offset"]) + 200
+    with damaged.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\0\0\0\0")
+    with pytest.raises(BadSample, match=r"sample 3 .* record of level 1 .* is damaged"):
+        split_parts(damaged, str(tmp_path / "x.json"), 1, workers=1)
+
+
+def test_samples_are_appended(manifest: Path, jpeg_folder: Path, tmp_path: Path) -> None:
+    before = stored(manifest)
+    new = tmp_path / "new"
+    shutil.copytree(jpeg_folder / "val" / "class001", new / "class001")  # a folder of one of the classes
+    convert(jpeg_folder / "val", tmp_path / "val.beton", workers=1)
+    parts = {path: path.stat().st_mtime_ns for path in tmp_path.glob("train-0*.beton")}
+    assert append_parts(str(manifest), [tmp_path / "val.beton", new], workers=1) == 24 + 6 + 2
+    after = stored(manifest)
+    assert after[:24] == before
+    assert after[24:30] == stored(tmp_path / "val.beton")
+    assert [(name, label) for name, label, _ in after[30:]] == [
+        (f"class001/{path.name}", 1) for path in sorted((new / "class001").iterdir())
+    ]
+    assert parts == {path: path.stat().st_mtime_ns for path in parts}
+    assert [path.name for path in tmp_path.glob("train-added-*")] == ["train-added-00000.beton"]
+    with pytest.raises(ValueError, match=r"belongs to .* already"):
+        append_parts(str(manifest), [tmp_path / "val.beton"])
+
+
+def test_a_foreign_part_is_not_appended(manifest: Path, jpeg_folder: Path, tmp_path: Path) -> None:
+    text = manifest.read_bytes()
+    convert(jpeg_folder / "val", tmp_path / "val.beton", ratios=(1, 0.5), workers=1)
+    with pytest.raises(BadDataset, match=r"val\.beton: does not belong to the same data set"):
+        append_parts(str(manifest), [tmp_path / "val.beton"])
+    assert manifest.read_bytes() == text
+
+
+def test_samples_are_removed_and_their_bytes_go(manifest: Path, tmp_path: Path) -> None:
+    before = stored(manifest)
+    name = before[9][0]
+    untouched = (tmp_path / "train-00002-of-00003.beton").stat().st_mtime_ns
+    assert remove_samples(str(manifest), [name], [0, 15]) == 3
+    assert remove_samples(str(manifest), indices=[0]) == 1  # which was the second
+    kept = [sample for k, sample in enumerate(before) if k not in (0, 1, 9, 15)]
+    assert stored(manifest) == kept
+    with Loader(str(manifest), batch_size=20, resolution=32, train=False, num_workers=1, fields=("name",)) as loader:
+        assert next(iter(loader))[0] == [sample[0] for sample in kept]
+    assert json.loads(manifest.read_text())["version"] == 2
+
+    deleted = compact_parts(str(manifest), workers=1)
+    assert sorted(Path(path).name for path in deleted) == [f"train-0000{k}-of-00003.beton" for k in range(2)]
+    assert stored(manifest) == kept == stored(str(tmp_path / "train-*.beton"))
+    assert json.loads(manifest.read_text())["version"] == 1
+    assert (tmp_path / "train-00002-of-00003.beton").stat().st_mtime_ns == untouched
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*.beton"))
+    assert all(record not in everything for k in (0, 1, 9, 15) for record in before[k][2] if record)
+    assert all(record in everything for sample in kept for record in sample[2])
+    assert compact_parts(str(manifest)) == []
+
+
+def test_an_interrupted_compaction_still_deletes(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_samples(str(manifest), indices=[0])
+
+    def refuse(path: str) -> None:
+        raise OSError(f"{path}: no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("loaders.storage.files.delete", refuse)
+        with pytest.raises(OSError, match="no"):
+            compact_parts(str(manifest), workers=1)
+    assert len(stored(manifest)) == 23
+    assert [Path(path).name for path in compact_parts(str(manifest))] == ["train-00000-of-00003.beton"]
+    assert not (tmp_path / "train-00000-of-00003.beton").exists()
+
+
+def test_a_whole_part_may_go(manifest: Path, tmp_path: Path) -> None:
+    before = stored(manifest)
+    remove_samples(str(manifest), indices=range(8))
+    compact_parts(str(manifest), workers=1)
+    assert stored(manifest) == before[8:]
+    assert not (tmp_path / "train-00000-of-00003.beton").exists()
+
+
+def test_what_cannot_be_removed(manifest: Path, beton: Path) -> None:
+    text = manifest.read_bytes()
+    with pytest.raises(ValueError, match="no sample is called 'nobody'"):
+        remove_samples(str(manifest), ["nobody"])
+    with pytest.raises(IndexError, match="go from 0 to 23"):
+        remove_samples(str(manifest), indices=[24])
+    with pytest.raises(ValueError, match="must keep a sample"):
+        remove_samples(str(manifest), indices=range(24))
+    with pytest.raises(ValueError, match="needs a manifest"):
+        remove_samples(str(beton), indices=[0])
+    assert manifest.read_bytes() == text
+    content = json.loads(text)
+    content["parts"][0]["removed"] = [8]
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(BadDataset, match="no manifest of betons"):
+        open_dataset(manifest)
+
+
+def test_every_wrong_part_is_named(manifest: Path, tmp_path: Path) -> None:
+    assert [(part.samples, part.fault, part.damaged) for part in check_parts(str(manifest), records=True)] == [
+        (8, "", 0)
+    ] * 3
+    parts = [tmp_path / f"train-{k:05d}-of-00003.beton" for k in range(3)]
+    shutil.copy(parts[2], parts[1])
+    parts[2].write_bytes(parts[2].read_bytes()[:-100])
+    parts[0].unlink()
+    faults = [part.fault for part in check_parts(str(manifest))]
+    assert [fault[:12] for fault in faults] == ["no such file", "another file", "cut short or"]
+    assert [part.fault[:9] for part in check_parts(str(tmp_path / "train-*.beton"))] == ["", "cut short"]
+
+
+def test_a_remote_data_set_is_edited(
+    beton: Path,
+    jpeg_folder: Path,
+    tmp_path: Path,
+    bucket: Bucket,  # noqa: F811
+) -> None:
+    pytest.importorskip("obstore")
+    url = bucket.put(beton, "all.beton")
+    manifest, options = f"{bucket.url}/set/train.json", {"workers": 1, "work_dir": str(tmp_path)}
+    split_parts(url, manifest, 2, **options)  # type: ignore[arg-type]
+    assert append_parts(manifest, [jpeg_folder / "val"], **options) == 30  # type: ignore[arg-type]
+    before = stored(beton)
+    remove_samples(manifest, indices=[2])
+    assert stored(manifest)[:23] == before[:2] + before[3:]
+    compact_parts(manifest, **options)  # type: ignore[arg-type]
+    assert stored(manifest)[:23] == before[:2] + before[3:]
+    assert [part.fault for part in check_parts(manifest)] == ["", "", ""]
+    assert sorted(key for key in bucket.keys() if key.startswith("set/")) == [  # noqa: SIM118
+        "set/train-00000-of-00002.r1.beton",
+        "set/train-00001-of-00002.beton",
+        "set/train-added-00000.beton",
+        "set/train.json",
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,8 @@ SANITIZED := build/sanitize
 DATA ?= .demo/photos/train
 RESULTS ?= .demo/results
 BENCH ?=
-# Two processors for each process that runs tests, because the loaders under test have threads of their own.
-WORKERS := $(shell echo $$(($$(nproc) / 2)))
+# From four processors on, two for each process that runs tests, because the loaders under test have threads of their own.
+WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n : n / 2)))
 PARALLEL := $(shell [ $(WORKERS) -gt 1 ] && printf -- '-n %s --dist loadfile' $(WORKERS))
 
 .PHONY: help demo test test-fast check check-native check-threads wheel check-wheel fuzz faults bench clean

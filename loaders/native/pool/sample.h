@@ -1,17 +1,8 @@
 // One sample from its bytes on disk to pixels in the batch, and several at once where their scans are decoded together.
 #pragma once
-#include "jpeg/decode.h"
+#include "pool/record.h"
 
 namespace et {
-
-// A sample's bytes as read: the JPEG's first `held` bytes, or its headers and then the MCU rows `source` speaks of; or the rows
-// of stored pixels under the crop.
-struct Record {
-  const uint8_t* jpeg;
-  size_t held;
-  Source source;
-  bool partial;
-};
 
 // A sample that was read before a thread decodes it.
 struct Ahead {

@@ -65,7 +65,8 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(shim: Path, script: str, beton: Path) -> str:
-    environment = {**os.environ, "LD_PRELOAD": str(shim)}
+    loaded = " ".join((os.environ.get("LD_PRELOAD", ""), str(shim)))  # sanitizers come first
+    environment = {**os.environ, "LD_PRELOAD": loaded}
     done = subprocess.run(
         [sys.executable, "-c", script, str(beton)], env=environment, capture_output=True, text=True, timeout=120
     )

@@ -63,11 +63,18 @@ def drawn_by(
 
 
 @settled
-def constant(make: Callable[..., NDArray[np.float64]], *arguments: Any, device: torch.device) -> Tensor:
-    """float32 `make(*arguments)` on `device`, made once."""
-    return _cached(make, arguments, device)
+def constant(
+    make: Callable[..., NDArray[np.float64]],
+    *arguments: Any,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """`make(*arguments)` as `dtype` on `device`, made once."""
+    return _cached(make, arguments, device, dtype)
 
 
 @lru_cache(maxsize=64)
-def _cached(make: Callable[..., NDArray[np.float64]], arguments: tuple[Any, ...], device: torch.device) -> Tensor:
-    return torch.from_numpy(make(*arguments).astype(np.float32)).to(device)
+def _cached(
+    make: Callable[..., NDArray[np.float64]], arguments: tuple[Any, ...], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    return torch.from_numpy(make(*arguments)).to(dtype).to(device)

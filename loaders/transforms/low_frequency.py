@@ -104,13 +104,13 @@ def _fourier(images: Tensor, resolution: int) -> Tensor:
 
 
 def _lanczos(images: Tensor, resolution: int) -> Tensor:
-    make = _taps if images.is_floating_point() else _whole_taps
-    down, across = (constant(make, side, resolution, device=images.device) for side in images.shape[-2:])
-    if images.is_floating_point():
+    exact = not images.is_floating_point()
+    make, dtype = (_whole_taps, torch.float64) if exact else (_taps, torch.float32)
+    down, across = (constant(make, side, resolution, device=images.device, dtype=dtype) for side in images.shape[-2:])
+    if not exact:
         return product(down, product(images.float(), across.mT)).to(images.dtype)
-    # Pillow calculates in whole numbers below 2**31. float64 holds them, so that sums in any order are equal.
-    rows = _levels(images.double() @ across.double().mT)
-    return _levels(down.double() @ rows).to(images.dtype)
+    # Pillow calculates in multiples of 1 / _ONE below 2**9. float64 holds them, so that sums in any order are equal.
+    return _levels(down @ _levels(images.double() @ across.mT)).to(images.dtype)
 
 
 def _waves(side: int, resolution: int) -> NDArray[np.float64]:
@@ -138,14 +138,14 @@ def _taps(side: int, resolution: int) -> NDArray[np.float64]:
 
 
 def _whole_taps(side: int, resolution: int) -> NDArray[np.float64]:
-    """`_taps` in multiples of 1 / _ONE (`normalize_coeffs_8bpc` there)."""
+    """`_taps` rounded to multiples of 1 / _ONE (`normalize_coeffs_8bpc` there)."""
     weights = _taps(side, resolution) * _ONE
-    return np.trunc(weights + np.copysign(0.5, weights))
+    return np.trunc(weights + np.copysign(0.5, weights)) / _ONE
 
 
 def _levels(sums: Tensor) -> Tensor:
-    """8-bit levels of sums in multiples of 1 / _ONE."""
-    return ((sums + _ONE / 2) / _ONE).floor().clamp(0, 255)
+    """Sums as 8-bit levels, half of one rounded up."""
+    return (sums + 0.5).floor().clamp(0, 255)
 
 
 def _as(images: Tensor, crop: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def _for_kernel(
     side: int, resolution: int, method: str, statistics: tuple[tuple[float, ...], tuple[float, ...]] | None
 ) -> LowPass:
     if method == "lanczos":
-        whole = _whole_taps(side, resolution).astype(np.int32)
+        whole = (_whole_taps(side, resolution) * _ONE).astype(np.int32)
         first, last = (whole != 0).argmax(1), side - (whole != 0)[:, ::-1].argmax(1)
         taps = np.stack((first, last - first), 1).astype(np.int32)
         columns = np.minimum(first[:, None] + np.arange((last - first).max()), side - 1)

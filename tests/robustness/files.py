@@ -61,7 +61,7 @@ def regions(path: Path) -> dict[str, list[tuple[int, int]]]:
     for name in ("index", "names", "meta"):
         offset = int(private[name]["offset"])
         found[name] = [(offset, offset + int(private[name]["size"]))]
-    every = entries.reshape(-1)
+    every = [e for e in entries.reshape(-1) if e["width"]]  # small images have fewer levels
     found["row tables"] = [(int(e["offset"]) - table_bytes(int(e["rows"])), int(e["offset"])) for e in every]
     found["JPEG headers"] = [(int(e["offset"]), int(e["offset"]) + int(e["head"])) for e in every]
     found["entropy-coded data"] = [

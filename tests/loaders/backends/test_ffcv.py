@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from loaders import Loader, convert
 from loaders.errors import BadDataset, LoaderError
+from loaders.plugins import BACKENDS
 from tests.contract import check_resume, digest, make
 
 pytestmark = pytest.mark.ffcv
@@ -175,6 +176,7 @@ def test_missing_ffcv_is_told_in_one_line(beton: Path, monkeypatch: pytest.Monke
     for name in [name for name in sys.modules if name.startswith("loaders.backends.ffcv")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ffcv.loader", None)
+    monkeypatch.setitem(BACKENDS, "ffcv", ".backends.ffcv:FFCVBackend")  # as before its first use
     with pytest.raises(LoaderError, match=r"need FFCV; run `pip install ffcv` after `apt install [^\n]*$"):
         make(beton, backend="ffcv")
 

@@ -38,7 +38,8 @@ def test_a_pyramid_is_cut(manifest: Path, beton: Path) -> None:
     assert stored(manifest) == stored(beton)
     assert all(verify(manifest.parent / name) == [] for name in names)
     with open_dataset(manifest) as whole, open_dataset(beton) as one:
-        assert (whole.classes, whole.ratios, whole.meta) == (one.classes, one.ratios, one.meta)
+        assert (whole.classes, whole.ratios) == (one.classes, one.ratios)
+        assert {**whole.meta, "storage": None} == {**one.meta, "storage": None}  # its number of samples is another
 
 
 def test_a_cut_that_was_interrupted_resumes(manifest: Path, beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,7 @@ def test_a_pyramid_is_stored_shuffled_and_numbered_as_its_source(many: Path, tmp
         assert all(one.read(k, level) == other.read(k, level) for k in range(0, 312, 5) for level in range(3))
         for level in (1, 2):  # the reduced levels lie in the same order
             offsets = one.entries(np.arange(312))["offset"][:, level]
-            stored = [k for k in places(shuffled).tolist() if offsets[k]]  # small images have no level 2
-            assert len(stored) > 100 and np.flatnonzero(offsets)[np.argsort(offsets[offsets > 0])].tolist() == stored
+            assert (np.diff(offsets[places(shuffled)]) >= 0).all()  # equal, if an image has no such level
         assert "storage  shuffled" in facts(one) and "storage  in the order of the indices" in facts(other)
     assert places(source).tolist() == walked(source) == list(range(312))
     assert places(shuffled).tolist() == walked(shuffled) == permutation(312)(np.arange(312)).tolist()

@@ -31,6 +31,7 @@ EXAMPLES = {
     ),
     "gpu": ("--data photos/train --json G.json --budget 480",),
     "png": ("--threads 2 --json P.json",),
+    "remote": ("--data train.beton --latency 0.03 --json R.json",),
     "startup": ("--data train.beton --json S.json",),
 }
 
@@ -241,7 +242,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gpu.add_argument("--budget", type=_positive, default=480.0, help="seconds for everything (%(default)s)")
     startup = add("startup", "seconds to the first batch, and to that of another stage")
     startup.add_argument("--rounds", type=_count, default=3, help="starts of each (%(default)s)")
-    for command in (speed, fidelity, convert, startup, gpu):
+    remote = add("remote", "a pyramid in a store with latency: bytes, requests, images per second")
+    remote.add_argument("--batch-size", type=_count, default=256, help="images (%(default)s)")
+    remote.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
+    remote.add_argument("--latency", type=_positive, default=0.03, help="seconds of each request (%(default)s)")
+    remote.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
+    remote.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
+    for command in (speed, fidelity, convert, startup, remote, gpu):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
     for command in (speed, fidelity, ops):
         command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")

@@ -90,6 +90,8 @@ class Transfer:
                 return attempt()
             except Refused as error:
                 raise (Missing if isinstance(error, Missing) else LoaderError)(f"{what}: {error}") from None
+            except (AttributeError, NotImplementedError) as error:  # a store without this method never has it
+                raise LoaderError(f"{what}: {error}") from error
             except Exception as error:  # stores raise what they like: throttling, lost connections, timeouts
                 left = self._deadline - (time.monotonic() - begun)
                 if left <= 0:

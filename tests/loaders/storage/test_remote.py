@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +184,15 @@ def test_s3(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_neighbours_become_one_range() -> None:
     assert coalesce([(50, 60), (0, 10), (12, 20), (5, 8)], gap=2) == [(0, 20), (50, 60)]
     assert coalesce([(0, 10), (10, 20), (20, 30)], gap=0, largest=20) == [(0, 20), (20, 30)]
+
+
+def test_a_store_without_a_method_is_named_at_once() -> None:
+    class Empty:
+        """A store of another package that lacks a method."""
+
+    asked = transfer.Transfer()
+    begun = time.monotonic()
+    with pytest.raises(LoaderError, match="x://y: 'Empty' object has no attribute 'below'"):
+        asked.tried("x://y", lambda: Empty().below(""))  # type: ignore[attr-defined]
+    asked.close()
+    assert time.monotonic() - begun < 30

@@ -23,7 +23,7 @@ UPLOAD = 8e6  # bytes of a piece of an upload
 
 
 class Figure(NamedTuple):
-    """An input: its value, and where it comes from."""
+    """An input: its value and origin."""
 
     value: float
     origin: str
@@ -176,7 +176,7 @@ class RunPlan:
         return self["network"] * 1e9 / 8
 
     def conversion(self) -> list[Line]:
-        """Hours, and what limits them."""
+        """Hours, and the limiting part."""
         seconds = self["images"] * self.scale / (self["nodes"] * self["processors"] * self["conversion"])
         uses = ("image size", "processors", "conversion")
         lines = [Line("by the processors", hours(seconds), uses)]

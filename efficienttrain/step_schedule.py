@@ -84,7 +84,7 @@ class Schedule:
 
     @cached_property
     def bounds(self) -> tuple[float, ...]:
-        """Progress where each stage begins, and 1."""
+        """Progress at the start of each stage, and 1."""
         if self.official:
             return (*(stage.start for stage in self.official), 1.0)
         sums = (0.0, *accumulate(stage.compute for stage in self.stages))

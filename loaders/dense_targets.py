@@ -13,7 +13,7 @@ from .pillow import decode_stored
 
 OUTSIDE = 255
 """Value of mask pixels outside the image: the usual "ignore" of segmentation."""
-_STILL = np.eye(2, 3)  # a step that moves nothing
+_STILL = np.eye(2, 3)  # a step that moves no pixel
 
 
 def cut_masks(

@@ -34,7 +34,7 @@ def renewed(page: str) -> str:
 
 
 def output(options: str) -> str:
-    """What the command prints."""
+    """The command's output."""
     parser = argparse.ArgumentParser()
     plan_run.add_arguments(parser)
     args = parser.parse_args(shlex.split(options))

@@ -323,7 +323,7 @@ def _opened(manifest: str) -> Parts:
 
 
 def _replaced(content: dict[str, Any], line: dict[str, Any]) -> None:
-    """Notes that a part's file shall go."""
+    """Marks a part's file for deletion."""
     content["obsolete"] = [*content.get("obsolete", []), line["path"]]
 
 

@@ -157,7 +157,7 @@ class Journal:
             file.seek(size)
 
     def _lines(self) -> tuple[list[dict[str, Any]], list[int]]:
-        """The journal's sound lines, and where each ends."""
+        """The journal's sound lines and their end offsets."""
         self._log.seek(0)
         lines, ends, end = [], [], 0
         for raw in self._log:

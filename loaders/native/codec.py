@@ -42,7 +42,7 @@ class JpegError(LoaderError):
 
 
 class JpegInfo(NamedTuple):
-    """What the headers say."""
+    """Contents of the headers."""
 
     width: int
     height: int

@@ -193,7 +193,7 @@ def _count_labels(dataset: Dataset, found: Survey) -> None:
 
 
 def _look(dataset: Dataset, chosen: NDArray[np.int64], found: Survey) -> None:
-    """Reads the images of these samples, a few at a time, and adds what their headers tell."""
+    """Reads the images of these samples, a few at a time, and adds the facts of their headers."""
     levels = len(dataset.ratios)
     stored, pixels, weight = np.zeros(levels), np.zeros((levels, 2)), np.zeros(levels)
     sides, sizes = [], []

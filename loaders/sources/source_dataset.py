@@ -45,7 +45,7 @@ class _Read(NamedTuple):
 
 
 class _Chunk:
-    """Samples in memory, until nobody holds the chunk."""
+    """Samples in memory, as long as the chunk is referenced."""
 
     def __init__(self, entries: NDArray[np.void], samples: list[Sample], lease: object) -> None:
         self.entries, self.samples, self._lease = entries, samples, lease

@@ -30,7 +30,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Mirror:
-    """A remote object, and what is here of it.
+    """A remote object and its local copy.
 
     Attributes:
         fd: the local file. What `ensure` has not brought reads as zeros.

@@ -4,14 +4,14 @@
 
 namespace et {
 
-// Pixels a side of what is delivered.
+// Side of the delivered images, pixels.
 inline int output_side(const EtBatch& b) { return b.augment.low_pass ? b.augment.low_pass->side : b.side; }
 
-// Bytes that are delivered for one sample.
+// Bytes of one delivered sample.
 inline size_t output_bytes(const EtBatch& b) { return size_t(3) * output_side(b) * output_side(b) * b.element; }
 
-// Where the picture is to be resampled to: the batch's own memory where nothing follows, else memory of `s`; null when memory is
-// out. `out`: where the batch holds the sample.
+// Memory for the resampled picture: the sample's place in the batch, `out`, if no step follows, else memory of `s`; null when
+// memory is out.
 uint8_t* place_for(const EtBatch&, uint8_t* out, Scratch& s);
 
 // Finishes sample `i`, whose three planes lie in `pixels`, into `out`.

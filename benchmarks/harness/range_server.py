@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .measure import ROOT, Failed
@@ -80,7 +80,7 @@ def _serve(file: str, latency: float) -> None:
             end = min(last + 1, size)
             self._begin(206, end - start, Content_Range=f"bytes {start}-{end - 1}/{size}")
             self.wfile.flush()
-            with open(file, "rb") as opened:
+            with open(file, "rb") as opened, suppress(ConnectionError):  # the loader may be closed meanwhile
                 while start < end:
                     start += os.sendfile(self.connection.fileno(), opened.fileno(), start, end - start)
             with lock:

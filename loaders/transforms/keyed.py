@@ -11,7 +11,6 @@ from torch import nn
 
 from ..batch import Batch
 from .device import drawn_by
-from .randaugment import check
 
 
 class KeyedTransform(nn.Module):
@@ -43,3 +42,13 @@ class KeyedTransform(nn.Module):
     @abstractmethod
     def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
         """As `forward`, whose arguments are checked."""
+
+
+def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:
+    """Raise ValueError unless `images` is a uint8 batch of square pictures and `indices` one integer for each."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"`images` must be uint8, got {images.dtype}; augment before normalising.")
+    if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+        raise ValueError(f"`images` must be [N, 3, B, B], got {list(images.shape)}; put channels second.")
+    if np.shape(indices) != (len(images),):
+        raise ValueError(f"`indices` must be one per image, [{len(images)}], got {list(np.shape(indices))}.")

@@ -13,14 +13,13 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ..batch import Batch
 from ..native import Augment, augmented
 from ..plan.rng import Purpose, below, uniform, words
 from ..stage import LARGEST
 from . import fused
-from .device import drawn_by
+from .keyed import KeyedTransform
 from .normalize import Normalize
 from .randaugment_ops import Op, augment, moves, pack, packed_weights
 
@@ -30,7 +29,7 @@ IMAGENET_MEAN = (124, 116, 104)
 _WORDS = 5  # per operation: which, whether, two for how strong, which way
 
 
-class RandAugment(nn.Module):
+class RandAugment(KeyedTransform):
     """Augments every image of a batch by operations of its own.
 
     The augmentation of a sample depends on (seed, epoch, sample index) and on nothing else: not on its batch, the
@@ -92,32 +91,12 @@ class RandAugment(nn.Module):
             f"increasing={self.increasing}, base={self.base}, fill={self.fill}"
         )
 
-    def forward(
-        self,
-        images: torch.Tensor,
-        batch: Batch | NDArray[np.int64],
-        *,
-        seed: int | None = None,
-        epoch: int | None = None,
-    ) -> torch.Tensor:
-        """Augmented copies of `images`. On a GPU, two launches a step and one copy, normalisation included.
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """See `KeyedTransform.augment`; the result of `then`, if there is one.
 
-        Args:
-            images: uint8 [N, 3, B, B] on any device.
-            batch: the loader's `Batch`; or the images' sample indices, [N], on the host, so that no device is waited
-                for, together with `seed` and `epoch`.
-            seed: 0 to 2**64 - 1; None: the batch's.
-            epoch: 0 to 2**32 - 1; None: the batch's.
-
-        Returns:
-            uint8 [N, 3, B, B], or the result of `then`; on a GPU in the same pass.
-
-        Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
+        On a GPU, two launches a step and one copy, normalisation included.
         """
-        indices, seed, epoch = drawn_by(batch, seed, epoch)
-        check(images, indices)
-        op, argument = self.plan(indices, images.shape[-1], seed=seed, epoch=epoch)
+        op, argument = self.plan(keys, images.shape[-1], seed=seed, epoch=epoch)
         return perform(images, op, argument, self.fill, self.then)
 
     def plan(
@@ -180,16 +159,6 @@ def perform(
             for step in range(op.shape[1]):
                 images = augment(images, op[:, step], argument[:, step], fill)
     return images if then is None else then(images)
-
-
-def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:
-    """Raise ValueError unless `images` is a uint8 batch of square pictures and `indices` one integer for each."""
-    if images.dtype != torch.uint8:
-        raise ValueError(f"`images` must be uint8, got {images.dtype}; augment before normalising.")
-    if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-        raise ValueError(f"`images` must be [N, 3, B, B], got {list(images.shape)}; put channels second.")
-    if np.shape(indices) != (len(images),):
-        raise ValueError(f"`indices` must be one per image, [{len(images)}], got {list(np.shape(indices))}.")
 
 
 def draw(

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .box_targets import move_boxes, move_points
-from .dense_targets import cut_masks
 from .plan.rng import sample_indices
 from .plugins import FIELDS
+from .spatial_targets import cut_masks, move_boxes, move_points
 
 if TYPE_CHECKING:
     import torch

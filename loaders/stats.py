@@ -19,8 +19,8 @@ def summarise(
     """The dictionary that `Loader.stats` returns.
 
     Args:
-        sums: the backend's, see `native.Pool.stats` and `backends.clock.Clock.sums`; a station that it does not have
-            counts as 0.
+        sums: the backend's, see `native.Pool.stats` and `backends.device_queue.Clock.sums`; a station that it does not
+            have counts as 0.
         bad: samples that could not be decoded.
         waited: seconds in which the consumer waited for batches.
         iterated: seconds between its calls for batches, waiting included.

@@ -13,10 +13,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from efficienttrain._loaders import Loader
-from efficienttrain.callbacks.fit_checkpoint import fit_to_checkpoint
 from efficienttrain.callbacks.several_ranks import changing, equalise, hide
 from efficienttrain.curriculum import Stage
-from efficienttrain.models.size import check_resolution, multiple_of, resize
+from efficienttrain.models.size import check_resolution, fit_to_checkpoint, multiple_of, resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training.resolve import scaled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import native
 from ..errors import LoaderError
 from ..pillow import decode_rgb
-from ..sources.regular_file import open_regular
+from ..storage.files import open_regular
 
 Job = tuple[Any, NDArray[np.void], dict[str, Any]]
 """The argument of `make`: a file, its sample, options of the kernel."""

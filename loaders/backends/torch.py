@@ -21,9 +21,8 @@ from ..buffer_pool import BufferPool
 from ..sources import Dataset
 from ..stage import Stage
 from .base import PendingBatch
-from .clock import Clock
 from .decoder import Decoder
-from .queued import InUse, RunAhead
+from .device_queue import Clock, InUse, RunAhead
 
 if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline

@@ -24,11 +24,10 @@ from ..sources.open import open_source
 from ..sources.source import Limited, Source
 from ..storage.files import connections
 from .assemble import finish
-from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead
+from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
 from .journal import Journal
 from .target import Target
 from .transcode import FULL_QUALITY, OVERHEAD, Job
-from .workers import results
 from .writer import REMARKS, Writer
 
 MOST_REMARKS = 100
@@ -190,7 +189,7 @@ def convert(
             raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
         writer = Writer(journal, stored, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth, overhead)
-        stream = results(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())
+        stream = run_jobs(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
                 writer.store(job, result)

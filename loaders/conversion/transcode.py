@@ -10,11 +10,11 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import Encoded, FieldType, encode, row_dtype, with_pointers
-from ..dense_targets import decode_mask
 from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
+from ..spatial_targets import decode_mask
 from .stored_samples import StoredImage
 
 FULL_QUALITY = 95

@@ -1,11 +1,10 @@
 """The plan: level, crop and flip of each sample, as arrays, made before any byte is read."""
 
 from .geometry import CropGeometry
-from .order import Batches, Sampling, Shares, epoch_order, next_position
+from .order import Batches, Sampling, Shares, epoch_order, next_position, replacements
 from .pieces import window_of
 from .plan import plan_batch
 from .records import ENTRY, SAMPLE
-from .replacement import replacements
 
 __all__ = [
     "Batches",

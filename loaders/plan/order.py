@@ -1,4 +1,4 @@
-"""Which sample comes when, and which rank takes it.
+"""The order of an epoch, each rank's share of it, and the replacements of samples that cannot be decoded.
 
 The order of an epoch is global: the same for every world size and batch size. A `position` counts the samples of it
 that all ranks together have been given, so an epoch resumes at `order[position:]`, whatever the world size and the
@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pieces import LEAST_WINDOW, LargeRandom, QuasiRandom
-from .rng import MAX_COPIES, Purpose, copy_numbers, draw_keys, sample_indices, sequence
+from .rng import MAX_COPIES, Purpose, below, copy_numbers, draw_keys, sample_indices, sequence, words
 
 LARGE = 1 << 21
 """Samples from which on a random order is computed piece by piece: sorting them would take half a second."""
+TRIES = 16
+"""Stand-ins before a loader gives up: with half of a data set damaged, one sample in 65,536 exhausts them."""
 
 
 class Order(Protocol):
@@ -264,3 +266,9 @@ class Batches(Sequence[NDArray[np.int64]]):
             return keys
         copies = copy_numbers(keys) * self._views
         return np.concatenate([draw_keys(sample_indices(keys), copies + view) for view in range(self._views)])
+
+
+def replacements(seed: int, epoch: int, index: int, n: int) -> list[int]:
+    """Sample indices to try in order instead of `index`, of 0 to n - 1; the same in every process and at every call."""
+    drawn = words(seed, epoch, np.array([index]), Purpose.REPLACE, TRIES)
+    return [int(i) for i in below(drawn, n)[0]]

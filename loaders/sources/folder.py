@@ -14,8 +14,8 @@ from ..errors import BadDataset, LoaderError
 from ..pillow import image_size
 from ..plan.records import OTHER
 from ..processors import available_processors
+from ..storage.files import open_regular
 from .dataset import Dataset, empty_entries
-from .regular_file import open_regular
 from .scan import scan
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import cached_property
 
 from ..beton.fields import LABEL_ONLY
 from ..storage import files
 from ..storage.store import is_url
-from .file_stats import file_stats
 from .scan import scan
 from .source import FileRange, Options, Sample
 
 _GROWTH = {".jpg": 1.25, ".jpeg": 1.25}  # restart markers make JPEGs grow; other formats grow more
 _GROWTH_OTHERS = 4
+PROBE = 256  # files asked one after the other, to see how long an answer takes
+SLOW = 100e-6  # seconds for an answer, from which on threads help: a local disk takes 2e-6 warm, a network one 1e-3
+THREADS, BLOCK = 64, 256
 
 
 class ImageFolder:
@@ -98,3 +102,24 @@ class ImageFolder:
 def _record_bytes(name: str, size: int) -> int:
     growth = _GROWTH.get(os.path.splitext(name)[1].lower(), _GROWTH_OTHERS)
     return int(size * growth) + (64 << 10)
+
+
+def file_stats(paths: Sequence[str]) -> list[tuple[int, int]]:
+    """Bytes and modification time in nanoseconds of each file; (0, 0) where there is none that can be reached."""
+    start = time.perf_counter()
+    stats = [_stat(path) for path in paths[:PROBE]]
+    if time.perf_counter() - start < SLOW * len(stats):
+        return stats + [_stat(path) for path in paths[PROBE:]]
+    blocks = (paths[k : k + BLOCK] for k in range(PROBE, len(paths), BLOCK))
+    with ThreadPoolExecutor(THREADS) as pool:
+        for found in pool.map(lambda block: [_stat(path) for path in block], blocks):
+            stats += found
+    return stats
+
+
+def _stat(path: str) -> tuple[int, int]:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
+from ..storage.files import open_regular
 from .python import encoded
-from .regular_file import open_regular
 from .source import Options, Sample, file_facts
 
 _IMAGES, _LABELS = ("image", "img", "jpg", "jpeg", "png"), ("label", "labels", "class", "cls", "target", "y")

@@ -13,7 +13,6 @@ from ..beton.fields import COLUMNS, LABEL_ONLY
 from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
-from .regular_file import open_regular
 from .source import FileRange, Options, Sample, file_facts
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -95,7 +94,7 @@ class Table:
             place = files.join(self._folder, str(value))
             if is_url(place):
                 return files.read_all(place)
-            with open_regular(place) as file:
+            with files.open_regular(place) as file:
                 return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value

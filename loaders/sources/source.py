@@ -13,7 +13,6 @@ import numpy as np
 from ..beton.fields import FieldType
 from ..storage import files
 from ..storage.store import is_url
-from .regular_file import open_regular
 
 
 class FileRange(NamedTuple):
@@ -38,7 +37,7 @@ class FileRange(NamedTuple):
         """
         if is_url(self.path):
             return files.read(self.path, self.offset or 0, self.size)
-        with open_regular(self.path) as file:
+        with files.open_regular(self.path) as file:
             file.seek(self.offset or 0)
             return file.read(self.size + (self.offset is None))
 

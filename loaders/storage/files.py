@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
+import stat
 import tempfile
 import threading
 from collections import deque
@@ -237,6 +239,19 @@ def delete(path: str) -> None:
 def begin(work: Callable[[], T]) -> Future[T]:
     """Runs `work`, which reads remote files, in one of the threads for that."""
     return _shared.transfer().submit(work)
+
+
+def open_regular(path: str) -> IO[bytes]:
+    """A file for reading. Not blocking: to open a pipe would wait for its other end, and a device may have no end.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file")
+    return file
 
 
 def open_file(path: str) -> IO[bytes]:

@@ -6,9 +6,8 @@ sample indices, and sent ahead of the work.
 
 from __future__ import annotations
 
-from .color_jitter import ColorJitter
+from .color import ColorJitter, RandomGrayscale
 from .erasing import RandomErasing
-from .grayscale import RandomGrayscale
 from .low_frequency import LowFrequencyCrop
 from .mix import Mixup
 from .normalize import Normalize

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders.backends.clock import Clock
-from loaders.backends.queued import InUse, RunAhead
+from loaders.backends.device_queue import Clock, InUse, RunAhead
 from tests.contract import make
 from tests.pretend import Count, Event, Stream, pretending
 

@@ -16,8 +16,8 @@ from ...errors import LoaderError
 from ...requirements import missing
 from ...sources import Dataset
 from ...stage import Stage
-from ..clock import Clock
 from ..decoder import Decoder
+from ..device_queue import Clock
 from .cut import Cut
 from .threads import Threads
 

@@ -19,10 +19,9 @@ from ... import native
 from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
 from ...transforms.device import put
-from ..clock import Clock
 from ..decoder import Decoder
+from ..device_queue import Clock, InUse, RunAhead
 from ..pillow_threads import PartlyPillow
-from ..queued import InUse, RunAhead
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
 from .resample import Resampling

@@ -43,7 +43,7 @@ def test_what_a_pyramid_holds(jpeg_folder: Path, tmp_path: Path) -> None:
 
 
 def test_finished_jobs_are_not_done_again(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loaders.conversion import workers as module
+    from loaders.conversion import jobs as module
 
     done: list[int] = []
     real = module.convert_job

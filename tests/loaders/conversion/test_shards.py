@@ -82,7 +82,7 @@ def test_a_complete_part_is_not_made_again(jpeg_folder: Path, tmp_path: Path, mo
 
 
 def test_a_part_resumes_from_its_journal(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from loaders.conversion import workers as module
+    from loaders.conversion import jobs as module
 
     done: list[int] = []
     real = module.convert_job

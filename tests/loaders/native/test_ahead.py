@@ -35,8 +35,8 @@ for mode, epochs in ((0, 1), (2, 2)):
 print(most, len(set(digests)))
 """
 
-# Every seventh read fails. The first one to fail may be one of the row table, made while the epoch is planned (BadDataset); another
-# epoch then meets a record.
+# Every seventh read fails. The first failure may be the row table's, which is read while the epoch is planned
+# (BadDataset); another epoch then meets a record.
 BROKEN = """
 import ctypes, sys
 from loaders import BadDataset, BadSample, Loader

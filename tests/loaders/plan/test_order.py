@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loaders.plan.order import LARGE, Batches, Sampling, Shares, epoch_order, next_position, occurrences
+from loaders.plan.order import (
+    LARGE,
+    TRIES,
+    Batches,
+    Sampling,
+    Shares,
+    epoch_order,
+    next_position,
+    occurrences,
+    replacements,
+)
 from loaders.plan.pieces import BLOCK
 from loaders.plan.rng import copy_numbers, sample_indices
 
@@ -272,3 +282,11 @@ def test_quasi_random_takes_a_subset_in_the_order_of_storage() -> None:
     order = Sampling(n=1000, seed=1, kind="quasi", window=64, storage=Backwards(1000), indices=chosen).order(0)[:]
     assert sorted(order) == chosen.tolist()
     assert np.ptp(order[:52]) <= 2 * 64  # one block of the subset's neighbours, whichever comes first
+
+
+def test_stand_ins_depend_on_the_sample_alone_and_are_in_range() -> None:
+    first = replacements(0, 0, 5, 1000)
+    assert first == replacements(0, 0, 5, 1000) and len(first) == TRIES
+    assert all(0 <= i < 1000 for i in first) and len(set(first)) > TRIES // 2
+    others = [replacements(1, 0, 5, 1000), replacements(0, 1, 5, 1000), replacements(0, 0, 6, 1000)]
+    assert all(first != other for other in others)

@@ -1,4 +1,4 @@
-"""Brightness, contrast, saturation and hue at random, as torchvision's `ColorJitter` changes Pillow images."""
+"""Random changes of colour, as torchvision makes them of Pillow images: `ColorJitter` and `RandomGrayscale`."""
 
 from __future__ import annotations
 
@@ -81,6 +81,31 @@ class ColorJitter(KeyedTransform):
         drawn = words(seed, epoch, indices, Purpose.COLOR_JITTER, 5)
         low, high = np.array([self.brightness, self.contrast, self.saturation, self.hue]).T
         return _ORDERS[below(drawn[:, 4], len(_ORDERS))], low + (high - low) * uniform(drawn[:, :4])
+
+
+class RandomGrayscale(KeyedTransform):
+    """Makes some images of a batch grey: three equal channels.
+
+    The choice depends on (seed, epoch, draw key) alone. Pixels are those of
+    `torchvision.transforms.RandomGrayscale` on Pillow images.
+
+    Args:
+        p: probability of each image, 0 to 1.
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"`p` must be a probability, 0 to 1, got {p}.")
+        self.p = p
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+    def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
+        """See `KeyedTransform`."""
+        grey = uniform(words(seed, epoch, keys, Purpose.GRAYSCALE, 1)) < self.p
+        return perform(images, np.where(grey, Op.COLOR, -1), np.zeros(grey.shape))
 
 
 def shift_hue(images: Tensor, shift: NDArray[np.float64]) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from loaders.transforms import ColorJitter, RandomGrayscale
-from loaders.transforms.color_jitter import shift_hue
+from loaders.transforms.color import shift_hue
 
 
 def noise(count: int, side: int = 32) -> torch.Tensor:

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from loaders.backends.clock import Clock
+from loaders.backends.device_queue import Clock
 
 
 def test_stations_add_up_on_the_cpu() -> None:

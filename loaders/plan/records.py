@@ -11,10 +11,7 @@ import numpy as np
 
 ENTRY = np.dtype(
     [
-        (
-            "path",
-            "<i8",
-        ),  # address of a NUL-terminated file name; 0: the data set's own file; negative: ~descriptor
+        ("path", "<i8"),  # address of a file name, NUL at its end; 0: the data set's own file; negative: ~descriptor
         ("offset", "<i8"),  # file offset of the image's first byte (of a JPEG its SOI)
         ("size", "<u4"),  # bytes of the image; 0: to the end of the file
         ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table

@@ -19,13 +19,14 @@ from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
 from ..processors import available_processors
+from ..sources.image_folder import ImageFolder
 from ..sources.labels import Labels
 from ..sources.open import open_source
 from ..sources.source import Limited, Source
 from ..storage.files import connections
 from .assemble import finish
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
-from .journal import Journal
+from .journal import LISTING, Journal
 from .target import Target
 from .transcode import FULL_QUALITY, OVERHEAD, Job
 from .writer import REMARKS, Writer
@@ -149,12 +150,16 @@ def convert(
     ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
     target = Target(out, work_dir)
     wanted = None if fields is None else parse_fields(fields)
-    source = open_source(
+    listing = target.working / LISTING
+    if restart:
+        listing.unlink(missing_ok=True)
+    source = origin = open_source(
         src,
         fields=wanted,
         classes=None if classes is None else tuple(classes),
         allow_empty=allow_empty,
         split=split,
+        listing=os.fspath(listing),
         **options,
     )
     if limit is not None and limit < len(source):
@@ -187,6 +192,8 @@ def convert(
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
             raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
+        if isinstance(origin, ImageFolder):
+            origin.keep()
         writer = Writer(journal, stored, start_page, types, on_error)
         template = Job(0, [], ratios, quality, labels, further, depth, overhead)
         stream = run_jobs(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())

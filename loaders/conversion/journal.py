@@ -9,6 +9,7 @@
     places      the number in the source of each index row's sample, i64
     rows, values, checks      only if there are fields besides `label`: their metadata, their bytes, a CRC of each value
     report      a JSON line per job: samples read, page sizes, changed and refused samples
+    listing     of an image folder: its files, so that they need not be listed again, see `sources.kept_listing`
 
 Note [what survives]: a job counts as finished once its journal line is there. After `kill -9` everything
 written is still in the page cache, so every line holds that was written since this machine was started: it names
@@ -37,6 +38,7 @@ from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 
+LISTING = "listing"
 SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
 
 

@@ -27,12 +27,15 @@ class Sources(NamedTuple):
         classes: their names, sorted unless they were given; a label is a position in it.
         names: paths relative to `root`, in sample order.
         labels: one for each name.
+        folders: modification time, in nanoseconds, and inode of each folder that was listed, by its path, taken before
+            it was listed. Empty for a store.
     """
 
     root: str
     classes: list[str]
     names: list[str]
     labels: list[int]
+    folders: dict[str, tuple[int, int]]
 
 
 def scan(
@@ -69,7 +72,7 @@ def scan(
         loose = tree.images()
         if not loose:
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
-        return Sources(root, [tree.name()], loose, [0] * len(loose))
+        return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         splits = ", ".join(found_classes)
         raise ValueError(f"{root}: its sub-folders are splits ({splits}), not classes; give one as the split")
@@ -87,7 +90,13 @@ def scan(
         labels += [labels_of[name]] * len(found)
     if not names:
         raise FileNotFoundError(f"{root}: none of its {len(found_classes)} class folders holds an image")
-    return Sources(root, list(labels_of), names, labels)
+    return Sources(root, list(labels_of), names, labels, tree.listed)
+
+
+def folder_stamp(folder: str) -> tuple[int, int]:
+    """Modification time, in nanoseconds, and inode of a folder: a file added or removed changes the time."""
+    facts = os.stat(folder)
+    return facts.st_mtime_ns, facts.st_ino
 
 
 def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> dict[str, int]:
@@ -121,6 +130,7 @@ class _OnDisk:
 
     Attributes:
         root: its path.
+        listed: see `Sources.folders`.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -129,7 +139,7 @@ class _OnDisk:
             raise FileNotFoundError(f"{path}: no such folder")
         if not path.is_dir():
             raise NotADirectoryError(f"{path}: must be a folder of images, is a file")
-        self.root = os.fspath(path)
+        self.root, self.listed = os.fspath(path), dict[str, tuple[int, int]]()
 
     def inside(self, split: str) -> _OnDisk:
         """A sub-folder of this one."""
@@ -144,7 +154,9 @@ class _OnDisk:
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders directly in a folder."""
-        with os.scandir(os.path.join(self.root, folder)) as entries:
+        path = os.path.join(self.root, folder) if folder else self.root
+        self.listed[path] = folder_stamp(path)
+        with os.scandir(path) as entries:
             return [entry.name for entry in entries if entry.is_dir()]
 
     def is_working(self, folder: str) -> bool:
@@ -157,17 +169,33 @@ class _OnDisk:
         above = (os.path.realpath(self.root),) if folder else ()
         return [
             os.path.join(at, name)[start:]
-            for at, names in sorted(_walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
+            for at, names in sorted(self._walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
             for name in sorted(names)
             if _is_image(name)
         ]
+
+    def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+        """Each folder from `folder` down, with its files; links are followed, unless they lead back to a folder above.
+
+        torchvision follows those links too, some 40 times in a circle, and lists every image as often.
+        """
+        real = os.path.realpath(folder)
+        if real in above:
+            return
+        self.listed[folder] = folder_stamp(folder)
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.is_dir()) for entry in entries]
+        yield folder, [name for name, is_folder in found if not is_folder]
+        for name, is_folder in found:
+            if is_folder and not _hidden(name):
+                yield from self._walk(os.path.join(folder, name), (*above, real))
 
 
 class _Stored:
     """A folder in a store, all of whose files are listed. See `_OnDisk`."""
 
     def __init__(self, folder: str, listing: Iterable[str]) -> None:
-        self.root = folder.rstrip("/")
+        self.root, self.listed = folder.rstrip("/"), dict[str, tuple[int, int]]()
         self._below: dict[str, list[str]] = {}  # first folder, or "" for files of the root: paths from there
         for path in listing:
             first, slash, rest = path.partition("/")
@@ -195,19 +223,3 @@ class _Stored:
         paths = [f"{folder}/{path}" if folder else path for path in self._below.get(folder, ())]
         shown = (path for path in paths if not any(map(_hidden, path.split("/"))) and _is_image(path))
         return sorted(shown, key=lambda path: (path.rpartition("/")[0], path))
-
-
-def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Each folder from `folder` down, with its files; links are followed, unless they lead back to a folder above.
-
-    torchvision follows those links too, some 40 times in a circle, and lists every image as often.
-    """
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir()) for entry in entries]
-    yield folder, [name for name, is_folder in found if not is_folder]
-    for name, is_folder in found:
-        if is_folder and not _hidden(name):
-            yield from _walk(os.path.join(folder, name), (*above, real))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..beton.fields import FieldType
+from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
 
@@ -22,22 +23,27 @@ class FileRange(NamedTuple):
         path: the file, or its URL.
         size: bytes of the image.
         offset: its first byte in the file; None: the image is the whole file.
+        modified: modification time of a local file when it was listed, nanoseconds; None: it is not compared.
     """
 
     path: str
     size: int
     offset: int | None = None
+    modified: int | None = None
 
     def read(self) -> bytes:
         """The image. It has another length than `size` if the file has changed.
 
         Raises:
             OSError: the file cannot be opened or read, or is no regular file.
+            BadDataset: it was modified since it was listed.
             LoaderError: its store refuses or keeps failing.
         """
         if is_url(self.path):
             return files.read(self.path, self.offset or 0, self.size)
         with files.open_regular(self.path) as file:
+            if self.modified not in (None, os.fstat(file.fileno()).st_mtime_ns):
+                raise BadDataset(f"{self.path}: was modified after it was listed; run again with --restart")
             file.seek(self.offset or 0)
             return file.read(self.size + (self.offset is None))
 
@@ -136,6 +142,7 @@ class Options:
         path_column: name of the column that holds image paths (tables).
         label_column: name of the column that holds the label.
         labels: a file with the labels of ILSVRC2012's validation images.
+        listing: a file in which an image folder's listing may be kept, see `kept_listing`; None: it is listed anew.
     """
 
     split: str | None = None
@@ -146,6 +153,7 @@ class Options:
     path_column: str | None = None
     label_column: str | None = None
     labels: str | None = None
+    listing: str | None = None
 
 
 class Kind(Protocol):

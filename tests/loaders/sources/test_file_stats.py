@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from loaders.sources import image_folder as module
-from loaders.sources.image_folder import file_stats
+from loaders.sources import file_stats as module
+from loaders.sources.file_stats import file_stats
 
 
 def test_threads_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,88 @@
+"""An image folder's listing in a file, so that a conversion resumes without looking at every image again.
+
+A folder's modification time changes when a file in it is added, removed or renamed. So the names in a kept listing are
+right as long as all folders have the times that they had. The times and sizes of files may be out of date: each file is
+compared with its own when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .scan import Sources, folder_stamp
+
+SETTLED = 2_000_000_000
+"""Nanoseconds before the listing after which no folder may have been modified: a later change could have the same time,
+because clocks of file systems advance in steps, of two seconds at most."""
+
+
+class Listing(NamedTuple):
+    """An image folder's files.
+
+    Attributes:
+        sources: names and labels.
+        sizes: bytes of each file, [n].
+        modified: modification time of each file in nanoseconds, [n].
+        fingerprint: see `Source.fingerprint`.
+    """
+
+    sources: Sources
+    sizes: NDArray[np.int64]
+    modified: NDArray[np.int64]
+    fingerprint: str
+
+
+def save(path: str, asked: str, listing: Listing, began: int) -> None:
+    """Keeps a listing in a file, unless a folder has just been modified.
+
+    Args:
+        asked: the folder and the options for which it was made.
+        began: when the listing began, `time.time_ns()`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    sources = listing.sources
+    if any(modified > began - SETTLED for modified, _ in sources.folders.values()):
+        return
+    head = {
+        "asked": asked,
+        "root": sources.root,
+        "classes": sources.classes,
+        "folders": list(sources.folders),
+        "fingerprint": listing.fingerprint,
+    }
+    with open(f"{path}.new", "wb") as file:
+        np.savez(
+            file,
+            head=np.frombuffer(json.dumps(head).encode("ascii"), np.uint8),
+            names=np.frombuffer(os.fsencode("\0".join(sources.names)), np.uint8),
+            labels=np.array(sources.labels, np.int32),
+            folders=np.array(list(sources.folders.values()), np.int64).reshape(-1, 2),
+            sizes=listing.sizes,
+            modified=listing.modified,
+        )
+    os.replace(f"{path}.new", path)
+
+
+def load(path: str, asked: str) -> Listing | None:
+    """The listing in a file; None: there is none, it is another folder's, it is damaged, or a folder has changed."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
+            head = json.loads(kept["head"].tobytes())
+            stamps = [(int(modified), int(inode)) for modified, inode in kept["folders"]]
+            folders = dict(zip(head["folders"], stamps, strict=True))
+            if head["asked"] != asked or any(folder_stamp(at) != stamp for at, stamp in folders.items()):
+                return None
+            names = os.fsdecode(kept["names"].tobytes()).split("\0")
+            sources = Sources(head["root"], head["classes"], names, kept["labels"].tolist(), folders)
+            return Listing(sources, kept["sizes"], kept["modified"], head["fingerprint"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None

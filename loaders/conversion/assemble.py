@@ -4,32 +4,50 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldType, move, row_dtype, with_pointers
+from ..beton.fields import LABEL_ONLY, FieldType, row_dtype, with_pointers
+from ..beton.fields import move as move_pointers
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
+from .move import move
 from .target import Target
 from .writer import PLACE
 
 COPY = 8 << 20  # bytes copied at a time
 SORTED = 1 << 20  # rows of a file that are brought into another order at a time
 
+Advance = Callable[[int], object]
+"""Is told of bytes that are done, for a progress bar."""
+
+
+def work_left(journal: Journal) -> int:
+    """Bytes that `finish` will report."""
+    left = sum(os.fstat(journal.files[name].fileno()).st_size for name in journal.moved)
+    return left + sum(journal.size(name) for name in ("index", "index", "names", "checks") if name in journal.names)
+
 
 def finish(
-    journal: Journal, target: Target, page_size: int, meta: dict[str, Any], types: Mapping[str, FieldType] | None = None
+    journal: Journal,
+    target: Target,
+    page_size: int,
+    meta: dict[str, Any],
+    types: Mapping[str, FieldType] | None = None,
+    advance: Advance = lambda _: None,
 ) -> int:
     """Appends the private section and the tables to the pages, and hands the file over to its target.
 
-    May be interrupted at any point and repeated: it only writes behind the bytes that the journal lists.
+    Moves the reduced levels and the stored values without room for a second copy of them, see `journal`'s Note
+    [sealed]. If it is interrupted, another call continues there; the tables behind are then written again.
 
     Args:
         types: the fields beside the image; None: `label` only.
+        advance: is told of `work_left` bytes in all.
 
     Returns:
         bytes of the beton.
@@ -39,30 +57,34 @@ def finish(
     samples = journal.size("index") // row.itemsize
     private = np.zeros((), layout.PRIVATE if types is None else layout.PRIVATE_FIELDS)
     private["samples"], private["levels"], private["row_size"] = samples, levels, row.itemsize
-    private["end"][0] = journal.size("beton")
-    beton.seek(journal.size("beton"))
+    private["end"][0] = position = journal.size("beton")
     ranks = _ranks(journal)
+    places: dict[str, int] = {}
     if types is not None:
-        beton.seek(layout.round_up(journal.size("beton"), page_size))
-        _append(journal.files["values"], beton, private, "values")
-        private["values"]["crc"] = 0  # each value has a check of its own
+        places["values"] = layout.round_up(position, page_size)
+        private["values"]["offset"], private["values"]["size"] = places["values"], journal.size("values")
+        position = places["values"] + journal.size("values")  # no CRC: each value has a check of its own
     for level in range(1, levels):
-        private["start"][level] = beton.tell()
-        _copy(journal.files[f"level{level}"], beton)
-        private["end"][level] = beton.tell()
-    _append_rows(_in_order(journal.files["index"], row, ranks), beton, private, "index")
-    _append(journal.files["names"], beton, private, "names")
+        places[f"level{level}"] = private["start"][level] = position
+        private["end"][level] = position = position + journal.size(f"level{level}")
+    journal.seal()
+    for name, place in places.items():
+        move(journal.files[name].fileno(), beton.fileno(), place, advance)
+    beton.seek(position)
+    _append_rows(_in_order(journal.files["index"], row, ranks), beton, private, "index", advance)
+    _append(journal.files["names"], beton, private, "names", advance)
     if types is not None:
         checks = np.dtype(("V", 4 * len(with_pointers(types))))
-        _append_rows(_in_order(journal.files["checks"], checks, ranks), beton, private, "checks")
+        _append_rows(_in_order(journal.files["checks"], checks, ranks), beton, private, "checks", advance)
     text = layout.pack_meta(meta)
     private["meta"]["offset"], private["meta"]["size"] = beton.tell(), len(text)
     private["meta"]["crc"] = zlib.crc32(text)
     beton.write(text)
     if types is None:
-        types, written = LABEL_ONLY, write_rows(beton, _labels(journal, row, ranks))
+        types, written = LABEL_ONLY, write_rows(beton, _labels(journal, row, ranks, advance))
     else:
-        written = write_rows(beton, _fields(journal, row, ranks, types, int(private["values"]["offset"])), types)
+        fields = _fields(journal, row, ranks, types, int(private["values"]["offset"]), advance)
+        written = write_rows(beton, fields, types)
         head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
         private["rows"]["offset"], private["rows"]["crc"] = head, written.crc
         private["rows"]["size"] = samples * table_row(types).itemsize
@@ -70,6 +92,7 @@ def finish(
     private["file_size"] = size
     write_head(beton, page_size, samples, written.table, layout.pack_private(private), types)
     beton.flush()
+    beton.truncate(size)
     os.fsync(beton.fileno())
     target.publish(journal.folder / "beton")
     journal.remove()
@@ -103,43 +126,48 @@ def _in_order(stored: IO[bytes], row: np.dtype[Any], ranks: NDArray[np.int64]) -
             yield rows[start : start + BLOCK]
 
 
-def _append_rows(blocks: Iterator[np.ndarray], beton: IO[bytes], private: np.ndarray, name: str) -> None:
+def _append_rows(
+    blocks: Iterator[np.ndarray], beton: IO[bytes], private: np.ndarray, name: str, advance: Advance
+) -> None:
     """Writes rows to the beton's end as a section of that name."""
     private[name]["offset"], crc = beton.tell(), 0
     for block in blocks:
         crc = zlib.crc32(block.tobytes(), crc)
         beton.write(block.tobytes())
+        advance(block.nbytes)
     private[name]["crc"], private[name]["size"] = crc, beton.tell() - int(private[name]["offset"])
 
 
-def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str) -> None:
+def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str, advance: Advance) -> None:
     """Copies a file to the beton's end as a section of that name."""
-    private[name]["offset"] = beton.tell()
-    private[name]["crc"] = _copy(source, beton)
-    private[name]["size"] = beton.tell() - int(private[name]["offset"])
-
-
-def _copy(source: IO[bytes], beton: IO[bytes]) -> int:
-    """Appends a whole file; returns its CRC-32."""
-    crc = 0
+    private[name]["offset"], crc = beton.tell(), 0
     source.seek(0)
     while block := source.read(COPY):
         crc = zlib.crc32(block, crc)
         beton.write(block)
-    return crc
+        advance(len(block))
+    private[name]["crc"], private[name]["size"] = crc, beton.tell() - int(private[name]["offset"])
 
 
-def _labels(journal: Journal, row: np.dtype[Any], ranks: NDArray[np.int64]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _labels(
+    journal: Journal, row: np.dtype[Any], ranks: NDArray[np.int64], advance: Advance
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and labels, in blocks."""
     for rows in _in_order(journal.files["index"], row, ranks):
         yield rows["level"][:, 0], rows["label"]
+        advance(rows.nbytes)
 
 
 def _fields(
-    journal: Journal, row: np.dtype[Any], ranks: NDArray[np.int64], types: Mapping[str, FieldType], start: int
+    journal: Journal,
+    row: np.dtype[Any],
+    ranks: NDArray[np.int64],
+    types: Mapping[str, FieldType],
+    start: int,
+    advance: Advance,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and the fields' rows, in blocks. start: file offset of the values."""
     stored = _in_order(journal.files["rows"], row_dtype(types), ranks)
-    for (level, _), rows in zip(_labels(journal, row, ranks), stored, strict=True):
-        move(types, rows, start)
+    for (level, _), rows in zip(_labels(journal, row, ranks, advance), stored, strict=True):
+        move_pointers(types, rows, start)
         yield level, rows

@@ -24,7 +24,7 @@ from ..sources.labels import Labels
 from ..sources.open import open_source
 from ..sources.source import Limited, Source
 from ..storage.files import connections
-from .assemble import finish
+from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
 from .journal import LISTING, Journal
 from .target import Target
@@ -215,7 +215,10 @@ def convert(
             meta["storage"] = described(count, left_out)
         if as_cache:
             meta["cache"] = {"source": source.fingerprint(), "left_out": left_out}
-        return summary._replace(bytes=finish(journal, target, writer.page_size, {**meta, "classes": names}, further))
+        with _finish_bar(work_left(journal), progress) as bar:
+            meta["classes"] = names
+            size = finish(journal, target, writer.page_size, meta, further, bar.update)
+        return summary._replace(bytes=size)
 
 
 def _page_size(source: Source) -> int:
@@ -277,6 +280,13 @@ def _bar(total: int, done: int, progress: bool) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, initial=done, unit="img", desc="convert", smoothing=0.1, disable=not progress)
+
+
+def _finish_bar(size: int, progress: bool) -> Any:
+    """A bar for the bytes of the last step."""
+    from tqdm import tqdm
+
+    return tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="finish", disable=not progress)
 
 
 def _remarks(summary: Summary) -> dict[str, Any]:

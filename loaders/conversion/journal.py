@@ -16,6 +16,10 @@ written is still in the page cache, so every line holds that was written since t
 the start. After a power failure it need not be: lines up to the last one marked `synced` hold, because the files
 were flushed to the disk before it; what came later is compared with its CRCs, and the first job that fails the
 comparison and all after it are done again.
+
+Note [sealed]: when all jobs are done, a last line seals the journal. The files of the reduced levels, and `values`, are
+then moved to the end of `beton`: each from its own end to its start, and what has been moved and flushed is cut off. So
+the move needs no room for a second copy, and what such a file still holds is what is left to move.
 """
 
 from __future__ import annotations
@@ -62,6 +66,8 @@ class Journal:
         files: the open files, by name.
         jobs: number of finished jobs.
         sizes: bytes of each file of `names` that they fill.
+        sealed: all jobs are done, see Note [sealed].
+        moved: names of the files that are moved then.
     """
 
     def __init__(
@@ -90,6 +96,8 @@ class Journal:
         """
         self.folder, self.levels = folder, levels
         self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "places", *further, "report"]
+        self.moved = [name for name in self.names[1:] if name.startswith("level") or name == "values"]
+        self.sealed = False
         self.first = [start] + [0] * (len(self.names) - 1)
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
         self._boot = _boot()
@@ -144,6 +152,9 @@ class Journal:
             mode = "r+b" if (self.folder / name).exists() else "w+b"
             self.files[name] = open(self.folder / name, mode)  # noqa: SIM115
         lines, good = self._lines()
+        if lines and lines[-1].get("sealed"):
+            self._resume_sealed(lines)
+            return
         synced = max((k + 1 for k, line in enumerate(lines) if line["synced"]), default=0)
         sizes = [os.fstat(file.fileno()).st_size for file in self.files.values()]
         end = 0
@@ -157,6 +168,19 @@ class Journal:
         for file, size in zip(self.files.values(), self.sizes, strict=True):
             file.truncate(size)
             file.seek(size)
+
+    def _resume_sealed(self, lines: list[dict[str, Any]]) -> None:
+        """Takes up a sealed journal. Files that are moved may be shorter by now, and `beton` longer.
+
+        Raises:
+            BadDataset: another file is not as long as it was.
+        """
+        self.sealed, self.jobs, self.sizes = True, len(lines) - 1, lines[-1]["sizes"]
+        for (name, file), size in zip(self.files.items(), self.sizes, strict=True):
+            have = os.fstat(file.fileno()).st_size
+            if have < size if name == "beton" else have != size and name not in self.moved:
+                raise BadDataset(f"{self.folder / name}: has {have} bytes of {size}; begin anew with --restart")
+        self._log.seek(0, os.SEEK_END)
 
     def _lines(self) -> tuple[list[dict[str, Any]], list[int]]:
         """The journal's sound lines and their end offsets."""
@@ -210,15 +234,30 @@ class Journal:
         self._unsynced += sum(len(part) for part in parts)
         synced = self._unsynced >= SYNC_EVERY
         if synced:
-            for file in self.files.values():
-                os.fsync(file.fileno())
-            self._unsynced = 0
+            self._sync()
         crcs = [zlib.crc32(part) for part in parts[self.levels :]]
-        line = {"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced, "boot": self._boot}
+        self._write_line({"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced, "boot": self._boot})
+        self.jobs += 1
+
+    def seal(self) -> None:
+        """Marks that all jobs are done, see Note [sealed]; survives a power failure."""
+        if self.sealed:
+            return
+        self._sync()
+        crcs = [0] * (len(self.names) - self.levels)  # for earlier versions, which know no seal
+        self._write_line({"from": self.sizes, "sizes": self.sizes, "crcs": crcs, "synced": True, "sealed": True})
+        os.fsync(self._log.fileno())
+        self.sealed = True
+
+    def _sync(self) -> None:
+        for file in self.files.values():
+            os.fsync(file.fileno())
+        self._unsynced = 0
+
+    def _write_line(self, line: dict[str, Any]) -> None:
         text = json.dumps(line, separators=(",", ":")).encode("ascii")
         self._log.write(b"%08x %s\n" % (zlib.crc32(text), text))
         self._log.flush()
-        self.jobs += 1
 
     def close(self) -> None:
         """Closes the files and unlocks the folder, which stays: another run can resume."""

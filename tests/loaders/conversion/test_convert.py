@@ -62,22 +62,6 @@ def test_finished_jobs_are_not_done_again(many: Path, tmp_path: Path, monkeypatc
     assert done == sorted(set(done)) and len(done) == 10
 
 
-def test_killed_while_it_finished_gives_the_same_bytes(
-    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from loaders.conversion import assemble as module
-
-    convert(many, tmp_path / "whole.beton", workers=1)
-    out = tmp_path / "killed.beton"
-    with monkeypatch.context() as patch:
-        patch.setattr(module.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            convert(many, out, workers=1)
-    assert not out.exists()
-    convert(many, out, workers=1)
-    assert digest(out) == digest(tmp_path / "whole.beton")
-
-
 @pytest.mark.parametrize("lenient", [False, True])
 def test_odd_files_are_named_and_skipped(
     odd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: bool

@@ -35,7 +35,7 @@ for mode, epochs in ((0, 1), (2, 2)):
 print(most, len(set(digests)))
 """
 
-# Every seventh read fails. The first one to fail may be one of the row table, made while the epoch is planned (BadDataset); another
+# Every seventh read fails. The first failure may be in the row table, while the epoch is planned (BadDataset); another
 # epoch then meets a record.
 BROKEN = """
 import ctypes, sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from .plan import CropGeometry, Sampling, window_of
 from .plan.rng import check_seed
 from .plugins import BACKENDS
 from .processors import check_ranks
+from .values import in_range, items, number, one_of, probability, whole
 
 if TYPE_CHECKING:
     from .sources import Dataset
@@ -34,11 +36,12 @@ def check(arguments: Mapping[str, Any]) -> None:
     Raises:
         ValueError: an argument out of its range; the message says which range.
     """
-    import torch
 
     from .transforms.pipeline import DTYPES, MEMORY_FORMATS
 
     choices: dict[str, tuple[object, ...]] = {
+        "train": (True, False),
+        "drop_last": (None, True, False),
         "dtype": tuple(DTYPES),
         "memory_format": tuple(MEMORY_FORMATS),
         "on_error": ("raise", "replace"),
@@ -53,26 +56,67 @@ def check(arguments: Mapping[str, Any]) -> None:
     given = {**arguments, "dtype": str(arguments["dtype"]).removeprefix("torch.")}
     for name, legal in choices.items():
         one_of(name, given[name], legal)
-    for name, least in {"num_workers": 1, "prefetch_factor": 1, "max_level": 0, "views": 1}.items():
-        at_least(name, given[name], least)
+    if given["num_workers"] is not None:
+        in_range("num_workers", given["num_workers"], 1, 1024, "; None takes the processors at hand")
+    if given["max_level"] is not None:
+        in_range("max_level", given["max_level"], 0, 255)
+    in_range("prefetch_factor", given["prefetch_factor"], 1, 1024)
+    in_range("views", given["views"], 1, 1024)
+    probability("erase", given["erase"])
+    items("fields", [given["fields"]] if isinstance(given["fields"], str) else given["fields"], "names")
+    for name in ("transforms", "classes"):
+        if given[name] is not None:
+            items(name, given[name], "transforms" if name == "transforms" else "names")
+    if not (given["label_field"] is None or given["label_field"] is False or isinstance(given["label_field"], str)):
+        raise ValueError(
+            f"`label_field` must be the name of a stored field, False or None, got {given['label_field']!r}."
+        )
+    _check_caches(given)
+    check_ranks(given["rank"], given["world_size"])
+    if not whole(given["seed"]) and not isinstance(given["seed"], bool):
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {given['seed']!r}.")
+    check_seed(operator.index(given["seed"]))
+    _check_device(given["device"])
+    _check_normalisation(given["mean"], given["std"])
+
+
+def _check_caches(given: Mapping[str, Any]) -> None:
+    """`cache` and what belongs to it; `cache_dir` and `cache_gb`, for data at a URL."""
     if given["cache"] is not None and given["label_field"] not in (None, "label"):
         raise ValueError(f"`cache` is for image folders, whose labels are `label`, got {given['label_field']!r}.")
+    for name in ("cache", "cache_dir"):
+        if given[name] is not None and not isinstance(given[name], str | os.PathLike):
+            raise ValueError(f"`{name}` must be a path, got {given[name]!r}.")
+    if not (number(given["cache_gb"]) and 0 < given["cache_gb"] < 1e9):
+        raise ValueError(f"`cache_gb` must be a positive number of GB, got {given['cache_gb']!r}.")
     for name, default in {"cache_dir": None, "cache_gb": 50}.items():
         if given["cache"] is not None and given[name] != default:
             raise ValueError(
                 f"`{name}` is for data at a URL and has no effect on `cache`, got {given[name]!r}; leave it out: "
                 "`cache` alone names the beton to be made."
             )
-    check_ranks(given["rank"], given["world_size"])
-    check_seed(operator.index(given["seed"]))
-    if not 0 <= given["erase"] <= 1:
-        raise ValueError(f"`erase` must be a probability, 0 to 1, got {given['erase']}.")
-    device = torch.device(given["device"])
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got "{device}".')
-    mean, std = given["mean"], given["std"]
-    if len(mean) != 3 or len(std) != 3 or not all(s > 0 for s in std):
-        raise ValueError(f"`mean` and `std` must be three numbers each, `std` positive, got {mean} and {std}.")
+
+
+def _check_device(device: Any) -> None:
+    import torch
+
+    try:
+        found = torch.device(device)
+        if found.type == "cpu" or (found.type == "cuda" and torch.cuda.is_available()):
+            return
+    except (TypeError, ValueError, RuntimeError):  # no device of any kind that torch knows
+        pass
+    raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got {str(device)!r}.')
+
+
+def _check_normalisation(mean: Any, std: Any) -> None:
+    for name, values in (("mean", mean), ("std", std)):
+        three = items(name, values, "three numbers, for R, G and B")
+        if len(three) != 3 or not all(number(value) and math.isfinite(value) for value in three):
+            raise ValueError(f"`{name}` must be three numbers, for R, G and B, got {values!r}.")
+        if not (all(0 <= value <= 1 for value in three) if name == "mean" else min(three) > 0):
+            rule = "from 0 to 1, as pixels are (values for 0 to 255: divide by 255)" if name == "mean" else "positive"
+            raise ValueError(f"`{name}` must be {rule}, got {values!r}.")
 
 
 def pipeline_of(arguments: Mapping[str, Any]) -> TransformPipeline:
@@ -119,18 +163,6 @@ def sampling_of(arguments: Mapping[str, Any], source: Dataset) -> Sampling:
     )
 
 
-def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:
-    """Raises ValueError unless `value` is one of `legal`."""
-    if not any(value is one or (type(value) is type(one) and value == one) for one in legal):
-        raise ValueError(f"`{name}` must be one of {', '.join(repr(v) for v in legal)}, got {value!r}.")
-
-
-def at_least(name: str, value: int | None, least: int) -> None:
-    """Raises ValueError if `value` is below `least`."""
-    if value is not None and value < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-
-
 def indices_of(indices: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
     """Sample indices [m]; a mask [n] of booleans names those that are True.
 
@@ -155,7 +187,7 @@ def weights_of(
     """Sampling weights, one for each sample in use; "balanced": 1 / the number of samples of its class.
 
     Raises:
-        ValueError: another word than "balanced".
+        ValueError: not numbers, or another word than "balanced".
     """
     if weights is None:
         return None
@@ -164,4 +196,7 @@ def weights_of(
         labels = dataset.labels(np.arange(len(dataset)) if indices is None else indices)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         return 1.0 / counts[classes]
-    return np.asarray(weights, np.float64)
+    try:
+        return np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"`weights` must be numbers, one a sample, or 'balanced', got {weights!r}.") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +13,40 @@ if TYPE_CHECKING:
     from .loader import Loader
 
 
+_NO_WORKERS = "threads of this process decode, in order and without a time limit; leave it out"
+_PINNED = "batches arrive on `device`, through pinned memory where that is a GPU; leave it out"
+_TRANSFORM = "crops are set by `train`, `scale`, `crop_pct` ..., other changes of a batch by `transforms`"
+INSTEAD = {
+    "dataset": "the first argument is `data`",
+    "sampler": "pass `shuffle`, `indices` or `weights`; ranks share the samples by themselves",
+    "batch_sampler": "pass `batch_size`, `drop_last` and `shuffle`, `indices` or `weights`",
+    "collate_fn": 'pass `fields`, `collate="dict"` or `transforms`',
+    "generator": "all random numbers follow from `seed`",
+    "worker_init_fn": "there are no worker processes, and all random numbers follow from `seed`; leave it out",
+    **dict.fromkeys(("timeout", "multiprocessing_context", "persistent_workers", "in_order"), _NO_WORKERS),
+    **dict.fromkeys(("pin_memory", "pin_memory_device"), _PINNED),
+    **dict.fromkeys(("transform", "target_transform"), _TRANSFORM),
+    "bandwidth": "it is now `resolution`",
+    "workers": "it is now `num_workers`",
+    "output": "it is now `dtype`",
+    "prefetch": "it is now `prefetch_factor`",
+    "order": 'it is now `shuffle`: True, False or "quasi"',
+    "filter": "it is now `interpolation`",
+}
+"""What to pass instead of arguments of torch's `DataLoader`, of its data sets and of the first edition."""
+
+
 class DataLoaderAttributes:
     """The attributes of a `DataLoader` that Lightning, Accelerate, Hugging Face's Trainer, timm, ignite and Ray use."""
+
+    def __new__(cls, *_: Any, **given: Any) -> Any:
+        """Raises TypeError for an argument that a Loader does not have; the message gives the remedy."""
+        known = inspect.signature(cls.__init__).parameters
+        for name in given.keys() - known.keys():
+            close = difflib.get_close_matches(name, known, 1)
+            remedy = INSTEAD.get(name) or (f"did you mean `{close[0]}`?" if close else "see docs/loader.md for all")
+            raise TypeError(f"Loader has no argument `{name}`: {remedy}")
+        return super().__new__(cls)
 
     @cached_property
     def dataset(self) -> LoadedDataset:

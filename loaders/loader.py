@@ -71,7 +71,7 @@ class Loader(DataLoaderAttributes):
         collate: str = "tuple",
         transforms: Sequence[Transform] | None = None,
         classes: Sequence[str] | None = None,
-        label_field: str | None = None,
+        label_field: str | Literal[False] | None = None,
         cache: str | os.PathLike[str] | None = None,
         indices: ArrayLike | None = None,
         weights: ArrayLike | str | None = None,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any
+
+from .values import in_range, number
 
 SMALLEST, LARGEST = 16, 1024
 """Resolutions that a loader can make, pixels."""
@@ -26,21 +26,9 @@ class Stage:
     """Samples a batch on each rank."""
 
     def __post_init__(self) -> None:
-        if not (_whole(self.resolution) and SMALLEST <= self.resolution <= LARGEST):
-            raise ValueError(
-                f"`resolution` must be a whole number from {SMALLEST} to {LARGEST}, got {self.resolution!r}."
-            )
-        if not (self.magnitude is None or (_number(self.magnitude) and 0 <= self.magnitude <= 10)):
+        in_range("resolution", self.resolution, SMALLEST, LARGEST)
+        if not (self.magnitude is None or (number(self.magnitude) and 0 <= self.magnitude <= 10)):
             raise ValueError(
                 f"`magnitude` must be a number from 0 to 10, or None for no RandAugment, got {self.magnitude!r}."
             )
-        if not (_whole(self.batch_size) and 1 <= self.batch_size < 2**20):
-            raise ValueError(f"`batch_size` must be a whole number from 1 to {2**20 - 1}, got {self.batch_size!r}.")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+        in_range("batch_size", self.batch_size, 1, 2**20 - 1)

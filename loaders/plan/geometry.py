@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal, get_args
+
+from ..values import number, one_of, probability, whole
 
 CropMode = Literal["center", "squash", "border"]
 Interpolation = Literal["bicubic", "bilinear", "lanczos", "fourier"]
@@ -47,21 +48,20 @@ class CropGeometry:
     def __post_init__(self) -> None:
         _pair("scale", self.scale, 1.0)
         _pair("ratio", self.ratio, math.inf)
-        if not (_number(self.hflip) and 0 <= self.hflip <= 1):
-            raise ValueError(f"`hflip` must be a probability, 0 to 1, got {self.hflip!r}.")
-        if not (_number(self.crop_pct) and 0 < self.crop_pct <= 2):
+        probability("hflip", self.hflip)
+        if not (number(self.crop_pct) and 0 < self.crop_pct <= 2):
             raise ValueError(
                 f"`crop_pct` must be a number above 0 and at most 2, got {self.crop_pct!r}; "
                 "it is a share, not a percentage."
             )
-        _one_of("crop_mode", self.crop_mode, get_args(CropMode))
+        one_of("crop_mode", self.crop_mode, get_args(CropMode))
         if self.interpolation is not None:
-            _one_of("interpolation", self.interpolation, get_args(Interpolation))
-        if self.resize_size is not None and not (_whole(self.resize_size) and 1 <= self.resize_size <= 65535):
+            one_of("interpolation", self.interpolation, get_args(Interpolation))
+        if self.resize_size is not None and not (whole(self.resize_size) and 1 <= self.resize_size <= 65535):
             raise ValueError(
                 f"`resize_size` must be a whole number of pixels from 1 to 65535, or None, got {self.resize_size!r}."
             )
-        if not (_length(self.fill) == 3 and all(_whole(value) and 0 <= value <= 255 for value in self.fill)):
+        if not (_length(self.fill) == 3 and all(whole(value) and 0 <= value <= 255 for value in self.fill)):
             raise ValueError(f"`fill` must be three whole numbers from 0 to 255, R, G and B, got {self.fill!r}.")
 
     def resized(self, resolution: int) -> int:
@@ -70,24 +70,11 @@ class CropGeometry:
 
 
 def _pair(name: str, value: Any, largest: float) -> None:
-    sound = _length(value) == 2 and all(_number(end) and math.isfinite(end) for end in value)
+    sound = _length(value) == 2 and all(number(end) and math.isfinite(end) for end in value)
     if not (sound and 0 < value[0] <= value[1] <= largest):
         limit = "" if largest == math.inf else f" and at most {largest:g}"
         raise ValueError(f"`{name}` must be two numbers (smallest, largest), above 0{limit}, got {value!r}.")
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-
-
 def _length(value: Any) -> int:
     return len(value) if isinstance(value, (tuple, list)) else 0
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

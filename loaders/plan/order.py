@@ -14,6 +14,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ..values import in_range
 from .pieces import LEAST_WINDOW, LargeRandom, QuasiRandom
 from .rng import MAX_COPIES, Purpose, below, copy_numbers, draw_keys, sample_indices, sequence, words
 
@@ -99,8 +100,7 @@ class Sampling:
             raise ValueError(f"`indices` must be from 0 to {self.n - 1}, got {outside[0]}.")
         if indices is not None and not indices.size:
             raise ValueError("`indices` must name at least one sample, got none.")
-        if not 1 <= self.repeats <= MAX_COPIES:
-            raise ValueError(f"`aug_repeats` must be from 1 to {MAX_COPIES}, got {self.repeats}.")
+        in_range("aug_repeats", self.repeats, 1, MAX_COPIES)
         if weights is None:
             return
         if weights.shape != (len(self),):

@@ -70,7 +70,7 @@ def open_dataset(
         raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
     if label_field not in (None, False, dataset.label_field):
         dataset.close()
-        raise ValueError(f"{name}: its labels are the field {dataset.label_field!r}, got label_field={label_field!r}")
+        raise ValueError(f"{name}: `label_field` must be {dataset.label_field!r} or None, got {label_field!r}.")
     return dataset
 
 

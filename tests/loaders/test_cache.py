@@ -39,7 +39,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         assert released.wait(60)
         return convert_job(work)
 
-    monkeypatch.setattr("loaders.conversion.workers.convert_job", job)
+    monkeypatch.setattr("loaders.conversion.jobs.convert_job", job)
     return released
 
 
@@ -113,7 +113,7 @@ def test_close_stops_the_conversion_and_the_next_loader_resumes(
         time.sleep(0.1)
         return convert_job(work)
 
-    monkeypatch.setattr("loaders.conversion.workers.convert_job", slow)
+    monkeypatch.setattr("loaders.conversion.jobs.convert_job", slow)
     with cached(many, cache) as loader:
         while len(done) < 5:
             time.sleep(0.01)

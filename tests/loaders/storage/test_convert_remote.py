@@ -95,7 +95,7 @@ def test_an_upload_that_fails_is_resumed(
         convert(jpeg_folder / "val", out, workers=1, work_dir=tmp_path)
     assert (tmp_path / "val.beton.partial" / "journal").stat().st_size
     bucket.client.create_bucket(Bucket="no-such-bucket-of-this-server")
-    monkeypatch.setattr("loaders.conversion.workers.convert_job", None)  # no image is converted again
+    monkeypatch.setattr("loaders.conversion.jobs.convert_job", None)  # no image is converted again
     convert(jpeg_folder / "val", out, workers=1, work_dir=tmp_path)
     convert_again = bucket._replace(url="s3://no-such-bucket-of-this-server")
     assert convert_again.keys() == ["val.beton"]

@@ -25,6 +25,8 @@ FAIRNESS = (
     "The store answers every request after the latency that is named; nothing is cached (no `cache_dir`).",
     "bytes: sent by the store, as a share of all full-size records; requests: answered by it. Both without the index.",
     "The store runs on the same processors as the loader.",
+    "cpu: the loader's processor time for an image, local / remote. Where processors are the limit and the store has "
+    "its own, the ratio of speeds tends to it.",
 )
 
 
@@ -86,24 +88,27 @@ def _full_bytes(dataset: Any) -> int:
 
 
 def _epochs(local: Loader, remote: Loader, url: str, images: int) -> dict[str, float]:
-    """One epoch of each."""
-    found = {"local": images / _seconds(local)}
+    """One epoch of each: images/s, their ratio, that of processor times, and what the store answered."""
+    wall, processor = _seconds(local)
     requests, size = counts(url)
-    found["remote"] = images / _seconds(remote)
+    wall_remote, processor_remote = _seconds(remote)
     after = counts(url)
     return {
-        **found,
-        "ratio": found["remote"] / found["local"],
+        "local": images / wall,
+        "remote": images / wall_remote,
+        "ratio": wall / wall_remote,
+        "cpu": processor / processor_remote,
         "requests": after[0] - requests,
         "bytes": after[1] - size,
     }
 
 
-def _seconds(loader: Loader) -> float:
-    start = time.perf_counter()
+def _seconds(loader: Loader) -> tuple[float, float]:
+    """Seconds that an epoch takes, and this process's processor time for it."""
+    wall, processor = time.perf_counter(), time.process_time()
     for _ in loader:
         pass
-    return time.perf_counter() - start
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 def _result(order: str, side: int, epochs: list[dict[str, float]], images: int, full: int) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def _result(order: str, side: int, epochs: list[dict[str, float]], images: int, 
         "resolution": side,
         "requests_per_image": sum(epoch["requests"] for epoch in epochs) / len(epochs) / images,
         "share_of_bytes": sum(epoch["bytes"] for epoch in epochs) / len(epochs) / full,
-        **{what: summary([epoch[what] for epoch in epochs]) for what in ("local", "remote", "ratio")},
+        **{what: summary([epoch[what] for epoch in epochs]) for what in ("local", "remote", "ratio", "cpu")},
     }
 
 
@@ -123,10 +128,12 @@ def text(report: dict[str, Any]) -> str:
     lines += [f"  - {rule}" for rule in report["fairness"]]
     lines += [
         "",
-        f"{'order':8}{'B':>5}{'requests/image':>16}{'bytes/full':>12}{'local/s':>10}{'remote/s':>10}{'ratio':>8}",
+        f"{'order':8}{'B':>5}{'requests/image':>16}{'bytes/full':>12}{'local/s':>10}{'remote/s':>10}{'ratio':>8}{'cpu':>8}",
     ]
     for row in report["results"]:
         speeds = "".join(f"{row[what]['median']:10.0f}" for what in ("local", "remote"))
         share = f"{row['requests_per_image']:16.3f}{row['share_of_bytes']:11.0%} "
-        lines.append(f"{row['order']:8}{row['resolution']:5d}{share}{speeds}{row['ratio']['median']:8.2f}")
+        lines.append(
+            f"{row['order']:8}{row['resolution']:5d}{share}{speeds}{row['ratio']['median']:8.2f}{row['cpu']['median']:8.2f}"
+        )
     return "\n".join(lines)

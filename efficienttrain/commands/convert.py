@@ -8,6 +8,7 @@ examples:
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
   efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
   efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
+  efficienttrain convert s3://bucket/photos s3://bucket/train.beton --ray auto         parts in the store
 docs/sources.md lists every kind of source; docs/scale.md, conversion on many machines.
 The same command resumes after a kill. The file does not depend on the number of workers.
 """
@@ -91,7 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: by the largest image)"
     )
     parser.add_argument(
-        "--work-dir", metavar="DIR", help="for a URL: where OUT.beton.partial grows meanwhile (default: current folder)"
+        "--work-dir",
+        metavar="DIR",
+        help="for a URL: where OUT.beton.partial grows meanwhile (default: current folder; with --ray: each machine's "
+        "folder for temporary files)",
     )
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -144,7 +148,8 @@ def converted(args: argparse.Namespace) -> Summary:
             f"`parts` belongs to --ray, got --parts {args.parts} alone; --shard I/{args.parts} is one part"
         )
     if args.ray is not None:
-        run = {"cpus": args.workers or 1, "restart": args.restart, "progress": not args.quiet}
+        run = {**run_settings(args), "cpus": args.workers or 1}
+        del run["workers"]
         return convert_on_ray(args.src, args.out, args.ray, parts=args.parts, **run, **settings(args))
     return convert(args.src, args.out, **settings(args), **run_settings(args))
 

@@ -8,8 +8,8 @@ examples:
   efficienttrain parts compact train.json                           ... and deletes their bytes
   efficienttrain parts check train.json --records
   efficienttrain train --data train.json
-Paths may be URLs, except for `merge`. The exit status of `check` is 0 if all is sound, 1 if a record is damaged, 2 if a
-part is missing, cut short or foreign.
+Paths may be URLs; a remote manifest and its parts lie in one folder. The exit status of `check` is 0 if all is sound, 1
+if a record is damaged, 2 if a part is missing, cut short or foreign.
 """
 
 from __future__ import annotations

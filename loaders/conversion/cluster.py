@@ -3,16 +3,21 @@
 The driver lists the source and hands each task the samples of its part. A task writes its part, with a journal, to the
 folder of `out`, which all machines share. If the driver dies, the same call resumes: complete parts are kept, and
 unfinished ones continue from their journals. If a machine is lost, Ray starts its tasks again elsewhere.
+
+If `out` is a URL, the journal lies in `work_dir` of the task's machine: a part continues if it comes to the same
+machine again, else it starts anew.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import tempfile
 import time
 from typing import Any
 
 from ..errors import LoaderError
+from ..storage.store import is_url
 from .convert import Summary
 from .journal import Busy
 from .shards import Part, ShardedConversion
@@ -51,18 +56,22 @@ def convert_on_ray(
     cpus: int = 1,
     restart: bool = False,
     progress: bool = False,
+    work_dir: str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Summary:
     """Converts a source on the machines of a Ray cluster, which need this package, the source and the folder of `out`.
 
     Args:
         src: see `convert`. A Python object is sent to the machines, so it must be picklable.
-        out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`.
+        out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`; a path or a
+            URL.
         address: see `join_cluster`.
         parts: how many; None: see `shards.usual_parts`.
         cpus: of each task, which converts in as many threads.
         restart: throw away complete and unfinished parts of an earlier call.
         progress: show a progress bar on stderr, which advances with every complete part.
+        work_dir: if `out` is a URL, a folder of each machine where unfinished parts lie; None: its folder for temporary
+            files.
         settings: keywords of `convert`, except `workers` and `as_cache`.
 
     Returns:
@@ -87,7 +96,7 @@ def convert_on_ray(
             while waiting or running:
                 room = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 0)) // cpus) - len(running)
                 for number in waiting[: max(0, room)]:
-                    running[task.remote(conversion.part(number), cpus, restart)] = number
+                    running[task.remote(conversion.part(number), cpus, restart, work_dir)] = number
                 del waiting[: max(0, room)]
                 ended, _ = ray.wait(list(running), timeout=POLL)
                 for reference in ended:
@@ -104,12 +113,16 @@ def convert_on_ray(
     return whole
 
 
-def _convert_part(part: Part, cpus: int, restart: bool) -> BaseException | None:
+def _convert_part(
+    part: Part, cpus: int, restart: bool, work_dir: str | os.PathLike[str] | None = None
+) -> BaseException | None:
     """The task: converts one part. Returns the error that stopped it, since not every error survives Ray's own."""
     end = time.monotonic() + PATIENCE
+    if work_dir is None and is_url(part.path):
+        work_dir = tempfile.gettempdir()  # a task's current folder is Ray's, and changes
     while True:
         try:
-            part.convert(workers=cpus, restart=restart)
+            part.convert(workers=cpus, restart=restart, work_dir=work_dir)
         except Busy as error:  # the lock of a lost machine, which a network file system releases after a while
             if time.monotonic() > end:
                 return error

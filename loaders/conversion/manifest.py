@@ -10,31 +10,39 @@ from typing import Any
 
 from ..sources.open import open_dataset
 from ..sources.parts import FORMAT, VERSION, Parts, describe
+from ..storage import files
+from ..storage.store import is_url
 
 
+@files.connections()
 def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> int:
     """Checks that betons belong together, and writes their manifest. No record is copied.
 
     Args:
-        parts: paths of betons, in the order of their samples.
+        parts: paths of betons, in the order of their samples; or URLs below the manifest's folder.
         out: the manifest, a new `.json` file. The parts' paths are stored relative to its folder.
 
     Returns:
         Samples of the whole.
 
     Raises:
-        ValueError: no part, or `out` is no `.json` file.
+        ValueError: no part, `out` is no `.json` file, or the parts do not lie where it does.
         FileExistsError: `out` exists.
         FileNotFoundError, BadDataset: a part is missing, damaged, or does not belong to the others.
     """
     paths, out = [os.fspath(part) for part in parts], os.fspath(out)
     if not paths or not out.endswith(".json"):
         raise ValueError(f"a manifest is a .json file of one or more betons, got {out!r} and {len(paths)} betons.")
-    folder = os.path.dirname(os.path.abspath(out))
+    names = [_relative(path, out) for path in paths]
     with open_dataset(paths) as whole:
-        assert isinstance(whole, Parts)
-        lines = [describe(part, os.path.relpath(path, folder)) for part, path in zip(whole.parts, paths, strict=True)]
+        parts_of = whole.parts if isinstance(whole, Parts) else [whole]
+        lines = [describe(part, name) for part, name in zip(parts_of, names, strict=True)]
         samples = len(whole)
+    if is_url(out):
+        if files.exists(out):
+            raise FileExistsError(f"{out}: exists already; name a new manifest")
+        files.replace(out, _text(lines).encode())
+        return samples
     unfinished = _written(out, _text(lines))
     try:
         os.link(unfinished, out)  # which, unlike a rename, never replaces a file
@@ -44,13 +52,30 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
     return samples
 
 
+def _relative(part: str, manifest: str) -> str:
+    """The part's path relative to the manifest's folder.
+
+    Raises:
+        ValueError: one of them is remote, and the other does not lie there.
+    """
+    folder = files.folder_of(manifest)
+    if not is_url(manifest) and not is_url(part):
+        return os.path.relpath(part, folder)
+    if not part.startswith(f"{folder}/"):
+        raise ValueError(f"{part}: a remote manifest and its parts must lie in one folder, got the manifest {manifest}")
+    return part[len(folder) + 1 :]
+
+
 def replace_manifest(lines: Sequence[dict[str, Any]], out: str | os.PathLike[str]) -> None:
     """Writes the manifest of parts that were described before; an existing one is replaced. lines: see `describe`."""
     replace_file(out, _text(lines))
 
 
 def replace_file(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file, which gets its name when it is complete; an existing one is replaced."""
+    """Writes a text file, or object, which appears when it is complete; an existing one is replaced."""
+    if is_url(path):
+        files.replace(path, text.encode())
+        return
     os.replace(_written(os.fspath(path), text), path)
 
 

@@ -18,8 +18,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..beton.fields import parse_fields
@@ -27,8 +27,11 @@ from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
 from ..sources.parts import describe
 from ..sources.source import Limited, Options, Sample, Source, indexable
+from ..storage import files
+from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert
 from .manifest import replace_file, replace_manifest
+from .target import Target
 from .writer import REMARKS
 
 REPORT, REPORT_VERSION = "beton-part", 1
@@ -69,20 +72,21 @@ class Part(NamedTuple):
 
     Attributes:
         source: its samples.
-        path: the beton to write.
+        path: the beton to write, a path or a URL.
         work: what identifies the conversion.
         settings: keywords of `convert`.
     """
 
     source: Source
-    path: Path
+    path: str
     work: str
     settings: dict[str, Any]
 
+    @files.connections()
     def convert(self, **settings: Any) -> Summary:
         """Converts this part, or resumes it. A complete part is left as it is, unless `restart` is set.
 
-        settings: further keywords of `convert`: workers, restart, progress.
+        settings: further keywords of `convert`: workers, restart, progress, work_dir.
 
         Raises:
             As `convert`, but a part without any image that can be converted is no error.
@@ -92,9 +96,10 @@ class Part(NamedTuple):
         try:
             summary, line = convert(self.source, self.path, **self.settings, **settings), None
             with open_dataset(self.path) as beton:
-                line = describe(beton, self.path.name)
+                line = describe(beton, self.path.rpartition("/")[2])
         except NothingConverted as error:
-            self.path.unlink(missing_ok=True)  # of an earlier conversion
+            with suppress(FileNotFoundError):
+                files.delete(self.path)  # of an earlier conversion
             summary, line = error.summary, None
         report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": line}
         report |= {name: getattr(summary, name) for name in ("images", "classes", "source_bytes", *REMARKS)}
@@ -109,30 +114,34 @@ class ShardedConversion:
         conversion.part(3).convert()
         conversion.finish()  # the last one to finish writes train.json
 
-    Every process opens the same source, and writes to the same folder.
+    Every process opens the same source, and writes to the same folder, or below the same URL.
 
     Attributes:
         images: samples of the source.
-        manifest: path of the manifest that is written when all parts are complete.
+        manifest: path or URL of the manifest that is written when all parts are complete.
         paths: the beton of each part.
     """
 
+    @files.connections()
     def __init__(self, src: Any, out: str | os.PathLike[str], parts: int | None = None, **settings: Any) -> None:
         """Opens the source.
 
         Args:
             src: see `convert`.
-            out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`.
+            out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`; a path
+                or a URL.
             parts: how many; None: chosen by the number of images, see `usual_parts`.
-            settings: keywords of `convert`, except `workers`, `restart`, `progress` and `as_cache`.
+            settings: keywords of `convert`, except `workers`, `restart`, `progress`, `work_dir` and `as_cache`.
 
         Raises:
-            ValueError: more parts than images, or a wrong setting.
+            ValueError: more parts than images, a wrong setting, or a URL that cannot be written to.
             FileNotFoundError, BadDataset: see `convert`.
         """
-        target = Path(out).expanduser()
-        if target.suffix != ".beton":
+        target = os.fspath(out) if is_url(out) else os.path.expanduser(os.fspath(out))
+        stem, ending = os.path.splitext(target)
+        if ending != ".beton":
             raise ValueError(f"`out` must end with .beton, from which the parts get their names, got {target}")
+        Target(target)  # refuses what cannot be written to
         limit = settings.pop("limit", None)
         if limit is not None and limit < 1:
             raise ValueError(f"`limit` must be at least 1, got {limit}")
@@ -151,8 +160,8 @@ class ShardedConversion:
         self.images = len(source)
         self._source, self._settings = source, {**settings, "fields": fields, "classes": classes}
         self._work = _identity(source, count, self._settings)
-        self.manifest = target.with_suffix(".json")
-        self.paths = [target.with_name(f"{target.stem}-{k:05d}-of-{count:05d}.beton") for k in range(count)]
+        self.manifest = f"{stem}.json"
+        self.paths = [f"{stem}-{k:05d}-of-{count:05d}.beton" for k in range(count)]
 
     def part(self, number: int) -> Part:
         """One part; `number` counts from 0."""
@@ -174,8 +183,14 @@ class ShardedConversion:
 
     def missing(self) -> list[int]:
         """Numbers of the parts that are not complete."""
-        return [k for k, path in enumerate(self.paths) if report_of(path, self._work) is None]
+        return [k for k, report in enumerate(self._reports()) if report is None]
 
+    @files.connections()
+    def _reports(self) -> list[dict[str, Any] | None]:
+        """Each part's report; None: it is not complete."""
+        return files.each(lambda path: report_of(path, self._work), self.paths, is_url(self.manifest))
+
+    @files.connections()
     def finish(self) -> Summary | None:
         """Writes the manifest if all parts are complete; otherwise returns None.
 
@@ -184,11 +199,11 @@ class ShardedConversion:
         Raises:
             BadDataset: none of the images can be converted.
         """
-        reports = [report_of(path, self._work) for path in self.paths]
+        reports = self._reports()
         complete = [report for report in reports if report is not None]
         if len(complete) < len(reports):
             return None
-        total = Summary(os.fspath(self.manifest), 0, 0, 0, 0, [], [], [])
+        total = Summary(self.manifest, 0, 0, 0, 0, [], [], [])
         for report, path in zip(complete, self.paths, strict=True):
             total = _added(total, summary_of(report, path))
         lines = [report["part"] for report in complete if report["part"] is not None]
@@ -206,24 +221,28 @@ def usual_parts(images: int) -> int:
     return max(1, min(images, max(16, min(1024, -(-images // 20_000)))))
 
 
-def report_of(path: Path, work: str) -> dict[str, Any] | None:
-    """The report of a part that is complete and belongs to this work, else None."""
+def report_of(path: str, work: str) -> dict[str, Any] | None:
+    """The report of a part that is complete and belongs to this work, else None.
+
+    Raises:
+        LoaderError: the store of a remote part refuses, or keeps failing.
+    """
     try:
-        report: dict[str, Any] = json.loads(_report_path(path).read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(files.read_all(_report_path(path)))
         if (report["format"], report["version"], report["work"]) != (REPORT, REPORT_VERSION, work):
             return None
-        if report["part"] is not None and path.stat().st_size != report["part"]["bytes"]:
+        if report["part"] is not None and files.size(path) != report["part"]["bytes"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return report
 
 
-def summary_of(report: dict[str, Any], path: Path) -> Summary:
+def summary_of(report: dict[str, Any], path: str) -> Summary:
     """The summary of a complete part."""
     size = 0 if report["part"] is None else int(report["part"]["bytes"])
     remarks = ([(name, why) for name, why in report[kind]] for kind in REMARKS)
-    return Summary(os.fspath(path), report["images"], report["classes"], report["source_bytes"], size, *remarks)
+    return Summary(path, report["images"], report["classes"], report["source_bytes"], size, *remarks)
 
 
 def _added(a: Summary, b: Summary) -> Summary:
@@ -237,8 +256,8 @@ def _added(a: Summary, b: Summary) -> Summary:
     )
 
 
-def _report_path(part: Path) -> Path:
-    return part.with_suffix(".report.json")
+def _report_path(part: str) -> str:
+    return f"{os.path.splitext(part)[0]}.report.json"
 
 
 def _identity(source: Source, parts: int, settings: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from functools import lru_cache
 
-from ..errors import LoaderError
+from ..storage.filled_file import FilledFile
 
 _PAGE = 4096
 _PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
@@ -30,17 +30,16 @@ class Lease:
 
 
 class Window:
-    """Hands out runs of an anonymous file.
-
-    Attributes:
-        fd: the file.
-    """
+    """Hands out runs of an anonymous file."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("records", os.MFD_CLOEXEC)
+        self._file = FilledFile(os.memfd_create("records", os.MFD_CLOEXEC))
         self._end, self._lock = 0, threading.Lock()
-        self._closing = weakref.finalize(self, os.close, self.fd)
-        self._closing.atexit = False
+
+    @property
+    def fd(self) -> int:
+        """The file's descriptor; -1 after `close`."""
+        return self._file.fd
 
     def take(self, size: int) -> Lease:
         """Room for `size` bytes."""
@@ -57,23 +56,11 @@ class Window:
         Raises:
             LoaderError: the window is closed.
         """
-        with self._lock:  # a descriptor that is closed meanwhile may soon be another file's
-            if self.fd < 0:
-                raise LoaderError("the loader was closed while its data were on their way")
-            write_all(self.fd, data, start)
+        self._file.write(data, start)
 
     def close(self) -> None:
         """Closes the file. Harmless when called again."""
-        with self._lock:
-            self._closing()
-            self.fd = -1
-
-
-def write_all(fd: int, data: memoryview, start: int) -> None:
-    """Writes all of `data` at an offset of a file."""
-    while data.nbytes:
-        written = os.pwrite(fd, data, start)
-        start, data = start + written, data[written:]
+        self._file.close()
 
 
 @lru_cache(maxsize=1)

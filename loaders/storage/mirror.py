@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import LoaderError
+from .filled_file import FilledFile
 from .store import Facts, Store
 from .transfer import Transfer, coalesce
 
@@ -33,7 +34,6 @@ class Mirror:
     """A remote object and its local copy.
 
     Attributes:
-        fd: the local file. What `ensure` has not brought reads as zeros.
         size: bytes of the object.
     """
 
@@ -50,19 +50,23 @@ class Mirror:
         self._folder: Path | None = None
         self._chunks = max(1, -(-self.size // CHUNK))
         if cache_dir is None:
-            self.fd = os.memfd_create("remote", os.MFD_CLOEXEC)
+            self._file = FilledFile(os.memfd_create("remote", os.MFD_CLOEXEC))
             os.ftruncate(self.fd, self.size)
             self._have: bytearray | mmap.mmap = bytearray(self._chunks)
             self._locks = -1
         else:
             self._open_folder(Path(cache_dir) / _key(url, self._facts))
-        files = [self.fd] if self._folder is None else [self.fd, self._locks, self._using]
-        self._closing = weakref.finalize(self, _close, files)
+        self._closing = weakref.finalize(self, _close, [] if self._folder is None else [self._locks, self._using])
         self._closing.atexit = False
+
+    @property
+    def fd(self) -> int:
+        """The local file; -1 after `close`. What `ensure` has not brought reads as zeros."""
+        return self._file.fd
 
     def _open_folder(self, folder: Path) -> None:
         self._folder, self._using = folder, _use(folder)
-        self.fd = os.open(folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = FilledFile(os.open(folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._locks = os.open(folder / "have", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         boot = _BOOT.read_text() if _BOOT.exists() else ""
         known = folder / "boot"
@@ -107,7 +111,7 @@ class Mirror:
                 runs = coalesce(((k, k + 1) for k in range(first, last) if not self._have[k]), gap=0, largest=64)
                 for a, b in runs:
                     start, end = a * CHUNK, min(b * CHUNK, self.size)
-                    self._put(self.read(start, end), start)
+                    self._file.write(self.read(start, end), start)
                     self._have[a:b] = b"\1" * (b - a)
             finally:
                 self._lock_chunks(first, last, fcntl.F_UNLCK)
@@ -117,14 +121,6 @@ class Mirror:
             with self._lock:
                 for k in range(first, last):
                     self._coming.pop(k, None)
-
-    def _put(self, data: memoryview, start: int) -> None:
-        with self._lock:  # a descriptor that is closed meanwhile may soon be another file's
-            if self.fd < 0:
-                raise LoaderError("the loader was closed while its data were on their way")
-            while data.nbytes:
-                written = os.pwrite(self.fd, data, start)
-                start, data = start + written, data[written:]
 
     def _lock_chunks(self, first: int, last: int, kind: int) -> None:
         # Locks of an open file description: threads of a process share one, and `_coming` keeps those apart.
@@ -142,8 +138,9 @@ class Mirror:
                 unfinished = self._folder / f"flushed.{os.getpid()}"
                 unfinished.write_bytes(held)
                 unfinished.replace(self._folder / "flushed")
+        self._file.close()
         with self._lock:
-            self.fd = self._locks = -1
+            self._locks = -1
             self._closing()
 
 

@@ -13,8 +13,13 @@ from .store import Facts, Missing, Refused, Store
 
 T = TypeVar("T")
 
-GAP = 64 << 10
-"""Bytes between two ranges that are rather read than left out by a request of its own."""
+GAP = 88 << 10
+"""Bytes between two ranges that are rather read than left out by a request of its own.
+
+Requests cost money and processor time; many are in flight, so their latency hardly counts. For ImageNet's photographs
+at 96 pixels in quasi-random order: 64 kB makes 0.27 requests an image and reads 42 % of the full-size bytes; 88 kB
+0.24 and 44 %; 256 kB 0.14 and 57 %. The ranges themselves are 38 %.
+"""
 LARGEST = 8 << 20
 """Bytes of one request, unless one range alone is larger."""
 DEADLINE = 120.0

@@ -112,7 +112,7 @@ def test_a_lock_that_is_released_late_is_waited_for(
 
     monkeypatch.setattr("loaders.conversion.shards.convert", locked)
     monkeypatch.setattr(cluster, "POLL", 0.01)
-    assert _convert_part(part, 1, False) is None and part.path.exists()
+    assert _convert_part(part, 1, False) is None and Path(part.path).exists()
     busy = iter([Busy("locked")] * 9)
     monkeypatch.setattr(cluster, "PATIENCE", 0.02)
     assert isinstance(_convert_part(part, 1, True), Busy)

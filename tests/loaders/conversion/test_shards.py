@@ -24,7 +24,7 @@ def parts_of(src: Any, out: Path, count: int, **settings: Any) -> Path:
     conversion = ShardedConversion(src, out, count, **settings)
     made(conversion, *reversed(range(count)))  # any order will do
     assert conversion.finish() is not None
-    return conversion.manifest
+    return Path(conversion.manifest)
 
 
 def whole_and_parts(src: Any, folder: Path, count: int, **settings: Any) -> tuple[Path, Path]:
@@ -69,7 +69,7 @@ def test_limit_and_fields(jpeg_folder: Path, tmp_path: Path) -> None:
 def test_a_complete_part_is_not_made_again(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conversion = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2)
     first = conversion.part(0).convert(workers=1)
-    assert conversion.missing() == [1] and conversion.finish() is None and not conversion.manifest.exists()
+    assert conversion.missing() == [1] and conversion.finish() is None and not Path(conversion.manifest).exists()
     with monkeypatch.context() as patch:
         patch.setattr("loaders.conversion.shards.convert", lambda *_, **__: pytest.fail("converted again"))
         again = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2)
@@ -127,7 +127,7 @@ def test_a_part_without_a_sound_image_is_left_out(jpeg_folder: Path, tmp_path: P
     made(conversion, 0, 1, 2)
     whole = conversion.finish()
     assert whole is not None and whole.images == 4 and [name for name, _ in whole.refused] == ["a/4.jpg", "a/5.jpg"]
-    assert len(json.loads(conversion.manifest.read_text())["parts"]) == 2
+    assert len(json.loads(Path(conversion.manifest).read_text())["parts"]) == 2
     strict = ShardedConversion(folder.parent, tmp_path / "y.beton", 3)
     with pytest.raises(BadSample, match=r"a/[45].jpg"):
         made(strict, 2)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from loaders import LoaderError, convert, open_dataset
+from loaders.conversion import cluster, write_manifest
+from tests.loaders.conversion.records import records
+from tests.loaders.conversion.test_cluster import Local
 from tests.loaders.sources.test_every_source import (
     Truth,
     arrow,
@@ -126,3 +129,56 @@ def test_a_remote_source_that_is_not_there(bucket: Bucket, tmp_path: Path) -> No
     for name in ("none", "none.tar", "none-*.parquet", "none.csv", "none-{00..03}.tar"):
         with pytest.raises(FileNotFoundError, match="none"):
             convert(f"{bucket.url}/{name}", tmp_path / "x.beton")
+
+
+def test_parts_may_be_remote(
+    jpeg_folder: Path, tmp_path: Path, bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--shard` with URLs: every part and its report are objects, and the last process writes the manifest."""
+    from efficienttrain.__main__ import main
+
+    src, out = bucket.put(jpeg_folder / "val", "photos"), f"{bucket.url}/out/val.beton"
+    shared = ["--workers", "1", "--work-dir", str(tmp_path), "--quiet"]
+    for number, told in ((1, "1 of 2 parts are complete"), (0, "val.json: all 2 parts are complete, 6 images")):
+        assert main(["convert", src, out, "--shard", f"{number}/2", *shared]) == 0
+        assert told in capsys.readouterr().out
+    names = [f"val-0000{k}-of-00002" for k in range(2)]
+    keys = bucket.keys()
+    assert sorted(key for key in keys if key.startswith("out/")) == sorted(
+        ["out/val.json", *(f"out/{name}{end}" for name in names for end in (".beton", ".report.json"))]
+    )
+    assert list(tmp_path.iterdir()) == []
+    convert(jpeg_folder / "val", tmp_path / "whole.beton", workers=1)
+    assert records(f"{bucket.url}/out/val.json") == records(tmp_path / "whole.beton")
+    bucket.client.delete_object(Bucket=bucket.name, Key=f"out/{names[1]}.beton")
+    assert main(["convert", src, out, "--shard", "0/2", *shared]) == 0
+    assert "1 of 2 parts are complete" in capsys.readouterr().out
+
+
+def test_a_cluster_writes_remote_parts(
+    jpeg_folder: Path, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "join_cluster", lambda _: Local())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    summary = cluster.convert_on_ray(jpeg_folder / "val", f"{bucket.url}/val.beton", parts=2)
+    assert (summary.out, summary.images) == (f"{bucket.url}/val.json", 6)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="`work_dir` is for targets in a store"):
+        cluster.convert_on_ray(jpeg_folder / "val", tmp_path / "val.beton", parts=2, work_dir=tmp_path)
+    with pytest.raises(ValueError, match="must be an object in a store that can be written to"):
+        cluster.convert_on_ray(jpeg_folder / "val", "https://host/val.beton", parts=2)
+
+
+def test_a_manifest_of_remote_parts(jpeg_folder: Path, tmp_path: Path, bucket: Bucket) -> None:
+    convert(jpeg_folder / "val", tmp_path / "a.beton", workers=1)
+    parts = [bucket.put(tmp_path / "a.beton", f"set/{name}.beton") for name in ("a", "b")]
+    assert write_manifest(parts, f"{bucket.url}/set/all.json") == 12
+    assert write_manifest(parts[:1], f"{bucket.url}/set/one.json") == 6
+    one = records(tmp_path / "a.beton")
+    assert records(f"{bucket.url}/set/all.json") == one + one
+    assert records(f"{bucket.url}/set/one.json") == one
+    with pytest.raises(FileExistsError, match=r"set/all\.json: exists already"):
+        write_manifest(parts, f"{bucket.url}/set/all.json")
+    for strange in (f"{bucket.url}/all/other.json", str(tmp_path / "all.json")):
+        with pytest.raises(ValueError, match="must lie in one folder"):
+            write_manifest(parts, strange)

@@ -131,13 +131,13 @@ def test_close_stops_the_conversion_and_the_next_loader_resumes(
 SLOW = """
 import sys, time
 from loaders import Loader
-from loaders.conversion import workers
-job = workers.convert_job
+from loaders.conversion import jobs
+job = jobs.convert_job
 def slow(work):
     time.sleep(0.3)
     print("job", flush=True)
     return job(work)
-workers.convert_job = slow
+jobs.convert_job = slow
 loader = Loader(sys.argv[1], cache=sys.argv[2], batch_size=8, num_workers=1)
 loader.source.wait()
 """

@@ -57,7 +57,7 @@ def worker(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         for number in range(tries):
             out, dies = Path(place, "killed.beton"), int(draw(seed, number).integers(JOBS))
             try:
-                with patch("loaders.conversion.workers.convert_job", _dying(dies)):
+                with patch("loaders.conversion.jobs.convert_job", _dying(dies)):
                     convert(photos, out, workers=2)
                 told = ""
             except _Killed as error:

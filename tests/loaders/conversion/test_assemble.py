@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from loaders.conversion import convert
+from loaders.conversion import jobs as converter_threads
 from loaders.conversion import move as move_module
-from loaders.conversion import workers as converter_threads
 from loaders.conversion.move import move
 from loaders.errors import BadDataset
 

@@ -30,10 +30,12 @@ class Decoded(NamedTuple):
     Attributes:
         pixels: RGB, uint8 [height, width, 3].
         kind: the file's original kind, for example "PNG of mode RGBA".
+        exact: no grey values were scaled to 8 bits.
     """
 
     pixels: NDArray[np.uint8]
     kind: str
+    exact: bool = True
 
 
 def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
@@ -62,7 +64,7 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
             kind = f"{image.format} of mode {image.mode}"
             if image.mode.startswith(_DEEP):
                 grey, how = _to_8_bits(image, depth)
-                return Decoded(np.repeat(grey[:, :, None], 3, axis=2), f"{kind}, {how}")
+                return Decoded(np.repeat(grey[:, :, None], 3, axis=2), f"{kind}, {how}", exact=False)
             if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
                 image.load()
                 return Decoded(np.asarray(image.convert("RGBA").convert("RGB")), kind)  # the direct way warns

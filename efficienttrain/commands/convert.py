@@ -6,6 +6,7 @@ examples:
   efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --split train --work-dir /local/disk
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
+  efficienttrain convert scans scans.beton --keep-codec                                PNGs stay without loss
   efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
   efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --ray auto         parts in the store
@@ -72,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--depth", choices=("refuse", "scale", "minmax"), default="refuse",
         help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
         "its own least to its greatest value (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-codec", action="store_true",
+        help="also keep the files of images that are no JPEGs (PNG, WebP, ...): crops from the full size are then read "
+        "without loss; smaller levels are JPEGs all the same",
     )  # fmt: skip
     many = parser.add_mutually_exclusive_group()
     many.add_argument(
@@ -170,7 +176,18 @@ def one_part(args: argparse.Namespace, part: tuple[int, int]) -> str:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """The options that determine the result, as keywords of `convert`."""
-    same = ("allow_empty", "quality", "overhead", "on_error", "limit", "split", "depth", "order", "format")
+    same = (
+        "allow_empty",
+        "quality",
+        "overhead",
+        "on_error",
+        "limit",
+        "split",
+        "depth",
+        "order",
+        "format",
+        "keep_codec",
+    )
     columns = ("path_column", "image_column", "label_column", "labels")
     return {name: getattr(args, name) for name in (*same, *columns)} | {
         "fields": None if args.fields is None else dict(args.fields),
@@ -203,6 +220,8 @@ def report(summary: Summary) -> str:
         f"{summary.out}: {summary.images} images of {summary.classes} classes, {size:.1f} MB, "
         f"{summary.bytes / max(summary.source_bytes, 1):.2f} x their {source:.1f} MB of source files"
     ]
+    if summary.originals:
+        lines.append(f"{summary.originals} original files are kept, and read in place of their full-size JPEGs")
     lines += [f"accepted: {name}: {what}" for name, what in summary.notes]
     lines += [f"changed: {name}: {why}" for name, why in summary.changed]
     lines += [f"refused: {name}: {why}" for name, why in summary.refused]

@@ -1,4 +1,4 @@
-"""Write one level of a pyramid beton as an FFCV beton.
+"""Write one level of a pyramid as a beton of its own, with all fields and names; FFCV reads it at that size.
 
 examples:
   efficienttrain extract train.beton half.beton --level 1

@@ -198,7 +198,7 @@ class Decoder:
             self._repair(batch, i, int(status[i]), message(i), out.reshape(len(batch.keys), -1)[i])
 
     def _samples(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.void]:
-        entries = self._dataset.entries(sample_indices(keys))
+        entries = self._dataset.decode_entries(sample_indices(keys))
         return plan_batch(
             entries,
             keys,
@@ -240,7 +240,8 @@ class Decoder:
         """None once `pixels` hold the only sample of `plan`, else why they do not."""
         if status != native.UNSUPPORTED:
             return message if status else None
-        file = _Sample(self._dataset, index)
+        entry = plan.samples["entry"][0]
+        file = Stored(entry, self._dataset.fd) if entry["kind"] == OTHER else _Sample(self._dataset, index)
         made = make(file, plan.samples, self.kernel_options(plan), len(pixels))
         self._pillow.count(made)
         if made.pixels is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -125,11 +126,20 @@ class Stored:
         path = int(entry["path"])
         self._name = ctypes.string_at(path) if path > 0 else b""
         self._fd = ~path if path < 0 else fd
-        self._size, self._offset = int(entry["size"]), int(entry["offset"])
+        self._size, self._offset, self._crc = int(entry["size"]), int(entry["offset"]), int(entry["crc"])
 
     def read(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+            OSError: they cannot be read.
+            LoaderError: they are not those that were stored.
+        """
         if not self._name:
-            return os.pread(self._fd, self._size, self._offset)
+            data = os.pread(self._fd, self._size, self._offset)
+            if self._crc and zlib.crc32(data) != self._crc:
+                raise LoaderError("the original file kept for it does not match its CRC")
+            return data
         with open_regular(os.fsdecode(self._name)) as file:
             file.seek(self._offset)
             return file.read(self._size or -1)

@@ -20,10 +20,13 @@ from . import layout
 
 KINDS = {0: "float", layout.INT_FIELD: "int", 3: "bytes", 4: "array", 5: "json", 6: "array"}
 """FFCV's numbers of the field types known here; 6 is its TorchTensorField."""
-_CODES = {"float": 0, "int": layout.INT_FIELD, "bytes": 3, "mask": 3, "boxes": 3, "points": 3, "array": 4, "json": 5}
+ORIGINAL = "original"
+"""Kind, and name, of the field that keeps image files which level 0 cannot hold without loss; b"" for all others."""
+_CODES = {"float": 0, "int": layout.INT_FIELD, "array": 4, "json": 5}
+_CODES |= dict.fromkeys(("bytes", "mask", "boxes", "points", ORIGINAL), 3)
 COLUMNS = {"boxes": 4, "points": 2}
 """Numbers in a row of these kinds, each a float32."""
-META = {"mask": "masks", "boxes": "boxes", "points": "points"}
+META = {"mask": "masks", "boxes": "boxes", "points": "points", ORIGINAL: "originals"}
 """Kinds that FFCV sees as bytes, and the key of their fields' names in a pyramid's meta data."""
 _ARRAY = np.dtype([("shape", "<u8", 32), ("length", "<u8")])  # arguments of an array field, then its dtype as JSON
 _NAME_BYTES = layout.FIELD["name"].itemsize
@@ -36,7 +39,8 @@ class FieldType:
     Attributes:
         kind: "int" (int64), "float" (float64), "array" (fixed shape), "bytes", "json"; "mask" (an encoded image of one
             channel, as large as the sample's image), "boxes" (any number of x0, y0, x1, y1) or "points" (any number of
-            x, y), in pixels of the sample's image, float32. FFCV sees the last three as bytes.
+            x, y), in pixels of the sample's image, float32; "original" (see `ORIGINAL`). FFCV sees the last four as
+            bytes.
         dtype: element type of an array, little-endian; None for the other kinds.
         shape: shape of an array, each side at least 1; () for the other kinds.
     """
@@ -97,6 +101,8 @@ def parse_fields(specs: Mapping[str, FieldSpec]) -> dict[str, FieldType]:
 def _parsed(spec: FieldSpec) -> FieldType:
     if isinstance(spec, FieldType):
         return spec
+    if spec == ORIGINAL:
+        raise ValueError("`keep_codec` makes this field; leave it out of `fields`")
     if isinstance(spec, str):
         return FieldType(spec)
     dtype, shape = spec
@@ -219,7 +225,7 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
         return _mask(value)
     if kind.kind in COLUMNS:
         return _rows(value, COLUMNS[kind.kind])
-    if kind.kind == "bytes":
+    if kind.kind in ("bytes", ORIGINAL):
         return value.encode("utf-8") if isinstance(value, str) else bytes(memoryview(value))
     assert kind.dtype is not None
     given = np.asarray(value)

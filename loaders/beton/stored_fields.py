@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadDataset
 from . import layout
-from .fields import COLUMNS, KINDS, FieldType, extents, unpack_type
+from .fields import COLUMNS, KINDS, ORIGINAL, FieldType, extents, unpack_type
 from .tables import Head, read_exactly
 
 _A_READ = 4096  # bytes that take about as long to read as a second call takes to start
@@ -71,7 +71,7 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
     """
     if kind.dtype is not None:
         return np.frombuffer(b"".join(blobs), kind.dtype).reshape(len(blobs), *kind.shape).copy()
-    if kind.kind in ("bytes", "mask"):
+    if kind.kind in ("bytes", "mask", ORIGINAL):
         return list(blobs)
     if kind.kind in COLUMNS:
         if any(len(blob) % (4 * COLUMNS[kind.kind]) for blob in blobs):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, META, FieldSpec, parse_fields
+from ..beton.fields import LABEL_ONLY, META, ORIGINAL, FieldSpec, FieldType, parse_fields
 from ..beton.stored_order import described
 from ..beton.tables import Pages
 from ..errors import BadDataset
@@ -48,6 +48,7 @@ class Summary(NamedTuple):
         changed: (name, why) of each sample whose pixels level 0 does not hold exactly.
         refused: (name, why) of each sample left out.
         notes: (name, what) of each odd sample that lost nothing, e.g. stray bytes before its end.
+        originals: number of samples whose original file is kept, see `convert(keep_codec=)`.
     """
 
     out: str
@@ -58,6 +59,7 @@ class Summary(NamedTuple):
     changed: list[tuple[str, str]]
     refused: list[tuple[str, str]]
     notes: list[tuple[str, str]]
+    originals: int = 0
 
 
 class NothingConverted(BadDataset):
@@ -90,6 +92,7 @@ def convert(
     restart: bool = False,
     page_size: int | None = None,
     depth: str = "refuse",
+    keep_codec: bool = False,
     order: str | None = None,
     work_dir: str | os.PathLike[str] | None = None,
     as_cache: bool = False,
@@ -128,6 +131,9 @@ def convert(
         depth: treatment of grey images of 16 or 32 bits or floating-point values. "refuse"; "scale": the full
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
+        keep_codec: also keep the files of images that level 0 does not hold without loss (PNG, WebP, CMYK JPEG, ...),
+            as the field `original`. `Loader` decodes them where it would decode level 0. The reduced levels, and the
+            level 0 that FFCV reads, are JPEGs all the same.
         order: in which samples are stored. "shuffled": in an order that depends on their number alone, so that any
             run of neighbours in the file is a fair sample of the set (see docs/storage.md). "source": as the source has
             them. None: shuffled, if the source's samples can be read in any order. Sample indices are the same.
@@ -165,6 +171,8 @@ def convert(
     if limit is not None and limit < len(source):
         source = Limited(source, limit)
     types = source.fields if wanted is None else wanted
+    if keep_codec:
+        types = _with_original(types)
     labels = Labels(source.classes, classes) if types.get("label") == LABEL_ONLY["label"] else None
     further = None if types == LABEL_ONLY else types
     count, start_page = len(source), page_size or _page_size(source)
@@ -195,7 +203,7 @@ def convert(
         if isinstance(origin, ImageFolder):
             origin.keep()
         writer = Writer(journal, stored, start_page, types, on_error)
-        template = Job(0, [], ratios, quality, labels, further, depth, overhead)
+        template = Job(0, [], ratios, quality, labels, further, depth, overhead, keep_codec)
         stream = run_jobs(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())
         with closing(stream), _bar(count, writer.samples, progress) as bar:
             for job, result in stream:
@@ -219,6 +227,19 @@ def convert(
             meta["classes"] = names
             size = finish(journal, target, writer.page_size, meta, further, bar.update)
         return summary._replace(bytes=size)
+
+
+def _with_original(types: Mapping[str, FieldType]) -> dict[str, FieldType]:
+    """The fields with one for original files.
+
+    Raises:
+        ValueError: there is a field of that name.
+    """
+    if ORIGINAL in types:
+        raise ValueError(
+            f"`keep_codec` stores a field `{ORIGINAL}`, and the source has one: name the others in `fields`"
+        )
+    return {**types, ORIGINAL: FieldType(ORIGINAL)}
 
 
 def _page_size(source: Source) -> int:
@@ -298,12 +319,13 @@ def _remarks(summary: Summary) -> dict[str, Any]:
 
 def _summary(writer: Writer, target: str, classes: int) -> Summary:
     """Adds up the reports of all jobs, those of earlier runs too; remarks in the order of the source."""
-    images, source_bytes = 0, 0
+    images, source_bytes, originals = 0, 0, 0
     remarks: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in REMARKS}
     for job in writer.reports():
         images += job["images"]
         source_bytes += job["bytes"]
+        originals += job.get("originals", 0)
         for kind in REMARKS:
             remarks[kind] += job[kind]
     ordered = {kind: [(name, why) for _, name, why in sorted(found)] for kind, found in remarks.items()}
-    return Summary(target, images, classes, source_bytes, 0, **ordered)
+    return Summary(target, images, classes, source_bytes, 0, **ordered, originals=originals)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..beton.fields import ORIGINAL
 from ..errors import BadDataset, LoaderError
 from ..sources.open import open_dataset
 from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
@@ -107,7 +108,9 @@ def append_parts(
     """
     with _edited(manifest) as content:
         with _opened(manifest) as dataset:
-            like, meta = {"classes": dataset.classes, "fields": dict(dataset.fields)}, dataset.meta
+            fields = {name: kind for name, kind in dataset.fields.items() if kind.kind != ORIGINAL}
+            like: dict[str, Any] = {"classes": dataset.classes, "fields": fields}
+            like["keep_codec"], meta = len(fields) < len(dataset.fields), dataset.meta
         for source in new:
             path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
             if path.lower().endswith((ENDING, ".ffcv")):

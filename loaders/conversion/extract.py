@@ -1,113 +1,126 @@
-"""Writes one level of a data set as an FFCV beton of its own, for FFCV pipelines that know nothing of pyramids."""
+"""Writes one level of a pyramid as a beton of its own, a pyramid of one level, which FFCV reads at its true size."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..beton import layout
-from ..beton.fields import COLUMNS, encode, move, room, row_dtype, with_pointers
-from ..beton.tables import BLOCK, Pages, read_exactly, write_tables
+from .. import native
+from ..beton.fields import COLUMNS, ORIGINAL
 from ..errors import BadDataset
-from ..plan.records import RAW
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
+from ..sources.source import Sample
+from ..spatial_targets import decode_mask
+from .convert import convert
+from .stored_samples import StoredImage, StoredSamples
 
 
-def extract(path: str | os.PathLike[str], out: str | os.PathLike[str], level: int) -> int:
-    """Writes level `level` of a beton as the field `image` of a new one, with all other fields.
+def extract(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], level: int, *, workers: int | None = None
+) -> int:
+    """Writes level `level` of a pyramid as the field `image` of a new beton, with all other fields and all names.
 
-    Masks, boxes and points become bytes, as FFCV sees them. Boxes and points are in pixels of the level, masks keep
-    their full size. Names of samples and classes are left out: FFCV's format has no place for them.
-
-    An image without that level is written at its next larger one.
+    Records are copied. An image without that level is written at its next larger one. Boxes and points are scaled and
+    masks resampled to the nearest pixel, so that they fit the smaller image. Original files
+    (`convert(keep_codec=True)`) are copied with level 0 only. A call that was interrupted resumes.
 
     Args:
-        path: a pyramid, or any beton with JPEGs.
+        path: a pyramid, or several as one data set.
         out: the beton to write; it gets its name when it is complete.
+        workers: threads; None: one per processor.
 
     Returns:
         bytes of the new beton.
 
     Raises:
         ValueError: no such level, or `out` is `path`.
-        BadDataset: `path` is damaged, or no beton.
+        BadSample: a record is damaged.
+        BadDataset: `path` is damaged, or no pyramid.
         OSError: `out` cannot be written.
     """
     target = Path(out)
-    part = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     with open_dataset(path) as dataset:
-        if dataset.fd < 0:
-            raise BadDataset(f"{dataset.path}: levels are extracted from betons, this is a folder; convert it first")
-        if target.exists() and target.samefile(dataset.path):
+        if dataset.meta is None:
+            raise BadDataset(f"{dataset.path}: levels are extracted from pyramids, this is none; convert it first")
+        if target.exists() and os.path.exists(dataset.path) and target.samefile(dataset.path):
             raise ValueError(f"{target}: the target must be another file than the source")
         if not 0 <= level < len(dataset.ratios):
             raise ValueError(f"`level` must be from 0 to {len(dataset.ratios) - 1} for {dataset.path}, got {level}")
-        try:
-            with open(part, "w+b") as file:
-                _write(dataset, level, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-    return target.stat().st_size
+        order = "source" if dataset.storage is None else "shuffled"
+        settings = {"quality": dataset.meta.get("quality", 90), "ratios": (1.0,), "order": order}
+        return convert(_Level(dataset, level), target, workers=workers, **settings).bytes
 
 
-def _smallest(entries: NDArray[np.void]) -> NDArray[np.void]:
-    """Of each sample's ENTRY records [n, levels] the last one that is stored, [n]."""
+class _LevelImage(StoredImage):
+    """One record of a sample.
+
+    Attributes:
+        scale: width and height of this level / those of the full size, [2].
+    """
+
+    def __init__(self, dataset: Dataset, index: int, level: int) -> None:
+        super().__init__(dataset, index)
+        self._level = int(_smallest(self._entries[None, : level + 1])[0])
+        entry, full = self._entries[self._level], self._entries[0]
+        self.size = int(entry["size"])
+        self.sides = int(entry["width"]), int(entry["height"])
+        self.scale = np.array([entry["width"] / full["width"], entry["height"] / full["height"]])
+
+    def records(self) -> list[native.Record]:
+        """Its record, as a list of one; see `StoredImage.records`."""
+        return [self._record(self._level)]
+
+
+class _Level(StoredSamples):
+    """All samples of a pyramid at one level, as a source for `convert`."""
+
+    def __init__(self, dataset: Dataset, level: int) -> None:
+        self._level = level
+        super().__init__(dataset, range(len(dataset)))
+        if level:
+            self.fields = {name: kind for name, kind in self.fields.items() if kind.kind != ORIGINAL}
+
+    def _stored(self, entries: NDArray[np.void]) -> NDArray[np.void]:
+        return entries[np.arange(len(entries)), _smallest(entries[:, : self._level + 1])]
+
+    def __getitem__(self, number: int) -> Sample:
+        sample = super().__getitem__(number)
+        image = _LevelImage(self._dataset, number, self._level)
+        values = dict(sample.values)
+        for name, kind in self.fields.items():
+            if kind.kind in COLUMNS:
+                values[name] = values[name] * np.resize(image.scale, COLUMNS[kind.kind])
+            elif kind.kind == "mask" and (image.scale != 1).any():
+                values[name] = _shrunk(values[name], image.sides)
+        return sample._replace(image=image, values=values)
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return f"level {self._level} of {super().fingerprint()}"
+
+
+def _smallest(entries: NDArray[np.void]) -> NDArray[np.int64]:
+    """For each sample's ENTRY records [n, levels] the last level that is stored, [n]."""
     stored = entries["width"] > 0
-    last = stored.shape[1] - 1 - stored[:, ::-1].argmax(axis=1)
-    return entries[np.arange(len(entries)), np.where(stored.any(axis=1), last, 0)]
+    found: NDArray[np.int64] = stored.shape[1] - 1 - stored[:, ::-1].argmax(axis=1)
+    return found
 
 
-def _write(dataset: Dataset, level: int, file: IO[bytes]) -> None:
-    blocks = [np.arange(k, min(k + BLOCK, len(dataset))) for k in range(0, len(dataset), BLOCK)]
-    entries = np.concatenate([_smallest(dataset.entries(block)[:, : level + 1]) for block in blocks])
-    if (entries["kind"] == RAW).any():
-        raise BadDataset(
-            f"{dataset.path}: levels are extracted as JPEGs, this beton stores raw pixels; convert it first"
-        )
-    page_size = layout.page_size_for(int(entries["size"].sum(dtype=np.int64)), int(entries["size"].max()))
-    pages = Pages(len(dataset), page_size, types=dataset.fields)
-    placed = np.zeros(len(dataset), layout.LEVEL)
-    for name in ("size", "width", "height"):
-        placed[name] = entries[name]
-    for index in np.concatenate(list(dataset.storage_blocks(BLOCK))).tolist():  # stays shuffled, and reads in sequence
-        size = int(entries["size"][index])
-        place = placed["ptr"][index] = pages.place(size)
-        file.seek(place)
-        file.write(read_exactly(dataset.fd, size, int(entries["offset"][index]), dataset.path))
-    if with_pointers(dataset.fields):
-        pages.position = layout.round_up(pages.position, pages.page_size)
-    rows = np.concatenate([_values(dataset, level, block, pages, file) for block in blocks])
-    file.seek(pages.position)
-    write_tables(file, pages.page_size, ((placed[block], rows[block]) for block in blocks), dataset.fields)
+def _shrunk(mask: bytes, sides: tuple[int, int]) -> bytes:
+    """A mask resampled to the nearest pixel, as PNG."""
+    from PIL import Image
 
-
-def _values(dataset: Dataset, level: int, block: NDArray[np.int64], pages: Pages, file: IO[bytes]) -> NDArray[np.void]:
-    """Metadata rows of the fields of some samples; writes the values that they point to, a sample's in one page."""
-    types = dataset.fields
-    columns = {name: dataset.read_field(name, block) for name in types}
-    entries = dataset.entries(block)
-    used = _smallest(entries[:, : level + 1])
-    shrunk = np.stack([used[side] / entries[side][:, 0] for side in ("width", "height")], axis=1)
-    for name, kind in types.items():
-        if kind.kind in COLUMNS:  # pixels of the level
-            columns[name] = [
-                rows * np.resize(scale, COLUMNS[kind.kind]) for rows, scale in zip(columns[name], shrunk, strict=True)
-            ]
-    rows = np.zeros(len(block), row_dtype(types))
-    for k in range(len(block)):
-        row, blobs = encode(types, {name: column[k] for name, column in columns.items()}, rows.dtype)
-        rows[k] = row
-        offset = pages.place(sum(room(len(blob)) for blob in blobs))
-        if blobs:
-            file.seek(offset)
-            file.write(b"".join(blob or b"\0" for blob in blobs))
-            move(types, rows[k : k + 1], offset)
-    return rows
+    pixels: NDArray[Any] = decode_mask(mask)
+    columns, rows = (
+        ((np.arange(side) + 0.5) * full / side).astype(np.int64)
+        for side, full in zip(sides, pixels.shape[::-1], strict=True)
+    )
+    file = io.BytesIO()
+    Image.fromarray(pixels[np.ix_(rows, columns)]).save(file, "PNG")
+    return file.getvalue()

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
+from ..backends.pillow_threads import Stored, make
+from ..errors import LoaderError
+from ..pillow import decode_rgb
 from ..plan import filters, plan_batch
+from ..plan.records import OTHER
 from ..sources.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -52,6 +56,9 @@ def facts(dataset: Dataset) -> str:
     if os.path.isfile(dataset.path):
         total = os.path.getsize(dataset.path)
         lines.append(f"file     {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")
+    if dataset.originals is not None:
+        kept = sizes_of_originals(dataset)
+        lines.append(f"kept     {len(kept):,} original files, {kept.sum() / 1e6:,.1f} MB, read in place of level 0")
     lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
     for level, ratio in enumerate(dataset.ratios):
         width, height = pixels[level] / max(found[level], 1)
@@ -63,18 +70,28 @@ def facts(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
+def sizes_of_originals(dataset: Dataset) -> NDArray[np.int64]:
+    """Bytes of each original file that is kept."""
+    sizes = []
+    for start in range(0, len(dataset), CHUNK):
+        full = dataset.decode_entries(np.arange(start, min(start + CHUNK, len(dataset))))[:, 0]
+        sizes.append(full["size"][full["kind"] == OTHER].astype(np.int64))
+    return np.concatenate(sizes)
+
+
 def stations(
     dataset: Dataset, index: int, resolution: int, *, seed: int = 0, epoch: int = 0, train: bool = True
 ) -> list[Station]:
     """The way of one sample, as a Loader with these settings would take it in this epoch."""
     indices = np.array([index])
-    entries = dataset.entries(indices)
+    entries = dataset.decode_entries(indices)
     sample = plan_batch(entries, indices, seed=seed, epoch=epoch, resolution=resolution, train=train)
     record = sample[0]
     level = int(np.flatnonzero(entries[0] == record["entry"])[0])
     x0, y0, x1, y1 = map(float, record["box"])
-    original, stored = dataset.read(index), dataset.read(index, level)
-    full, small = native.decode(original), native.decode(stored)
+    original = dataset.read_original(index)
+    stored = dataset.read(index, level) if level else original
+    full, small = _decoded(original), _decoded(stored)
     shrink = full.shape[1] / small.shape[1]
 
     whole = (x0 * shrink, y0 * shrink, x1 * shrink, y1 * shrink)
@@ -87,24 +104,46 @@ def stations(
         cut, left, top = native.cut(stored, inner)
     except native.JpegError:
         pixels = small[inner[1] : inner[3], inner[0] : inner[2]]
-        way.append(Station("sub-JPEG", [_size(pixels), "not cut: no restart markers"], pixels))
+        way.append(
+            Station(
+                "sub-JPEG",
+                [_size(pixels), "not cut: no restart markers" if stored[:2] == b"\xff\xd8" else "not cut: no JPEG"],
+                pixels,
+            )
+        )
     else:
         box = (x0 - left, y0 - top, x1 - left, y1 - top)
         pixels = native.decode(cut)
         way.append(Station("sub-JPEG", [_size(pixels), _bytes(cut)], pixels, box))
 
-    result, read = _kernel(dataset, sample, resolution)
+    result, read = _result(dataset, sample, resolution)
     how = f"decoded at 1/{record['scale']}" + (", flipped" if record["flip"] else "")
     made = [f"of {x1 - x0:.0f} x {y1 - y0:.0f}", how, f"{read:,} bytes read"]
     return [*way, Station(f"{resolution} x {resolution}", made, result)]
 
 
-def _kernel(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tuple[NDArray[np.uint8], int]:
-    """The sample as the kernel delivers it, uint8 [B, B, 3], and the bytes that it read."""
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    """Pixels of an image file, uint8 [height, width, 3]."""
+    try:
+        return native.decode(data)
+    except native.JpegError as error:
+        if error.status != native.UNSUPPORTED:
+            raise
+        return decode_rgb(data).pixels
+
+
+def _result(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tuple[NDArray[np.uint8], int]:
+    """The sample as the loader delivers it, uint8 [B, B, 3], and the bytes that it read."""
     out = np.empty((1, 3, resolution, resolution), np.uint8)
+    entry, filter_ = sample[0]["entry"], filters.build(resolution)
+    if entry["kind"] == OTHER:
+        made = make(Stored(entry, dataset.fd), sample, {"side": resolution, "filter": filter_}, out.nbytes)
+        if made.pixels is None:
+            raise LoaderError(made.why)
+        return made.pixels.reshape(out.shape)[0].transpose(1, 2, 0), made.read
     pool = native.Pool(1)
     try:
-        ticket = pool.submit(sample, side=resolution, filter=filters.build(resolution), out=out, fd=dataset.fd)
+        ticket = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
         ticket.wait()
         if ticket.status[0] != native.OK:
             raise native.JpegError(int(ticket.status[0]), ticket.message(0))

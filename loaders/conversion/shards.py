@@ -102,7 +102,9 @@ class Part(NamedTuple):
                 files.delete(self.path)  # of an earlier conversion
             summary, line = error.summary, None
         report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": line}
-        report |= {name: getattr(summary, name) for name in ("images", "classes", "source_bytes", *REMARKS)}
+        report |= {
+            name: getattr(summary, name) for name in ("images", "classes", "source_bytes", "originals", *REMARKS)
+        }
         replace_file(_report_path(self.path), json.dumps(report, indent=1) + "\n")
         return summary
 
@@ -241,8 +243,9 @@ def report_of(path: str, work: str) -> dict[str, Any] | None:
 def summary_of(report: dict[str, Any], path: str) -> Summary:
     """The summary of a complete part."""
     size = 0 if report["part"] is None else int(report["part"]["bytes"])
-    remarks = ([(name, why) for name, why in report[kind]] for kind in REMARKS)
-    return Summary(path, report["images"], report["classes"], report["source_bytes"], size, *remarks)
+    remarks: dict[str, Any] = {kind: [(name, why) for name, why in report[kind]] for kind in REMARKS}
+    facts = report["images"], report["classes"], report["source_bytes"], size
+    return Summary(path, *facts, **remarks, originals=report.get("originals", 0))
 
 
 def _added(a: Summary, b: Summary) -> Summary:
@@ -252,7 +255,8 @@ def _added(a: Summary, b: Summary) -> Summary:
         max(a.classes, b.classes),
         a.source_bytes + b.source_bytes,
         a.bytes + b.bytes,
-        *(getattr(a, kind) + getattr(b, kind) for kind in REMARKS),
+        **{kind: getattr(a, kind) + getattr(b, kind) for kind in REMARKS},
+        originals=a.originals + b.originals,
     )
 
 
@@ -264,5 +268,6 @@ def _identity(source: Source, parts: int, settings: dict[str, Any]) -> str:
     """A digest of all that determines the parts. Sources that can name their samples cheaply do so by `listing`."""
     listing = getattr(source, "listing", source.fingerprint)()
     facts = [FORMAT, listing, len(source), parts, *(repr(settings.get(name)) for name in _SETTINGS)]
+    facts += ["keep_codec"] if settings.get("keep_codec") else []
     facts += [repr(settings.get("fields")), list(settings.get("classes") or ())]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

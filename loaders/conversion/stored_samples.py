@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import native
 from ..errors import BadDataset
@@ -47,15 +48,16 @@ class StoredImage:
         Raises:
             Refused: one does not match its CRC.
         """
-        found = []
-        for level, entry in enumerate(self._entries):
-            raw = self._dataset.read_record(self._index, level)
-            if zlib.crc32(raw) != entry["crc"]:
-                raise Refused(f"its record of level {level} in {self.path} is damaged")
-            table = int(table_bytes(int(entry["rows"])))
-            sides = int(entry["width"]), int(entry["height"])
-            found.append(native.Record(raw[table:], raw[:table], int(entry["rows"]), *sides, int(entry["head"]), ""))
-        return found
+        return [self._record(level) for level in range(len(self._entries))]
+
+    def _record(self, level: int) -> native.Record:
+        """One of them."""
+        entry, raw = self._entries[level], self._dataset.read_record(self._index, level)
+        if zlib.crc32(raw) != entry["crc"]:
+            raise Refused(f"its record of level {level} in {self.path} is damaged")
+        table = int(table_bytes(int(entry["rows"])))
+        sides = int(entry["width"]), int(entry["height"])
+        return native.Record(raw[table:], raw[:table], int(entry["rows"]), *sides, int(entry["head"]), "")
 
 
 class StoredSamples:
@@ -79,9 +81,14 @@ class StoredSamples:
         self.nbytes, self.largest = sum(total for total, _ in sizes), max((most for _, most in sizes), default=0)
 
     def _sizes(self, start: int) -> tuple[int, int]:
-        entries = self._dataset.entries(self._indices[start : start + _BLOCK])[:, 0]
+        entries = self._stored(self._dataset.entries(self._indices[start : start + _BLOCK]))
         sizes = entries["size"].astype(np.int64) + table_bytes(entries["rows"].astype(np.int64))
         return int(sizes.sum()), int(sizes.max())
+
+    def _stored(self, entries: NDArray[np.void]) -> NDArray[np.void]:
+        """Of the ENTRY records [n, levels] those of the images that become level 0, [n]."""
+        full: NDArray[np.void] = entries[:, 0]
+        return full
 
     def settings(self) -> dict[str, Any]:
         """See `settings_of`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import native
 from ..beton import layout
-from ..beton.fields import Encoded, FieldType, encode, row_dtype, with_pointers
+from ..beton.fields import ORIGINAL, Encoded, FieldType, encode, row_dtype, with_pointers
 from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
@@ -37,6 +38,7 @@ class Job(NamedTuple):
         types: the fields to store beside the image and the label; None: no others.
         depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
         overhead: see `fitting`.
+        keep_codec: keep the original file of each sample that would be `changed`, as the field `original`.
     """
 
     start: int
@@ -47,6 +49,7 @@ class Job(NamedTuple):
     types: dict[str, FieldType] | None = None
     depth: str = "refuse"
     overhead: float = OVERHEAD
+    keep_codec: bool = False
 
 
 class Converted(NamedTuple):
@@ -63,6 +66,7 @@ class Converted(NamedTuple):
         changed: (position, why) of each record whose level 0 does not hold the source's own pixels.
         refused: (position, why) of each sample without records.
         notes: (position, what) of each odd sample that lost no pixel.
+        originals: position of each record whose original file is kept.
     """
 
     kept: list[int]
@@ -74,6 +78,7 @@ class Converted(NamedTuple):
     changed: list[tuple[int, str]]
     refused: list[tuple[int, str]]
     notes: list[tuple[int, str]]
+    originals: list[int]
 
 
 def convert_job(job: Job) -> Converted:
@@ -86,11 +91,14 @@ def convert_job(job: Job) -> Converted:
     ends = [0] * len(job.ratios)
     levels = np.zeros((len(job.samples), len(job.ratios)), layout.LEVEL)
     row = None if job.types is None else row_dtype(job.types)
-    done = Converted([], levels, [], [], [], [], [], [], [])
+    done = Converted([], levels, [], [], [], [], [], [], [], [])
     for position, sample in enumerate(job.samples):
         try:
-            label, fields = _targets(sample, job, row)
-            records, why, size = _records(sample, job)
+            label, values = _targets(sample, job)
+            records, why, size, original = _records(sample, job)
+            if job.keep_codec:
+                values = {**values, ORIGINAL: original}
+            fields = None if row is None else _fields(values, job, row)
             if fields is not None:
                 _check_masks(job, fields, records[0])
             need = len(records[0].jpeg) + len(records[0].table)
@@ -99,7 +107,9 @@ def convert_job(job: Job) -> Converted:
         except Refused as refused:
             done.refused.append((position, str(refused)))
             continue
-        if why:
+        if original:
+            done.originals.append(position)
+        elif why:
             done.changed.append((position, why))
         elif records[0].note:
             done.notes.append((position, records[0].note))
@@ -146,23 +156,27 @@ def fitting(records: list[native.Record], overhead: float) -> list[bool]:
     return fits
 
 
-def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int]:
-    """The records of a sample, why they do not hold its own JPEG data, or "", and the bytes of its image.
+def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int, bytes]:
+    """The records of a sample, why they do not hold its own JPEG data, or "", the size of its image file in bytes, and
+    the file itself if it shall be kept, or b"".
 
     Raises:
         Refused, BadDataset: see `StoredImage.records`, `read_image` and `records_of`.
     """
     if isinstance(sample.image, StoredImage):
-        return sample.image.records(), "", sample.image.size
+        return sample.image.records(), "", sample.image.size, b""
     data = read_image(sample)
-    return *records_of(data, job.ratios, job.quality, job.depth), len(data)
+    records, why = records_of(data, job.ratios, job.quality, job.depth)
+    # A deeper image is read as the 8 bits that `depth` makes, which its file does not hold.
+    kept = job.keep_codec and why and (job.depth == "refuse" or decode_rgb(data, job.depth).exact)
+    return records, why, len(data), data if kept else b""
 
 
-def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, Encoded | None]:
-    """Label and stored fields of a sample.
+def _targets(sample: Sample, job: Job) -> tuple[int, Mapping[str, Any]]:
+    """Label of a sample, -1 if it has none, and its values.
 
     Raises:
-        Refused: a value is missing or does not fit its field, or the source could not make the sample.
+        Refused: the label is missing or unknown, or the source could not make the sample.
     """
     if sample.problem:
         raise Refused(sample.problem)
@@ -172,10 +186,17 @@ def _targets(sample: Sample, job: Job, row: np.dtype[Any] | None) -> tuple[int, 
             raise Refused(f"has no label; its fields are {', '.join(values) or 'none'}")
         label = job.labels(values["label"])
         values = {**values, "label": label}
-    if job.types is None or row is None:
-        return label, None
+    return label, values
+
+
+def _fields(values: Mapping[str, Any], job: Job, row: np.dtype[Any]) -> Encoded:
+    """The stored fields of a sample.
+
+    Raises:
+        Refused: a value is missing or does not fit its field.
+    """
     try:
-        return label, encode(job.types, values, row)
+        return encode(job.types or {}, values, row)
     except ValueError as error:
         raise Refused(str(error)) from None
 
@@ -241,7 +262,7 @@ def records_of(
             raise Refused(str(error)) from None
         reason = f" ({error})" if data.startswith(b"\xff\xd8") else ""
     try:
-        pixels, kind = decode_rgb(data, depth)
+        pixels, kind, _ = decode_rgb(data, depth)
         records = native.transcode(native.encode(pixels, FULL_QUALITY), ratios, quality)
     except LoaderError as error:
         raise Refused(str(error)) from None

@@ -14,7 +14,8 @@ from ..beton import layout
 from ..beton.fields import LABEL_ONLY, extents, pack_arguments, with_pointers
 from ..beton.stored_fields import gather
 from ..beton.tables import read_exactly
-from ..errors import BadDataset
+from ..errors import BadDataset, LoaderError
+from ..pillow import decode_rgb
 from ..plan.records import RAW, table_bytes
 from ..processors import available_processors
 from ..sources.dataset import Dataset
@@ -111,7 +112,9 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
         for k in np.flatnonzero(_strangers(dataset, block, entries)):
             index = int(block[k])
             yield Damage(index, dataset.name(index), -1, "FFCV's tables disagree with the index")
-        for index, why in dataset.damaged_values(block):
+        damaged = dict(dataset.damaged_values(block))
+        sound = np.array([index not in damaged for index in block.tolist()])
+        for index, why in (*damaged.items(), *_wrong_originals(dataset, block[sound], entries[sound])):
             yield Damage(index, dataset.name(index), -1, why)
     for index, levels in zip(block.tolist(), entries, strict=True):
         for level, entry in enumerate(levels):
@@ -120,6 +123,21 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
             why = _fault(dataset, entry)
             if why:
                 yield Damage(index, dataset.name(index), level, why)
+
+
+def _wrong_originals(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Kept original files that cannot be decoded, or are of another size than level 0: sample index, and why."""
+    if dataset.originals is None:
+        return
+    originals = dataset.read_field(dataset.originals, block)
+    for index, data, full in zip(block.tolist(), originals, entries[:, 0], strict=True):
+        try:
+            height, width = decode_rgb(data).pixels.shape[:2] if data else (full["height"], full["width"])
+        except LoaderError as error:
+            yield index, f"its original file cannot be decoded: {error}"
+            continue
+        if (width, height) != (full["width"], full["height"]):
+            yield index, f"its original file is {width}x{height}, level 0 {full['width']}x{full['height']}"
 
 
 def _header_fault(dataset: Pyramid) -> str:

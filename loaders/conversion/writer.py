@@ -132,6 +132,7 @@ class Writer:
             "samples": len(job.samples),
             "images": len(result.kept),
             "bytes": sum(result.sizes),
+            "originals": len(result.originals),
             "pages": [self._pages.page_size, self._values_page],
         }
         for kind in REMARKS:

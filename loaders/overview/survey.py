@@ -223,7 +223,7 @@ def _look(dataset: Dataset, chosen: NDArray[np.int64], found: Survey) -> None:
 def _look_at(dataset: Dataset, index: int, entry: NDArray[np.void], found: Survey) -> int | None:
     """Adds the format of one image; its bytes, or None if it is no image."""
     try:
-        data = dataset.read(index)
+        data = dataset.read_original(index)
     except LoaderError as error:
         found.problems.append((dataset.name(index), str(error)))
         return None

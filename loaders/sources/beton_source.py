@@ -32,7 +32,8 @@ class Beton:
         self.classes = self._dataset.classes
         if options.classes is not None and self.classes == [str(k) for k in range(len(self.classes))]:
             self.classes = list(options.classes)  # numbers are no names, so the caller may name them
-        stored, label = self._dataset.fields, self._dataset.label_field
+        stored, label = dict(self._dataset.fields), self._dataset.label_field
+        stored.pop(self._dataset.originals or "", None)
         self.fields = {"label" if name == label else name: kind for name, kind in stored.items()}
         self._names = {"label" if name == label else name: name for name in stored}
 
@@ -55,7 +56,7 @@ class Beton:
 
     def _read(self, block: NDArray[np.int64]) -> Iterator[Sample]:
         columns = {name: self._dataset.read_field(stored, block) for name, stored in self._names.items()}
-        images = files.each(self._dataset.read, block.tolist(), is_url(self.path))
+        images = files.each(self._dataset.read_original, block.tolist(), is_url(self.path))
         for k, index in enumerate(block.tolist()):
             values = {name: column[k] for name, column in columns.items()}
             yield Sample(self._dataset.name(index), images[k], values)

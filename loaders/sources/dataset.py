@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..beton.fields import FieldType
+from ..beton.fields import ORIGINAL, FieldType
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
@@ -82,6 +82,14 @@ class Dataset(ABC):
             IndexError: an index is negative or not below `len`.
             BadDataset: the file contradicts itself.
         """
+
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        """What to decode for each level of each sample: `entries`, with the kept original file in place of level 0.
+
+        Raises:
+            IndexError, BadDataset: see `entries`.
+        """
+        return self.entries(indices)
 
     @abstractmethod
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
@@ -235,6 +243,20 @@ class Dataset(ABC):
         """
         entry = self.entries([index])[0, level]
         return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
+
+    @property
+    def originals(self) -> str | None:
+        """Name of the field that keeps original files, see `convert(keep_codec=)`; None: there is none."""
+        return next((name for name, kind in self.fields.items() if kind.kind == ORIGINAL), None)
+
+    def read_original(self, index: int) -> bytes:
+        """The image file of a sample as its source had it, if it is kept; else level 0.
+
+        Raises:
+            BadDataset: the file ends before, or does not match its check.
+        """
+        kept: bytes = b"" if self.originals is None else self.read_field(self.originals, [index])[0]
+        return kept or self.read(index)
 
     def read_record(self, index: int, level: int) -> bytes:
         """One level of one sample of a pyramid as it lies in the file: the row table, then the JPEG.

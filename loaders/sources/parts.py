@@ -68,10 +68,16 @@ class Parts(Dataset):
         return int(self._ends[-1])
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._entries(indices, "entries")
+
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._entries(indices, "decode_entries")
+
+    def _entries(self, indices: ArrayLike, method: Literal["entries", "decode_entries"]) -> NDArray[np.void]:
         indices = self._checked(indices)
         entries = empty_entries(len(indices), len(self.ratios))
         for part, rows, inside in self._split(indices):
-            found = part.entries(inside)
+            found = getattr(part, method)(inside)
             if part.fd >= 0:
                 found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
             entries[rows] = found

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout, stored_order
-from ..beton.fields import LABEL_ONLY, META, FieldType, with_pointers
+from ..beton.fields import LABEL_ONLY, META, FieldType, extents, with_pointers
 from ..beton.stored_fields import StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
-from ..plan.records import table_bytes
+from ..plan.records import OTHER, table_bytes
 from .dataset import Dataset, empty_entries
 
 CHECK = 4 << 20  # bytes read at a time while checking a section
@@ -177,6 +177,25 @@ class Pyramid(Dataset):
             self._damaged("its index names a record outside its level, or without pixels")
         return entries
 
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        entries = self.entries(indices)
+        if self.originals is not None:
+            indices = self._checked(indices)
+            assert self._stored is not None
+            column = self._stored.column(self.fd, self.originals, indices)
+            pointers, sizes = extents(self.fields[self.originals], column)
+            values = self.private["values"]
+            start, end = int(values["offset"]), int(values["offset"] + values["size"])
+            if (sizes > min(end, layout.MAX_PAGE)).any() or ((pointers < start) | (pointers > end - sizes)).any():
+                self._damaged(f"field `{self.originals}` points outside its values")
+            kept = np.flatnonzero(sizes)
+            full = entries[kept, 0]
+            full["rows"] = full["head"] = 0
+            full["kind"], full["offset"], full["size"] = OTHER, pointers[kept], sizes[kept]
+            full["crc"] = self._checks(self.originals, indices[kept])
+            entries[kept, 0] = full
+        return entries
+
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         labels = self.rows(indices)["label"].astype(np.int64)
         if (
@@ -203,11 +222,14 @@ class Pyramid(Dataset):
         """Stored bytes of a field with pointers, and whether each matches its check."""
         assert self._stored is not None
         blobs = self._stored.blobs(self.fd, name, self._stored.column(self.fd, name, indices))
+        return blobs, np.array([zlib.crc32(blob) for blob in blobs], _CHECK) == self._checks(name, indices)
+
+    def _checks(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The stored CRC-32 of a field with pointers, for each sample."""
         places = indices * len(self._pointed) + self._pointed.index(name)
         offsets = int(self.private["checks"]["offset"]) + places * _CHECK.itemsize
         sizes = np.full(len(places), _CHECK.itemsize, np.int64)
-        checks = np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
-        return blobs, np.array([zlib.crc32(blob) for blob in blobs], _CHECK) == checks
+        return np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
 
     def damaged_values(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
         """Each stored value that does not match its check: sample index, and a text that says so."""

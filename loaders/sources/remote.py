@@ -74,6 +74,9 @@ class Remote(Dataset):
         """See `Dataset.entries`. The kernel finds the bytes only after `fetch` and its `wait`."""
         return self._inner.entries(indices)
 
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._inner.decode_entries(indices)
+
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._inner.labels(indices)
 
@@ -139,7 +142,7 @@ class Remote(Dataset):
 
     def forget(self, index: int) -> bool:
         """See `Dataset.forget`."""
-        for entry in self.entries([index])[0]:
+        for entry in [*self.entries([index])[0], self.decode_entries([index])[0, 0]]:
             self._mirror.forget(int(entry["offset"]), int(entry["offset"]) + int(entry["size"]))
         return True
 
@@ -265,6 +268,8 @@ def _kept_extents(inner: Pyramid | FFCVBeton, limit: int) -> list[tuple[int, int
         levels = len(inner.ratios)
         starts, ends = (inner.private[name][:levels].astype(np.int64).tolist() for name in ("start", "end"))
         extents = list(zip(starts, ends, strict=True))[::-1]
+        if inner.originals is not None:
+            extents.append(_extent(inner.private["values"]))  # as fine as level 0
     else:
         extents = [(0, inner.head.table)]
     kept = []

@@ -35,6 +35,9 @@ class Without(Dataset):
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self._inner.entries(self.inside(indices))
 
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._inner.decode_entries(self.inside(indices))
+
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._inner.labels(self.inside(indices))
 

@@ -107,3 +107,12 @@ def ffcv_beton(written: tuple[Path, Path]) -> Path:
 def mixed(written: tuple[Path, Path]) -> Path:
     """The same, with fields text, half, class, facts, picture and grid."""
     return written[1]
+
+
+def without_index(path: Path) -> Path:
+    """Makes a pyramid an FFCV beton in place: without the private section's address, only FFCV's tables are seen."""
+    image = layout.HEADER.itemsize + layout.FIELD.fields["arguments"][1]
+    with open(path, "r+b") as file:
+        file.seek(image)
+        file.write(bytes(layout.FIELD["arguments"].itemsize))
+    return path

@@ -116,7 +116,7 @@ def test_more_than_8_bits_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DEEP)
 def test_minmax_stretches_each_image(kind: str) -> None:
-    pixels, what = decode_rgb(DEEP[kind], "minmax")
+    pixels, what, _ = decode_rgb(DEEP[kind], "minmax")
     assert "scaled from 0 to" in what and pixels.shape == (40, 48, 3)
     assert np.abs(pixels[:, :, 1] - RAMP / 4095 * 255).max() < 0.6
 
@@ -125,7 +125,7 @@ def test_minmax_stretches_each_image(kind: str) -> None:
     ("kind", "white"), [("16 bit", 4095 * 16 / 65535), ("12 bit in 16", 4095 / 65535), ("float", 1)]
 )
 def test_scale_keeps_the_range_of_the_type(kind: str, white: float) -> None:
-    pixels, what = decode_rgb(DEEP[kind], "scale")
+    pixels, what, _ = decode_rgb(DEEP[kind], "scale")
     assert "scaled from the full range" in what
     assert np.abs(pixels[:, :, 2] - RAMP / 4095 * 255 * white).max() < 0.6
 

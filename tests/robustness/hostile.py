@@ -7,6 +7,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from loaders import Loader
 from loaders.beton import layout
 from loaders.conversion import extract, verify
-from loaders.errors import LoaderError
+from loaders.errors import BadSample, LoaderError
 from loaders.sources import open_dataset
 from loaders.sources.pyramid import Pyramid
 from tests.robustness import files
@@ -121,9 +122,10 @@ def names(seed: int, tries: int) -> Iterator[dict[str, Any]]:
             before = _files(Path(place))
             how = f"name {text!r}"
             outcome, told = _used(path, how)
-            extract(path, Path(place, "level.beton"), 1)
+            with suppress(BadSample):  # its records do not match their CRCs
+                extract(path, Path(place, "level.beton"), 1)
             verify(path, workers=1)
-            Path(place, "level.beton").unlink()
+            Path(place, "level.beton").unlink(missing_ok=True)
             made = _files(Path(place)) - before
             tally.add(LOST if made or outcome == LOST else SURVIVED, f"{how}: made {made}; {told}")
     yield tally.as_dict()

@@ -9,6 +9,7 @@ from loaders.conversion import sampled, verify
 from loaders.errors import BadDataset
 from loaders.sources import open_dataset
 from loaders.sources.pyramid import Pyramid
+from tests.loaders.ffcv_files import without_index
 
 
 def test_a_sound_pyramid_has_no_damage(pyramid: Path) -> None:
@@ -43,6 +44,7 @@ def test_betons_without_crcs_are_decoded(pyramid: Path, tmp_path: Path) -> None:
     from loaders.conversion import extract
 
     extract(pyramid, tmp_path / "x.beton", 1)
+    without_index(tmp_path / "x.beton")
     with open_dataset(tmp_path / "x.beton") as dataset:
         entry = dataset.entries([4])[0, 0]
     data = np.frombuffer((tmp_path / "x.beton").read_bytes(), np.uint8).copy()

@@ -18,6 +18,7 @@ from loaders.conversion import extract
 from loaders.overview import page, survey
 from loaders.overview.survey import jpeg_quality, spread
 from tests.images import jpeg, picture
+from tests.loaders.ffcv_files import without_index
 
 FEW: dict[str, Any] = {"resolutions": (32, 64), "viewed": 6, "shown": 3, "num_workers": 1}
 VOID = {"meta", "img", "br", "line", "rect", "circle"}
@@ -73,6 +74,7 @@ def test_every_kind_of_data_set_can_be_shown(kind: str, jpeg_folder: Path, beton
     elif kind == "ffcv":
         data = tmp_path / "half.beton"
         extract(beton, data, 1)
+        without_index(data)
     found = survey(data, seen=5, **FEW)
     assert found.seen == 5 and found.samples == (48 if kind == "parts" else 24)
     assert "5 samples, spread evenly" in Balanced(page(found)).text

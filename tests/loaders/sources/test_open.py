@@ -13,6 +13,7 @@ from loaders.errors import BadDataset
 from loaders.sources import open_dataset
 from loaders.sources.folder import Folder
 from loaders.sources.pyramid import Pyramid
+from tests.loaders.ffcv_files import without_index
 
 
 def test_each_kind_is_told_apart(pyramid: Path, jpeg_folder: Path) -> None:
@@ -52,6 +53,7 @@ def test_touching_passes_and_writing_does_not(pyramid: Path, tmp_path: Path, kin
         shutil.copy(pyramid, path)
     else:
         extract(pyramid, path, 1)
+        without_index(path)
     with open_dataset(path) as dataset:
         os.utime(path, ns=(1, 1))
         dataset.check_unchanged()

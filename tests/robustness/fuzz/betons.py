@@ -67,6 +67,7 @@ def seeds() -> list[bytes]:
     """The smallest pyramid, and the FFCV beton that can be extracted from it."""
     from loaders import convert, native
     from loaders.conversion import extract
+    from tests.loaders.ffcv_files import without_index
 
     with tempfile.TemporaryDirectory() as place:
         folder, pyramid, ffcv_beton = (
@@ -79,6 +80,7 @@ def seeds() -> list[bytes]:
             (folder / label / "x.jpg").write_bytes(native.encode(np.full((8, 8, 3), 99, np.uint8), 50))
         convert(folder, pyramid, workers=1)
         extract(pyramid, ffcv_beton, 0)
+        without_index(ffcv_beton)
         return [pyramid.read_bytes(), ffcv_beton.read_bytes()]
 
 

@@ -7,11 +7,18 @@ entry `storage` of the pyramid's meta data:
     {"order": "shuffled", "samples": of the source, "left_out": their numbers without a record, "seed": SEED}
 
 Without that entry, records lie in the order of their indices.
+
+A part of a larger set holds a run of that set's shuffled order, which its entry `span` names:
+
+    {"samples": of the whole source, "first": position, "last": position behind it, "left_out": ..., "seed": SEED}
+
+Opened alone, its samples are numbered along that run. Together with other parts they follow the source again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +83,129 @@ def parse(meta: dict[str, Any], samples: int) -> Shuffled | None:
     except (TypeError, KeyError, ValueError):
         pass
     raise ValueError("its meta data name no order of storing that is known")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The run of a shuffled order that a part holds.
+
+    Attributes:
+        samples: of the whole source.
+        first, last: positions in the order of all of them, from `first` to `last` - 1.
+        left_out: their numbers in the source, of those without a record.
+        seed: key of the order.
+    """
+
+    samples: int
+    first: int
+    last: int
+    left_out: tuple[int, ...] = ()
+    seed: int = SEED
+
+    def __len__(self) -> int:
+        """Samples of the part."""
+        return self.last - self.first - len(self.left_out)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Numbers in the source of all samples of the run, those without a record too, in order."""
+        return permutation(self.samples, self.seed)(np.arange(self.first, self.last))
+
+    def without(self, indices: Iterable[int]) -> Span:
+        """The same, if some more samples, given by their indices in the part, have no record."""
+        kept = self.numbers()
+        kept = kept[~np.isin(kept, self.left_out)]
+        return replace(self, left_out=tuple(sorted([*self.left_out, *kept[list(indices)].tolist()])))
+
+    def described(self) -> dict[str, Any]:
+        """The meta data's entry `span`."""
+        return {**asdict(self), "left_out": list(self.left_out)}
+
+
+def parse_span(meta: dict[str, Any], samples: int) -> Span | None:
+    """The span that a pyramid's meta data name; None: it is no such part.
+
+    Args:
+        samples: of the pyramid.
+
+    Raises:
+        ValueError: the entry fits no pyramid of so many samples.
+    """
+    entry = meta.get("span")
+    if entry is None:
+        return None
+    try:
+        samples_of, first, last, seed = (int(entry[name]) for name in ("samples", "first", "last", "seed"))
+        span = Span(samples_of, first, last, tuple(sorted(set(map(int, entry["left_out"])))), seed)
+        sound = 0 <= first < last <= samples_of and len(span) == samples and 0 <= seed < 1 << 64
+        if sound and set(span.left_out) <= set(span.numbers().tolist()):
+            return span
+    except (TypeError, KeyError, ValueError):
+        pass
+    raise ValueError("its meta data name no part of a shuffled order")
+
+
+class Numbering:
+    """Sample indices of parts that lie one after the other.
+
+    Parts in a row whose spans follow one another in the same order are numbered as their source: missing samples leave
+    no gap. All other parts are numbered one after the other.
+    """
+
+    def __init__(self, spans: Sequence[Span | None], sizes: Sequence[int]) -> None:
+        """
+        Args:
+            spans: of each part; None: it has none.
+            sizes: samples of each part.
+        """
+        self._runs: list[tuple[int, int, Shuffled]] = []  # start and end of the places, and the order of the source
+        row: list[Span] = []
+        start = end = 0
+        for span, size in zip([*spans, None], [*sizes, 0], strict=True):
+            if row and not _follows(span, row[-1]):
+                self._runs.append((start, end, _joined(row)))
+                row = []
+            if span is not None:
+                start = start if row else end
+                row.append(span)
+            end += size
+
+    def __bool__(self) -> bool:
+        """Whether any sample has another index than its place."""
+        return bool(self._runs)
+
+    def indices(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sample indices at these places, [n]."""
+        return self._mapped(places, Shuffled.indices)
+
+    def places(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of these samples, [n]."""
+        return self._mapped(indices, Shuffled.positions)
+
+    def _mapped(self, numbers: NDArray[np.int64], method: Any) -> NDArray[np.int64]:
+        found = numbers
+        for start, end, order in self._runs:
+            inside = (numbers >= start) & (numbers < end)
+            if inside.any():
+                found = found.copy() if found is numbers else found
+                found[inside] = start + method(order, numbers[inside] - start)
+        return found
+
+
+def _follows(span: Span | None, before: Span) -> bool:
+    """Whether a span belongs to the same order as the one before, and comes after it."""
+    if span is None or (span.samples, span.seed) != (before.samples, before.seed):
+        return False
+    return span.first >= before.last
+
+
+def _joined(row: Sequence[Span]) -> Shuffled:
+    """The order of the samples that these spans hold together, in order of their positions."""
+    samples, seed, end = row[0].samples, row[0].seed, 0
+    left_out = [number for span in row for number in span.left_out]
+    for span in [*row, Span(samples, samples, samples)]:
+        left_out += Span(samples, end, span.first, seed=seed).numbers().tolist()
+        end = span.last
+    return Shuffled(samples, left_out, seed)
 
 
 def _open(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -221,6 +221,8 @@ def convert(
         left_out = sorted(number for report in writer.reports() for number, _, _ in report["refused"])
         if stored.order == "shuffled":
             meta["storage"] = described(count, left_out)
+        if (span := getattr(source, "span", None)) is not None:
+            meta["span"] = span.without(left_out).described()
         if as_cache:
             meta["cache"] = {"source": source.fingerprint(), "left_out": left_out}
         with _finish_bar(work_left(journal), progress) as bar:

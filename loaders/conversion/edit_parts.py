@@ -168,6 +168,7 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
             if missing := sorted(wanted - {name for _, name in found}):
                 raise ValueError(f"{manifest}: no sample is called {missing[0]!r} ({len(missing)} such names)")
             chosen |= {k for k, _ in found}
+        chosen = set(dataset.places(sorted(chosen)).tolist())
         start, kept = 0, []
         for part, line in zip(dataset.parts, content["parts"], strict=True):
             before = line.get("removed", [])
@@ -209,7 +210,8 @@ def compact_parts(
             new = _next_name(old)
             with open_dataset(old) as part:
                 kept = np.delete(np.arange(len(part)), line["removed"])
-                _copy(StoredSamples(part, kept.tolist()), new, workers, progress, work_dir)
+                span = None if part.span is None else part.span.without(line["removed"])
+                _copy(StoredSamples(part, kept.tolist(), span), new, workers, progress, work_dir)
             content["parts"][number] = _line(new, manifest)
             _replaced(content, line)
     deleted = []

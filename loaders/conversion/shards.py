@@ -1,7 +1,9 @@
 """A conversion in parts: each is a beton of its own, made anywhere and in any order; a manifest joins them.
 
-Part i of n holds the samples i * N // n to (i + 1) * N // n - 1 of the source's N samples. Together the parts hold the
-samples of a conversion in one piece, under the same indices. Each is shuffled by itself. Beside each lies a report:
+Part i of n holds the positions i * N // n to (i + 1) * N // n - 1 of the shuffled order of the source's N samples, so
+that each part is a fair sample of the set. With `order="source"`, and of a source that can only be read from its start,
+they are positions in the source. Together the parts hold the samples of a conversion in one piece, under the same
+indices and in the same order of storage. Beside each lies a report:
 
     {"format": "beton-part", "version": 1, "work": "sha256...",
      "part": {a line of the manifest} or null if none of its images can be converted,
@@ -22,7 +24,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..beton.fields import parse_fields
+from ..beton.fields import FieldType, parse_fields
+from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
 from ..sources.parts import describe
@@ -30,12 +33,44 @@ from ..sources.source import Limited, Options, Sample, Source, indexable
 from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert
+from .jobs import StoredSource
 from .manifest import replace_file, replace_manifest
 from .target import Target
 from .writer import REMARKS
 
 REPORT, REPORT_VERSION = "beton-part", 1
 _SETTINGS = ("ratios", "quality", "page_size", "depth", "order")  # of `convert`; they determine a part's bytes
+
+
+class Spread:
+    """Samples from all over a source, those of a span of its shuffled order, as a source."""
+
+    path: str
+    classes: list[str]
+    fields: dict[str, FieldType]
+
+    def __init__(self, source: Source, span: Span) -> None:
+        self.path, self.classes, self.fields, self.span = source.path, source.classes, source.fields, span
+        numbers = span.numbers().tolist()
+        cut = getattr(source, "part", None)
+        self._source = source if cut is None else cut(numbers)
+        self._numbers = numbers if cut is None else range(len(numbers))
+        self.nbytes, self.largest = (getattr(self._source, name, 0) if cut else 0 for name in ("nbytes", "largest"))
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = self._source[self._numbers[index]]  # type: ignore[index]
+        return sample
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return map(self.__getitem__, range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        """The source's, with the span."""
+        return f"{self._source.fingerprint()} {self.span.first} to {self.span.last} of {self.span.samples}"
 
 
 class Slice:
@@ -161,7 +196,8 @@ class ShardedConversion:
             raise ValueError(f"there must be 1 to {len(source)} parts, as many as images at most, got {count}")
         self.images = len(source)
         self._source, self._settings = source, {**settings, "fields": fields, "classes": classes}
-        self._work = _identity(source, count, self._settings)
+        self._spread = StoredSource(source, settings.get("order")).order == "shuffled"
+        self._work = _identity(source, count, {**self._settings, "order": self._spread})
         self.manifest = f"{stem}.json"
         self.paths = [f"{stem}-{k:05d}-of-{count:05d}.beton" for k in range(count)]
 
@@ -169,7 +205,10 @@ class ShardedConversion:
         """One part; `number` counts from 0."""
         start, stop = self._range(number)
         cut = getattr(self._source, "part", None)
-        source = Slice(self._source, start, stop) if cut is None else cut(start, stop)
+        if self._spread:
+            source: Source = Spread(self._source, Span(self.images, start, stop))
+            return Part(source, self.paths[number], self._work, {**self._settings, "order": "source"})
+        source = Slice(self._source, start, stop) if cut is None else cut(range(start, stop))
         return Part(source, self.paths[number], self._work, self._settings)
 
     def size(self, number: int) -> int:

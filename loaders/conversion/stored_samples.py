@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
+from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from ..sources.dataset import Dataset
@@ -66,9 +67,10 @@ class StoredSamples:
     Attributes:
         path, classes, fields: see `Source`.
         nbytes, largest: bytes of the full-size images, and what the largest of them takes in a file.
+        span: the part of a larger set's order that they are, or None.
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Dataset, indices: Sequence[int], span: Span | None = None) -> None:
         """
         Raises:
             BadDataset: no pyramid.
@@ -76,7 +78,7 @@ class StoredSamples:
         if dataset.meta is None:
             raise BadDataset(f"{dataset.path}: only pyramids can be cut, this is none; convert it first")
         self._dataset, self._indices, self._meta = dataset, np.asarray(indices, np.int64), dataset.meta
-        self.path, self.classes, self.fields = dataset.path, dataset.classes, dict(dataset.fields)
+        self.path, self.classes, self.fields, self.span = dataset.path, dataset.classes, dict(dataset.fields), span
         sizes = [self._sizes(start) for start in range(0, len(self), _BLOCK)]
         self.nbytes, self.largest = sum(total for total, _ in sizes), max((most for _, most in sizes), default=0)
 

@@ -85,11 +85,16 @@ def verify(
             found = pool.map(lambda task: list(_check(task[1], task[2])), blocks)
             with tqdm(total=total, unit="img", desc="verify", disable=not progress) as bar:
                 for (start, _, block), damaged in zip(blocks, found, strict=True):
-                    damages += [damage._replace(sample=start + damage.sample) for damage in damaged]
+                    damages += [damage._replace(sample=_index(dataset, start + damage.sample)) for damage in damaged]
                     bar.update(len(block))
         finally:
             pool.shutdown(cancel_futures=True)
     return sorted(damages, key=lambda damage: (damage.sample, damage.level))
+
+
+def _index(dataset: Dataset, place: int) -> int:
+    """The index of a sample, given by its place in the parts."""
+    return int(dataset.at_places([place])[0]) if isinstance(dataset, Parts) else place
 
 
 def sampled(count: int, sample: float, turn: int = 0) -> int:

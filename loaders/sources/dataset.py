@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton.fields import ORIGINAL, FieldType
+from ..beton.stored_order import Span
 from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
@@ -66,6 +67,8 @@ class Dataset(ABC):
     """About the bytes of all full-size images, if neighbours lie together on the disk; 0: they do not."""
     storage: StorageOrder | None = None
     """Where samples lie; None: in the order of their indices."""
+    span: Span | None = None
+    """The part of a larger set's order that this is; None: it is no such part."""
     together: int = 0
     """Samples to plan together, so that neighbours among them are fetched by one request; less than a batch: each
     batch alone; 0: it does not matter."""

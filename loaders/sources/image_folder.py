@@ -91,14 +91,14 @@ class ImageFolder:
         """See `Source.samples`."""
         return (self[k] for k in range(start, len(self)))
 
-    def part(self, start: int, stop: int) -> ImageFolder:
-        """The samples `start` to `stop` - 1 as a source of their own, which asks the sizes of their files alone."""
+    def part(self, numbers: Sequence[int]) -> ImageFolder:
+        """The samples of these numbers as a source of their own, which asks the sizes of their files alone."""
         part = copy(self)
         for name in ("_stats", "_fingerprint"):
             vars(part).pop(name, None)
         part._kept_in, part._sources = None, Sources("", [], [], [], {})  # a part is sent to other machines
-        part._names, part._labels = self._names[start:stop], self._labels[start:stop]
-        part._stored = None if self._stored is None else self._stored[start:stop]
+        part._names, part._labels = [self._names[k] for k in numbers], [self._labels[k] for k in numbers]
+        part._stored = None if self._stored is None else [self._stored[k] for k in numbers]
         return part
 
     def keep(self) -> None:

@@ -1,5 +1,7 @@
 """Several betons as one data set: the samples of the first part, then those of the second, and so on.
 
+Parts that hold a shuffled order together are numbered as their source instead, see `beton.stored_order`.
+
 A manifest is a JSON file that names the parts, relative to itself, with what each must be:
 
     {"format": "beton-parts", "version": 1,
@@ -23,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..beton.stored_order import Numbering
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
 from .dataset import Dataset, Fetch, empty_entries
@@ -32,7 +35,10 @@ FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
 
 
 class Parts(Dataset):
-    """Betons of the same classes, fields and levels as one data set, in the order given."""
+    """Betons of the same classes, fields and levels as one data set, in the order given.
+
+    The *place* of a sample counts through the parts.
+    """
 
     def __init__(self, parts: Sequence[Dataset], path: str) -> None:
         """Takes over the parts, and closes them if this raises.
@@ -57,7 +63,9 @@ class Parts(Dataset):
         self.label_field, self.meta = first.label_field, first.meta
         self._ends = np.cumsum([len(part) for part in self._parts])
         self.image_bytes = sum(part.image_bytes for part in self._parts)
-        self.storage = self if any(part.storage is not None for part in self._parts) else None
+        self._numbering = Numbering([part.span for part in self._parts], [len(part) for part in self._parts])
+        stored = self._numbering or any(part.storage is not None for part in self._parts)
+        self.storage = self if stored else None
 
     @property
     def parts(self) -> list[Dataset]:
@@ -85,16 +93,28 @@ class Parts(Dataset):
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return self._within_parts(positions, "indices")
+        return self._numbering.indices(self._within_parts(positions, "indices"))
 
     def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return self._within_parts(indices, "positions")
+        return self._within_parts(self._numbering.places(indices), "positions")
+
+    def places(self, indices: ArrayLike) -> NDArray[np.int64]:
+        """Places of these samples, [n].
+
+        Raises:
+            IndexError: an index is negative or not below `len`.
+        """
+        return self._numbering.places(self._checked(indices))
+
+    def at_places(self, places: ArrayLike) -> NDArray[np.int64]:
+        """Indices of the samples at these places, [n]. Raises as `places` does."""
+        return self._numbering.indices(self._checked(places))
 
     def _within_parts(self, numbers: NDArray[np.int64], method: Literal["indices", "positions"]) -> NDArray[np.int64]:
-        """What that method of each part's `storage` makes of its numbers. Parts lie one after the other."""
+        """What that method of each part's `storage` makes of the numbers there. Parts lie one after the other."""
         found = numbers.copy()
-        for part, rows, inside in self._split(numbers):
+        for part, rows, inside in self._at(numbers):
             if part.storage is not None:
                 found[rows] += getattr(part.storage, method)(inside) - inside
         return found
@@ -162,12 +182,16 @@ class Parts(Dataset):
 
     def _split(self, indices: NDArray[np.int64]) -> list[tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]]:
         """For each part that holds any of these samples: the part, their rows in `indices`, their indices in it."""
-        at = np.searchsorted(self._ends, indices, side="right")
+        return self._at(self._numbering.places(indices))
+
+    def _at(self, places: NDArray[np.int64]) -> list[tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]]:
+        """`_split`, by places."""
+        at = np.searchsorted(self._ends, places, side="right")
         found = []
         for k in np.unique(at).tolist():
             rows = np.flatnonzero(at == k)
             start = int(self._ends[k - 1]) if k else 0
-            found.append((self._parts[k], rows, indices[rows] - start))
+            found.append((self._parts[k], rows, places[rows] - start))
         return found
 
 

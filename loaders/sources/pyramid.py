@@ -58,7 +58,7 @@ class Pyramid(Dataset):
             self.fields = {**self.fields, **named}
         self.classes: list[str] = self.meta["classes"]
         self.ratios = tuple(self.meta["ratios"])
-        self.storage = self._stored_order()
+        self.storage, self.span = self._stored_order()
         self.image_bytes = int(private["end"][0]) - head.rows
         self._row = layout.index_dtype(levels)
         self._start = private["start"][:levels].astype(np.int64)
@@ -79,9 +79,12 @@ class Pyramid(Dataset):
             self._damaged("its meta data are not those of a pyramid")
         return meta
 
-    def _stored_order(self) -> StorageOrder | None:
+    def _stored_order(self) -> tuple[StorageOrder | None, stored_order.Span | None]:
         try:
-            return stored_order.parse(self.meta, self._samples)
+            return (
+                stored_order.parse(self.meta, self._samples),
+                stored_order.parse_span(self.meta, self._samples),
+            )
         except ValueError as error:
             self._damaged(str(error))
 

@@ -63,7 +63,7 @@ class Remote(Dataset):
         self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
         self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
-        self.image_bytes, self.storage = inner.image_bytes, inner.storage
+        self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
         self._kept = _kept_extents(inner, keep)
         self._values_here = threading.Event()
 

@@ -20,6 +20,7 @@ class Without(Dataset):
         self.path, self.fd, self.classes, self.ratios = inner.path, inner.fd, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.immutable, self.together = inner.immutable, inner.together
+        self.span = None if inner.span is None else inner.span.without(np.asarray(removed).tolist())
 
     def __len__(self) -> int:
         return len(self._kept)

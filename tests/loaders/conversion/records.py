@@ -9,7 +9,7 @@ from typing import Any
 from loaders import open_dataset
 
 
-def records(path: Path | str) -> list[tuple[Any, ...]]:
+def records(path: Path | str | list[Path]) -> list[tuple[Any, ...]]:
     """For each sample its name, label, fields, and the SHA-256 of its record of every level."""
     with open_dataset(path) as data:
         count, levels = range(len(data)), range(len(data.ratios))

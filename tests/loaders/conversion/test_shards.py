@@ -8,10 +8,13 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from loaders import BadDataset, BadSample, convert, open_dataset
-from loaders.conversion import ShardedConversion, verify
+from loaders import BadDataset, BadSample, Loader, convert, open_dataset
+from loaders.beton.stored_order import Span, parse_span
+from loaders.conversion import ShardedConversion, append_parts, compact_parts, remove_samples, verify
+from loaders.sources.parts import Parts
 from tests.loaders.conversion.records import records
 
 
@@ -41,6 +44,87 @@ def test_parts_hold_the_records_of_the_whole(jpeg_folder: Path, tmp_path: Path) 
     names = sorted(path.name for path in tmp_path.glob("train*"))
     parts = [f"train-{k:05d}-of-00005" for k in range(5)]
     assert names == sorted([f"{p}.beton" for p in parts] + [f"{p}.report.json" for p in parts] + ["train.json"])
+
+
+def test_parts_are_fair_samples_of_a_sorted_source(jpeg_folder: Path, tmp_path: Path) -> None:
+    """Each part has samples of every class; all together are read in the same orders as a conversion in one piece."""
+    whole, manifest = whole_and_parts(jpeg_folder / "train", tmp_path, 3)
+    with open_dataset(manifest) as data, open_dataset(whole) as one:
+        assert [len(set(part.labels(range(8)).tolist())) for part in data.parts] == [3, 3, 3]  # type: ignore[attr-defined]
+        assert data.storage is not None and one.storage is not None
+        everywhere = np.arange(24)
+        assert data.storage.indices(everywhere).tolist() == one.storage.indices(everywhere).tolist()
+        assert data.storage.positions(everywhere).tolist() == one.storage.positions(everywhere).tolist()
+    for shuffle in (True, "quasi", False):
+        assert epoch(manifest, shuffle) == epoch(whole, shuffle)
+    convert(jpeg_folder / "train", tmp_path / "s.beton", workers=1, order="source")
+    runs = parts_of(jpeg_folder / "train", tmp_path / "runs.beton", 3, order="source")
+    assert records(runs) == records(tmp_path / "s.beton")
+    with open_dataset(runs) as data:
+        assert data.storage is None and data.labels(everywhere).tolist() == sorted(data.labels(everywhere).tolist())
+
+
+def epoch(data: Path, shuffle: Any) -> list[tuple[bytes, list[int]]]:
+    options: dict[str, Any] = {"resolution": 32, "num_workers": 1, "dtype": "uint8", "fields": ("image", "index")}
+    with Loader(data, 8, shuffle=shuffle, **options) as loader:
+        return [(images.numpy().tobytes(), indices.tolist()) for images, indices in loader]
+
+
+def test_some_of_the_parts_keep_the_order_of_their_source(jpeg_folder: Path, tmp_path: Path) -> None:
+    whole, _ = whole_and_parts(jpeg_folder / "train", tmp_path, 4)
+    parts = sorted(tmp_path.glob("train-*.beton"))
+    names = [{line[0] for line in records(part)} for part in parts]
+    held = [[line for line in records(whole) if line[0] in some] for some in names]
+    assert records([parts[0], parts[2]]) == [line for line in records(whole) if line[0] in names[0] | names[2]]
+    assert records([parts[3]]) == held[3]
+    # Not in the order of their positions, and a part twice: one after the other.
+    assert records([parts[1], parts[0], parts[0]]) == held[1] + held[0] + held[0]
+
+
+def test_samples_are_removed_by_the_source_s_indices(dirty: Path, tmp_path: Path) -> None:
+    """Samples that were refused, left out later, and compacted away leave no hole in the numbers."""
+    whole, manifest = whole_and_parts(dirty, tmp_path, 3, on_error="skip")
+    wanted = records(whole)
+    assert records(manifest) == wanted
+    gone = [1, 4, len(wanted) - 1]
+    assert remove_samples(str(manifest), [], gone) == 3
+    wanted = [line for k, line in enumerate(wanted) if k not in gone]
+    assert records(manifest) == wanted
+    assert remove_samples(str(manifest), [wanted[2][0]]) == 1
+    del wanted[2]
+    compact_parts(str(manifest), workers=1)
+    assert records(manifest) == wanted
+    append_parts(str(manifest), [whole], workers=1)
+    assert records(manifest) == wanted + records(whole)
+
+
+def test_verify_names_damage_by_the_source_s_index(jpeg_folder: Path, tmp_path: Path) -> None:
+    manifest = parts_of(jpeg_folder / "train", tmp_path / "x.beton", 2)
+    with open_dataset(manifest) as data:
+        assert isinstance(data, Parts)
+        (index,) = data.at_places([20]).tolist()
+        part = data.parts[1]
+        path, offset, name = part.path, int(part.entries([8])["offset"][0, 0]), data.name(index)
+    assert index != 20
+    with open(path, "r+b") as file:
+        file.seek(offset + 700)
+        file.write(b"damage")
+    assert [(found.sample, found.name) for found in verify(manifest)] == [(index, name)]
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"samples": 24, "first": 0, "last": 11, "left_out": [], "seed": 0},
+        {"samples": 11, "first": 0, "last": 12, "left_out": [], "seed": 0},
+        {"samples": 24, "first": 0, "last": 13, "left_out": [24], "seed": 0},
+        {"samples": 24, "first": 0, "last": 12, "left_out": [], "seed": -1},
+        {"samples": 24},
+    ],
+)
+def test_a_wrong_span_is_refused(span: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="name no part of a shuffled order"):
+        parse_span({"span": span}, 12)
 
 
 def test_sources_that_are_streams(jpeg_folder: Path, tmp_path: Path) -> None:
@@ -119,18 +203,21 @@ def test_an_old_manifest_is_replaced(jpeg_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_part_without_a_sound_image_is_left_out(jpeg_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "photos" / "a"
+    folder, broken = tmp_path / "photos" / "a", sorted(Span(6, 2, 4).numbers().tolist())
     folder.mkdir(parents=True)
     for k, path in enumerate(sorted((jpeg_folder / "val").rglob("*.jpg"))):
-        (folder / f"{k}.jpg").write_bytes(path.read_bytes() if k < 4 else b"no image")
+        (folder / f"{k}.jpg").write_bytes(b"no image" if k in broken else path.read_bytes())
     conversion = ShardedConversion(folder.parent, tmp_path / "x.beton", 3, on_error="skip")
     made(conversion, 0, 1, 2)
     whole = conversion.finish()
-    assert whole is not None and whole.images == 4 and [name for name, _ in whole.refused] == ["a/4.jpg", "a/5.jpg"]
+    assert whole is not None and whole.images == 4
+    assert sorted(name for name, _ in whole.refused) == [f"a/{k}.jpg" for k in broken]
     assert len(json.loads(Path(conversion.manifest).read_text())["parts"]) == 2
+    with open_dataset(conversion.manifest) as data:
+        assert [data.name(k) for k in range(4)] == [f"a/{k}.jpg" for k in range(6) if k not in broken]
     strict = ShardedConversion(folder.parent, tmp_path / "y.beton", 3)
-    with pytest.raises(BadSample, match=r"a/[45].jpg"):
-        made(strict, 2)
+    with pytest.raises(BadSample, match=rf"a/[{broken[0]}{broken[1]}].jpg"):
+        made(strict, 1)
 
 
 def test_nothing_convertible_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes one level of a data set as an FFCV beton of its own, for FFCV pipelines that know nothing of pyramids."""
+"""Writes one level of a data set as an FFCV beton of its own, for FFCV pipelines without our package."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def progress_bar(show: bool, **options: Any) -> Any:
     """A tqdm bar on standard error.
 
     Args:
-        show: False: a bar that prints nothing.
+        show: False: a bar that is not printed.
         options: of `tqdm.tqdm`.
     """
     from tqdm import tqdm

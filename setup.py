@@ -56,7 +56,7 @@ def libjpeg_flags(what: str, default: list[str]) -> list[str]:
 # The kernel chooses its instruction set when it runs, so what is built here also runs on an older machine:
 # no -march. It is loaded by ctypes and exports a C ABI, not a Python module.
 # Fused multiply-adds would round differently from one machine to the next: -ffp-contract=off. Damaged coefficients may
-# overflow the inverse DCT, which must then give wrong pixels and nothing worse, the same in every build: -fwrapv.
+# overflow the inverse DCT, which must then give wrong pixels, the same in every build, but never crash: -fwrapv.
 # g++'s straight-line vectoriser packs the entropy decoder's pointers into vector registers.
 compile_args = ["-std=c++17", "-O3", "-g0", "-ffp-contract=off", "-fwrapv", "-fno-tree-slp-vectorize", "-pthread"]
 compile_args += ["-Wall", "-Wextra"]

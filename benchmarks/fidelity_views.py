@@ -80,7 +80,7 @@ def _start(size: int, crop: int) -> int:
 
 
 def _base(image: Image.Image, resolution: int, geometry: CropGeometry) -> Image.Image:
-    """The evaluation crop at the size where both low-frequency paths begin; taps use pixels beyond it."""
+    """The evaluation crop at the size that both low-frequency paths start from; taps use pixels beyond it."""
     box = eval_boxes(np.array([image.width]), np.array([image.height]), resolution, geometry)[0]
     side = max(reference.BASE, resolution)
     x0, y0, x1, y1 = map(float, box)

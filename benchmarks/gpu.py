@@ -55,9 +55,9 @@ def run(
     Args:
         data: an image folder or a beton.
         threads: decoding threads, of ours and of every peer.
-        work: where the pyramid is kept; None: a temporary folder.
+        work: folder of the pyramid; None: a temporary folder.
         budget: seconds for everything, conversion included.
-        json_path: where the report is written after every part; None: nowhere.
+        json_path: the report, written after every part; None: no file.
 
     Raises:
         ValueError: there is no GPU here.

@@ -56,11 +56,11 @@ def run(
     Args:
         resolutions: sides of the pictures, pixels; with 224 among them, the aim for RandAugment is looked at, too.
         ops: parts of names of operations; None: all.
-        device: "cpu" or "cuda"; None: "cuda" where torch sees a GPU.
+        device: "cpu" or "cuda"; None: "cuda" if torch sees a GPU.
         batch_size: images.
         rounds, seconds: windows for each operation of each library, and their least length.
         seed: of the pictures.
-        work: where contestants' logs are kept; None: nowhere.
+        work: folder of the contestants' logs; None: they are not kept.
 
     Raises:
         ValueError: no operation has such a name, or there is no GPU.

@@ -22,7 +22,7 @@ from loaders.transforms.randaugment_ops import Op
 
 from .harness.contestant import Job
 
-BASE = 224  # pixels, where the published code augments
+BASE = 224  # pixels, at which the published code augments
 MAGNITUDE = 8  # at 9, timm now and then asks Pillow for 0 bits, which Pillow 12 and later refuse
 CLASSES = 1000
 FILL = (124, 116, 104)

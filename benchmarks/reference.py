@@ -40,7 +40,7 @@ def fourier_crop(image: NDArray[np.generic], resolution: int, centred: bool = Tr
 
 
 def base_crop(image: Image.Image, box: tuple[int, int, int, int], flip: bool, resolution: int) -> Image.Image:
-    """Crop, bicubic to 224x224 (to B if that is more), flip: where both paths begin."""
+    """Crop, bicubic to 224x224 (to B if that is more), flip: the common start of both paths."""
     side = max(BASE, resolution)
     crop = image.crop(box).resize((side, side), Image.Resampling.BICUBIC)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop

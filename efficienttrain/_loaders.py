@@ -2,7 +2,7 @@
 
 A training project may have a module or package of its own called `loaders`, which shadows ours as soon as the project's
 folder comes first on `sys.path`. Ours is then imported as `efficienttrain_loaders`; its own imports are relative, so it
-works under any name. If nothing shadows it, it keeps its usual name, so that `from loaders import Loader` and
+works under any name. Otherwise it keeps its usual name, so that `from loaders import Loader` and
 `from efficienttrain import Loader` are the same class.
 
 `efficienttrain` imports everything that it uses of `loaders` from here. Names are looked up when they are first used,
@@ -49,11 +49,14 @@ if TYPE_CHECKING:
     from loaders.plan.rng import words as words
     from loaders.processors import CPUS_VARIABLE as CPUS_VARIABLE
     from loaders.processors import available_processors as available_processors
+    from loaders.progress import progress_bar as progress_bar
     from loaders.replay import Replay as Replay
     from loaders.replay import check_memory as check_memory
     from loaders.replay import free_bytes as free_bytes
     from loaders.replay import ring_bytes as ring_bytes
+    from loaders.requirements import LIBRARIES as LIBRARIES
     from loaders.requirements import Check as Check
+    from loaders.requirements import absent as absent
     from loaders.requirements import checks as checks
     from loaders.transforms import ColorJitter as ColorJitter
     from loaders.transforms import LowFrequencyCrop as LowFrequencyCrop
@@ -72,6 +75,7 @@ DOORS = (
     ".conversion",
     ".plan.rng",
     ".processors",
+    ".progress",
     ".requirements",
     ".overview",
     ".replay",

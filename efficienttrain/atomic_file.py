@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into, which is `path` once it is written to its end and on the disk; nothing of it before."""
+    """A file to write into. It becomes `path` when it is complete and on the disk; until then `path` is unchanged."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         with open(partial, "wb") as file:

@@ -58,7 +58,7 @@ def execute(
     argv: Sequence[str] | None = None,
     version: Callable[[], str] | None = None,
 ) -> int:
-    """Runs one command; returns its exit status, 2 (wrong argument or data) or 130 (Ctrl-C).
+    """Runs one command; returns its exit status, 2 (wrong argument or data, or a missing library) or 130 (Ctrl-C).
 
     Args:
         prog: the program's name in help and messages.
@@ -75,14 +75,20 @@ def execute(
     if version:
         parser.add_argument("--version", action=_Print, const=version, help="versions to quote in a bug report")
     name = parser.parse_args(argv[:1]).command
-    from efficienttrain._loaders import LoaderError
+    from efficienttrain._loaders import LoaderError, absent
 
-    args = parser_of(prog, name, commands[name]).parse_args(argv[1:])
     for stream in (sys.stdout, sys.stderr):  # file names that are not valid text are printed with escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        args = parser_of(prog, name, commands[name]).parse_args(argv[1:])
         return int(importlib.import_module(commands[name].module).run(args))
+    except ModuleNotFoundError as error:
+        message = absent(error, f"`{prog} {name}`")
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
     except (LoaderError, ValueError, OSError) as error:
         print(f"error: {describe(error)}", file=sys.stderr)
         return 2

@@ -95,7 +95,7 @@ def epochs_of(stage: Stage, budget_epochs: float) -> float:
     of 200 this gives 454 passes at the cost of 200.
 
     Raises:
-        ValueError: a budget of nothing.
+        ValueError: a budget of 0.
     """
     if budget_epochs <= 0:
         raise ValueError(f"`budget_epochs` must be more than 0, got {budget_epochs}.")

@@ -108,8 +108,8 @@ def evaluate(
         amp: "off", "bf16" or "fp16".
         target: field of the data to predict; None: as in the training that wrote `init`, else "label".
         loss: "cross-entropy", "bce", "mse" or "smooth-l1"; None: as in that training, else by the target's type.
-        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... What is not
-            given is as `protocol` says.
+        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... Others are as
+            `protocol` says.
 
     Raises:
         ValueError: an argument out of its range, weights of another network, or without a head of so many classes.

@@ -43,7 +43,7 @@ def default(model: str) -> str:
 
 
 def settings(recipe: str, model: str, batch: int | None = None) -> tuple[dict[str, Any], str]:
-    """What a recipe sets, as fields of `Config`, and a line with its origin and the values that are guesses.
+    """The settings of a recipe, as fields of `Config`, and a line with its origin and the values that are guesses.
 
     Args:
         recipe: "mae": MAE's `FINETUNE.md` and `main_finetune.py`. "22k": for a ConvNeXt its `TRAINING.md`, for a CSWin

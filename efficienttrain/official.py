@@ -5,7 +5,7 @@ For each stage the scripts launch a training whose `--epochs` is the length of a
 next stage's unit by the square of the resolution. Each number is rounded, so a stage lasts 20 or 21 epochs of 224
 pixels, and the warm-up (20 epochs of each stage's own unit) is another share of the run in every unit.
 
-`Recipe.schedule` trains by these numbers where the recipe's `lr_schedule` is "released", see step_schedule.py.
+`Recipe.schedule` trains by these numbers if the recipe's `lr_schedule` is "released", see step_schedule.py.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OfficialStage:
         return self.loaded * (samples * self.replay // batch)
 
     def at(self, done: float) -> tuple[float, float]:
-        """Where the learning rate's curve is when `done` (0 to 1) of this stage is done.
+        """Position on the learning rate's curve when `done` (0 to 1) of this stage is done.
 
         Returns:
             The share of the run, and the share of it that is warm-up, both of a run of this stage alone.

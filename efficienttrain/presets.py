@@ -1,4 +1,4 @@
-"""The settings that each model is trained with, where they were published, and which of them are guesses.
+"""The settings that each model is trained with, their publication, and which of them are guesses.
 
 Sources, by `Preset.source`:
 

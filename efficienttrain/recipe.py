@@ -76,7 +76,7 @@ class Recipe:
     """"released": the learning rate of every step is that of the released scripts, whose warm-up lasts `warmup_epochs`
     of each stage's own unit; "continuous": one warm-up and one cosine over the whole training, without jumps."""
     warmup: float = 0.05
-    """Where the learning rate peaks, as a share of the compute (of the passes, if that is the pace), 0 to below 1."""
+    """The peak of the learning rate, as a share of the compute (of the passes, if that is the pace), 0 to below 1."""
     warmup_epochs: float | None = None
     """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
@@ -226,7 +226,7 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
             the path of a .yaml or .py file (see custom.py).
 
     Raises:
-        ValueError: an unknown curriculum, a file that is none, a budget of nothing.
+        ValueError: an unknown curriculum, a file that is none, a budget of 0.
         FileNotFoundError: no such file.
     """
     if not epochs > 0:
@@ -275,7 +275,7 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
 
 
 def _plain(settings: Preset, usual: Recipe, passes: float) -> Recipe:
-    """Without what neither the baseline nor EfficientTrain of 2023 scales: drop path, and a warm-up of 20 passes."""
+    """Without drop path and a warm-up of 20 passes, which neither the baseline nor EfficientTrain of 2023 scales."""
     warmup = min(LONGEST_WARMUP, WARMUP_EPOCHS / passes)
     return replace(usual, drop_path=settings.drop_path, warmup=warmup, warmup_epochs=WARMUP_EPOCHS)
 

@@ -1,6 +1,6 @@
-"""What a conversion and a training will take: hours, disk, network, requests, price, and processors for the loader.
+"""The needs of a conversion and a training: hours, disk, network, requests, price, and processors for the loader.
 
-Every input is a `Figure` that says where it comes from: measured (a saved report of `efficienttrain benchmark`), given
+Every input is a `Figure` that names its origin: measured (a saved report of `efficienttrain benchmark`), given
 by the user, or assumed. A result that uses any assumed figure says so. The model is simple on purpose: rates
 add up over processors, costs grow with the bytes of an image, and the slowest of its parts limits each step.
 """
@@ -31,7 +31,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Rates:
-    """What the benchmarks measured.
+    """The measurements of the benchmarks.
 
     Attributes:
         convert: images a second that one processor converts.
@@ -105,7 +105,7 @@ def _between(points: Mapping[int, float], resolution: int) -> float:
 
 
 class Line(NamedTuple):
-    """A result: what it is, its value as text, and the names of the inputs that it depends on."""
+    """A result: its name, its value as text, and the names of the inputs that it depends on."""
 
     what: str
     value: str
@@ -124,7 +124,7 @@ class StagePlan(NamedTuple):
         rate: images a second of one GPU, after all limits.
         seconds: that it takes.
         loaded: images that the loader decodes.
-        limit: what limits the rate: "GPU", "loader" or "network".
+        limit: the bottleneck: "GPU", "loader" or "network".
     """
 
     resolution: int

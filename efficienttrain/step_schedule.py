@@ -3,7 +3,7 @@
 Progress is the fraction of the *compute* spent, a float. There are two ways to count, chosen by `Recipe.lr_schedule`:
 
 * "released": step for step as the released scripts. A stage is a whole number of loader epochs (official.py), and the
-  warm-up is 20 epochs of each stage's own unit, so the learning rate jumps by a few percent where resolutions meet.
+  warm-up is 20 epochs of each stage's own unit, so the learning rate jumps by a few percent at a new resolution.
   A budget below `WHOLE_EPOCHS` is too small for whole epochs: there stages get their exact shares, and only the
   warm-up follows the stage's unit.
 * "continuous": each stage gets its exact share in steps (rounded once, to whole steps), and the learning rate is one
@@ -33,7 +33,7 @@ class Schedule:
     """The steps of a whole training.
 
     Raises:
-        ValueError: stages that are no curriculum, or a budget, data set or batch of nothing.
+        ValueError: stages that are no curriculum, or a budget, data set or batch of size 0.
     """
 
     stages: tuple[Stage, ...]

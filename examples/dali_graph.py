@@ -21,7 +21,7 @@ stage = {"epoch": 0, "resolution": 96, "magnitude": 0.0}
 
 
 def one_epoch() -> Iterator[tuple[object, ...]]:
-    """Batches of files, sample indices, and what the stage is: one value a sample."""
+    """Batches of files, sample indices, and the stage's settings: one value a sample."""
     for first in range(0, len(files), BATCH):
         indices = np.arange(first, min(first + BATCH, len(files)))
         jpegs = [np.fromfile(files[index], np.uint8) for index in indices]

@@ -1,6 +1,6 @@
 """An FFCV pipeline of your own with our decoder in it: python examples/ffcv_decoder.py train.beton
 
-One line differs from FFCV's own pipeline: SubJPEGRandomResizedCrop stands where RandomResizedCropRGBImageDecoder stood.
+One line differs from FFCV's own pipeline: SubJPEGRandomResizedCrop replaces RandomResizedCropRGBImageDecoder.
 """
 
 import sys
@@ -21,7 +21,7 @@ loader = Loader(
     pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [IntDecoder(), ToTensor(), Squeeze()]},
 )
 for resolution in (96, 160, 224):
-    decoder.output_size = resolution  # counts from the next epoch on, and compiles nothing
+    decoder.output_size = resolution  # counts from the next epoch on, without compiling
     for images, labels in loader:
         assert images.shape[2:] == (resolution, resolution) and len(images) == len(labels)
     print(f"B={resolution}: {len(loader)} batches of {tuple(images.shape)}, {images.dtype}")

@@ -1,6 +1,6 @@
 """Our decoder in a ResNet-50 pipeline of FFCV's on a GPU: python examples/ffcv_gpu.py train.beton
 
-FFCV's own steps stand behind the decoder, and our modules behind `ToDevice`, where they run on FFCV's streams.
+FFCV's own steps follow the decoder. Our modules follow `ToDevice` and run on FFCV's streams.
 """
 
 import sys

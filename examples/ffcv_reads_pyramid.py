@@ -1,6 +1,6 @@
 """FFCV reads a pyramid as any beton: python examples/ffcv_reads_pyramid.py train.beton
 
-It sees the full-size images and the labels; the reduced sizes lie where it does not look.
+It sees the full-size images and the labels; it does not read the part of the file that holds the reduced sizes.
 """
 
 import sys

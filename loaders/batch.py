@@ -27,7 +27,7 @@ class Moving(Protocol):
     """A transform that moves pixels. Boxes, points and masks follow it."""
 
     def moves(self, batch: Batch, side: int) -> NDArray[np.float64]:
-        """Where each point of a result comes from, as fractions of the side: [n, steps, 2, 3].
+        """The origin of each point of a result, as fractions of the side: [n, steps, 2, 3].
 
         Args:
             batch: whose images are transformed.

@@ -77,7 +77,7 @@ class CachedFolder(Dataset):
 
         Raises:
             ValueError: the data are no image folder.
-            FileNotFoundError: no such folder, for the images or for the cache.
+            FileNotFoundError: no such folder of images.
             BadDataset: the file or its unfinished conversion belongs to another folder or an older state of it, is
                 damaged, or was not made as a cache.
         """
@@ -86,8 +86,6 @@ class CachedFolder(Dataset):
         target = Path(cache)
         if target.is_dir():
             raise IsADirectoryError(f"{target}: `cache` must name a file, is a folder; name one inside it")
-        if not target.parent.is_dir():
-            raise FileNotFoundError(f"{target.parent}: no such folder for the file `cache`; make it first")
         source = _Source(os.fspath(folder), classes)
         self.path, self.classes, self.ratios, self.fields = source.path, source.classes, (1.0,), source.fields
         self._samples, self._warned, self._closed = len(source), False, False
@@ -210,7 +208,7 @@ class _Background:
     """Makes the pyramid in threads of low priority, or waits for the process that makes it.
 
     Attributes:
-        ended: set when there is nothing left to do.
+        ended: set when the work is done.
         pyramid: the pyramid, open and checked, once it is complete.
         problem: why it cannot be made.
     """

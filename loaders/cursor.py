@@ -41,7 +41,7 @@ class Cursor:
         Args:
             samples: of an epoch.
             seed, shuffle: see `Loader`.
-            order: what else the order depends on, see `Sampling.place`.
+            order: further inputs of the order, see `Sampling.place`.
         """
         self._identity = {"version": VERSION, "samples": samples, "seed": seed, "shuffle": shuffle, **order}
         self._chosen: Place | None = (0, 0)

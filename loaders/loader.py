@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, geometry_of, pipeline_of, sampling_of
+from .arguments import absolute, check, explains_keywords, geometry_of, pipeline_of, sampling_of
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
@@ -56,6 +56,7 @@ class Loader(DataLoaderAttributes):
     or `load_state_dict` has named one; several iterators at once have epochs of their own.
     """
 
+    @explains_keywords
     def __init__(
         self,
         data: str | os.PathLike[str] | Dataset | Any,
@@ -130,7 +131,7 @@ class Loader(DataLoaderAttributes):
             views: crops of each sample; with 2 or more, the field "image" is a tuple of as many tensors.
             uneven: treatment of a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
                 repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
-                training; "keep" in evaluation, where each sample is seen once.
+                training; "keep" in evaluation: each sample is seen once.
             interpolation: "fourier": the low-pass of EfficientTrain (ICCV 2023), bicubic from 224 pixels on;
                 "lanczos": in training that of EfficientTrain++ (TPAMI 2024), in evaluation Pillow's; "bicubic" and
                 "bilinear": Pillow's. None: "fourier".
@@ -145,7 +146,7 @@ class Loader(DataLoaderAttributes):
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
             max_level: coarsest stored level to use; 0: full size only.
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
-                (decoded by DALI, on a GPU where `device` is one: pixels differ slightly); "auto": torch on the CPU, and
+                (decoded by DALI, on a GPU if `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
             device: of the delivered batches; "cuda" brings pinned memory and a stream of the loader's own.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
@@ -227,7 +228,7 @@ class Loader(DataLoaderAttributes):
         magnitude: float | EllipsisType | None = ...,
         batch_size: int | None = None,
     ) -> None:
-        """Changes the settings from the next iteration on. Nothing is rebuilt.
+        """Changes the settings from the next iteration on, without rebuilding anything.
 
         Raises:
             ValueError: a value out of range, or an epoch without a single batch.
@@ -345,7 +346,7 @@ class Loader(DataLoaderAttributes):
         return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resumes where `state_dict` was taken, exactly, whatever the worker count, world size or batch size are now.
+        """Resumes exactly after the batch at which `state` was taken. Workers, world size and batch size may differ.
 
         Raises:
             ValueError: the state belongs to other data, another seed or another order.

@@ -1,7 +1,7 @@
 """Image files that the kernel does not decode (PNG, WebP, CMYK, ...), read by Pillow as torchvision does.
 
-Folder and converter share this module. It may be used by many threads at once, and changes nothing in Pillow: other
-code in the process keeps its own settings.
+Folder and converter share this module. Many threads may use it at once. It leaves Pillow's settings alone, because
+other code in the process may depend on them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 CPUS_VARIABLE = "EFFICIENTTRAIN_CPUS"
-"""Environment variable: processors that a process and its children may use together, where nothing else tells them."""
+"""Environment variable: processors that a process and its children may use together, if no other limit is known."""
 
 
 def default_workers(spare: int = 0) -> int:
@@ -54,7 +54,7 @@ def local_ranks(environment: Mapping[str, str] = os.environ) -> int:
     """Ranks that share this machine, by the launcher's environment variables; 1 without a launcher.
 
     torchrun, Ray and Accelerate set LOCAL_WORLD_SIZE; Slurm and MPI have names of their own. Lightning sets only
-    WORLD_SIZE and LOCAL_RANK: its ranks are all on this machine where the master's address is, else there are at most
+    WORLD_SIZE and LOCAL_RANK: its ranks are all on this machine if the master's address is, else there are at most
     as many as GPUs.
     """
     for name in ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"):
@@ -73,7 +73,7 @@ def local_ranks(environment: Mapping[str, str] = os.environ) -> int:
 def ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """This process's rank and the number of ranks: as given, else those of torch's process group, else 0 and 1.
 
-    Warns where a launcher set RANK and WORLD_SIZE but there is no process group: every process would then load the
+    Warns if a launcher set RANK and WORLD_SIZE but there is no process group: every process would then load the
     whole data set.
     """
     if world_size is not None:

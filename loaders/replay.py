@@ -41,7 +41,7 @@ class Replay:
             batch_size: samples in each, exactly.
             resolution: side B of the images, pixels.
             factor: R: how often a sample is seen on average, once fresh; 2 or more.
-            device: where the ring lies. With batches on a GPU, "cpu" costs a copy over the bus each way; the newest
+            device: of the ring's memory. With batches on a GPU, "cpu" costs a copy over the bus each way; the newest
                 `LATE` batches at most stay on the GPU, too, until their copies have ended.
 
         Raises:
@@ -97,13 +97,13 @@ class Replay:
 
     def draw(self, *, seed: int, step: int, group: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, if a GPU is to fetch them), or
-        on the GPU where batches that are on their way to the ring are drawn, too.
+        on the GPU if batches on their way to the ring are drawn, too.
 
-        Which ones depends on (seed, step, group) and the number of batches held; `group` tells the batches of one step
-        apart, over all ranks.
+        The choice depends on (seed, step, group) and the number of batches held; `group` numbers the batches of one
+        step, over all ranks.
 
         Raises:
-            ValueError: nothing was pushed yet.
+            ValueError: no batch was pushed yet.
         """
         if not self.held:
             raise ValueError("`draw` needs a batch in the ring, got none; `push` one first.")

@@ -1,4 +1,4 @@
-"""Requirements: the compiled kernel and the libraries of the optional backends; how to install them."""
+"""Requirements: the compiled kernel, the optional backends and other optional libraries; how to install them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,44 @@ FFCV = "apt install libopencv-dev libturbojpeg0-dev pkg-config g++, then pip ins
 
 OLDEST = (1, 50)
 """Of DALI's releases: before it, the executor that leaves outputs to their holder is another one."""
+
+
+class Library(NamedTuple):
+    """An optional library: its module, its use, and the extra that installs it."""
+
+    module: str
+    purpose: str
+    extra: str
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs it."""
+        return f"pip install 'efficienttrain[{self.extra}]'"
+
+
+LIBRARIES = (
+    Library("timm", "training and models by name", "train"),
+    Library("torchvision", "published baselines", "train"),
+    Library("yaml", "curricula and settings in YAML files", "train"),
+    Library("matplotlib", "pictures (--png)", "train"),
+    Library("tensorboard", "TensorBoard logs", "tensorboard"),
+    Library("pyarrow", "Parquet and Arrow files", "sources"),
+    Library("obstore", "data in object stores", "remote"),
+    Library("ray", "conversion and search on a cluster", "ray"),
+    Library("psutil", "benchmarks", "bench"),
+)
+
+
+def absent(error: ModuleNotFoundError, user: str) -> str | None:
+    """One line with the remedy if an optional library is not installed; None: another module is missing.
+
+    user: names the part of this project that needs it.
+    """
+    name = (error.name or "").partition(".")[0]
+    for library in LIBRARIES:
+        if library.module == name:
+            return f"{user} needs {name}, which is not installed; {library.remedy}."
+    return None
 
 
 def missing(user: str = '`backend="dali"`', instead: str = ', or take backend="torch"') -> str | None:

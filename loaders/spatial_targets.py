@@ -94,7 +94,7 @@ def _steps(crop: NDArray[np.floating[Any]], flip: bool, moves: NDArray[np.float6
 
 
 def _forward(move: NDArray[np.float64]) -> Callable[[Points], Points]:
-    """The map of a move that is given backwards: where each result came from."""
+    """The forward map of a move, which is given backwards: from each result to its origin."""
     inverse = np.linalg.inv(move[:, :2])
     return lambda points: (points - move[:, 2]) @ inverse.T
 
@@ -110,7 +110,7 @@ def cut_masks(
 
     Args:
         files: encoded masks of one channel (PNG, JPEG, ...), as large as their images.
-        crops: x0, y0, x1, y1 in pixels of the full image, [n, 4]; may reach outside it, where the result is `OUTSIDE`.
+        crops: x0, y0, x1, y1 in pixels of the full image, [n, 4]; may reach outside it; the result there is `OUTSIDE`.
         flips: mirrored left to right, [n].
         side: B.
         moves: steps after crop and flip, [n, steps, 2, 3], see `batch.Moving.moves`; pixels that come from outside the
@@ -142,7 +142,7 @@ def cut_masks(
 
 
 def _origins(moves: NDArray[np.float64], side: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
-    """Where the pixels' centres were before these steps, 0 to 1: x and y [B, B], and whether that is in the image."""
+    """The pixels' centres before these steps, 0 to 1: x and y [B, B], and whether they are in the image."""
     steps = (np.arange(side) + 0.5) / side
     y, x = np.meshgrid(steps, steps, indexing="ij")
     known = np.ones_like(x, np.bool_)

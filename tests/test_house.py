@@ -18,6 +18,7 @@ DOORS = {
     "loaders.overview",
     "loaders.plan.rng",
     "loaders.processors",
+    "loaders.progress",
     "loaders.replay",
     "loaders.requirements",
     "loaders.transforms",

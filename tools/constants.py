@@ -96,7 +96,7 @@ COMMON: tuple[tuple[str, str, str], ...] = (
     ("standard deviation", "(0.229, 0.224, 0.225) (the same)", "std"),
     ("low-pass to B", "lanczos (`datasets_buffer.py`)", "low_frequency"),
 )
-"""Name, released value and where it stands, field of `Recipe`: the same for every model."""
+"""Name, released value and its place, field of `Recipe`: the same for every model."""
 
 DIFFERENT = (
     ("data path", "crop to 224, flip, RandAugment, Lanczos to B, normalise, erase", "one resampling from the crop to B,"

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def changed(since: str) -> list[str]:
-    """Files that differ from the point where the branch left `since`, and new ones; without git, none."""
+    """Files that differ from the last common commit with `since`, and new ones; without git, none."""
 
     def git(*words: str) -> list[str]:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The trainings that `photographs` compares: curriculum, share of the baseline's compute, and what else differs."""
+"""The trainings that `photographs` compares: curriculum, share of the baseline's compute, and other differences."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def run(
     judge: str = "test", minutes: float | None = None, remeasure: bool = False, threads: int = 1,
     work: str | None = None, json_path: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Trains what the report at `json_path` lacks, and writes it after every training.
+    """Runs the trainings that the report at `json_path` lacks, and writes it after every training.
 
     Several processes may run this at once with the same arguments, `work` included: they share the trainings out.
 
@@ -132,7 +132,7 @@ def order(models: Sequence[str], every: Sequence[Arm], seeds: int) -> list[tuple
 
 
 def train_arm(model: str, arm: Arm, seed: int, config: Config) -> dict[str, Any]:
-    """One training, or the rest of it if its checkpoints are there; what the report keeps of it."""
+    """One training, or the rest of it if its checkpoints are there; returns its entry in the report."""
     before, began = os.getloadavg()[0], time.perf_counter()
     made = train(config).report
     keys = ("resolution", "magnitude", "batch", "steps", "images", "seconds", "rate", "stall")

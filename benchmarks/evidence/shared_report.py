@@ -23,7 +23,7 @@ class SharedReport:
         Args:
             fresh: the report without any part; its `benchmark` and `settings` must be those of the file.
             path: of the JSON; None: no file.
-            finish: computes what follows from the parts, each time that it is written.
+            finish: computes the results from the parts, each time that it is written.
 
         Raises:
             ValueError: the file is another benchmark's, or has other settings.

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
         "mixup": 0.0, "cutmix": 0.0, "reprob": 0.0, "device": "cpu",
     },
 }  # fmt: skip
-"""For a CPU, where a run has time for a hundred steps or two: mixing and erasing would only slow both down. Networks
+"""For a CPU, which has time for a hundred steps or two in a run: mixing and erasing would only slow both down. Networks
 take so long for an image that RandAugment, on a CPU in the training's own thread, has a small share of the time."""
 LARGE: dict[str, Any] = {
     "models": ["resnet50", "deit_small_patch16_224"], "size": 224, "epochs": 18.0, "limit": 60000, "val_limit": 10000,

@@ -57,7 +57,7 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
     act = getattr(importlib.import_module(module_name), function)
     imports = procfs.memory()["anonymous_mb"]
     contestant = act(job)
-    if contestant is None:  # a preparation: nothing to time
+    if contestant is None:  # a preparation, which is not timed
         _reply(replies, ready=True)
         return
     facts = {

@@ -33,7 +33,7 @@ class Job:
     work: str  # folder for derived files; shared by all resolutions
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)  # options of a peer's variants
-    device: str = "cpu"  # where batches are to arrive, "cpu" or "cuda"
+    device: str = "cpu"  # of the delivered batches, "cpu" or "cuda"
     cold_images: int = 0  # the page cache is emptied before each window, which ends after so many images; 0: it is warm
 
 

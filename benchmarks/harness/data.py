@@ -25,7 +25,7 @@ SUFFIXES = (
 
 @dataclass(frozen=True)
 class Data:
-    """Where contestants find the records: `folder` as files, `pyramid` as our beton (it may have to be made)."""
+    """The records for the contestants: `folder` as files, `pyramid` as our beton (it may have to be made)."""
 
     name: str  # for people: the source's own name, without its path
     folder: Path
@@ -38,7 +38,7 @@ class Data:
 
 
 def gather(source: str, work: Path, records: int, limit: int | None = None, folder: str | None = None) -> Data:
-    """Brings `source` (an ImageFolder tree, or a beton) into the form that contestants read; makes nothing twice.
+    """Brings `source` (an ImageFolder tree, or a beton) into the form that contestants read; results are made once.
 
     Args:
         records: images are repeated, as copies with names of their own, up to this number; 0 leaves them as

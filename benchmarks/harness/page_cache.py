@@ -22,7 +22,7 @@ _MADV_DONTNEED = 4  # of Linux
 
 
 def files(job: Job) -> list[Path]:
-    """The files that a contestant may read: images, our pyramid, and what it has made in its folder."""
+    """The files that a contestant may read: images, our pyramid, and files in its own folder."""
     made = [path for path in Path(job.work).iterdir() if path.is_file() and path.suffix in (".beton", ".tar")]
     return sorted({path for path in (*find(Path(job.folder)), *made, Path(job.pyramid)) if path.exists()})
 
@@ -65,7 +65,7 @@ def release(paths: Iterable[Path]) -> None:
 
 
 def _mappings(names: set[str]) -> Iterator[tuple[int, int]]:
-    """Where files of these names are mapped in this process."""
+    """Addresses at which files of these names are mapped in this process."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         place, *_, name = line.split(maxsplit=5)
         if name in names:

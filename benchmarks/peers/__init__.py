@@ -133,7 +133,7 @@ ALWAYS = ("ours", "limit")  # the baselines of comparison
 def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False) -> list[Peer]:
     """The contestants to run, in the registry's order; None chooses those of `DEFAULT`, `ON_GPU` or `COLD`.
 
-    With `cold`, `limit` does not run unless it is named: it reads nothing.
+    With `cold`, `limit` does not run unless it is named, because it reads no file.
 
     Raises:
         ValueError: a name that is not registered, or needs a GPU.

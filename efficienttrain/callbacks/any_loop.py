@@ -30,7 +30,7 @@ class Curriculum:
                 ...  # your own step
 
     Each iteration is one epoch of *your* loop. All epochs have the same number of batches, `len(curriculum)`, so
-    frameworks may count on it; what they cost differs, because early batches have fewer pixels. A stage begins at its
+    frameworks may count on it; their cost differs, because early batches have fewer pixels. A stage begins at its
     share of the compute, in the middle of an epoch if need be. The order of samples continues over epochs and stages.
 
     Before a batch is delivered, the network is resized to its resolution (with the optimizer's moments and the
@@ -52,14 +52,14 @@ class Curriculum:
         set_lr: bool = True,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
-        """Takes nothing from the loader yet.
+        """Takes no batch from the loader yet.
 
         Args:
             recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
                 optimizer and regularisation are left to you; replay buffers are not used.
             loader: of the training images; batches are delivered as it makes them. Its batch size is that of every
                 stage that does not name its own.
-            model: resized if a parameter's shape depends on the input; None: nothing is resized (a ConvNet). Also
+            model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
                 makes `model.load_state_dict` accept a checkpoint taken in another stage. A network without
                 `set_input_size` is left alone.
             optimizer: of the model's parameters; needed for its moments to follow, and for the learning rate.
@@ -129,7 +129,7 @@ class Curriculum:
         return self._length
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of one epoch; after the last one, nothing."""
+        """The batches of one epoch. After the last epoch it is empty."""
         end = min(self.total, (self._delivered // self._length + 1) * self._length)
         while self._delivered < end:
             batch = self._next()
@@ -152,7 +152,7 @@ class Curriculum:
     def before_wrapping(self, module: nn.Module) -> None:
         """For a framework that wraps `module` in DistributedDataParallel itself, before it does so.
 
-        The process group exists by then; where it was made after the curriculum, the steps are laid out again.
+        The process group exists by then; if it was made after the curriculum, the steps are laid out again.
 
         Raises:
             ValueError: the curriculum's network is no part of `module`, or an optimizer step of all ranks takes more
@@ -263,7 +263,7 @@ class Curriculum:
         return {"batch": self._done, "total": self.total}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continues where `state_dict` was taken.
+        """Continues from a `state_dict`.
 
         Raises:
             ValueError: the state belongs to a training of another length.

@@ -36,7 +36,7 @@ class HuggingFaceCurriculum(TrainerCallback):
             self.curriculum.before_wrapping(facts["model"])
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ARG002
-        """Takes over the optimizer, and goes to where the training stands.
+        """Takes over the optimizer, and moves to the training's present step.
 
         Raises:
             ValueError: as `Curriculum.check_framework` does, or a resumed training without `ignore_data_skip`.

@@ -1,4 +1,4 @@
-"""Resized parameters on several ranks, where a framework wraps the network in DistributedDataParallel by itself.
+"""Resized parameters on several ranks, for frameworks that wrap the network in DistributedDataParallel themselves.
 
 DistributedDataParallel (DDP) averages gradients in buckets of a fixed shape, so a parameter may not change its shape
 under it. A framework does not make the wrapper anew. Such parameters are therefore hidden from DDP, by the list of

@@ -13,33 +13,14 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib import metadata
-from typing import NamedTuple
 
-from efficienttrain._loaders import Check, available_processors, checks
+from efficienttrain._loaders import LIBRARIES, Check, available_processors, checks
 
 PACKAGES = (
     "efficienttrain", "torch", "torchvision", "numpy", "pillow", "pillow-simd", "timm", "numba", "ffcv",
     "nvidia-dali-cuda120", "nvidia-dali-cuda130", "triton", "lightning", "accelerate", "transformers",
 )  # fmt: skip
 """Distributions that a bug report needs the versions of."""
-
-
-class Library(NamedTuple):
-    """An optional library: its module, its use, and the extra that installs it."""
-
-    module: str
-    purpose: str
-    extra: str
-
-
-LIBRARIES = (
-    Library("torchvision", "published baselines", "train"),
-    Library("timm", "models by name", "train"),
-    Library("yaml", "curricula in YAML files", "train"),
-    Library("matplotlib", "pictures (--png)", "train"),
-    Library("tensorboard", "TensorBoard logs", "tensorboard"),
-    Library("psutil", "benchmarks", "bench"),
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,4 +84,4 @@ def libraries() -> Iterator[Check]:
         else:
             yield Check(library.module, library.purpose)
             continue
-        yield Check(library.module, found, f"pip install 'efficienttrain[{library.extra}]'")
+        yield Check(library.module, found, library.remedy)

@@ -1,4 +1,4 @@
-"""Compute what a conversion and a training will take: hours, disk, network, requests, price, processors per GPU.
+"""Plan a conversion and a training: hours, disk, network, requests, price, processors per GPU.
 
 examples:
   efficienttrain plan-run --images 1281167 --nodes 1 --gpus 8 --model deit_small_patch16_224 --storage local
@@ -20,7 +20,7 @@ from efficienttrain.run_plan import ASSUMED, GIVEN, REMOTE, Figure, Line, RunPla
 from efficienttrain.timetable import timetable
 
 RESULTS = ("benchmarks/results", "efficienttrain/benchmarks/results")
-"""Where the reports lie: in a checkout, in a wheel."""
+"""The folder of the reports: in a checkout, in a wheel."""
 TFLOPS, PASSES = 80.0, 3  # sustained by a GPU in mixed precision; a step: forward, and twice that backward
 
 

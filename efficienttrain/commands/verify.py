@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def conclusion(args: argparse.Namespace, damaged: int) -> str:
-    """The result in a few words; of a share also what it implies for the rest."""
+    """The result in a few words; of a share also its implication for the rest."""
     if args.sample == 1:
         return f"{damaged} damaged" if damaged else "sound"
     with open_dataset(args.beton) as whole:

@@ -40,7 +40,7 @@ def build(
             "pvt_small"), or a factory of the user's: "package.module:factory" or "file.py:factory". A factory is called
             as `factory(num_classes=...)`, and is also given the arguments below that it takes.
         num_classes: outputs, at least 1.
-        drop_path: stochastic depth of the last block, 0 to below 1; means nothing to a network that has none.
+        drop_path: stochastic depth of the last block, 0 to below 1; ignored by a network that has none.
         resolution: side B of the input it starts with, pixels; `resize` changes it.
         head_dropout: dropout before the classifier, 0 to below 1 (timm's `drop_rate`).
         zero_init_last: of timm's ResNets, whether the last norm of each residual branch begins at 0. torchvision's

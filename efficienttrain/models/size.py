@@ -27,10 +27,10 @@ def resize(
     optimizer: torch.optim.Optimizer | None = None,
     ema: nn.Module | None = None,
 ) -> None:
-    """Makes `model` take inputs of `resolution` pixels a side, in place; at that size already, nothing changes.
+    """Makes `model` take inputs of `resolution` pixels a side, in place. Does nothing if it takes that size already.
 
     Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
-    holds them stay valid. Their gradients are dropped if the shape changed. What holds *shapes* does not survive:
+    holds them stay valid. Their gradients are dropped if the shape changed. Objects that hold *shapes* do not survive:
     DistributedDataParallel (its buckets) must be made anew around the same module and the old wrapper dropped, and a
     CUDA graph must be captured anew; torch.compile notices by itself and compiles once more for each size.
 

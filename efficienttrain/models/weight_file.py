@@ -45,7 +45,7 @@ ALLOWED: list[Any] = [
 
 
 def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
-    """The weights in a file, by name; nothing in it is executed.
+    """The weights in a file, by name; no code in it is executed.
 
     Args:
         path: a checkpoint of this package, `encoder.pt`, a state dict, a dictionary with one of the usual keys
@@ -74,7 +74,7 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
 
 
 def read_target(path: Path) -> dict[str, Any] | None:
-    """What the network was trained to predict, see `Objective.state`; None if the file does not say.
+    """The objective that the network was trained for, see `Objective.state`; None if the file does not say.
 
     Raises:
         FileNotFoundError, ValueError: as `read_weights` does.

@@ -68,7 +68,7 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def set_input_size(self, img_size: tuple[int, int]) -> None:
-        """Regenerates the tables of positions for this size; nothing that is learnt depends on it."""
+        """Regenerates the tables of positions for this size; learnt parameters do not change."""
         encoder, table = self.encoder, self.encoder.pos_embed
         encoder.patch_embed.set_input_size(img_size)
         grid = encoder.patch_embed.grid_size[0]

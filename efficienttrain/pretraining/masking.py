@@ -20,7 +20,7 @@ SUPERVISED = (
     "head_dropout", "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "crop_pct",
     "auto_augment", "loss", "class_weights",
 )  # fmt: skip
-"""Fields of a `Config` that mean nothing here."""
+"""Fields of a `Config` that pre-training does not use."""
 UNUSED = ("init", "pretrained", "head_scale", "evaluate_every")
 """Further ones, which are left as they are."""
 OPTIONS = tuple(field.name for field in fields(Config) if field.name not in (*SUPERVISED, *UNUSED))

@@ -10,8 +10,8 @@ def pretrain(config: Config, masking: Masking | None = None) -> Result:
     """Trains a masked autoencoder through its curriculum, or resumes the run in `config.out`.
 
     Args:
-        config: `model` is a ViT of timm's, or a factory of one; only the curriculum's resolutions matter. What only
-            training with labels has must be left open; what is left open besides is as the authors of MAE have it.
+        config: `model` is a ViT of timm's, or a factory of one; only the curriculum's resolutions matter. Options
+            of training with labels must be left out. Other options that are left out are those of the authors of MAE.
         masking: 75 % of the patches hidden, and their normalised pixels for target, unless it says otherwise.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The two searches, as generators that know nothing of training, and what each costs.
+"""The two searches, as generators that are independent of training, and the cost of each.
 
 A search yields a list of probes, none of which depends on another's score, is sent their scores (larger is better), and
 returns the curriculum that it found. `drive` is the whole protocol. What of this is the papers' and what is our reading

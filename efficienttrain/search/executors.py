@@ -1,4 +1,4 @@
-"""Where probes run: side by side in processes of this machine, or on a Ray cluster."""
+"""Runs probes: side by side in processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class OnRay:
 
 def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Begins a probe. Its standard input stays open as long as this process lives, see work.py."""
-    paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # what is importable here
+    paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # modules of this process
     with open(folder / OUTPUT, "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "efficienttrain.search.probe_process", str(folder)],

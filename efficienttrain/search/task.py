@@ -65,11 +65,14 @@ def load_rule(name: str) -> Callable[[Task], float]:
 
     Raises:
         ValueError: there is none.
+        ModuleNotFoundError: its module imports another one that is not installed.
     """
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function) if module and function else None
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(f"{error.name}."):
+            raise
         raise ValueError(f"`rule` must be package.module:function, got {name}: {error}.") from error
     if not callable(found):
         raise ValueError(f"`rule` must be package.module:function, got {name}.")

@@ -78,7 +78,7 @@ KEPT = "stage.pt"
 class Opening(Schedule):
     """The first stages of a training at the learning rate they have in the whole of it, then a fine-tune.
 
-    In the last stage, the fine-tune, the rate falls from where it was to the smallest, along a line.
+    In the last stage, the fine-tune, the rate falls linearly from its present value to the smallest.
     """
 
     span: float = 1.0

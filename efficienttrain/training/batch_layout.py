@@ -89,7 +89,7 @@ def hiding_factor(stall: float, micro: int) -> int:
     """The smallest factor R that divides `micro` with which the loader keeps up.
 
     A loader that makes the network wait for a share `stall` of the time takes that whole time for a batch, and the
-    network 1 - stall of it; with 1/R of the batch to load the loader is the faster one where R >= 1 / (1 - stall).
+    network 1 - stall of it; with 1/R of the batch to load the loader is the faster one if R >= 1 / (1 - stall).
     If no factor up to LARGEST is enough, the largest.
     """
     if stall <= TOLERATED:

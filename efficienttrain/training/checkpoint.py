@@ -79,7 +79,7 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """One checkpoint, in RAM: tensors, numbers and texts only, nothing in it is executed.
+    """One checkpoint, in RAM: tensors, numbers and texts only; no code in it is executed.
 
     Not onto the GPU: networks and optimizers copy there what belongs there, and Adam's count of steps does not. There
     it would be waited for, once for each parameter and step.

@@ -1,4 +1,4 @@
-"""Chooses an objective by the type of the target field, and reads from the data what it needs to know."""
+"""Chooses an objective by the type of the target field, and reads its sizes from the data."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def group(device: str = "auto") -> Iterator[Ranks]:
     """The process group that torchrun's environment describes, NCCL on GPUs and gloo else; one rank without torchrun.
 
     Raises:
-        ValueError: a GPU is asked for if there is none.
+        ValueError: a GPU is requested and there is none.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda" and not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: a log of JSON lines, which listeners receive too, and a progress bar."""
+"""The reports of a run while it trains: a log of JSON lines, which listeners receive too, and a progress bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from efficienttrain._loaders import progress_bar
 
 LOG = "log.jsonl"
 Listener = Callable[[str, int, Mapping[str, Any]], None]
@@ -68,7 +68,7 @@ class Progress:
 
     def __init__(self, show: bool, begun: float = 0.0) -> None:
         """begun: share of the compute that was spent before."""
-        self._bar: Any = tqdm(total=1.0, initial=begun, bar_format=FORMAT, disable=not show, smoothing=0.05)
+        self._bar: Any = progress_bar(show, total=1.0, initial=begun, bar_format=FORMAT, smoothing=0.05)
         self._facts: dict[str, str] = {}
 
     def at(self, progress: float) -> None:

@@ -34,7 +34,7 @@ def f1(right: NDArray[np.float64], told: NDArray[np.float64], true: NDArray[np.f
 
     Args:
         right: true positives of each label.
-        told: positive predictions.
+        told: positive predictions of each label.
         true: positive samples.
     """
     return np.divide(2 * right, told + true, out=np.zeros_like(right), where=told + true > 0)
@@ -45,7 +45,7 @@ def r2(squared_error: NDArray[np.float64], variance: NDArray[np.float64]) -> NDA
 
     Args:
         squared_error: sum over the samples, for each output.
-        variance: sum of squared deviations from the mean. Where it is 0, the result is 1 without an error, else 0.
+        variance: sum of squared deviations from the mean. If it is 0, the result is 1 without an error, else 0.
     """
     perfect = (squared_error == 0).astype(np.float64)
     return np.where(variance > 0, 1 - squared_error / np.where(variance > 0, variance, 1), perfect)

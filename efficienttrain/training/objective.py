@@ -1,4 +1,4 @@
-"""What a network is trained to predict: classes, several labels, or numbers; with its loss and its scores.
+"""The training objective: classes, several labels, or numbers; with its loss and its scores.
 
 The kind follows from the type of the target field (`kind_of`). An objective turns the loader's values into targets,
 computes the loss, and adds up the scores of an evaluation. A new kind is one class here and one line in `KINDS`.
@@ -79,7 +79,7 @@ class Objective(ABC):
         """The recipe without settings that do not suit these targets.
 
         Raises:
-            ValueError: `config` asks for such a setting.
+            ValueError: `config` has such a setting.
         """
         return recipe
 
@@ -240,7 +240,7 @@ class Numbers(Objective):
     centre: tuple[float, ...] = ()
     """Mean of each number over the training data."""
     scale: tuple[float, ...] = ()
-    """Their standard deviation; 1 where it is 0."""
+    """Their standard deviation; 1 instead of 0."""
 
     def fitted(self, recipe: Recipe, config: Config) -> Recipe:
         """No smoothing, no CutMix; mixup only if `config` asks for it."""
@@ -326,4 +326,4 @@ def multi_hot(values: Sequence[Any], names: Sequence[str], field: str) -> NDArra
 
 KINDS: dict[str, type[Objective]] = {kind.kind: kind for kind in (Classes, Labels, Numbers)}
 LOSSES = {"cross-entropy": "classes", "bce": "labels", "mse": "numbers", "smooth-l1": "numbers"}
-"""Losses that can be asked for, and the kind of objective that has them."""
+"""Losses that can be chosen, and the kind of objective that has them."""

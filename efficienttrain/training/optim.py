@@ -13,7 +13,7 @@ from efficienttrain.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, LAMB or SGD of timm's. Biases, norms and what the model names are not decayed.
+    """AdamW, LAMB or SGD of timm's. Biases, norms and parameters that the model names are not decayed.
 
     With `recipe.layer_decay` below 1 there is a group for each layer, whose `lr_scale` multiplies its learning rate.
     """

@@ -69,7 +69,7 @@ def allow_tf32(precision: str, ranks: Ranks) -> None:
 def open_data(
     config: Config, recipe: Recipe, ranks: Ranks, dtype: torch.dtype | None
 ) -> tuple[Loader, Loader | None, Objective]:
-    """The loaders of training and evaluation, and what is to be predicted.
+    """The loaders of training and evaluation, and the objective.
 
     Raises:
         ValueError: the data have no such target, or the two sets not the same ones.

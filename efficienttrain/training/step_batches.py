@@ -68,7 +68,7 @@ class Feed:
         return state["epoch"], state["position"]
 
     def rewind(self, cursor: Cursor) -> None:
-        """Goes back to where a step began, to repeat it."""
+        """Returns to the start of a step, to repeat it."""
         self._jump(cursor)
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Feed:
         """Restores `state_dict` exactly; the replay buffer's batches are loaded again.
 
         Returns:
-            False where they were not, since world size or micro-batch have changed: then it begins empty.
+            False if they were not, since world size or micro-batch have changed: then it begins empty.
         """
         self._pause()
         self._loader.load_state_dict(state["loader"])
@@ -119,5 +119,5 @@ class Feed:
         self._loader.load_state_dict(state)
 
     def _pause(self) -> None:
-        """Drops batches loaded ahead; the next loader batch begins where the last delivered one ended."""
+        """Drops batches loaded ahead; the next loader batch follows the last delivered one."""
         self._jump(self.cursor)

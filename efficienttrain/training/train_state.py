@@ -82,7 +82,7 @@ class Learner:
         """Forward and backward of `count` micro-batches; returns this rank's mean loss.
 
         Raises:
-            torch.cuda.OutOfMemoryError: the micro-batches are too large. Where the network is wrapped, the other ranks
+            torch.cuda.OutOfMemoryError: the micro-batches are too large. If the network is wrapped, the other ranks
                 now wait for this one in vain.
         """
         self.model.train()

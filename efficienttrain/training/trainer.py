@@ -73,7 +73,7 @@ class Trainer:
         return resolve.settle(self.config, prepare.multiple(self.config))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None, Objective]:
-        """The loaders of training and evaluation, and what is predicted; dtype: of autocast."""
+        """The loaders of training and evaluation, and the objective; dtype: of autocast."""
         return prepare.open_data(self.config, self.recipe, self.ranks, dtype)
 
     def lay_steps(self) -> Schedule:
@@ -183,7 +183,7 @@ class Trainer:
         return None if self.ranks.largest(loss is None) else loss
 
     def shrink(self, cursor: Cursor) -> None:
-        """Halves the micro-batch, doubles the accumulation, and goes back to where the step began."""
+        """Halves the micro-batch, doubles the accumulation, and returns to the start of the step."""
         torch.cuda.empty_cache()
         layout = self.layout.halved()
         prepare.say(self.ranks, f"Out of GPU memory with micro-batches of {self.layout.micro}; now {layout.micro}.")

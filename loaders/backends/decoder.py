@@ -117,11 +117,11 @@ class Decoder:
         return chain(first, self._later(format, epoch, batches))
 
     def _later(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
-        """The plans of all batches but the first. What they fetch is under way while earlier ones are decoded."""
+        """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
         at_once = max(1, (self._dataset.together or PLANNED) // max(1, len(batches[0])))
-        # Groups end where multiples of `at_once` do: windows of quasi-random order, whose samples are neighbours.
+        # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
         groups = [some for start, end in pairwise([1, *ends]) if (some := list(batches[start:end]))]
@@ -129,7 +129,7 @@ class Decoder:
             for later in groups[number + _EXPECTED if number else 0 : number + _EXPECTED + 1]:
                 self._dataset.expect(sample_indices(np.concatenate(later)))
             coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
-            # With nothing to fetch, groups are planned one by one, when they are needed.
+            # If no bytes must be fetched, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):
                 yield from _cut(*coming.popleft())
         while coming:
@@ -191,7 +191,7 @@ class Decoder:
 
         Raises:
             BadSample: see `Backend.run`.
-            BadDataset: the data set's file was replaced, so that nothing in the batch can be trusted.
+            BadDataset: the data set's file was replaced, so that the whole batch is unreliable.
         """
         self._dataset.check_unchanged()
         for i in map(int, np.flatnonzero(status)):

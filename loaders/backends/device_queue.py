@@ -75,7 +75,7 @@ class RunAhead:
     """Bounds how many batches the host is ahead of the user's work on a GPU.
 
     A host that only queues work (a step captured in a CUDA graph) would else queue batches until memory ends. The wait
-    is for the work of `batches` batches ago: while the GPU keeps up it has been done, and nothing waits.
+    is for the work of `batches` batches ago: while the GPU keeps up it has been done, and the host does not wait.
     """
 
     def __init__(self, batches: int) -> None:

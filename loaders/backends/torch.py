@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
 
 _MOST_BATCHES = 32
-"""Batches under way at most, where more than `prefetch_factor` are wanted because storage is slow."""
+"""Batches under way at most, if storage is slow and more than `prefetch_factor` are needed."""
 
 Submit = Callable[[BatchPlan, NDArray[np.uint8]], PendingBatch]
 """Starts a batch: its plan, memory for its pixels."""

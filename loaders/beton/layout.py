@@ -7,7 +7,7 @@ FFCV's part was written down from the files that FFCV 1.0.2 writes (all numbers 
     table      ALLOCATION rows up to the end of the file, in any order
 
 A pyramid has the field `image` (type 2), mostly `label` (type 1), and any further fields (see fields.py). Between its
-last page and the allocation table, where FFCV never looks, lies the private section:
+last page and the allocation table, which FFCV does not read, lies the private section:
 
     level 1, level 2, ...     records of the reduced sizes, each level in one piece
     index                     one row (`index_dtype`) per sample
@@ -19,11 +19,11 @@ Version 2 has the fields `image` and `label`. Version 3 has others, and two more
 table, and `values` are the bytes that the fields' pointers name. They begin at a page's start right after level 0, and
 none of them straddles a page.
 
-The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: where those lie.
+The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: the places of those.
 A *record* is a JPEG with its row table before it: a check of the offsets and the JPEG's headers, a check of each
 MCU row's bytes, then for each MCU row the offset from SOI to its first entropy-coded byte, all u32.
-`plan.records.table_bytes` says how many, check.h of the kernel what a check is. FFCV's pointers name the JPEG; the
-table before it is a gap to FFCV.
+`plan.records.table_bytes` gives their number; row_check.h of the kernel defines a check. FFCV's pointers name the
+JPEG; the table before it is a gap to FFCV.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _PRIVATE: list[Any] = [
     ("samples", "<u8"),
     ("levels", "<u4"),
     ("row_size", "<u4"),  # bytes of an index row
-    ("start", "<u8", MAX_LEVELS),  # where pointers of each level count from; 0 for level 0
+    ("start", "<u8", MAX_LEVELS),  # origin of each level's pointers; 0 for level 0
     ("end", "<u8", MAX_LEVELS),  # one past each level's last byte
     ("index", SECTION),
     ("names", SECTION),
@@ -96,7 +96,7 @@ LEVEL = np.dtype(
 
 
 def index_dtype(levels: int) -> np.dtype[Any]:
-    """One index row: label, where the name lies in the names, and every level's record."""
+    """One index row: label, place of the name in the names, and every level's record."""
     return np.dtype([("label", "<i4"), ("name_size", "<u4"), ("name", "<u8"), ("level", LEVEL, (levels,))])
 
 

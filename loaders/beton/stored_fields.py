@@ -84,7 +84,7 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
 
 
 def gather(fd: int, offsets: NDArray[np.int64], sizes: NDArray[np.int64], path: str) -> list[bytes]:
-    """The bytes at several places of a file: one read where they lie close together, else one each.
+    """The bytes at several places of a file: one read if they lie close together, else one each.
 
     Raises:
         BadDataset: the file ends before, or cannot be read.

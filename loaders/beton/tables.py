@@ -14,7 +14,7 @@ from ..errors import BadDataset
 from . import layout
 from .fields import LABEL_ONLY, FieldType, extents, pack_arguments, with_pointers
 
-BLOCK = 1 << 16  # samples handled at a time where tables are written
+BLOCK = 1 << 16  # samples handled at a time when tables are written
 
 
 @dataclass(frozen=True)

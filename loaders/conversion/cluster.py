@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from ..errors import LoaderError
+from ..progress import progress_bar
 from ..storage.store import is_url
 from .convert import Summary
 from .journal import Busy
@@ -81,8 +82,6 @@ def convert_on_ray(
         ValueError: a wrong argument, no Ray, or no such cluster.
         As `convert`. Finished parts are kept, and the same call resumes.
     """
-    from tqdm import tqdm
-
     if cpus < 1:
         raise ValueError(f"`cpus` must be at least 1, got {cpus}")
     conversion = ShardedConversion(src, out, parts, **settings)
@@ -91,7 +90,7 @@ def convert_on_ray(
     ray = join_cluster(address)
     task = ray.remote(num_cpus=cpus, max_retries=ATTEMPTS)(_convert_part)
     running: dict[Any, int] = {}
-    with tqdm(total=conversion.images, initial=done, unit="img", desc="convert", disable=not progress) as bar:
+    with progress_bar(progress, total=conversion.images, initial=done, unit="img", desc="convert") as bar:
         try:
             while waiting or running:
                 room = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 0)) // cpus) - len(running)

@@ -19,6 +19,7 @@ from ..beton.tables import Pages
 from ..errors import BadDataset
 from ..pillow import DEPTHS
 from ..processors import available_processors
+from ..progress import progress_bar
 from ..sources.image_folder import ImageFolder
 from ..sources.labels import Labels
 from ..sources.open import open_source
@@ -47,7 +48,7 @@ class Summary(NamedTuple):
         bytes: bytes of the beton.
         changed: (name, why) of each sample whose pixels level 0 does not hold exactly.
         refused: (name, why) of each sample left out.
-        notes: (name, what) of each odd sample that lost nothing, e.g. stray bytes before its end.
+        notes: (name, remark) of each odd sample that is stored without loss, e.g. stray bytes before its end.
         originals: number of samples whose original file is kept, see `convert(keep_codec=)`.
     """
 
@@ -116,7 +117,7 @@ def convert(
             that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
-        quality: JPEG quality of the reduced levels, 1 to 100; lower where the source's own is lower. Level 0 is
+        quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower. Level 0 is
             lossless.
         overhead: bytes of an image's reduced levels at most, as a share of its level 0, 0 or more. Levels with a
             shorter side below 128 pixels are left out if they do not fit, so that small JPEGs of low quality do not
@@ -137,7 +138,7 @@ def convert(
         order: in which samples are stored. "shuffled": in an order that depends on their number alone, so that any
             run of neighbours in the file is a fair sample of the set (see docs/storage.md). "source": as the source has
             them. None: shuffled, if the source's samples can be read in any order. Sample indices are the same.
-        work_dir: if `out` is a URL, where OUT.partial lies meanwhile, which grows as large as the beton; None: the
+        work_dir: if `out` is a URL, the folder of OUT.partial, which grows as large as the beton; None: the
             current folder.
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
@@ -300,9 +301,7 @@ def _room_for(target: Target) -> Iterator[None]:
 
 
 def _bar(total: int, done: int, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, unit="img", desc="convert", smoothing=0.1, disable=not progress)
+    return progress_bar(progress, total=total, initial=done, unit="img", desc="convert", smoothing=0.1)
 
 
 def _finish_bar(size: int, progress: bool) -> Any:

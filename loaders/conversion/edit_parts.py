@@ -1,6 +1,6 @@
 """Changes a data set of several betons, and rewrites no more of it than the change touches.
 
-A manifest says what belongs to the data set (see `sources.parts`). It is replaced at once, so a reader finds the data
+A manifest lists the parts of the data set (see `sources.parts`). It is replaced at once, so a reader finds the data
 set before a change or after it. Edits of a local manifest wait for one another. A store has no locks: edit a remote
 manifest from one place at a time.
 """
@@ -31,7 +31,7 @@ ENDING = ".beton"
 
 
 class Checked(NamedTuple):
-    """What a check found of one part.
+    """The result of one part's check.
 
     Attributes:
         path: the part.
@@ -94,7 +94,7 @@ def append_parts(
 
     Args:
         manifest: of the data set, with a `.json` name.
-        new: betons, which stay where they are, and any other sources: each is converted to a part beside the manifest,
+        new: betons, which are not copied, and any other sources: each is converted to a part beside the manifest,
             with the levels, quality, fields and classes of the data set.
         workers, progress, work_dir: see `convert`.
         options: of the sources, see `convert`.
@@ -155,7 +155,7 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
         How many samples were removed.
 
     Raises:
-        ValueError: a name that no sample has, or every sample is named. Nothing is removed then.
+        ValueError: a name that no sample has, or every sample is named. No sample is removed then.
         IndexError: no such index.
     """
     wanted, gone = set(names), 0
@@ -288,7 +288,7 @@ def _holds(path: str, source: StoredSamples) -> bool:
 
 @contextmanager
 def _edited(manifest: str) -> Iterator[dict[str, Any]]:
-    """The content of a manifest; what the caller changes of it is written at the end, unless it raises."""
+    """The content of a manifest. Changes that the caller makes are written at the end, unless it raises."""
     _check_manifest_name(manifest)
     with _locked(manifest):
         text = files.read_all(manifest)

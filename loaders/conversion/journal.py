@@ -11,10 +11,10 @@
     report      a JSON line per job: samples read, page sizes, changed and refused samples
     listing     of an image folder: its files, so that they need not be listed again, see `sources.kept_listing`
 
-Note [what survives]: a job counts as finished once its journal line is there. After `kill -9` everything
+Note [surviving work]: a job counts as finished once its journal line is there. After `kill -9` everything
 written is still in the page cache, so every line holds that was written since this machine was started: it names
 the start. After a power failure it need not be: lines up to the last one marked `synced` hold, because the files
-were flushed to the disk before it; what came later is compared with its CRCs, and the first job that fails the
+were flushed to the disk before it; later work is compared with its CRCs, and the first job that fails the
 comparison and all after it are done again.
 
 Note [sealed]: when all jobs are done, a last line seals the journal. The files of the reduced levels, and `values`, are
@@ -47,7 +47,7 @@ SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
 
 
 def _boot() -> str:
-    """A text that is another one after each start of the machine; "" where there is none."""
+    """A text that changes with each start of the machine; "" if there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -102,7 +102,7 @@ class Journal:
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
         self._boot = _boot()
         self.files: dict[str, IO[bytes]] = {}
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             self._log = open(folder / "journal", "a+b")  # noqa: SIM115
         except FileNotFoundError:  # the folder was just finished and removed by its owner
@@ -147,7 +147,7 @@ class Journal:
             )
 
     def _recover(self) -> None:
-        """Finds the jobs that hold (see Note [what survives]) and cuts every file to their sizes."""
+        """Finds the jobs that hold (see Note [surviving work]) and cuts every file to their sizes."""
         for name in self.names:
             mode = "r+b" if (self.folder / name).exists() else "w+b"
             self.files[name] = open(self.folder / name, mode)  # noqa: SIM115

@@ -108,7 +108,7 @@ class Part(NamedTuple):
     Attributes:
         source: its samples.
         path: the beton to write, a path or a URL.
-        work: what identifies the conversion.
+        work: identifies the conversion.
         settings: keywords of `convert`.
     """
 

@@ -66,7 +66,7 @@ class StoredSamples:
 
     Attributes:
         path, classes, fields: see `Source`.
-        nbytes, largest: bytes of the full-size images, and what the largest of them takes in a file.
+        nbytes, largest: bytes of the full-size images, and of the largest of them in a file.
         span: the part of a larger set's order that they are, or None.
     """
 

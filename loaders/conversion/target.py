@@ -1,4 +1,4 @@
-"""Where a conversion's result goes: a file of this machine, or an object in a store."""
+"""The target of a conversion: a file of this machine, or an object in a store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Target:
 
         Raises:
             ValueError: a URL of a scheme that cannot be written to, or `work_dir` with a local target.
-            IsADirectoryError, FileNotFoundError: it cannot be a file there.
+            IsADirectoryError, NotADirectoryError: it cannot be a file there. Folders that are missing are made later.
         """
         self.name, self._remote = os.fspath(out), is_url(out)
         if self._remote:
@@ -42,12 +42,13 @@ class Target:
             if path.is_dir():
                 raise IsADirectoryError(f"{path}: must be a file, is a folder; name one inside it")
             parent, base = path.parent, path.name
-        if not parent.is_dir():
-            raise FileNotFoundError(f"{parent}: no such folder to write to; make it first")
+        nearest = next(folder for folder in (parent, *parent.parents) if folder.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(f"{nearest}: must be a folder to write to, is a file; choose another place")
         self.working = parent / (base + WORKING)
 
     def settings(self) -> dict[str, str]:
-        """What a working folder must have been made for, beside the conversion's own settings."""
+        """Settings that a working folder must have been made with, besides the conversion's own."""
         return {"target": self.name} if self._remote else {}
 
     def exists(self) -> bool:

@@ -36,7 +36,7 @@ class Job(NamedTuple):
         quality: JPEG quality of the reduced levels.
         labels: turns labels into positions in the list of classes; None: the samples have none.
         types: the fields to store beside the image and the label; None: no others.
-        depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
+        depth: treatment of more than 8 bits a sample, see `pillow.decode_rgb`.
         overhead: see `fitting`.
         keep_codec: keep the original file of each sample that would be `changed`, as the field `original`.
     """
@@ -65,7 +65,7 @@ class Converted(NamedTuple):
         sizes: bytes of each record's source image.
         changed: (position, why) of each record whose level 0 does not hold the source's own pixels.
         refused: (position, why) of each sample without records.
-        notes: (position, what) of each odd sample that lost no pixel.
+        notes: (position, remark) of each odd sample that lost no pixel.
         originals: position of each record whose original file is kept.
     """
 
@@ -250,7 +250,7 @@ def records_of(
     Args:
         data: the source file.
         ratios, quality: as `native.transcode` takes them.
-        depth: what to do with more than 8 bits a sample, see `pillow.decode_rgb`.
+        depth: treatment of more than 8 bits a sample, see `pillow.decode_rgb`.
 
     Raises:
         Refused: the source is damaged, cut short, no image, or of a kind that `depth` does not allow.

@@ -18,6 +18,7 @@ from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..plan.records import RAW, table_bytes
 from ..processors import available_processors
+from ..progress import progress_bar
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.parts import Parts
@@ -61,8 +62,6 @@ def verify(
         ValueError: a wrong `sample` or `turn`.
         BadDataset: it cannot even be opened: not a beton, cut short, or its index is damaged.
     """
-    from tqdm import tqdm
-
     if not 0 < sample <= 1:
         raise ValueError(f"`sample` must be above 0 and at most 1 (100 %), got {sample:g}")
     if turn < 0:
@@ -83,7 +82,7 @@ def verify(
         pool = ThreadPoolExecutor(workers or available_processors())
         try:
             found = pool.map(lambda task: list(_check(task[1], task[2])), blocks)
-            with tqdm(total=total, unit="img", desc="verify", disable=not progress) as bar:
+            with progress_bar(progress, total=total, unit="img", desc="verify") as bar:
                 for (start, _, block), damaged in zip(blocks, found, strict=True):
                     damages += [damage._replace(sample=_index(dataset, start + damage.sample)) for damage in damaged]
                     bar.update(len(block))

@@ -18,7 +18,7 @@ def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int],
     """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
 
     Yields a function to be called before each batch is delivered, with the number of batches that follow it. Does
-    nothing if the program has not set Accelerate up; Accelerate is never imported for this.
+    no effect if the program has not set Accelerate up; Accelerate is never imported for this.
     """
     module = sys.modules.get("accelerate.state")
     if module is None or not module.GradientState._shared_state or not steps:

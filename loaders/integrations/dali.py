@@ -1,6 +1,6 @@
 """The operations as steps of a DALI graph: for pipelines of your own, on CPU nodes and on GPU nodes.
 
-Whatever changes from stage to stage is data, a node with one value a sample: nothing is rebuilt for another resolution,
+Settings of a stage are data, a node with one value a sample. No graph is rebuilt for another resolution,
 magnitude or epoch. Random numbers are the plan's, so that a graph gives the pixels of `loaders.transforms`' modules.
 
 Flips, Lanczos and normalisation are DALI's own operators. DALI has no matrix product, and none of its operators moves
@@ -179,7 +179,7 @@ def _call(
 
 @lru_cache(maxsize=8)
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Not the default stream, where the training may be. One for all, since torch keeps memory for each apart."""
+    """Not the default stream, which the training may use. One for all, since torch keeps memory for each apart."""
     return torch.cuda.Stream(device)
 
 

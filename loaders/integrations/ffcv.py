@@ -40,7 +40,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
 
     Attributes:
         output_size: side of the output in pixels, or twice the same, as FFCV has it; a change counts from the next
-            epoch on and compiles nothing.
+            epoch on, without compiling.
         bad: samples that could not be decoded, by index.
     """
 

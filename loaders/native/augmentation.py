@@ -1,4 +1,4 @@
-"""What the kernel's threads do to a picture after resampling, as Python describes it to them."""
+"""The steps that the kernel's threads apply to a picture after resampling, as structs for the kernel."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Augment:
         fill: red, green and blue levels of pixels that move in from outside.
         cubic: int16 [1024, 4], weights of moved pixels, see `cubic_weights` in loaders/transforms/randaugment_ops.py.
         low_pass: or None: pictures stay as large as they are.
-        erasures: ERASURE [n], or None; only where the output is normalised.
+        erasures: ERASURE [n], or None; only if the output is normalised.
         noise: [65536] of the output's size of element: equally likely values of erased pixels.
     """
 

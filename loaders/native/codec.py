@@ -1,6 +1,6 @@
 """Whole JPEGs in and out of the kernel: looking at them, converting them for storage, cutting, encoding, decoding.
 
-Everything here is a pure function of its arguments, keeps the GIL released while it works, and prints nothing.
+Everything here is a pure function of its arguments, keeps the GIL released while it works, and does not print.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class JpegError(LoaderError):
     """A JPEG cannot be used.
 
     Attributes:
-        status: DAMAGED, or UNSUPPORTED (sound, but nothing the kernel decodes: CMYK, 12 bit, not a JPEG), or IO_ERROR
-            where memory is out.
+        status: DAMAGED, or UNSUPPORTED (sound, but the kernel does not decode it: CMYK, 12 bit, not a JPEG), or
+            IO_ERROR if memory is exhausted.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -57,12 +57,12 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    table: bytes  # what stands before it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
+    table: bytes  # stands before it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
     rows: int  # MCU rows
     width: int
     height: int
     head: int  # bytes up to the first entropy-coded one
-    note: str  # what was odd about the source and accepted all the same, or ""
+    note: str  # an oddity of the source that was accepted, or ""
 
 
 _I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
@@ -90,7 +90,7 @@ def _codec() -> ctypes.CDLL:
 
 
 def _call(name: str, *arguments: Any) -> None:
-    """Calls `name` with a message buffer behind `arguments` and raises what it reports."""
+    """Calls `name` with a message buffer behind `arguments` and raises the reported error."""
     message = ctypes.create_string_buffer(96)
     status = getattr(_codec(), name)(*arguments, message)
     if status == OK:
@@ -101,7 +101,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _reduction() -> Filter:
-    """Lanczos over output pixels: what a reduced level is made with, as sharp as aliasing allows."""
+    """Lanczos over output pixels, the filter of reduced levels: as sharp as aliasing allows."""
     steps = 64
     x = np.arange(_LOBES * steps + 2) / steps
     table = np.where(x < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0).astype(np.float32)
@@ -110,10 +110,10 @@ def _reduction() -> Filter:
 
 
 def peek(data: bytes) -> JpegInfo:
-    """What the headers of a JPEG say; the image itself is not looked at.
+    """The contents of a JPEG's headers; the image itself is not read.
 
     Raises:
-        JpegError: not a JPEG, of a kind that nothing here decodes, or headers cut short.
+        JpegError: not a JPEG, of an unsupported kind, or headers cut short.
     """
     info = EtInfo()
     _call("et_peek", data, len(data), ctypes.byref(info))
@@ -137,7 +137,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
     """Makes the stored levels of a JPEG.
 
     Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
-    tables, and loses all metadata but what its colours need (EXIF's orientation is ignored on purpose, as torchvision
+    tables, and loses all metadata except that of its colours (EXIF's orientation is ignored on purpose, as torchvision
     does). The other records are Lanczos reductions, 4:4:4. In each, the markers stand a divisor of the MCU row apart.
 
     Args:
@@ -149,7 +149,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
             6 % of the bytes, else one marker a row.
 
     Raises:
-        JpegError: damaged (also where libjpeg would merely warn) or unsupported.
+        JpegError: damaged (also if libjpeg would merely warn) or unsupported.
         ValueError: wrong `ratios`, `quality` or `segment`.
     """
     n = len(ratios)
@@ -205,7 +205,7 @@ def decode(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
         scale: DCT denominator 1, 2, 4 or 8; sides are rounded up.
 
     Raises:
-        JpegError: damaged (also where libjpeg would merely warn) or unsupported.
+        JpegError: damaged (also if libjpeg would merely warn) or unsupported.
     """
     _check_scale(scale)
     info = peek(data)

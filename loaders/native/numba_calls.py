@@ -1,6 +1,6 @@
 """The kernel from numba: compiled code hands samples to `et_decode_one`, several threads to a batch, without the GIL.
 
-Nothing here depends on the process, so that numba can keep the machine code on disk: where the kernel's function and
+The code is independent of the process, so that numba can keep the machine code on disk: where the kernel's function and
 the batch are is data, a `WORK` record, and not a constant of the code.
 """
 
@@ -84,7 +84,7 @@ def _call(_context: Any, _function: Any, _batch: Any, _i: Any, _sums: Any) -> tu
 
 @njit(nogil=True, cache=True)
 def _next(work: NDArray[np.int64], thread: int) -> int:
-    """Decodes the next sample that no other thread has taken; which it was, -1 where none is left."""
+    """Decodes the next sample that no other thread has taken; its place, -1 if none is left."""
     i = _increment(work.ctypes.data + 8 * NEXT)
     if i >= work[COUNT]:
         return -1

@@ -86,7 +86,7 @@ class KernelBatch(Outcome):
         """
         Args:
             samples: SAMPLE [n].
-            side: B; each sample becomes 3 x B x B, or what `augment`'s low-pass makes of that.
+            side: B; each sample becomes 3 x B x B, or the size of `augment`'s low-pass.
             filter: see loaders/plan/filters.py.
             out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size, or float32.
             fd: the data set's file, for samples without a path of their own.
@@ -126,7 +126,7 @@ class KernelBatch(Outcome):
         """Sample `i` from levels that another library made, on this thread: the kernel's steps after resampling.
 
         Args:
-            i: place in the batch, of which nothing may be under way.
+            i: place in the batch, which must not be under way.
             pixels: uint8 [3, B, B].
 
         Raises:
@@ -233,7 +233,7 @@ class Pool:
         return int(library().et_pool_readers(self.handle))
 
     def check(self) -> None:
-        """Raises LoaderError where the pool cannot be used: closed, or made before a fork."""
+        """Raises LoaderError if the pool cannot be used: closed, or made before a fork."""
         if not self._close.alive:
             raise LoaderError("the loader's thread pool is closed; make a new Loader")
         if os.getpid() != self.pid:

@@ -59,7 +59,7 @@ class Level(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the loader delivers in training at one resolution.
+    """The loader's batches in training at one resolution.
 
     Attributes:
         resolution: side, pixels.
@@ -282,7 +282,7 @@ def jpeg_quality(data: bytes) -> int | None:
 
 
 def _add_remarks(part: Dataset, found: Survey) -> None:
-    """Adds what the converter noted in a pyramid."""
+    """Adds the converter's remarks from a pyramid."""
     remarks: dict[str, Any] = part.meta.get("remarks", {}) if isinstance(part, Pyramid) else {}
     for kind, noted in remarks.items():
         count, first = found.remarks.get(kind, (0, []))

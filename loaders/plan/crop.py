@@ -77,7 +77,7 @@ def eval_boxes(
     """The part of each image that evaluation shows: the whole image is resized, then its centre is cropped.
 
     Rounding follows torchvision's `Resize` (mode "center": the long side is rounded down) and `CenterCrop` (offsets are
-    rounded half to even), and timm's `ResizeKeepRatio` and `CenterCropOrPad` (mode "border"). Where the resized image
+    rounded half to even), and timm's `ResizeKeepRatio` and `CenterCropOrPad` (mode "border"). If the resized image
     is smaller than the crop, the box reaches outside the image by whole output pixels, which are to be filled.
 
     Returns:

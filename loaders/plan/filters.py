@@ -115,7 +115,7 @@ def _composed(resolution: int, name: FilterName, base: int) -> Filter:
     lobes = 3 if name == "lanczos" else LOBES
     stretch = np.arange(1, _STRETCH_LAST + _STRETCH_STEP / 2, _STRETCH_STEP)
     reach = lobes * spacing + 2 * stretch
-    steps = math.ceil(_STEPS / spacing)  # nothing in the result is finer than the low-pass,
+    steps = math.ceil(_STEPS / spacing)  # no detail of the result is finer than the low-pass,
     fine = math.ceil(_STEPS / steps)  # but bicubic is: convolve on a grid this many times finer
 
     columns = math.ceil(reach[-1] * steps) + 2

@@ -33,7 +33,7 @@ class Order(Protocol):
 
 
 class StorageOrder(Protocol):
-    """Where samples lie on the disk. Position p is that of the p-th sample there."""
+    """The places of samples on the disk. Position p is that of the p-th sample there."""
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Sample indices at these positions, [n]."""
@@ -92,7 +92,7 @@ class Sampling:
     window: int = LEAST_WINDOW
     """Samples that "quasi" mixes at a time."""
     storage: StorageOrder | None = None
-    """Where samples lie, for "quasi"; None: in the order of their indices (or of `indices`)."""
+    """The samples' places in storage, for "quasi"; None: in the order of their indices (or of `indices`)."""
 
     def __post_init__(self) -> None:
         indices, weights = self.indices, self.weights
@@ -110,7 +110,7 @@ class Sampling:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What a quasi-random order depends on besides the seed: empty for others."""
+        """The inputs of a quasi-random order besides the seed: empty for others."""
         if self.kind != "quasi":
             return {}
         return {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
@@ -191,7 +191,7 @@ class Shares:
     """How the ranks share an epoch's samples.
 
     The ranks' batches lie side by side after a position, in order of rank. If fewer samples are left than all ranks
-    could take, the last batch is smaller, and `uneven` decides what happens to a rest that does not divide:
+    could take, the last batch is smaller, and `uneven` decides about a rest that does not divide:
 
     * "drop": the rest, fewer samples than there are ranks, is left out; every rank has as many samples and batches.
     * "pad": samples from the start of the order fill up the last batch; every rank has as many, and a mask marks them.
@@ -216,7 +216,7 @@ class Shares:
         return full + (self.uneven == "pad" or rest >= self.world_size)
 
     def slice(self, position: int, n: int) -> slice:
-        """Where in the order this rank's next batch lies; with "pad", it may reach beyond `n`."""
+        """The place of this rank's next batch in the order; with "pad", it may reach beyond `n`."""
         left = min(n - position, self.batch_size * self.world_size)
         share, extra = divmod(left, self.world_size)
         if self.uneven == "keep":

@@ -1,6 +1,6 @@
 """Orders of an epoch that are computed piece by piece, when a batch needs them: for sets of many million samples.
 
-Nothing of the size of the data set is sorted or kept, so the first batch, and a resume in the middle, come at once.
+No array of the data set's size is sorted or kept, so the first batch, and a resume in the middle, come at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .rng import Purpose, sequence, words
 BLOCK = 64
 """Neighbours in storage that quasi-random order keeps in one window: some 7 MB of ImageNet at full size."""
 WINDOW_BYTES = 1 << 30
-"""Of full-size images: what quasi-random order mixes at a time."""
+"""Bytes of full-size images that quasi-random order mixes at a time."""
 LEAST_WINDOW = 2048
 """Samples of a window, however large they are."""
 _PIECE = 8192  # samples of a large random order that are computed together

@@ -41,14 +41,14 @@ SAMPLE = np.dtype(
         ("pad", "u1"),
     ]
 )
-"""What the kernel must do for one sample of a batch, 72 bytes."""
+"""The kernel's instructions for one sample of a batch, 72 bytes."""
 
 
 OPERATION = np.dtype(
     [
         ("kind", "<i4"),  # an `Op` of loaders/transforms/randaugment_ops.py; -1: none
         ("argument", "<f4"),  # in the operation's own unit, see `augment` there
-        ("map", "<i4", 6),  # where moved pixels come from, see `motion` there
+        ("map", "<i4", 6),  # the origins of moved pixels, see `motion` there
     ]
 )
 """One operation of RandAugment on one sample, 32 bytes."""
@@ -57,18 +57,18 @@ ERASURE = np.dtype(
     [
         ("top", "<i4"),  # of the box, pixels
         ("left", "<i4"),
-        ("height", "<i4"),  # 0: nothing is erased
+        ("height", "<i4"),  # 0: no erasing
         ("width", "<i4"),
         ("key", "<i8"),  # of the noise
     ]
 )
-"""What random erasing does to one sample, 24 bytes."""
+"""One rectangle that random erasing fills, 24 bytes."""
 
 
 def table_bytes(rows: Any) -> Any:
     """Bytes of the table that stands before a JPEG of so many MCU rows (integer or array).
 
     The format is in loaders/native/jpeg/row_check.h: a check of the headers and one of each row, then each
-    row's offset, 4 bytes each; nothing where there are no rows.
+    row's offset, 4 bytes each; no bytes without rows.
     """
     return (rows > 0) * 4 * (2 * rows + 1)

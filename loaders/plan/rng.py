@@ -1,7 +1,7 @@
 """Random numbers that are looked up, not drawn in turn: functions of (seed, epoch, sample index, purpose).
 
 Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section
-3.3), with each of the four in counter or key words of its own. Nothing is ever added to a seed, so neighbours
+3.3), with each of the four in counter or key words of its own. A seed is never added to, so neighbours
 (seeds, epochs, samples or purposes) share no stream.
 """
 
@@ -79,7 +79,7 @@ def philox(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint
     """Philox4x32-10 of many counters under one key.
 
     Args:
-        counter: [4, m], each below 2**32 (kept in 64 bits, where the products fit).
+        counter: [4, m], each below 2**32 (kept in 64 bits, which hold the products).
         key: two 32-bit words.
 
     Returns:

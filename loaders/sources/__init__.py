@@ -1,4 +1,4 @@
-"""Where samples come from: pyramid betons, betons that FFCV wrote, image folders."""
+"""Sources of samples: pyramid betons, betons that FFCV wrote, image folders, and all that can be converted."""
 
 from ..beton.fields import FieldType
 from .dataset import Dataset

@@ -19,7 +19,7 @@ from ..errors import BadDataset
 from ..plan.order import StorageOrder
 from ..plan.records import ENTRY, table_bytes
 
-_BLOCK = 1 << 16  # labels read at a time where all are counted
+_BLOCK = 1 << 16  # labels read at a time when all are counted
 
 
 class Fetch(Protocol):
@@ -62,11 +62,11 @@ class Dataset(ABC):
     """How a pyramid was made; None: this is no pyramid."""
     _closing: weakref.finalize[..., Any] | None = None
     immutable: bool = False
-    """The file is known not to change: `check_unchanged` has nothing to do."""
+    """The file is known not to change: `check_unchanged` need not look."""
     image_bytes: int = 0
     """About the bytes of all full-size images, if neighbours lie together on the disk; 0: they do not."""
     storage: StorageOrder | None = None
-    """Where samples lie; None: in the order of their indices."""
+    """The samples' places in storage; None: in the order of their indices."""
     span: Span | None = None
     """The part of a larger set's order that this is; None: it is no such part."""
     together: int = 0
@@ -79,7 +79,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """Where each level of each sample lies: ENTRY [n, levels].
+        """The place of each level of each sample: ENTRY [n, levels].
 
         Raises:
             IndexError: an index is negative or not below `len`.
@@ -96,7 +96,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        """Class of each sample, int64 [n]; -1 for each where `label_field` is None.
+        """Class of each sample, int64 [n]; -1 for each if `label_field` is None.
 
         Raises:
             IndexError: an index is negative or not below `len`.
@@ -163,7 +163,7 @@ class Dataset(ABC):
         return counts
 
     def begin_epoch(self) -> None:  # noqa: B027
-        """Called when an epoch's first batch is about to be planned. Most data sets have nothing to do then."""
+        """Called when an epoch's first batch is about to be planned. Most data sets do nothing."""
 
     def lease(self, _indices: ArrayLike) -> object:
         """An object that keeps the bytes named by `entries(indices)` valid as long as it lives; None: they always are.
@@ -184,7 +184,7 @@ class Dataset(ABC):
     def expect(self, _indices: NDArray[np.int64]) -> None:  # noqa: B027
         """Names samples whose `entries` will be asked for soon, by the same array of indices.
 
-        A data set that reads a sample to know its size begins to read now. Most data sets have nothing to do.
+        A data set that reads a sample to know its size begins to read now. Most data sets do nothing.
         """
 
     def forget(self, _index: int) -> bool:
@@ -205,7 +205,7 @@ class Dataset(ABC):
         return self.fd
 
     def expect_random_reads(self) -> None:
-        """Keeps the operating system from reading ahead on its own, which doubles what a random order reads."""
+        """Keeps the operating system from reading ahead, which doubles the bytes that a random order reads."""
         if self.fd >= 0 and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
 

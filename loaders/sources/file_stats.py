@@ -1,4 +1,4 @@
-"""Sizes and modification times of many files; many at a time where the file system is slow to answer."""
+"""Sizes and modification times of many files; many at a time if the file system answers slowly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ THREADS, BLOCK = 64, 256
 
 
 def file_stats(paths: Sequence[str]) -> list[tuple[int, int]]:
-    """Bytes and modification time in nanoseconds of each file; (0, 0) where there is none that can be reached."""
+    """Bytes and modification time in nanoseconds of each file; (0, 0) for one that cannot be reached."""
     start = time.perf_counter()
     stats = [_stat(path) for path in paths[:PROBE]]
     if time.perf_counter() - start < SLOW * len(stats):

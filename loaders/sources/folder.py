@@ -112,7 +112,7 @@ class Folder(Dataset):
 
 
 def _pillow_size(path: str) -> tuple[int, int]:
-    """Width and height of a file that is no JPEG the kernel reads; 1x1 where Pillow does not know either."""
+    """Width and height of a file that is no JPEG the kernel reads; 1x1 if Pillow does not know either."""
     try:
         with open_regular(path) as file:
             width, height = image_size(file)

@@ -29,7 +29,7 @@ class ImageFolder:
     """The samples of an ImageFolder tree."""
 
     def __init__(self, path: str, options: Options) -> None:
-        """Lists the folder, or takes the listing that an earlier run kept. Sizes are asked when they are needed.
+        """Lists the folder, or takes the listing that an earlier run kept. Sizes are read when they are needed.
 
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
@@ -92,7 +92,7 @@ class ImageFolder:
         return (self[k] for k in range(start, len(self)))
 
     def part(self, numbers: Sequence[int]) -> ImageFolder:
-        """The samples of these numbers as a source of their own, which asks the sizes of their files alone."""
+        """The samples of these numbers as a source of their own, which reads the sizes of their files only."""
         part = copy(self)
         for name in ("_stats", "_fingerprint"):
             vars(part).pop(name, None)

@@ -251,10 +251,10 @@ class LitData(IndexedShards):
 
 
 def _offsets(path: str, count: int) -> NDArray[np.uint32]:
-    """Where each sample of a shard begins, and the last one ends, [count + 1].
+    """The start of each sample of a shard, and the end of the last one, [count + 1].
 
     Raises:
-        ValueError: the shard is not what the index says.
+        ValueError: the shard does not match the index.
     """
     with open_regular(path) as file:
         head = np.frombuffer(file.read(4 * (count + 2)), "<u4")

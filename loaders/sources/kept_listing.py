@@ -43,7 +43,7 @@ def save(path: str, asked: str, listing: Listing, began: int) -> None:
     """Keeps a listing in a file, unless a folder has just been modified.
 
     Args:
-        asked: the folder and the options for which it was made.
+        asked: the folder and the options of the listing.
         began: when the listing began, `time.time_ns()`.
 
     Raises:

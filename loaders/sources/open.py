@@ -39,8 +39,8 @@ def open_dataset(
         allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed.
-        cache_dir, cache_gb: for URLs: a folder of the local disk where records are kept, coarsest levels first, and
-            the 10**9 bytes that it may hold. The machine's processes share it. None: nothing is kept.
+        cache_dir, cache_gb: for URLs: a folder of the local disk that keeps records, coarsest levels first, and
+            the 10**9 bytes that it may hold. The machine's processes share it. None: no cache.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without images.

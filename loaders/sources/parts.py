@@ -2,7 +2,7 @@
 
 Parts that hold a shuffled order together are numbered as their source instead, see `beton.stored_order`.
 
-A manifest is a JSON file that names the parts, relative to itself, with what each must be:
+A manifest is a JSON file that names the parts, relative to itself, with the expected facts of each:
 
     {"format": "beton-parts", "version": 1,
      "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
@@ -45,7 +45,7 @@ class Parts(Dataset):
 
         Args:
             parts: open betons, at least one.
-            path: what the whole is called: a glob, a manifest, or the first part.
+            path: the name of the whole: a glob, a manifest, or the first part.
 
         Raises:
             BadDataset: a part that does not belong to the others.
@@ -112,7 +112,7 @@ class Parts(Dataset):
         return self._numbering.indices(self._checked(places))
 
     def _within_parts(self, numbers: NDArray[np.int64], method: Literal["indices", "positions"]) -> NDArray[np.int64]:
-        """What that method of each part's `storage` makes of the numbers there. Parts lie one after the other."""
+        """Applies that method of each part's `storage` to its numbers. Parts lie one after the other."""
         found = numbers.copy()
         for part, rows, inside in self._at(numbers):
             if part.storage is not None:
@@ -196,7 +196,7 @@ class Parts(Dataset):
 
 
 class _FetchedParts:
-    """What several parts fetch for the samples of one plan."""
+    """The fetches of several parts for the samples of one plan."""
 
     def __init__(
         self, pieces: list[tuple[Fetch, NDArray[np.int64], NDArray[np.void]]], samples: NDArray[np.void]
@@ -251,11 +251,11 @@ def _is_beton(name: str) -> bool:
 
 
 def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
-    """Opens what `names_parts` recognised. open_beton: opens one part.
+    """Opens parts that `names_parts` recognised. open_beton: opens one part.
 
     Raises:
         FileNotFoundError: no beton of that pattern, or a part is missing.
-        BadDataset: a part is damaged, or is not what the manifest says, or belongs to another data set.
+        BadDataset: a part is damaged, does not match the manifest, or belongs to another data set.
     """
     expected: list[dict[str, Any]] | None = None
     if isinstance(data, list | tuple):
@@ -280,7 +280,7 @@ def opened(
     open_beton: Callable[[str], Dataset],
     made: type[Parts] = Parts,
 ) -> Parts:
-    """Opens these parts. expected: the manifest's line of each; whole: what names all of them. See `open_parts`."""
+    """Opens these parts. expected: the manifest's line of each; whole: the name of all. See `open_parts`."""
     parts: list[Dataset] = []
     try:
         for k, path in enumerate(paths):
@@ -329,7 +329,7 @@ def _is_part(part: dict[str, Any]) -> bool:
 
 
 def describe(part: Dataset, path: str) -> dict[str, Any]:
-    """What a manifest says of a part. path: relative to the manifest."""
+    """A part's line in a manifest. path: relative to the manifest."""
     fd = part.head_fd()
     head = read_head(fd, part.path)
     digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()

@@ -33,7 +33,7 @@ class Pyramid(Dataset):
     Attributes:
         head: FFCV's part of the file.
         meta: how the pyramid was made.
-        private: where its parts lie, a PRIVATE.
+        private: the places of its parts, a PRIVATE.
     """
 
     def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:

@@ -21,7 +21,7 @@ class PythonSource:
     that returns a new iterator. A sample is a tuple `(image, label)` or `(image, *targets)`, or a mapping with the key
     `image`. An image is encoded bytes, a path, a PIL image, or an array or tensor of uint8 (height x width x 3).
 
-    PIL images and arrays are no files any more: their pixels are stored as RGB. Give paths or bytes where the JPEGs
+    PIL images and arrays are no files any more: their pixels are stored as RGB. Give paths or bytes if the JPEGs
     themselves shall be kept. A torchvision `ImageFolder` or another `VisionDataset` with a list `samples` or `imgs` of
     (path, label) is read from its files.
     """

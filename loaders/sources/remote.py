@@ -159,7 +159,7 @@ class RemoteParts(Parts):
 
 
 class Cache(NamedTuple):
-    """Where records are kept: a folder, None for none, and how many bytes it may hold."""
+    """The cache of records: its folder, None for none, and the bytes that it may hold."""
 
     folder: str | None
     limit: int

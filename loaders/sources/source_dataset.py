@@ -1,4 +1,4 @@
-"""A source as a data set, without conversion: threads read its samples into memory, where the kernel finds them.
+"""A source as a data set, without conversion: threads read its samples into memory for the kernel.
 
 The memory is a `Window`, so the kernel reads it as it reads any other file.
 """
@@ -30,8 +30,8 @@ from .window import Window
 
 _UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
 _EXPECTED = 4  # batches that are read ahead at most; more are named only if an epoch was abandoned
-_KEPT = 4  # chunks that are kept for a second look, whoever else holds them
-_BLOCK = 64  # samples read at a time where only targets are wanted
+_KEPT = 4  # chunks that are kept for a second look
+_BLOCK = 64  # samples read at a time when only targets are wanted
 
 
 class _Read(NamedTuple):
@@ -109,7 +109,7 @@ class SourceDataset(Dataset):
         return len(self._source)
 
     def check_unchanged(self) -> None:
-        """Nothing to check: each batch is read anew."""
+        """No check: each batch is read anew."""
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         """See `Dataset.entries`. Valid as long as `lease(indices)` is held."""

@@ -28,7 +28,7 @@ def open_tar(path: str, *, packed: bool = False, file: IO[bytes] | None = None) 
 
     Args:
         packed: it may be compressed.
-        file: the open file, positioned where the tar begins; None: `path` is opened.
+        file: the open file, positioned at the start of the tar; None: `path` is opened.
 
     Raises:
         tarfile.TarError, OSError, EOFError: here or while it is iterated: damaged, cut short, or no tar.

@@ -64,7 +64,7 @@ class WebDataset:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Tar files by name, alone, in a glob with braces, or in a folder of nothing but shards."""
+        """Tar files by name, alone, in a glob with braces, or in a folder of shards only."""
         if path.endswith(TARS):
             return True
         folders, names = files.children(path)

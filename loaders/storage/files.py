@@ -192,7 +192,7 @@ def read(url: str, offset: int, size: int) -> bytes:
 
 
 def upload(file: Path, url: str) -> None:
-    """Makes an object of a local file: in pieces, several at a time; nothing is visible until all are there.
+    """Makes an object of a local file: in pieces, several at a time. The object becomes visible when it is complete.
 
     Raises:
         LoaderError: its store refuses or keeps failing.
@@ -203,7 +203,7 @@ def upload(file: Path, url: str) -> None:
             store.upload(path, opened)
         except Missing:
             raise LoaderError(f"{url}: cannot be written: no such bucket or container; make it first") from None
-        except Exception as error:  # stores raise what they like
+        except Exception as error:  # stores raise any type of error
             why = (str(error).splitlines() or [""])[0][:200]
             raise LoaderError(f"{url}: cannot be written: {why}; run the same again, finished work is kept") from None
 
@@ -255,8 +255,7 @@ def open_regular(path: str) -> IO[bytes]:
 
 
 def open_file(path: str) -> IO[bytes]:
-    """A file for reading. A remote one is read in small requests where it is skipped through, in large ones ahead of
-    the reader where it is read to its end.
+    """A file for reading. Remote: small requests while it skips, large ones ahead while it reads in order.
 
     Raises:
         OSError, LoaderError: it cannot be opened, here or while it is read.
@@ -292,8 +291,8 @@ class _RemoteFile(io.RawIOBase):
         self._transfer = _shared.transfer()
         self._facts = self._transfer.facts(self._store, self._path, url)
         self._at = 0
-        self._data, self._start = memoryview(b""), 0  # the bytes at hand, and where they lie
-        self._step, self._next = _FIRST, 0  # bytes of a request, and where the next one begins
+        self._data, self._start = memoryview(b""), 0  # the bytes at hand, and their offset
+        self._step, self._next = _FIRST, 0  # bytes of a request, and the start of the next one
         self._coming: deque[tuple[int, Future[memoryview]]] = deque()
 
     def readable(self) -> bool:

@@ -130,7 +130,7 @@ class Mirror:
             fcntl.fcntl(locks, fcntl.F_OFD_SETLKW, flock)
 
     def close(self) -> None:
-        """Closes the file. What is in a cache folder is flushed first, so that it counts after a reboot, too."""
+        """Closes the file. Files in a cache folder are flushed first, so that they count after a reboot, too."""
         if self._folder is not None and self.fd >= 0:
             held = bytes(self._have)
             with suppress(OSError):

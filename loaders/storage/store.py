@@ -1,7 +1,7 @@
 """Object stores by URL: S3, Google Cloud, Azure and HTTP through obstore, any other scheme through fsspec.
 
-Credentials come from where obstore and fsspec look for them themselves (environment, instance roles, configuration
-files). They are neither asked for nor written anywhere here.
+obstore and fsspec find credentials by their own rules (environment, instance roles, configuration
+files). This module neither reads nor writes them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Store(Protocol):
         ...
 
     def read(self, path: str, start: int, end: int, version: str | None) -> memoryview:
-        """The bytes [start, end) of an object, of that version where there is one. Raises as `facts` does."""
+        """The bytes [start, end) of an object, of that version if there is one. Raises as `facts` does."""
         ...
 
     def below(self, folder: str) -> dict[str, Facts]:
@@ -65,7 +65,7 @@ class Store(Protocol):
         ...
 
     def upload(self, path: str, file: IO[bytes]) -> None:
-        """Makes an object of an open local file. Nothing is visible until all of it is there. Raises as `facts` does.
+        """Makes an object of an open local file. It becomes visible when it is complete. Raises as `facts` does.
 
         Failures that may pass are tried again here, so there is no need for another attempt.
         """
@@ -85,8 +85,8 @@ def open_store(url: str) -> tuple[Store, str]:
     """The store of a URL, and the object's path in it.
 
     Raises:
-        ValueError: credentials or a query in the URL, or a scheme that nothing installed here reads.
-        LoaderError: obstore or fsspec is not installed; the message says what to install.
+        ValueError: credentials or a query in the URL, or a scheme that no installed library reads.
+        LoaderError: obstore or fsspec is not installed; the message gives the command that installs it.
     """
     scheme, rest = url.split("://", 1)
     host, _, path = rest.partition("/")

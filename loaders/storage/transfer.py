@@ -82,7 +82,7 @@ class Transfer:
         return data
 
     def tried(self, what: str, attempt: Callable[[], T]) -> T:
-        """The result of `attempt`, which asks a store; repeated until the deadline. what: names the object in messages.
+        """The result of `attempt`, a request that is repeated until the deadline. `what` names the object in messages.
 
         Raises:
             Missing: there is no such object.
@@ -97,7 +97,7 @@ class Transfer:
                 raise (Missing if isinstance(error, Missing) else LoaderError)(f"{what}: {error}") from None
             except (AttributeError, NotImplementedError) as error:  # a store without this method never has it
                 raise LoaderError(f"{what}: {error}") from error
-            except Exception as error:  # stores raise what they like: throttling, lost connections, timeouts
+            except Exception as error:  # stores raise any type of error: throttling, lost connections, timeouts
                 left = self._deadline - (time.monotonic() - begun)
                 if left <= 0:
                     why = (str(error).splitlines() or [""])[0][:200]

@@ -26,7 +26,7 @@ _ORDERS = np.array(list(permutations(range(4))))
 class ColorJitter(KeyedTransform):
     """Changes brightness, contrast, saturation and hue of each image, in an order of its own.
 
-    What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
+    The change of a sample depends on (seed, epoch, draw key) alone. Pixels are those of
     `torchvision.transforms.ColorJitter` on Pillow images.
 
     Args:
@@ -72,7 +72,7 @@ class ColorJitter(KeyedTransform):
     def plan(
         self, indices: NDArray[np.int64], *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What `forward` does to each sample.
+        """The changes that `forward` makes to each sample.
 
         Returns:
             Two arrays [n, 4]: which change comes first, second, ... (0 brightness, 1 contrast, 2 saturation, 3 hue);

@@ -21,7 +21,7 @@ CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out
 def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterator[slice]:
     """Slices of `images` [N, C, H, W], from `start` to `stop` (None: to the end), to be worked on one by one.
 
-    On a CPU each has `CACHED` pixels, or is a single image. On other devices, and where torch compiles, which sees to
+    On a CPU each has `CACHED` pixels, or is a single image. On other devices, and when torch compiles, which sees to
     caches by itself, there is one slice. There is always one, if only an empty one.
     """
     stop = len(images) if stop is None else stop
@@ -33,7 +33,7 @@ def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterato
 
 
 def put(array: NDArray[Any], device: torch.device) -> Tensor:
-    """`array` on `device`, without waiting for it: by way of pinned memory, where the copy would else wait its turn."""
+    """`array` on `device`, without waiting for it: through pinned memory if the copy would have to wait otherwise."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

@@ -33,7 +33,7 @@ _WORDS = 4  # per attempt: area, aspect, top, left
 class RandomErasing(nn.Module):
     """Fills one rectangle, or several, of some of the images.
 
-    The treatment of a sample, noise included, depends on (seed, epoch, sample index) and on nothing else: not on its
+    The treatment of a sample, noise included, depends on (seed, epoch, sample index) only: not on its
     batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
     uniform, drawn anew, ten times at most, while the rectangle does not fit.
 
@@ -99,7 +99,7 @@ class RandomErasing(nn.Module):
         """
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         _check(images, indices)
-        for number in range(self.count):  # one after the other: where two overlap, the later one stays
+        for number in range(self.count):  # one after the other: of two that overlap, the later one stays
             drawn = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
             if self.mode == "pixel" and fused.usable(images.device):
                 fused.erase(images, *drawn)
@@ -120,7 +120,7 @@ class RandomErasing(nn.Module):
     def draw(
         self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int, number: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Which images get a rectangle `number` (from 0), and where.
+        """The images that get a rectangle `number` (from 0), and its place.
 
         Returns:
             Rows of `indices` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
@@ -169,7 +169,7 @@ class RandomErasing(nn.Module):
 def _fill(
     images: Tensor, image: Integers, row: Integers, column: Integers, width: Integers, key: Integers, mode: str
 ) -> None:
-    """Fills lines of `width` pixels, starting at [image, :, row, column]; nothing waits for the device."""
+    """Fills lines of `width` pixels, starting at [image, :, row, column]; the host does not wait for the device."""
     steps = images.stride()
     before = np.cumsum(width) - width
     place = image * steps[0] + row * steps[2] + (column - before) * steps[3]

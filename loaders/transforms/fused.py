@@ -1,6 +1,6 @@
 """Batch transforms on a GPU in a few launches: packs the random draws into one copy and starts the Triton kernels.
 
-`RandAugment`, `RandomErasing` and `Mixup` call these functions where `usable` says so, else operations of torch.
+`RandAugment`, `RandomErasing` and `Mixup` call these functions if `usable` says so, else operations of torch.
 Every function queues its work on the current stream and returns; none waits for the device.
 """
 

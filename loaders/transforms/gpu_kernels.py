@@ -1,9 +1,9 @@
 """Triton kernels for whole batches: RandAugment with normalisation, random erasing, mixup and its targets.
 
 One launch does for a whole batch what the torch operations in `randaugment_ops`, `erasing` and `mix` do in dozens or
-hundreds. Those stay the reference: they run on CPUs and where Triton is missing, and the tests compare each kernel with
+hundreds. Those stay the reference: they run on CPUs and without Triton, and the tests compare each kernel with
 them, in Triton's interpreter or on a GPU. The kernels must be launched with `enable_fp_fusion=False`: a fused
-multiply-add rounds once where the reference rounds twice.
+multiply-add rounds once, the reference twice.
 
 Interpreter: the environment variable TRITON_INTERPRET=1, set before Triton is imported.
 """
@@ -282,7 +282,7 @@ def mix(  # type: ignore[no-untyped-def]
         images, out: floating-point, `count` images of `size` numbers one after the other, contiguous or channels last.
         high, wide, row_stride, column_stride: sides of an image, and distances of rows and columns.
         share: of the image itself, if not CUT.
-        top, bottom, left, right: the rectangle that comes from the other image, where CUT.
+        top, bottom, left, right: the rectangle that comes from the other image, if CUT.
     """
     image = tl.program_id(0).to(tl.int64)
     other = count - 1 - image

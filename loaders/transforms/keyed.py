@@ -1,4 +1,4 @@
-"""What batch transforms with keyed randomness on 8-bit images have in common."""
+"""The common base of batch transforms with keyed randomness on 8-bit images."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
     Args:
         key: int64 [n], any 64 bits.
         position: int64 [n], 0 or more.
-        count: numbers a row; they depend on the row's key and position and on nothing else.
+        count: numbers a row; they depend on the row's key and position only.
 
     Returns:
         float32 [n, count]

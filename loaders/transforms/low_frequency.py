@@ -29,8 +29,8 @@ class LowFrequencyCrop(nn.Module):
 
     `fourier` is `freq_crop` of EfficientTrain (ICCV 2023): two-dimensional DFT, the B x B lowest frequencies, inverse
     DFT of that size, intensities kept, real part. Beyond the published code, which knows square images and even B only
-    (it rounds odd B down), each axis has its own scale where H is not W, and odd B = 2b + 1 keeps the frequencies -b to
-    b, where even B = 2b keeps -b to b - 1. Output may overshoot the input's range: the kept waves ring at edges.
+    (it rounds odd B down), each axis has its own scale if H is not W, and odd B = 2b + 1 keeps the frequencies -b to
+    b, while even B = 2b keeps -b to b - 1. Output may overshoot the input's range: the kept waves ring at edges.
 
     `lanczos` is Pillow's `resize` with its Lanczos filter, as EfficientTrain++ (TPAMI 2024) has it: uint8 images have
     Pillow's pixels, bit for bit; floats are not rounded.
@@ -38,8 +38,8 @@ class LowFrequencyCrop(nn.Module):
     The two do not lie on the same grid: see Note [the two grids] in the source. Either keeps the mean of a flat
     picture, so that it commutes with normalisation but for the rounding of uint8.
 
-    Nothing is random, nothing waits for the device, and gradients pass where images are floats. Arithmetic is float32
-    under autocast, too, and of full precision even where TF32 is allowed; `lanczos` of uint8 takes whole numbers.
+    There is no randomness and no waiting for the device, and gradients pass if images are floats. Arithmetic is float32
+    under autocast, too, and of full precision even if TF32 is allowed; `lanczos` of uint8 takes whole numbers.
 
     Args:
         resolution: B, side of the output in pixels, 1 or more.
@@ -59,7 +59,7 @@ class LowFrequencyCrop(nn.Module):
         return f"resolution={self.resolution}, method={self.method!r}"
 
     def for_kernel(self, side: int, normalise: Normalize | None = None) -> LowPass:
-        """What the C++ kernel makes of pictures of `side` x `side` pixels: those of `forward`.
+        """The same result, by the C++ kernel, for pictures of `side` x `side` pixels.
 
         Lanczos is equal bit for bit, Fourier but for float32's rounding.
 
@@ -71,7 +71,7 @@ class LowFrequencyCrop(nn.Module):
         return _for_kernel(side, self.resolution, self.method, statistics)
 
     def forward(self, images: Tensor, _batch: object = None) -> Tensor:
-        """The low frequencies of `images`; `images` themselves where they have B x B pixels already.
+        """The low frequencies of `images`; `images` themselves if they have B x B pixels already.
 
         Args:
             images: uint8 or floating-point [N, C, H, W] on any device, H and W at least B.

@@ -27,7 +27,7 @@ Box = tuple[slice, slice]
 class Mixup(nn.Module):
     """Mixes each image with the one that mirrors it in the batch, in some proportion or in a rectangle.
 
-    Draws depend on (seed, epoch, `batch`), where `batch` is a number that the caller gives to each batch of an epoch,
+    Draws depend on (seed, epoch, `batch`); `batch` is a number that the caller gives to each batch of an epoch,
     over all ranks; for instance step * world_size + rank.
 
     Args:
@@ -36,7 +36,7 @@ class Mixup(nn.Module):
         prob: of mixing a batch at all.
         switch_prob: of CutMix rather than mixup, if both are on.
         label_smoothing: share of each target that is spread evenly over all classes, with or without mixing.
-        mode: scope of one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", nothing.
+        mode: scope of one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", one image.
         num_classes: length of a target.
     """
 
@@ -78,7 +78,7 @@ class Mixup(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Tensor, batch: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """Mixed copies of `images` (themselves if nothing is mixed) and their targets.
+        """Mixed copies of `images` (themselves without mixing) and their targets.
 
         Args:
             images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
@@ -162,7 +162,7 @@ class Mixup(nn.Module):
         top, bottom, left, right = put(edges, images.device)[..., None]
         row, column = torch.arange(high, device=images.device), torch.arange(wide, device=images.device)
         cut = ((row >= top) & (row < bottom))[:, :, None] & ((column >= left) & (column < right))[:, None, :]
-        # Where there is a rectangle, an image is wholly itself outside of it.
+        # Outside of its rectangle an image is not mixed.
         boxed = put(np.array([box is not None for _, box in drawn]), images.device)
         whole = torch.where(boxed, torch.ones_like(shares), shares)[:, None, None]
         kept = torch.where(cut, torch.zeros_like(whole), whole)[:, None].to(images.dtype)

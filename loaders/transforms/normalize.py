@@ -78,7 +78,7 @@ class Normalize(nn.Module):
 
     def _exact(self, images: Tensor) -> Tensor:
         mean, std = constant(_rows, self.mean, self.std, device=images.device)
-        # The format last: torch turns the axes of a batch quickly only where it need not convert it, too.
+        # The format last: torch turns the axes of a batch quickly only if it need not convert it, too.
         values = images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std).to(self.dtype)
         return values.contiguous(memory_format=self.memory_format)
 

@@ -35,7 +35,7 @@ class OutputFormat:
     stage: Stage
     """The loader's settings."""
     resolution: int
-    """Side that is decoded, pixels: the stage's, or `BASE` where augmentation comes before the low-pass."""
+    """Side that is decoded, pixels: the stage's, or `BASE` if augmentation comes before the low-pass."""
     lut: NDArray[Any] | None
     """[3, 256] that lets the kernel write finished values itself; None: it writes 8-bit pixels."""
     dtype: torch.dtype
@@ -133,7 +133,7 @@ class TransformPipeline:
         quarter of the bytes over the bus and normalises them itself.
 
         Args:
-            stage: what the loader delivers.
+            stage: the loader's present settings.
             in_kernel: whether the kernel resamples every image, so that it can transform them too.
         """
         in_kernel = in_kernel and (
@@ -173,7 +173,7 @@ class TransformPipeline:
         return replace(values, transforms=(*self._arranged(), *after))
 
     def _low_pass(self, resolution: int) -> LowPass | None:
-        """The low-pass of augmented images for the kernel; None where its output would have to be of 16-bit floats, or
+        """The low-pass of augmented images for the kernel; None if its output would have to be of 16-bit floats, or
         of floats that a GPU normalises."""
         crop = LowFrequencyCrop(resolution, self.filter)
         if self.filter == "lanczos" or self.dtype == "uint8":
@@ -191,13 +191,13 @@ class TransformPipeline:
             made = transform(batch.images, batch)
             if isinstance(made, tuple):
                 made, targets = made
-                if targets is not batch:  # a torchvision transform passes on what it does not know
+                if targets is not batch:  # a torchvision transform returns unknown arguments unchanged
                     batch.targets = targets
             batch.images = made
         return batch
 
     def _arranged(self) -> tuple[Transform, ...]:
-        """Another memory format, if nothing else makes a new tensor."""
+        """Changes the memory format, if no other step makes a new tensor."""
         return () if self.memory_format == "contiguous" else (_channels_last,)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Matrix products that stay float32 where torch is allowed to take something shorter."""
+"""Matrix products that stay float32 even if torch is allowed a lower precision."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ _WORDS = 5  # per operation: which, whether, two for how strong, which way
 class RandAugment(KeyedTransform):
     """Augments every image of a batch by operations of its own.
 
-    The augmentation of a sample depends on (seed, epoch, sample index) and on nothing else: not on its batch, the
-    device or torch's random state. There is nothing to rebuild: `set_magnitude` at any time, any batch size and
+    The augmentation of a sample depends on (seed, epoch, sample index) only: not on its batch, the
+    device or torch's random state. `set_magnitude` works at any time without rebuilding; any batch size and
     resolution on each call.
 
     Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but for
@@ -45,7 +45,7 @@ class RandAugment(KeyedTransform):
             draws of the others come out above 0.
         mstd: standard deviation of each operation's strength, 0 or more; strengths are clipped to 0 to 10.
         num_ops: operations per image, 1 or more.
-        increasing: True for timm's `inc1`, where every operation's effect grows with its strength.
+        increasing: True for timm's `inc1`: every operation's effect grows with its strength.
         base: resolution in pixels that strengths are meant for. Rotation, shear and translation are relative to
             the image's side and need no scaling; Sharpness compares a pixel with its neighbours, which at a
             smaller resolution are further away, and is weakened to match (see `arguments`).
@@ -143,7 +143,7 @@ def perform(
         then: normalises the result.
 
     Returns:
-        A new uint8 [n, 3, B, B], or what `then` makes of it; on a GPU in the same pass.
+        A new uint8 [n, 3, B, B], or the result of `then`; on a GPU in the same pass.
     """
     side = images.shape[-1]
     if len(images) and fused.usable(images.device):
@@ -154,7 +154,7 @@ def perform(
         packed = Augment(operations=pack(op, argument, side), fill=fill, cubic=packed_weights())
         images = torch.from_numpy(augmented(images.numpy(), packed))
     else:
-        # Lower precision would move pixels: rounding is part of what the operations do.
+        # Lower precision would change pixels: rounding is part of the operations.
         with torch.autocast(images.device.type, enabled=False):
             for step in range(op.shape[1]):
                 images = augment(images, op[:, step], argument[:, step], fill)

@@ -2,7 +2,7 @@
 
 Eight of the fifteen map levels to levels: one table of 256 per image and channel, all applied by one gather.
 Shears and translations move each row, or each column, along itself, so four taps a pixel do, with Pillow's
-weights; rotations share two `grid_sample`s. Nothing here waits for the device: which images an operation takes is
+weights; rotations share two `grid_sample`s. The host never waits for the device: which images an operation takes is
 known on the host.
 """
 
@@ -55,7 +55,7 @@ def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tenso
         images: uint8 [N, 3, B, B].
         op: an `Op` per image, or -1 for none; on the host, as is `argument`.
         argument: degrees counter-clockwise (ROTATE); fraction of the side (SHEAR_*, TRANSLATE_*; content moves
-            left or up where it is positive); bits kept, 0 to 8 (POSTERIZE); first level inverted, 0 to 256
+            left or up if it is positive); bits kept, 0 to 8 (POSTERIZE); first level inverted, 0 to 256
             (SOLARIZE); levels added to those below 128 (SOLARIZE_ADD); factor, 0 or more, 1 for no change
             (COLOR, CONTRAST, BRIGHTNESS, SHARPNESS); ignored by the others.
         fill: red, green, blue of pixels from outside the image.
@@ -223,7 +223,7 @@ def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
     side = images.shape[-1]
     middle, _, slope = put(moves.T[..., None], images.device)
     columns = torch.arange(side, device=images.device)
-    first = middle - side // 2 * POSITION_ONE + slope * (columns - side // 2)  # [n, B]: where each row's first pixel is
+    first = middle - side // 2 * POSITION_ONE + slope * (columns - side // 2)  # [n, B]: place of each row's first pixel
     whole, weights = _taps(first, images.device)
     place = torch.arange(-1, side + 2, device=images.device) + whole[..., None]
     taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
@@ -234,7 +234,7 @@ def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
     return _framed(_truncate(moved.add_(1 / 128)), inside, fill)
 
 
-# Note [moves in whole numbers]: places are multiples of 2**-20 pixels, rounded to 2**-10 where weights are looked up,
+# Note [moves in whole numbers]: places are multiples of 2**-20 pixels, rounded to 2**-10 when weights are looked up,
 # and weights are multiples of 2**-14. A weight times a level and the sum of four such products fit into float32's 24
 # bits, so their order does not matter, nor whether a processor fuses multiplication and addition: CPUs, GPUs and the
 # C++ kernel (native/augment/augment_loops.h) give the same pixels. What is rounded: a row's sum, to 2**-6 of a level;
@@ -245,7 +245,7 @@ WEIGHT_ONE = 1 << 14
 
 
 def motion(op: Ops, argument: Arguments, side: int) -> NDArray[np.int64]:
-    """Where the pixels of a moved image come from, an affine map in multiples of 2**-20 pixels.
+    """The origins of a moved image's pixels, an affine map in multiples of 2**-20 pixels.
 
     Args:
         op: `Op`s, [n]; those that do not move pixels get the identity.
@@ -271,7 +271,7 @@ def motion(op: Ops, argument: Arguments, side: int) -> NDArray[np.int64]:
 
 
 def moves(op: Ops, argument: Arguments, side: int) -> NDArray[np.float64]:
-    """Where each point of an image comes from, as a fraction of the side: for boxes, points and masks.
+    """The origin of each point of an image, as a fraction of the side: for boxes, points and masks.
 
     Args:
         op: `Op`s, or -1 for none, [n, steps].
@@ -345,7 +345,7 @@ def _within(place: Tensor, side: int) -> Tensor:
 
 
 def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
-    """uint8 `levels` (overwritten) where `inside`, [n, B, B], and `fill` elsewhere."""
+    """uint8 `levels` (overwritten) with `fill` outside of `inside`, [n, B, B]."""
     colour = put(np.array(fill, np.uint8), levels.device)[:, None, None]
     mask = -inside[:, None].view(torch.uint8)  # 255 or 0: `torch.where` goes byte by byte
     return levels.bitwise_xor_(colour).bitwise_and_(mask).bitwise_xor_(colour)
@@ -368,7 +368,7 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _ramp(images: Tensor) -> Tensor:
-    """int32 [1, 1, 256]: 0 to 255, the table that changes nothing."""
+    """int32 [1, 1, 256]: 0 to 255, the identity table."""
     return torch.arange(256, dtype=torch.int32, device=images.device)[None, None]
 
 

@@ -56,7 +56,7 @@ class ThreeAugment(KeyedTransform):
     def plan(
         self, indices: NDArray[np.int64], *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What `forward` does to each sample: two arrays [n].
+        """The changes that `forward` makes to each sample: two arrays [n].
 
         The first holds 0 for grey, 1 for solarize and 2 for blur; the second the standard deviation of the blur.
         """

@@ -32,13 +32,13 @@ OPERATIONS = (
     Op.AUTO_CONTRAST,
     Op.EQUALIZE,
 )
-"""The operations in torchvision's order; None leaves the image as it is. The order decides who draws what: it stays."""
+"""The operations in torchvision's order, which the draws refer to; None leaves the image as it is."""
 
 
 class TrivialAugmentWide(KeyedTransform):
     """Augments every image of a batch by one operation, each of 14 equally likely, at a random strength.
 
-    What happens to a sample depends on (seed, epoch, draw key) alone. Pixels are those of
+    The change of a sample depends on (seed, epoch, draw key) alone. Pixels are those of
     `torchvision.transforms.TrivialAugmentWide(interpolation=BICUBIC)` on Pillow images, but for rotations, shears and
     translations, which are off by 1 level at most. torchvision's own default is nearest neighbour, which this class
     does not offer. Translations are up to 32 pixels whatever the resolution, as in torchvision.
@@ -70,7 +70,7 @@ class TrivialAugmentWide(KeyedTransform):
     def plan(
         self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What `forward` does to each sample: the `Op` (-1 for none) and its argument, two arrays [n].
+        """The change that `forward` makes to each sample: the `Op` (-1 for none) and its argument, two arrays [n].
 
         Args:
             indices: draw keys, [n].

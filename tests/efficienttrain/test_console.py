@@ -29,6 +29,11 @@ def test_errors_are_one_line(error: Exception, line: str) -> None:
         (1, 1, ""),
         (ValueError("no"), 2, "error: no\n"),
         (LoaderError("bad"), 2, "error: bad\n"),
+        (
+            ModuleNotFoundError("No module named 'timm'", name="timm.layers"),
+            2,
+            "error: `toys fly` needs timm, which is not installed; pip install 'efficienttrain[train]'.\n",
+        ),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C\n"),
     ],
 )
@@ -39,6 +44,18 @@ def test_every_ending_has_its_status(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert fly(ending, monkeypatch) == status
+    assert capsys.readouterr().err == said
+
+
+def test_a_missing_module_that_is_not_optional_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModuleNotFoundError):
+        fly(ModuleNotFoundError("No module named 'efficienttrain.wings'", name="efficienttrain.wings"), monkeypatch)
+
+
+def fly(ending: int | BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of a command that ends in this way."""
+
     def run(args: object) -> int:  # noqa: ARG001
         if isinstance(ending, BaseException):
             raise ending
@@ -48,5 +65,4 @@ def test_every_ending_has_its_status(
     vars(module).update(add_arguments=lambda parser: parser.add_argument("--high"), run=run)
     monkeypatch.setitem(sys.modules, "toys", ModuleType("toys"))
     monkeypatch.setitem(sys.modules, "toys.fly", module)
-    assert execute("toys", {"fly": Command("toys.fly", "up")}, ["fly", "--high", "1"]) == status
-    assert capsys.readouterr().err == said
+    return execute("toys", {"fly": Command("toys.fly", "up")}, ["fly", "--high", "1"])

@@ -252,8 +252,6 @@ def test_what_cannot_have_a_cache(jpeg_folder: Path, beton: Path, tmp_path: Path
         cached(beton, tmp_path / "x.beton")
     with pytest.raises(IsADirectoryError, match="must name a file"):
         cached(folder, tmp_path)
-    with pytest.raises(FileNotFoundError, match="make it first"):
-        cached(folder, tmp_path / "missing" / "x.beton")
     with pytest.raises(ValueError, match="whose labels are `label`"):
         cached(folder, tmp_path / "x.beton", label_field="other")
     for name, value in (("cache_dir", tmp_path), ("cache_gb", 10)):

@@ -20,7 +20,7 @@ class Cut:
     """A batch being cut.
 
     Attributes, once `wait` has returned:
-        jpegs: of each sample, uint8 [bytes]; the stand-in where `status` is not OK.
+        jpegs: of each sample, uint8 [bytes]; the stand-in unless `status` is OK.
         status: an `EtStatus` each, [n].
         box: the crop x0, y0, x1, y1 in pixels of these JPEGs, [n, 4]; may reach outside; all of a stand-in.
         held: the whole pixels of these JPEGs that the crop and its margin touch, likewise.

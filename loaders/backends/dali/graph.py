@@ -1,6 +1,6 @@
-"""The DALI pipeline: batches of sub-JPEGs go in, with all that is to happen to them as data; pictures come out.
+"""The DALI pipeline: batches of sub-JPEGs go in, with all settings as data; pictures come out.
 
-Nothing of a stage is part of a graph, so that a change of stage rebuilds nothing.
+The graph does not depend on the stage, so a change of stage does not rebuild it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = tuple[Any, int]
 
 JPEG: Kind = (types.UINT8, 1)
 PAIR: Kind = (types.FLOAT, 1)
-"""y and x; floating-point even where whole numbers are meant, which DALI demands."""
+"""y and x; floating-point even for whole numbers, which DALI demands."""
 WHOLE: Kind = (types.INT32, 0)
 
 
@@ -175,5 +175,5 @@ def reason(error: RuntimeError) -> str:
 
 
 def pixels(images: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Where a CPU list's pictures lie in memory, and their widths and heights."""
+    """The addresses of a CPU list's pictures, and their widths and heights."""
     return [image.data_ptr() for image in images], [(width, height) for height, width, _ in images.shape()]

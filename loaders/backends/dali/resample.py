@@ -95,4 +95,4 @@ class Resampling:
 
 def _look_up(lut: NDArray[Any], planes: NDArray[np.uint8], out: NDArray[Any]) -> None:
     for values, plane, to in zip(lut, planes, out, strict=True):
-        np.take(values, plane, out=to, mode="clip")  # the mode that checks nothing: there is nothing to clip
+        np.take(values, plane, out=to, mode="clip")  # the mode without checks: all indices are in range

@@ -39,7 +39,7 @@ class DecodedByDALI:
     """A batch that DALI has finished, and the kernel's remaining work on it."""
 
     batch: BatchPlan
-    images: Any  # DALI's; None where it gave the batch back,
+    images: Any  # DALI's; None if it gave the batch back,
     why: str  # for this reason
     rows: NDArray[np.int64]  # the samples that the kernel works on
     kernel: native.PendingBatch | PartlyPillow | Resampling
@@ -64,7 +64,7 @@ class Route(Protocol):
 
     Attributes:
         body, inputs: the `Graph`.
-        stream: where its results are wanted.
+        stream: the stream that will use its results.
         ahead: batches taken from DALI by the time that the first of them is finished.
         sums: the route's own work, as `native.Pool.stats` counts.
     """

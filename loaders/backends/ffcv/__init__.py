@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import imports as _imports  # noqa: F401  (first: if FFCV or numba is missing, its error says what to install)
+from . import imports as _imports  # noqa: F401  (first: if FFCV or numba is missing, its error gives the remedy)
 from .backend import FFCVBackend
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ class FFCVBackend(TorchBackend):
     """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
 
     Labels that FFCV reads, if there are any, are compared with the plan's; other fields are read as by `TorchBackend`.
-    Pixels lie in memory of our own, since FFCV uses its again. A change of stage compiles nothing: the compiled code
-    knows neither resolution nor batch size.
+    Pixels lie in memory of our own, since FFCV uses its again. A change of stage compiles no code: the
+    compiled code knows neither resolution nor batch size.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class FFCVBackend(TorchBackend):
         try:
             yield submit
         finally:
-            if not epoch.closed:  # closed before: by `close`, or where the interpreter ends and modules are gone
+            if not epoch.closed:  # closed before: by `close`, or when the interpreter ends and modules are gone
                 epoch.close()
                 self._epochs.discard(epoch)
                 self._ended.update(epoch.total())

@@ -89,7 +89,7 @@ class FFCVPendingBatch(KernelBatch):
             )
 
     def close(self) -> None:
-        """Nothing: pending batches are cancelled together, at the end of the epoch."""
+        """Does nothing: pending batches are cancelled together, at the end of the epoch."""
 
 
 class Epoch(MemoryContext):

@@ -1,4 +1,4 @@
-"""The one place where FFCV is imported, or found missing."""
+"""Imports FFCV, or reports that it is missing; no other module imports it."""
 
 from __future__ import annotations
 

@@ -65,8 +65,7 @@ def test_errors_are_one_line(jpeg_folder: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "file").write_text("no folder")
     for arguments, told in (
         ([str(tmp_path / "none"), "x.beton"], "no such file or folder"),
-        ([source, str(tmp_path / "none" / "x.beton")], "no such folder to write to"),
-        ([source, str(tmp_path / "file" / "x.beton")], "no such folder to write to"),
+        ([source, str(tmp_path / "file" / "x.beton")], "file: must be a folder to write to, is a file"),
         ([source, str(tmp_path / "x.beton"), "--quality", "0"], "`quality` must be from 1 to 100, got 0"),
         ([source, str(tmp_path / "x.beton"), "--levels", "1/2"], "levels must start with 1"),
         ([str(jpeg_folder), str(tmp_path / "x.beton")], "are splits (train, val)"),

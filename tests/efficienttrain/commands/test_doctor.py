@@ -4,7 +4,7 @@ import pytest
 
 from efficienttrain.__main__ import main
 from efficienttrain.commands import doctor
-from loaders.requirements import Check
+from loaders.requirements import Check, Library
 
 
 def test_the_versions_of_a_bug_report(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,7 +22,7 @@ def test_what_is_missing_is_named_with_its_remedy(
 ) -> None:
     broken = Check("backend x", "is not installed", "pip install x", needed)
     monkeypatch.setattr(doctor, "checks", lambda: [Check("kernel", "portable"), broken], raising=False)
-    monkeypatch.setattr(doctor, "LIBRARIES", (doctor.Library("no_such_module", "dreams", "all"),))
+    monkeypatch.setattr(doctor, "LIBRARIES", (Library("no_such_module", "dreams", "all"),))
     assert main(["doctor"]) == status
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "ok kernel portable" in lines

@@ -145,9 +145,18 @@ def test_wrong_arguments(jpeg_folder: Path, tmp_path: Path, wrong: dict[str, obj
     assert os.listdir(tmp_path) == []
 
 
+def test_missing_folders_of_the_target_are_made(jpeg_folder: Path, tmp_path: Path) -> None:
+    convert(jpeg_folder / "val", tmp_path / "a" / "b" / "x.beton", workers=1)
+    assert os.listdir(tmp_path / "a" / "b") == ["x.beton"]
+    with pytest.raises(FileNotFoundError):
+        convert(tmp_path / "none", tmp_path / "c" / "x.beton")
+    assert os.listdir(tmp_path) == ["a"]  # no folder is made before the source was found
+
+
 def test_targets_that_cannot_be(jpeg_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
-        convert(jpeg_folder / "train", tmp_path / "none" / "x.beton")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NotADirectoryError, match="file: must be a folder to write to"):
+        convert(jpeg_folder / "train", tmp_path / "file" / "below" / "x.beton")
     with pytest.raises(IsADirectoryError, match="must be a file"):
         convert(jpeg_folder / "train", tmp_path)
 

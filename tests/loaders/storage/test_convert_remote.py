@@ -121,8 +121,9 @@ def test_wrong_targets(jpeg_folder: Path, tmp_path: Path) -> None:
         convert(jpeg_folder / "val", "https://host/val.beton")
     with pytest.raises(ValueError, match="`work_dir` is for targets in a store"):
         convert(jpeg_folder / "val", tmp_path / "val.beton", work_dir=tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder to write to"):
-        convert(jpeg_folder / "val", "s3://bucket/val.beton", work_dir=tmp_path / "none")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NotADirectoryError, match="must be a folder to write to"):
+        convert(jpeg_folder / "val", "s3://bucket/val.beton", work_dir=tmp_path / "file")
 
 
 def test_a_remote_source_that_is_not_there(bucket: Bucket, tmp_path: Path) -> None:

@@ -125,7 +125,10 @@ setup(
     package_data={
         "loaders": ["py.typed"],
         "efficienttrain": ["py.typed"],
-        "efficienttrain.benchmarks": ["results/convert_*.json", "results/throughput_*.json"],  # for plan-run
+        "efficienttrain.benchmarks": [
+            *("results/convert_*.json", "results/throughput_*.json"),  # for plan-run
+            "harness/slow_reads.c",
+        ],
     },
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],

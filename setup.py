@@ -33,6 +33,8 @@ EXTRAS = {
     # For efficienttrain.callbacks, and to test the Loader in them.
     "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
+    # For `benchmark throughput`. mosaicml-streaming needs an environment of its own: it holds NumPy below 2.2.
+    "peers": ["webdataset", "litdata", "spdl"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),

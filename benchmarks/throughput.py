@@ -110,7 +110,8 @@ def run(
     given = {"magnitude": magnitude, **({} if against is None else {"against": os.path.abspath(against)})}
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
-        contestants = Field(records, threads, batch_size, seed, pythons, frozenset(peers or ()), device, given, cold)
+        explicit = {*(peers or ()), *pythons, *(() if against is None else ("ours-before",))}
+        contestants = Field(records, threads, batch_size, seed, pythons, frozenset(explicit), device, given, cold)
         entrants = contestants.prepare(entrants, resolutions)
         if not cold:
             warm(records)
@@ -247,7 +248,7 @@ class Field:
                 raise
             why = f"{peer.name} is not available here ({error})" if isinstance(error, Missing) else str(error)
             if peer.name in self.explicit:
-                raise ValueError(f"`--peers` names {peer.name}, but {why}; needed: {peer.install}.") from error
+                raise ValueError(f"{peer.name} was asked for, but {why}; needed: {peer.install}.") from error
             if f"Skipped: {why}." not in self.notes:
                 self.notes.append(f"Skipped: {why}.")
             return None

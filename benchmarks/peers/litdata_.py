@@ -1,8 +1,8 @@
-"""litData: JPEGs unchanged in chunks of 64 MB, which its StreamingDataset maps and its own workers decode.
+"""litData: JPEGs unchanged in chunks of 64 MB, which its StreamingDataset maps, with its own DataLoader and workers.
 
-As its documentation advises: `optimize` with an image in each sample, which keeps the file's bytes; `StreamingDataset`
-decodes by torchvision's `decode_jpeg`; transforms v2 on uint8 tensors as in `torchvision-v2`. Oversampled to a long
-epoch (`subsample`), so that no window holds the start of workers.
+As its documentation advises: `optimize`, `StreamingDataset`, `StreamingDataLoader`. Samples hold the file's bytes,
+which are decoded as in `torchvision-v2`: litData's own type for JPEGs leaves files with EXIF to Pillow.
+Oversampled to a long epoch (`subsample`), so that no window holds the start of workers.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any
 
 import litdata
 import torch
-from PIL import Image
 
 from ..harness.contestant import Job, Stream
 from ..harness.data import find
 from .torchvision_ import PREFETCH
-from .torchvision_v2 import transform
+from .torchvision_v2 import DecodeAndTransform
 
 CHUNK = "64MB"
 LONG = 1 << 17  # samples of an epoch
@@ -32,11 +31,10 @@ class Images(litdata.StreamingDataset):
     def __init__(self, folder: Path, job: Job) -> None:
         times = max(1, LONG // len(find(Path(job.folder))))
         super().__init__(str(folder), shuffle=True, seed=job.seed, subsample=float(times))
-        self._transform = transform(job.resolution)
+        self._decode = DecodeAndTransform(job.resolution)
 
     def __getitem__(self, index: Any) -> torch.Tensor:
-        image: torch.Tensor = self._transform(super().__getitem__(index)["image"])
-        return image
+        return self._decode(super().__getitem__(index)["image"])
 
 
 def _chunks(job: Job) -> Path:
@@ -44,7 +42,7 @@ def _chunks(job: Job) -> Path:
 
 
 def _sample(file: str) -> dict[str, Any]:
-    return {"image": Image.open(file), "label": 0}
+    return {"image": Path(file).read_bytes(), "label": 0}
 
 
 def prepare(job: Job) -> None:

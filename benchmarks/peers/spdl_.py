@@ -71,7 +71,6 @@ def build(job: Job) -> Stream:
         .add_sink(AHEAD)
         .build(num_threads=job.threads)
     )
-    pipeline.start()
     return Stream(_batches(pipeline), job, ahead=AHEAD + 1)
 
 

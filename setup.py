@@ -33,6 +33,8 @@ EXTRAS = {
     # For efficienttrain.callbacks, and to test the Loader in them.
     "frameworks": ["lightning>=2.4", "transformers>=4.46", "accelerate>=1", "pytorch-ignite>=0.5", "ray[train]>=2.40"],
     "bench": ["torchvision", "timm>=1.0", "matplotlib", "psutil"],
+    # For `benchmark throughput`. mosaicml-streaming needs an environment of its own: it holds NumPy below 2.2.
+    "peers": ["webdataset", "litdata", "spdl"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
@@ -125,7 +127,10 @@ setup(
     package_data={
         "loaders": ["py.typed"],
         "efficienttrain": ["py.typed"],
-        "efficienttrain.benchmarks": ["results/convert_*.json", "results/throughput_*.json"],  # for plan-run
+        "efficienttrain.benchmarks": [
+            *("results/convert_*.json", "results/throughput_*.json"),  # for plan-run
+            "harness/slow_reads.c",
+        ],
     },
     ext_modules=[kernel],
     install_requires=["numpy>=1.24", "torch>=2.4", "tqdm", "pillow>=10.1"],

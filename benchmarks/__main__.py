@@ -18,6 +18,8 @@ EXAMPLES = {
         "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
         "--data train.beton --folder photos/train --resolutions 96 160 224 --threads 2",
         "--data photos/train --cold --repeat-to 12000 --json R.json",
+        "--data photos/train --peers streaming --python-for streaming=venv/bin/python",
+        "--data photos/train --against ../before --json R.json",
     ),
     "fidelity": ("--data photos/val --resolutions 96 160 192 224 --json F.json",),
     "convert": ("--data photos/train --threads 2",),
@@ -33,15 +35,10 @@ EXAMPLES = {
     "png": ("--threads 2 --json P.json",),
     "remote": ("--data train.beton --latency 0.03 --json R.json",),
     "startup": ("--data train.beton --json S.json",),
+    "cache": ("--data photos/train --json C.json",),
 }
-
-
-EVIDENCE = (
-    "training",
-    "search",
-    "pretraining",
-    "photographs",
-)  # the modules of that package; the others lie beside this file
+EVIDENCE = ("training", "search", "pretraining", "photographs")
+"""The modules of that package; the others are beside this file."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -189,7 +186,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument(
         "--cold", action="store_true", help="empty the page cache of the images' files before each window (Linux)"
     )
-    speed.add_argument("--simd-python", metavar="PATH", help="interpreter with pillow-simd, for torchvision-simd")
+    speed.add_argument(
+        "--python-for",
+        nargs="+",
+        default=(),
+        metavar="NAME=PATH",
+        help="interpreters of contestants that need their own",
+    )
+    speed.add_argument("--against", metavar="DIR", help="older checkout of this project, built; it runs as ours-before")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
     png = add("png", "a folder of PNG files, with one worker and with several")
@@ -246,15 +250,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remote.add_argument("--batch-size", type=_count, default=256, help="images (%(default)s)")
     remote.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
     remote.add_argument("--latency", type=_positive, default=0.03, help="seconds of each request (%(default)s)")
-    remote.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
-    remote.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
-    for command in (speed, fidelity, convert, startup, remote, gpu):
+    cache = add("cache", "an image folder with and without Loader(cache=): first and later epochs")
+    cache.add_argument("--batch-size", type=_count, default=64, help="images (%(default)s)")
+    cache.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
+    for command in (speed, fidelity, convert, startup, remote, gpu, cache):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
-    for command in (speed, fidelity, ops):
+    for command in (speed, fidelity, ops, remote, cache):
         command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
+    for command in (speed, fidelity, ops):
         command.add_argument("--png", metavar="FILE", help="draw the picture here")
-    for command in (speed, convert):
+    for command in (speed, convert, cache):
         command.add_argument(
             "--repeat-to",
             type=int,

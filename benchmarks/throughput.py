@@ -12,12 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .harness import machine
+from .harness import machine, slow_reads
 from .harness.contestant import Job
 from .harness.data import Data, gather, warm
 from .harness.measure import Child, Failed, Missing, interleave, ratio, summary
 from .harness.report import workplace
-from .peers import Peer, chosen
+from .peers import PEERS, Peer, chosen
 
 AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
 MAGNITUDE = 8.0
@@ -31,7 +31,11 @@ PAIRS: list[tuple[str, tuple[str, ...]]] = [
     ("ours-dali", ("dali",)),
     ("ours-randaugment-float32", ("ours-float32",)),
     ("ours-randaugment-base", ("ours-randaugment",)),
+    *((ours, (f"ours-before{ours[4:]}",)) for ours in ("ours-folder", "ours-randaugment")),
+    ("ours-1ms", ("ours",)),
+    ("ours-20ms", ("ours",)),
     ("ours-quasi", ("ours",)),
+    ("ours-quasi", ("ours-quasi-warm",)),
     ("ours-quasi", ("ffcv", "ffcv-quasi")),
     ("ours", ("ffcv", "ffcv-quasi")),
     ("ours-ffcv", ("ours",)),
@@ -79,14 +83,18 @@ def run(
     limit: int | None = None,
     folder: str | None = None,
     work: str | None = None,
-    simd_python: str | None = None,
+    python_for: Sequence[str] = (),
+    against: str | None = None,
     seed: int = 0,
     magnitude: float = MAGNITUDE,
     cold: bool = False,
 ) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes (layout: benchmarks/README.md).
 
-    cold: empty the page cache before each window.
+    Args:
+        python_for: `NAME=PATH`, the interpreter of a contestant whose libraries need an environment of their own.
+        against: an older checkout of this project, which runs as `ours-before`.
+        cold: empty the page cache before each window.
 
     Raises:
         ValueError: a requested peer is unknown or cannot run here, or there is no GPU for `device` "cuda".
@@ -95,15 +103,15 @@ def run(
     """
     if device == "cuda":
         machine.require_gpu()
-    entrants, card = chosen(peers, device, cold), machine.card()
-    if simd_python is not None and not os.access(simd_python, os.X_OK):
-        raise ValueError(f"`--simd-python` takes a Python interpreter, got {simd_python}.")
-    simd_python = simd_python and os.path.abspath(simd_python)
+    entrants, card = chosen(peers, device, cold, before=against is not None), machine.card()
+    pythons = dict(_interpreter(text) for text in python_for)
+    if against is not None and not os.path.isdir(os.path.join(against, "loaders")):
+        raise ValueError(f"`--against` takes an older checkout of this project, got {against}.")
+    given = {"magnitude": magnitude, **({} if against is None else {"against": os.path.abspath(against)})}
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
-        contestants = Field(
-            records, threads, batch_size, seed, simd_python, frozenset(peers or ()), device, magnitude, cold
-        )
+        explicit = {*(peers or ()), *pythons, *(() if against is None else ("ours-before",))}
+        contestants = Field(records, threads, batch_size, seed, pythons, frozenset(explicit), device, given, cold)
         entrants = contestants.prepare(entrants, resolutions)
         if not cold:
             warm(records)
@@ -128,6 +136,7 @@ def run(
         "seconds": seconds,
         "seed": seed,
         "magnitude": magnitude,
+        **({} if against is None else {"against": machine.commit(against)}),
         **({"cold": True} if cold else {}),
         "resolutions": list(resolutions),
     }
@@ -144,6 +153,14 @@ def run(
     }
 
 
+def _interpreter(text: str) -> tuple[str, str]:
+    """The name and the absolute path in `NAME=PATH`. Symbolic links stay: one leads out of a virtual environment."""
+    name, _, path = text.partition("=")
+    if name not in PEERS or not os.access(path, os.X_OK):
+        raise ValueError(f"`--python-for` takes a contestant and its Python interpreter, NAME=PATH, got {text!r}.")
+    return name, os.path.abspath(path)
+
+
 @dataclass
 class Field:
     """The contestants of one run: prepared, started, measured, ended."""
@@ -152,10 +169,10 @@ class Field:
     threads: int
     batch_size: int
     seed: int
-    simd_python: str | None
+    pythons: dict[str, str]  # interpreters of contestants that do not run in ours
     explicit: frozenset[str]  # contestants that must not be skipped
     device: str
-    magnitude: float  # of the contestants with RandAugment
+    given: dict[str, Any]  # options for the contestants that take them
     cold: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -213,18 +230,17 @@ class Field:
             str(data.pyramid),
             str(data.work),
             self.seed,
-            {**peer.options, **({"magnitude": self.magnitude} if peer.options.get("randaugment") else {}), **extra},
+            {**peer.options, **{name: self.given[name] for name in peer.takes if name in self.given}, **extra},
             self.device,
-            cold_images=self.data.records // 3 if self.cold else 0,
+            cold_images=self.data.records // 3 if self.cold and not peer.warm else 0,
+            reload=self.cold and peer.warm,
         )
         try:
-            if peer.simd and self.simd_python is None:
-                raise Missing("no --simd-python was given")
-            python = (self.simd_python if peer.simd else None) or sys.executable
             return Child(
                 peer.target(function),
                 job,
-                python=python,
+                python=self.pythons.get(peer.name, sys.executable),
+                environment=slow_reads.environment(peer.read_latency, data.work) if peer.read_latency else {},
                 log=data.work / f"{peer.name}-{resolution}-{function}.log",
             )
         except (Missing, Failed) as error:
@@ -232,7 +248,7 @@ class Field:
                 raise
             why = f"{peer.name} is not available here ({error})" if isinstance(error, Missing) else str(error)
             if peer.name in self.explicit:
-                raise ValueError(f"`--peers` names {peer.name}, but {why}; needed: {peer.install}.") from error
+                raise ValueError(f"{peer.name} was asked for, but {why}; needed: {peer.install}.") from error
             if f"Skipped: {why}." not in self.notes:
                 self.notes.append(f"Skipped: {why}.")
             return None

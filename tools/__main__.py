@@ -1,4 +1,4 @@
-"""python -m tools COMMAND, from a checkout: demo, synth, and the data commands of `efficienttrain` (convert, ...)."""
+"""python -m tools COMMAND, from a checkout: the modules here, and the data commands of `efficienttrain`."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ import os
 import sys
 import traceback
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TextIO
 
-from . import page_cache, procfs
+from . import data, page_cache, procfs
 from .contestant import Job
 
 LIBRARIES = (
@@ -26,6 +27,10 @@ LIBRARIES = (
     "pillow",
     "pillow-simd",
     "ffcv",
+    "webdataset",
+    "mosaicml-streaming",
+    "litdata",
+    "spdl",
     "nvidia-dali-cuda120",
     "nvidia-dali-cuda130",
     "numpy",
@@ -72,6 +77,8 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
     _reply(replies, ready=True, **facts)
     for line in sys.stdin:
         cached = page_cache.drop(files)
+        if job.reload:
+            data.read(Path(job.pyramid))
         before, disk = contestant.delivered, procfs.disk_bytes_read()
         count, seconds = contestant.round(json.loads(line)["seconds"])
         per_image = (procfs.bytes_read() - read) / max(1, contestant.delivered - images)
@@ -91,7 +98,7 @@ def _serve(target: str, job: Job, replies: TextIO) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that matter and are loaded here."""
-    modules = {"pillow": "PIL", "pillow-simd": "PIL", "opencv-python": "cv2"}
+    modules = {"pillow": "PIL", "pillow-simd": "PIL", "opencv-python": "cv2", "mosaicml-streaming": "streaming"}
     found = {}
     for name in LIBRARIES:
         module = modules.get(name, "nvidia.dali" if "dali" in name else name)

@@ -6,7 +6,7 @@ A contestant is a module in `benchmarks/peers/` with
   optional;
 * `build(job)`: returns a `Contestant`.
 
-Both run in a process of their own (`benchmarks/child.py`), the only one that imports the module and its
+Both run in a process of their own (`benchmarks/harness/child.py`), the only one that imports the module and its
 libraries.
 """
 
@@ -35,6 +35,7 @@ class Job:
     options: dict[str, Any] = field(default_factory=dict)  # options of a peer's variants
     device: str = "cpu"  # of the delivered batches, "cpu" or "cuda"
     cold_images: int = 0  # the page cache is emptied before each window, which ends after so many images; 0: it is warm
+    reload: bool = False  # read the pyramid before each window, because other contestants have emptied the page cache
 
 
 class Contestant(Protocol):

@@ -84,11 +84,16 @@ def find(tree: Path) -> list[Path]:
 
 def warm(data: Data) -> None:
     """Reads everything once, so that the page cache holds it when the first round starts."""
-    for file in [*find(data.folder), *data.work.glob("*.beton"), data.pyramid]:
-        if file.exists():
-            with file.open("rb") as stream:
-                while stream.read(1 << 20):
-                    pass
+    for file in [*find(data.folder), *data.work.rglob("*"), data.pyramid]:
+        if file.is_file():
+            read(file)
+
+
+def read(file: Path) -> None:
+    """Reads a file, so that the page cache holds it."""
+    with file.open("rb") as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def _digest(files: list[Path]) -> str:

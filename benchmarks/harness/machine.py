@@ -28,8 +28,13 @@ def card() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
         "gpu": _run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader"),
-        "commit": _run("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"),
+        "commit": commit(Path(__file__).parent),
     }
+
+
+def commit(folder: str | Path) -> str | None:
+    """The commit of a checkout; None if it is not a git repository's own."""
+    return _run("git", "-C", str(folder), "rev-parse", "--short", "HEAD")
 
 
 def available_mb() -> float:

@@ -8,7 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,14 @@ class Child:
     """
 
     def __init__(
-        self, target: str, job: Job, *, python: str = sys.executable, log: Path, patience: float = 900.0
+        self,
+        target: str,
+        job: Job,
+        *,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        log: Path,
+        patience: float = 900.0,
     ) -> None:
         self.job, self._log, self._patience = job, log, patience
         with log.open("wb") as stderr:
@@ -48,6 +55,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 bufsize=0,
+                env={**os.environ, **(environment or {})},
             )
         try:
             self._ask({"target": target, "job": asdict(job)})

@@ -17,13 +17,14 @@ import numpy as np
 from .contestant import Job
 from .data import find
 
+DATA = (".beton", ".tar", ".mds", ".bin")  # of ours and FFCV, WebDataset, streaming, litData
 PAGE = mmap.PAGESIZE
 _MADV_DONTNEED = 4  # of Linux
 
 
 def files(job: Job) -> list[Path]:
-    """The files that a contestant may read: images, our pyramid, and files in its own folder."""
-    made = [path for path in Path(job.work).iterdir() if path.is_file() and path.suffix in (".beton", ".tar")]
+    """The files that a contestant may read: images, our pyramid, and what it has made in its folder."""
+    made = [path for path in Path(job.work).rglob("*") if path.is_file() and path.suffix in DATA]
     return sorted({path for path in (*find(Path(job.folder)), *made, Path(job.pyramid)) if path.exists()})
 
 

@@ -96,6 +96,8 @@ def throughput_text(report: dict[str, Any]) -> str:
 def _cold(result: dict[str, Any]) -> list[str]:
     """Bytes an image: asked for by read and pread (a mapped file's are not seen), and read from the disk."""
     read = result["bytes_an_image"]
+    if "disk" not in read:
+        return ["", "", "100.0%"]
     return [f"{read['asked'] / 1e3:,.1f}", f"{read['disk'] / 1e3:,.1f}", f"{read['cached_before']:.1%}"]
 
 

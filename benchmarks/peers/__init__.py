@@ -8,9 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Peer:
-    """`prepare`: whether the module makes files first; `simd`: runs in the interpreter given by --simd-python.
+    """A contestant.
 
-    options: `randaugment` gives the contestant the option `magnitude`, RandAugment's strength.
+    Attributes:
+        prepare: whether the module makes files first.
+        options: passed to the module.
+        read_latency: seconds that every read of the contestant takes longer, as on a slow file system.
+        warm: with `--cold`, the pyramid is in the page cache nevertheless.
+        install: the remedy if the contestant cannot run here.
     """
 
     name: str
@@ -18,22 +23,61 @@ class Peer:
     label: str
     options: dict[str, Any] = field(default_factory=dict)
     prepare: bool = False
-    simd: bool = False
+    read_latency: float = 0.0
+    warm: bool = False
     install: str = ""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Options of the whole run that the module is given, too: RandAugment's strength, an older checkout's path."""
+        return (
+            *(("magnitude",) if self.options.get("randaugment") else ()),
+            *(("against",) if "before" in self.name else ()),
+        )
 
     def target(self, function: str) -> str:
         return f"{__name__}.{self.module}:{function}"
 
 
 _DALI = "pip install nvidia-dali-cuda130 (or -cuda120, as torch's CUDA)"
-_SIMD = "an interpreter with pillow-simd, see benchmarks/README.md"
+_SIMD = "an interpreter with pillow-simd by `--python-for`, see benchmarks/README.md"
+_BEFORE = "an older checkout of this project by `--against`"
+_CC = "a C compiler"
+_SPDL = "pip install spdl torchvision"
 _FFCV = "pip install ffcv, after apt install libopencv-dev libturbojpeg0-dev pkg-config"
 _ALL = (
     Peer("ours", "ours", "ours, pyramid", prepare=True),
     Peer("ours-float32", "ours", "ours, pyramid, float32 out", {"dtype": "float32"}, prepare=True),
     Peer("ours-quasi", "ours", "ours, quasi-random order", {"shuffle": "quasi"}, prepare=True),
+    Peer(
+        "ours-quasi-warm",
+        "ours",
+        "ours, quasi-random order, in the page cache",
+        {"shuffle": "quasi"},
+        prepare=True,
+        warm=True,
+    ),
     Peer("ours-full", "ours", "ours, full size only", {"max_level": 0}, prepare=True),
     Peer("ours-folder", "ours", "ours, image folder", {"folder": True}, prepare=True),
+    Peer("ours-1ms", "ours", "ours, each read 1 ms slower", prepare=True, read_latency=0.001, install=_CC),
+    Peer("ours-20ms", "ours", "ours, each read 20 ms slower", prepare=True, read_latency=0.02, install=_CC),
+    Peer("ours-before", "ours_before", "ours, older version", prepare=True, install=_BEFORE),
+    Peer(
+        "ours-before-folder",
+        "ours_before",
+        "ours, older version, image folder",
+        {"folder": True},
+        prepare=True,
+        install=_BEFORE,
+    ),
+    Peer(
+        "ours-before-randaugment",
+        "ours_before",
+        "ours, older version, + RandAugment",
+        {"randaugment": True},
+        prepare=True,
+        install=_BEFORE,
+    ),
     Peer("ours-dali", "ours", "ours, DALI decodes", {"backend": "dali"}, prepare=True, install=_DALI),
     Peer("ours-ffcv", "ours_ffcv", "ours, FFCV backend", prepare=True, install=_FFCV),
     Peer("ours-ffcv-part", "ours_ffcv", "FFCV, our decoder in it", {"part": True}, prepare=True, install=_FFCV),
@@ -77,13 +121,12 @@ _ALL = (
         {"randaugment": True},
         install="pip install torchvision timm",
     ),
-    Peer("torchvision-simd", "torchvision_", "torchvision, pillow-simd", simd=True, install=_SIMD),
+    Peer("torchvision-simd", "torchvision_", "torchvision, pillow-simd", {"simd": True}, install=_SIMD),
     Peer(
         "torchvision-simd-randaugment",
         "torchvision_",
         "torchvision, pillow-simd + RandAugment",
-        {"randaugment": True},
-        simd=True,
+        {"randaugment": True, "simd": True},
         install=_SIMD,
     ),
     Peer(
@@ -100,7 +143,25 @@ _ALL = (
         install="pip install torchvision",
     ),
     Peer("torchvision-v2", "torchvision_v2", "torchvision v2, decode_jpeg", install="pip install torchvision"),
+    Peer(
+        "webdataset",
+        "webdataset_",
+        "WebDataset",
+        prepare=True,
+        install="pip install webdataset torchvision",
+    ),
+    Peer(
+        "streaming",
+        "streaming_",
+        "MosaicML streaming",
+        prepare=True,
+        install="pip install mosaicml-streaming torchvision, in an environment of its own by `--python-for`",
+    ),
+    Peer("litdata", "litdata_", "litData", prepare=True, install="pip install litdata torchvision"),
+    Peer("spdl", "spdl_", "SPDL, decode_jpeg", install=_SPDL),
+    Peer("spdl-ffmpeg", "spdl_", "SPDL, FFmpeg", {"ffmpeg": True}, install=f"{_SPDL}, and FFmpeg's libraries"),
     Peer("timm", "timm_", "timm loader", install="pip install timm"),
+    Peer("timm-scheduled", "timm_", "timm loader, crop to B", {"scheduled": True}, install="pip install timm>=1.0.31"),
     Peer(
         "timm-randaugment",
         "timm_",
@@ -125,15 +186,26 @@ DEFAULT = ("ours-full", "ours-folder", "torchvision", "torchvision-randaugment",
 GPU_ONLY = ("torchvision-gpu", "torchvision-gpu-randaugment")
 ON_GPU = ("ours-dali", "ours-randaugment", "ours-dali-randaugment", *GPU_ONLY, "dali-randaugment", *DEFAULT[2:])
 """The default with `--device cuda`."""
-COLD = ("ours-quasi", "ours-folder", "torchvision", "ffcv", "ffcv-quasi")
+COLD = (
+    "ours-quasi",
+    "ours-quasi-warm",
+    "ours-folder",
+    "torchvision",
+    "webdataset",
+    "streaming",
+    "litdata",
+    "ffcv",
+    "ffcv-quasi",
+)
 """The default with `--cold`."""
 ALWAYS = ("ours", "limit")  # the baselines of comparison
 
 
-def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False) -> list[Peer]:
+def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False, before: bool = False) -> list[Peer]:
     """The contestants to run, in the registry's order; None chooses those of `DEFAULT`, `ON_GPU` or `COLD`.
 
     With `cold`, `limit` does not run unless it is named, because it reads no file.
+    With `before`, `ours-before` runs, too.
 
     Raises:
         ValueError: a name that is not registered, or needs a GPU.
@@ -145,5 +217,5 @@ def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False) -> 
             raise ValueError(f"`--peers` names {name}, which decodes on a GPU; add `--device cuda`.")
     if names is None:
         names = list(COLD if cold else DEFAULT if device == "cpu" else ON_GPU)
-    wanted = {*names, "ours"} if cold else {*names, *ALWAYS}
+    wanted = {*names, *(("ours",) if cold else ALWAYS), *(("ours-before",) if before else ())}
     return [peer for peer in _ALL if peer.name in wanted]

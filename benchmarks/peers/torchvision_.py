@@ -8,6 +8,7 @@ asynchronous copies if batches go to a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -70,6 +71,8 @@ def endless(data: Dataset[Any], job: Job, **options: Any) -> DataLoader[Any]:
 
 
 def build(job: Job) -> Stream:
+    if job.options.get("simd"):
+        metadata.version("pillow-simd")  # raises a kind of ImportError where Pillow is not pillow-simd
     images = ImageFolder(job.folder, official(job.resolution, job.options.get("magnitude")))
     loader = endless(images, job, pin_memory=job.device == "cuda")
     return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

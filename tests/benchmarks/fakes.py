@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.convert import Conversion
@@ -42,6 +44,13 @@ class Fake:
 def build(job: Job) -> Fake:
     print("libraries print what they like")
     return Fake(job)
+
+
+def told(job: Job) -> Fake:
+    """Its output names its interpreter and the checkout that it was given."""
+    fake = Fake(replace(job, options={"rate": 1.0}))
+    fake.output = f"{sys.executable} {job.options['against']}"
+    return fake
 
 
 def prepare(job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ class FakePeer(Peer):
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     everyone = [FakePeer(name, name, name.upper(), {"rate": rate}) for name, rate in RATES.items()]
     everyone += [FakePeer("timm", "timm_", "timm", {"function": "missing"}, install="pip install timm")]
-    everyone += [FakePeer("torchvision-simd", "torchvision_", "", simd=True)]
+    everyone += [FakePeer("ours-before", "ours_before", "before", {"function": "told"})]
     monkeypatch.setattr(peers, "_ALL", tuple(everyone))
-    monkeypatch.setattr(peers, "PEERS", {peer.name: peer for peer in everyone})
+    for module in (peers, throughput):
+        monkeypatch.setattr(module, "PEERS", {peer.name: peer for peer in everyone})
     monkeypatch.setattr(peers, "DEFAULT", ("ffcv", "dali", "timm"))
 
 
@@ -84,12 +86,35 @@ def test_cold(jpeg_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_peer_that_was_asked_for_is_an_error(jpeg_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"`--peers` names timm, but .*'fast'.* needed: pip install timm\.$"):
+    with pytest.raises(ValueError, match=r"^timm was asked for, but .*'fast'.* needed: pip install timm\.$"):
         run(jpeg_folder, tmp_path, ["ffcv", "timm"])
-    with pytest.raises(ValueError, match="no --simd-python was given"):
-        run(jpeg_folder, tmp_path, ["torchvision-simd"])
     with pytest.raises(ValueError, match="got 'fvcc'; there are ours, ffcv, dali"):
         run(jpeg_folder, tmp_path, ["fvcc"])
+
+
+def test_interpreters_and_older_checkouts(jpeg_folder: Path, tmp_path: Path) -> None:
+    """The contestant answers with its interpreter and with what it was given."""
+    python, checkout = Path(sys.executable).with_name("python3"), tmp_path / "older"
+    (checkout / "loaders").mkdir(parents=True)
+    options: dict[str, Any] = {"threads": 1, "rounds": 1, "seconds": 0.01, "repeat_to": 0, "work": str(tmp_path)}
+    report = throughput.run(
+        str(jpeg_folder / "train"),
+        [16],
+        ["ffcv"],
+        python_for=[f"ours-before={python}"],
+        against=str(checkout),
+        **options,
+    )
+    told = {result["contestant"]: result["output"] for result in report["results"]}
+    assert list(told) == ["ours", "ffcv", "limit", "ours-before"]
+    assert told["ours-before"] == f"{python} {checkout}"
+    assert report["settings"]["against"] is None  # no git repository
+
+    for wrong in ("ffcv", "ffcv=nothing", "fvcc=/bin/sh"):
+        with pytest.raises(ValueError, match=f"NAME=PATH, got '{wrong}'"):
+            throughput.run(str(jpeg_folder / "train"), [16], python_for=[wrong], **options)
+    with pytest.raises(ValueError, match="`--against` takes an older checkout of this project, got nothing"):
+        throughput.run(str(jpeg_folder / "train"), [16], against="nothing", **options)
 
 
 def test_ours_must_not_be_missing(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,9 @@ def test_mapped_pages_are_dropped_once_they_are_released(file: Path, tmp_path: P
 
 
 def test_the_files_of_a_contestant(jpeg_folder: Path, tmp_path: Path) -> None:
-    for name in ("ours.beton", "ffcv.beton", "shard.tar", "note.log"):
+    (tmp_path / "streaming").mkdir()
+    for name in ("ours.beton", "ffcv.beton", "shard.tar", "streaming/shard.mds", "note.log"):
         (tmp_path / name).touch()
     job = Job("x", 16, 1, 1, str(jpeg_folder / "train"), str(tmp_path / "ours.beton"), str(tmp_path))
     found = page_cache.files(job)
-    assert len(found) == 24 + 3 and {path.suffix for path in found} == {".jpg", ".beton", ".tar"}
+    assert len(found) == 24 + 4 and {path.suffix for path in found} == {".jpg", ".beton", ".tar", ".mds"}

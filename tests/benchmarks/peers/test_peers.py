@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.harness.contestant import Job
 from benchmarks.harness.data import gather
-from benchmarks.harness.measure import Child, Missing
+from benchmarks.harness.measure import ROOT, Child, Missing
 from benchmarks.peers import ALWAYS, COLD, DEFAULT, GPU_ONLY, ON_GPU, PEERS, chosen
 
 OUTPUTS = {  # one a module at least; starting them takes seconds each
@@ -21,7 +21,14 @@ OUTPUTS = {  # one a module at least; starting them takes seconds each
     "ours-on-ffcv-beton": "uint8 8x3x32x32",
     "torchvision-randaugment": "float32 8x3x32x32",
     "torchvision-v2": "uint8 8x3x32x32",
+    "webdataset": "uint8 8x3x32x32",
+    "streaming": "uint8 8x3x32x32",
+    "litdata": "uint8 8x3x32x32",
+    "spdl": "uint8 8x3x32x32",
+    "spdl-ffmpeg": "uint8 8x32x32x3",
     "timm": "float32 8x3x32x32",
+    "timm-scheduled": "float32 8x3x32x32",
+    "ours-before": "uint8 8x3x32x32",
     "ffcv": "uint8 8x32x32x3",
     "ffcv-quasi": "uint8 8x32x32x3",
     "dali": "uint8 8x32x32x3",
@@ -38,6 +45,7 @@ def test_ours_and_the_limit_always_run() -> None:
     assert [peer.name for peer in chosen(["dali"])] == ["ours", "dali", "limit"]
     assert {peer.name for peer in chosen(None)} == {*ALWAYS, *DEFAULT}
     assert {peer.name for peer in chosen(None, cold=True)} == {"ours", *COLD}
+    assert {peer.name for peer in chosen(None, before=True)} == {*ALWAYS, *DEFAULT, "ours-before"}
     assert {peer.name for peer in chosen(None, "cuda")} == {*ALWAYS, *ON_GPU}
     assert [peer.name for peer in chosen(["torchvision-gpu"], "cuda")] == ["ours", "torchvision-gpu", "limit"]
     with pytest.raises(ValueError, match="torchvision-gpu, which decodes on a GPU; add `--device cuda`"):
@@ -58,7 +66,7 @@ def test_ours_and_the_limit_always_run() -> None:
 def test_contestant(name: str, jpeg_folder: Path, tmp_path: Path) -> None:
     peer, data = PEERS[name], gather(str(jpeg_folder / "train"), tmp_path, records=0)
     place = (str(data.folder), str(data.pyramid), str(data.work))
-    job = Job(name, 32, 1, 8, *place, options={**peer.options, "resolutions": [32]})
+    job = Job(name, 32, 1, 8, *place, options={**peer.options, "resolutions": [32], "against": str(ROOT)})
     try:
         if peer.prepare:
             Child(peer.target("prepare"), job, log=tmp_path / "prepare.log").close()

@@ -1,0 +1,142 @@
+"""Renew the tables of measured ratios in README.md and docs/results.md from the reports in benchmarks/results/.
+
+A comment before a table names its report: <!-- from throughput_2core_2026-11.json -->. The rows of the table say which
+ratios are shown: each label is one of `LABELS`.
+
+python -m tools results                    writes the pages
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.measure import ratio
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+REPORTS = ROOT / "benchmarks" / "results"
+
+RATIOS: dict[str, tuple[str, ...]] = {
+    "ours ÷ the faster of FFCV and DALI (CPU)": ("ours", "ffcv", "dali"),
+    "ours ÷ torchvision `DataLoader`": ("ours", "torchvision"),
+    "ours ÷ torchvision `decode_jpeg` and transforms v2": ("ours", "torchvision-v2"),
+    "ours ÷ timm": ("ours", "timm"),
+    "ours ÷ timm at scheduled sizes": ("ours", "timm-scheduled"),
+    "ours ÷ SPDL": ("ours", "spdl"),
+    "ours ÷ WebDataset": ("ours", "webdataset"),
+    "ours ÷ MosaicML streaming": ("ours", "streaming"),
+    "ours ÷ litData": ("ours", "litdata"),
+    "ours ÷ FFCV": ("ours", "ffcv"),
+    "ours ÷ the faster of FFCV's two modes": ("ours", "ffcv", "ffcv-quasi"),
+    "ours ÷ ours, first edition": ("ours", "ours-before"),
+    "ours on the image folder ÷ ours, first edition": ("ours-folder", "ours-before-folder"),
+    "ours + RandAugment ÷ ours, first edition": ("ours-randaugment", "ours-before-randaugment"),
+    "ours on the unconverted image folder ÷ FFCV": ("ours-folder", "ffcv"),
+    "ours inside FFCV's loader ÷ ours": ("ours-ffcv", "ours"),
+    "ours inside FFCV's loader, on a beton that FFCV wrote ÷ FFCV": ("ours-ffcv-beton", "ffcv"),
+    "ours with DALI decoding ÷ DALI": ("ours-dali", "dali"),
+    "ours + RandAugment ÷ ours": ("ours-randaugment", "ours"),
+    "ours + RandAugment ÷ DALI + RandAugment": ("ours-randaugment", "dali-randaugment"),
+    "ours + RandAugment ÷ torchvision + RandAugment": ("ours-randaugment", "torchvision-randaugment"),
+    "ours + RandAugment ÷ the faster of DALI and torchvision": (
+        "ours-randaugment",
+        "dali-randaugment",
+        "torchvision-randaugment",
+    ),
+    "ours + RandAugment at 224, then the Fourier crop ÷ ours + RandAugment": (
+        "ours-randaugment-base",
+        "ours-randaugment",
+    ),
+    "ours ÷ libjpeg-turbo decoding JPEGs already cropped and scaled to B×B": ("ours", "limit"),
+    "quasi-random order ÷ random order": ("ours-quasi", "ours"),
+    "quasi-random order ÷ the same with a warm page cache": ("ours-quasi", "ours-quasi-warm"),
+    "each read 1 ms slower ÷ ours": ("ours-1ms", "ours"),
+    "each read 20 ms slower ÷ ours": ("ours-20ms", "ours"),
+}
+"""Label: the contestant, and those of which the fastest is taken. README says "this loader" instead of "ours"."""
+
+SHARES = {
+    "bytes decoded ÷ bytes stored at full size": ("ours", "decoded", "stored"),
+    "bytes read (whole rows of blocks) ÷ bytes stored at full size": ("ours", "read", "stored"),
+    "bytes from the disk ÷ bytes asked for, random order": ("ours", "disk", "asked"),
+    "bytes from the disk ÷ bytes asked for, quasi-random order": ("ours-quasi", "disk", "asked"),
+}
+"""Label: the contestant, and which bytes over which."""
+
+TIMES = {
+    "time per image ÷ that at the smallest resolution, ours": "ours",
+    "time per image ÷ that at the smallest resolution, FFCV": "ffcv",
+    "time per image ÷ that at the smallest resolution, torchvision": "torchvision",
+}
+LABELS = (*RATIOS, *SHARES, *TIMES)
+TABLE = re.compile(r"(<!-- from (\S+) -->\n\n)((?:\|.*\n)+)")
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """There are no options."""
+
+
+def run(_args: argparse.Namespace) -> int:
+    """Runs `python -m tools results`."""
+    for page in PAGES:
+        page.write_text(renewed(page.read_text(encoding="utf-8"), REPORTS), encoding="utf-8")
+        print(f"wrote {page}")
+    return 0
+
+
+def renewed(page: str, reports: Path) -> str:
+    """The page with every table's numbers taken from its report.
+
+    Raises:
+        ValueError: a label that is not known, or whose contestants are not in the report.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        report = json.loads((reports / match[2]).read_text(encoding="utf-8"))
+        resolutions = report["settings"]["resolutions"]
+        _, _, *rows = match[3].splitlines()
+        lines = [_line("", [f"{resolution} px" for resolution in resolutions]), "|---" * (len(resolutions) + 1) + "|"]
+        for row in rows:
+            label = row.split("|")[1].strip()
+            try:
+                lines.append(_line(label, [f"{value(report, label, b):.{_digits(label)}f}" for b in resolutions]))
+            except KeyError as error:
+                raise ValueError(f"{match[2]} has no figure for the row {label!r}: {error} is missing") from None
+        return match[1] + "\n".join(lines) + "\n"
+
+    return TABLE.sub(table, page)
+
+
+def value(report: dict[str, Any], label: str, resolution: int) -> float:
+    """The figure of a row at one resolution.
+
+    Raises:
+        KeyError: the label, or a contestant that it needs.
+    """
+    label = label.replace("this loader", "ours")
+    results = {result["contestant"]: result for result in report["results"] if result["resolution"] == resolution}
+    if label in SHARES:
+        name, part, whole = SHARES[label]
+        read = results[name]["bytes_an_image"]
+        return float(read[part] / read[whole])
+    if label in TIMES:
+        low = min(report["settings"]["resolutions"])
+        first = {r["contestant"]: r["rates"] for r in report["results"] if r["resolution"] == low}
+        return ratio(first[TIMES[label]], results[TIMES[label]]["rates"])["median"]
+    of, *over = RATIOS[label]
+    return ratio(results[of]["rates"], *(results[name]["rates"] for name in over))["median"]
+
+
+def _digits(label: str) -> int:
+    """Shares of one have two digits after the point, times one."""
+    label = label.replace("this loader", "ours")
+    ours_twice = label in RATIOS and all(name.startswith(("ours", "limit")) for name in RATIOS[label])
+    return 2 if label in SHARES or ours_twice else 1
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"| {label} | {' | '.join(cells)} |" if label else f"| | {' | '.join(cells)} |"

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
+from functools import lru_cache
 from queue import SimpleQueue
 
 import numpy as np
@@ -25,6 +26,7 @@ JOB_FILES, JOB_BYTES = 32, 32 << 20  # a job ends before it would exceed either
 ORDERS = ("shuffled", "source")
 AHEAD = 2  # jobs in hand per worker: one at work, one waiting; bounds the memory
 _BLOCK = 4096  # numbers of the shuffled order that are computed together
+_BLOCKS = 16  # that are kept: the writer asks for them again when the samples have been converted
 
 
 class StoredSource:
@@ -53,21 +55,30 @@ class StoredSource:
         self.path, self._source = source.path, source
         self.order = order or ("shuffled" if indexable(source) else "source")
         self._permutation = permutation(len(source)) if self.order == "shuffled" else None
+        self._block = lru_cache(_BLOCKS)(self._compute)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def numbers(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers in the source of the samples at these positions of the stored order."""
-        return positions if self._permutation is None else self._permutation(positions)
+        """Numbers in the source of the samples at these positions of the stored order, which are near each other."""
+        if self._permutation is None or not len(positions):
+            return positions
+        first, last = int(positions.min()) // _BLOCK, int(positions.max()) // _BLOCK
+        return np.concatenate([self._block(k) for k in range(first, last + 1)])[positions - first * _BLOCK]
+
+    def _compute(self, block: int) -> NDArray[np.int64]:
+        """Numbers of the samples in a block of the shuffled order."""
+        assert self._permutation is not None
+        return self._permutation(np.arange(block * _BLOCK, min((block + 1) * _BLOCK, len(self))))
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """All samples from position `start` on."""
         if self._permutation is None:
             yield from self._source.samples(start)
             return
-        for first in range(start, len(self), _BLOCK):
-            numbers = self._permutation(np.arange(first, min(first + _BLOCK, len(self))))
+        for block in range(start // _BLOCK, -(-len(self) // _BLOCK)):
+            numbers = self._block(block)[max(0, start - block * _BLOCK) :]
             yield from (self._source[k] for k in numbers.tolist())  # type: ignore[index]
 
 

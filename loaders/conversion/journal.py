@@ -43,6 +43,7 @@ from ..errors import BadDataset
 from ..plan.records import table_bytes
 
 LISTING = "listing"
+Piece = bytes | memoryview
 SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
 
 
@@ -220,22 +221,23 @@ class Journal:
         """Bytes of a file that finished jobs fill."""
         return self.sizes[self.names.index(name)]
 
-    def append(self, parts: Sequence[bytes | bytearray]) -> None:
-        """Writes one job's bytes for each file of `names`, then its journal line.
+    def append(self, parts: Sequence[Sequence[Piece]]) -> None:
+        """Writes one job's bytes, as pieces, for each file of `names`, then its journal line.
 
         Raises:
             OSError: the disk is full, or gone; the job does not count then.
         """
         before = self.sizes
         for file, part in zip(self.files.values(), parts, strict=True):
-            file.write(part)
+            file.writelines(part)
             file.flush()
-        self.sizes = [size + len(part) for size, part in zip(before, parts, strict=True)]
-        self._unsynced += sum(len(part) for part in parts)
+        lengths = [sum(map(len, part)) for part in parts]
+        self.sizes = [size + length for size, length in zip(before, lengths, strict=True)]
+        self._unsynced += sum(lengths)
         synced = self._unsynced >= SYNC_EVERY
         if synced:
             self._sync()
-        crcs = [zlib.crc32(part) for part in parts[self.levels :]]
+        crcs = [zlib.crc32(b"".join(part)) for part in parts[self.levels :]]
         self._write_line({"from": before, "sizes": self.sizes, "crcs": crcs, "synced": synced, "boot": self._boot})
         self.jobs += 1
 

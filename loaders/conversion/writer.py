@@ -16,7 +16,7 @@ from ..beton.fields import LABEL_ONLY, FieldType, move, room, row_dtype
 from ..beton.tables import BLOCK, Pages, place
 from ..errors import BadSample
 from .jobs import StoredSource
-from .journal import Journal
+from .journal import Journal, Piece
 from .transcode import Converted, Job
 
 REMARKS = ("changed", "refused", "notes")
@@ -77,21 +77,15 @@ class Writer:
             BadSample: a sample was refused and `on_error` is "raise".
         """
         journal = self._journal
+        numbers = self._source.numbers(job.start + np.arange(len(job.samples)))
         if result.refused and self._on_error == "raise":
             position, why = result.refused[0]
             if journal.jobs == 0:
                 journal.remove()
             name = job.samples[position].name
-            number = int(self._numbers(job, [position])[0])
-            raise BadSample(number, name, f'{why}; on_error="skip" (--on-error skip) leaves it out')
-        levels, blob, level0 = result.levels, memoryview(result.blobs[0]), bytearray()
-        start, end = self._pages.position, 0
-        for record in levels[:, 0]:
-            begin, end = end, int(record["ptr"]) + int(record["size"])
-            offset = self._pages.place(end - begin)
-            level0 += bytes(offset - start - len(level0))
-            level0 += blob[begin:end]
-            record["ptr"] += offset - begin
+            raise BadSample(int(numbers[position]), name, f'{why}; on_error="skip" (--on-error skip) leaves it out')
+        level0 = self._placed(result)
+        levels = result.levels
         for level in range(1, journal.levels):
             levels["ptr"][:, level] += journal.size(f"level{level}")
         names = [os.fsencode(job.samples[position].name) for position in result.kept]
@@ -100,12 +94,33 @@ class Writer:
         rows["name_size"] = [len(name) for name in names]
         rows["name"] = journal.size("names") + np.cumsum(rows["name_size"]) - rows["name_size"]
         rows["level"] = levels
-        parts: list[bytes | bytearray] = [level0, *result.blobs[1:], rows.tobytes(), b"".join(names)]
-        parts.append(self._numbers(job, result.kept).astype(PLACE).tobytes())
+        small = [rows.tobytes(), b"".join(names), numbers[result.kept].astype(PLACE).tobytes()]
         if self._further:
-            parts += self._values(result)
-        journal.append([*parts, self._report(job, result)])
+            small += self._values(result)
+        small.append(self._report(job, result, numbers))
+        journal.append([level0, *([part] for part in (*result.blobs[1:], *small))])
         self.samples += len(job.samples)
+
+    def _placed(self, result: Converted) -> list[Piece]:
+        """Level 0 of a job as it lies in the file: its records, with gaps before pages. Sets their pointers.
+
+        Records are not copied: those without a gap between them are one piece.
+        """
+        column = result.levels["ptr"][:, 0]
+        ends = column + result.levels["size"][:, 0]
+        starts = np.concatenate([np.zeros(1, ends.dtype), ends[:-1]])[: len(ends)]
+        at = self._pages.position
+        offsets = [self._pages.place(size) for size in (ends - starts).tolist()]
+        pieces: list[Piece] = []
+        blob, written = memoryview(result.blobs[0]), 0
+        for start, offset in zip(starts.tolist(), offsets, strict=True):
+            gap = offset - at - (start - written)
+            if gap:
+                pieces += [blob[written:start], bytes(gap)]
+                at, written = offset, start
+        pieces.append(blob[written:])
+        column += np.array(offsets, column.dtype) - starts
+        return pieces
 
     def _values(self, result: Converted) -> tuple[bytes, bytes, bytes]:
         """Rows, values and checks of a job's fields. A sample's values lie together, in one page."""
@@ -123,11 +138,8 @@ class Writer:
             move(self._types, rows[k : k + 1], offset)
         return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
 
-    def _numbers(self, job: Job, positions: list[int]) -> NDArray[np.int64]:
-        """Numbers in the source of samples at these positions in a job."""
-        return self._source.numbers(job.start + np.array(positions, np.int64))
-
-    def _report(self, job: Job, result: Converted) -> bytes:
+    def _report(self, job: Job, result: Converted, numbers: NDArray[np.int64]) -> bytes:
+        """A line of the file `report`. numbers: of the job's samples in the source."""
         report: dict[str, Any] = {
             "samples": len(job.samples),
             "images": len(result.kept),
@@ -136,10 +148,7 @@ class Writer:
             "pages": [self._pages.page_size, self._values_page],
         }
         for kind in REMARKS:
-            remarks = getattr(result, kind)
-            numbers = self._numbers(job, [position for position, _ in remarks]).tolist()
             report[kind] = [
-                (number, job.samples[position].name, why)
-                for number, (position, why) in zip(numbers, remarks, strict=True)
+                (int(numbers[position]), job.samples[position].name, why) for position, why in getattr(result, kind)
             ]
         return json.dumps(report, sort_keys=True).encode("ascii") + b"\n"

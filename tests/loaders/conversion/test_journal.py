@@ -21,14 +21,14 @@ def opened(folder: Path, restart: bool = False, **changes: Any) -> Journal:
     return Journal(folder / "x.partial", MANIFEST | changes, 2, START, restart)
 
 
-def job(number: int, sizes: list[int]) -> list[bytes]:
+def job(number: int, sizes: list[int]) -> list[list[bytes]]:
     """What a converter appends for one sample whose records are 100 and 50 bytes long, without row tables."""
     blobs = [bytes([number]) * 100, bytes([number + 100]) * 50]
     row = np.zeros(1, layout.index_dtype(2))
     for level, blob in enumerate(blobs):
         row["level"]["ptr"][0, level] = sizes[level]
         row["level"]["size"][0, level], row["level"]["crc"][0, level] = len(blob), zlib.crc32(blob)
-    return [*blobs, row.tobytes(), b"name", bytes(8), b"{}\n"]
+    return [[part] for part in (*blobs, row.tobytes(), b"name", bytes(8), b"{}\n")]
 
 
 def filled(folder: Path, count: int) -> list[int]:

@@ -133,7 +133,7 @@ bool Scan::begin(const Header& h, int restart, Error& e) {
 bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan& scan,
                Tail& tail, Error& e) {
   return scan.begin(h, interval, e) &&
-         loops().read_tokens(jpeg, size, h, interval, draw, scan.tokens, scan.end_of(0), scan.counts, tail, e);
+         loops().read_tokens(jpeg, size, h, interval, draw, scan.segment, scan.tokens, scan.end_of(0), scan.counts, tail, e);
 }
 
 bool write_scan(const Header& h, Scan& scan, Bytes& out, Recoded& result, Error& e) {

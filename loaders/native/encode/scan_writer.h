@@ -20,6 +20,7 @@ int restart_interval(int mcus_x, int mcus_y, size_t bytes, int wanted);
 
 // A scan as its symbols, and what is needed to write it.
 struct Scan {
+  Buffer segment;         // bytes of the restart segment being read
   Tokens tokens;
   Bytes ends;             // size_t a restart segment: how many tokens there are up to its end
   uint32_t counts[kTables * 256];  // how often each symbol stands in `tokens`

@@ -1,8 +1,8 @@
-// Baseline Huffman decoding (ITU T.81 annex F).
+// Baseline Huffman decoding (ITU T.81 annex F): the one reader, for pixels (segments.h) and for conversion (token_loops.h).
 //
-// Why another one: libjpeg's decoder takes a slower path at restart markers, cannot start at a segment, and must decode what
-// lies between. This one looks code and value up together, refills without a branch, and parses blocks that nobody asked
-// for without storing them.
+// Why not libjpeg's: that one takes a slower path at restart markers, cannot start at a segment, and must decode everything in
+// between. This one looks up code and value together, refills without a branch, and skips blocks outside the crop faster than it
+// decodes the others. It reads bytes without stuffing; next_marker (markers.h) removes that.
 #pragma once
 #include <algorithm>
 
@@ -130,18 +130,6 @@ static int __attribute__((noinline)) long_symbol(Bits& b, const LongCodes& table
 static inline int room(const Cursor& c) { return int8_t(c.bits.left >> 8); }
 static inline uint8_t place(const Cursor& c) { return kPlaces.by_room[uint8_t(c.bits.left >> 8)]; }
 
-static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
-                  kLong[] = "coded data are left over";
-
-static inline int64_t spare_bits(const Lane& lane) {  // left in the segment
-  return int64_t(lane.job->size) * 8 - bits_used(lane.cursor.bits, lane.job->bytes);
-}
-
-static bool fail(Lane& lane) {
-  lane.wrong = spare_bits(lane) < 0 ? kShort : kNoCode;
-  return false;
-}
-
 // At least 56 bits afterwards.
 static inline __attribute__((always_inline)) void refill(Cursor& c) {
   c.bits.window |= load_be64(c.bits.next) >> (c.bits.left & 63);
@@ -149,61 +137,55 @@ static inline __attribute__((always_inline)) void refill(Cursor& c) {
   c.bits.left |= 56;
 }
 
-// The rare symbols: code and value longer than the look-up. At least 56 bits afterwards.
-static bool __attribute__((noinline)) slow_ac(Lane& lane, uint32_t e) {
-  Cursor& c = lane.cursor;
+// A block's DC difference; the AC coefficients come next. Takes up to 27 bits. False if no code fits.
+static inline __attribute__((always_inline)) bool take_dc(Cursor& c, const DcTable& table, int& difference) {
+  const uint32_t e = table.fast[c.bits.window >> (64 - kDcLookahead)];
+  int bits = e >> 8;
+  skip(c.bits, e & 63);
+  if (__builtin_expect(!e, 0)) {
+    bits = long_symbol(c.bits, table.more, kDcLookahead);
+    if (bits < 0) return false;
+  }
+  difference = signed_head(c.bits.window, bits);
+  skip(c.bits, bits);
+  c.bits.left = (c.bits.left & 63) | 63 << 8;
+  return true;
+}
+
+// The rare symbols: code and value longer than the look-up. At least 56 bits afterwards. Returns value and advance as an entry of
+// the table has them, 0 if no code fits.
+static uint32_t __attribute__((noinline)) slow_ac(BlockStream& stream, uint32_t e) {
+  Cursor& c = stream.cursor;
   refill(c);
   int bits = e >> 16, advance = e >> 8 & 0xFF;
   skip(c.bits, e & 63);
   if (!(e & 63)) {
-    const int symbol = long_symbol(c.bits, lane.block->ac->more, kLookahead);
-    if (symbol < 0) return fail(lane);
+    const int symbol = long_symbol(c.bits, stream.block->ac->more, kLookahead);
+    if (symbol < 0) return 0;
     bits = symbol & 15, advance = ac_advance(symbol);
   }
+  const int value = signed_head(c.bits.window, bits);
   c.bits.left -= advance << 8;
-  lane.coefficients[place(c)] = int16_t(signed_head(c.bits.window, bits));
+  stream.coefficients[place(c)] = int16_t(value);
   skip(c.bits, bits);
   refill(c);
-  return true;
+  return AcTable::entry(0, value, advance);
 }
 
-// One AC symbol. Takes kLookahead bits at the most, so that a refill serves four. The cursor is handed over by value in the
-// rare case: were its address known elsewhere, it could not stay in registers.
-static inline __attribute__((always_inline)) bool take_ac(Cursor& c, Lane& lane) {
-  const uint64_t e = c.ac[c.bits.window >> (64 - kLookahead)];
+// One AC symbol; false if no code fits. `e` becomes its entry of the table. Takes kLookahead bits at the most, so that a refill
+// serves four. The cursor is handed over by value in the rare case: were its address known elsewhere, it could not stay in
+// registers.
+static inline __attribute__((always_inline)) bool take_ac(Cursor& c, BlockStream& stream, uint64_t& e) {
+  e = c.ac[c.bits.window >> (64 - kLookahead)];
   if (__builtin_expect((e & AcTable::kSplit) != 0, 0)) {
-    lane.cursor = c;
-    const bool good = slow_ac(lane, uint32_t(e));
-    c = lane.cursor;
-    return good;
+    stream.cursor = c;
+    e = slow_ac(stream, uint32_t(e));
+    c = stream.cursor;
+    return e != 0;
   }
   c.bits.window <<= e & 63;
   c.bits.left -= e;
-  lane.coefficients[place(c)] = int16_t(e >> 16);
-  return true;
-}
-
-// Begins the block that lane.block names.
-static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
-  Cursor& c = lane.cursor;
-  const BlockPlan& plan = *lane.block;
-  refill(c);
-  const uint32_t e = plan.dc->fast[c.bits.window >> (64 - kDcLookahead)];
-  int bits = e >> 8;
-  skip(c.bits, e & 63);
-  if (__builtin_expect(!e, 0)) {
-    bits = long_symbol(c.bits, plan.dc->more, kDcLookahead);
-    if (bits < 0) return fail(lane);
-  }
-  const int value = signed_head(c.bits.window, bits);
-  skip(c.bits, bits);
-  c.bits.left = (c.bits.left & 63) | 63 << 8;
-  const Box& box = lane.plan->mcus;
-  lane.keep = unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0);
-  // one by one: a copy of the struct would load at once what has just been stored in parts, and wait for it
-  lane.begin.next = c.bits.next, lane.begin.window = c.bits.window, lane.begin.left = c.bits.left;
-  c.ac = lane.keep && plan.side > 1 ? plan.ac->fast : plan.skip;
-  lane.coefficients[0] = int16_t(lane.predictor[plan.component] += value);
+  stream.coefficients[place(c)] = int16_t(e >> 16);
   return true;
 }
 

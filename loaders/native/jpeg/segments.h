@@ -6,6 +6,34 @@
 namespace et {
 namespace ET_BUILD {
 
+static const char kNoCode[] = "a Huffman code that no table has", kShort[] = "the coded data end too early",
+                  kLong[] = "coded data are left over";
+
+static inline int64_t spare_bits(const Lane& lane) {  // left in the segment
+  return int64_t(lane.job->size) * 8 - bits_used(lane.cursor.bits, lane.job->bytes);
+}
+
+static bool fail(Lane& lane) {
+  lane.wrong = spare_bits(lane) < 0 ? kShort : kNoCode;
+  return false;
+}
+
+// Begins the block that lane.block names.
+static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
+  Cursor& c = lane.cursor;
+  const BlockPlan& plan = *lane.block;
+  int difference;
+  refill(c);
+  if (!take_dc(c, *plan.dc, difference)) return fail(lane);
+  const Box& box = lane.plan->mcus;
+  lane.keep = unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0);
+  // one by one: a copy of the struct would load at once what has just been stored in parts, and wait for it
+  lane.begin.next = c.bits.next, lane.begin.window = c.bits.window, lane.begin.left = c.bits.left;
+  c.ac = lane.keep && plan.side > 1 ? plan.ac->fast : plan.skip;
+  lane.coefficients[0] = int16_t(lane.predictor[plan.component] += difference);
+  return true;
+}
+
 static void enter(Lane& lane, const SegmentJob* job) {
   lane.job = job, lane.mcu = job->first, lane.block = lane.plan->block, lane.mx = job->mx, lane.my = job->my;
   lane.predictor[0] = lane.predictor[1] = lane.predictor[2] = 0;
@@ -56,8 +84,10 @@ static inline __attribute__((always_inline)) int take_symbols(Cursor* c, Lane* l
 #pragma GCC unroll 4
   for (int symbol = 0; symbol < 4; symbol++) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kLanes; i++)
-      if (!take_ac(c[i], lanes[i])) return i;
+    for (int i = 0; i < kLanes; i++) {
+      uint64_t entry;
+      if (!take_ac(c[i], lanes[i], entry)) return fail(lanes[i]), i;
+    }
 #pragma GCC unroll 4
     for (int i = 0; i < kLanes; i++)
       if (room(c[i]) <= 0) return -1;

@@ -29,9 +29,9 @@ struct LongCodes {
 // to be too long and is decoded again with `fast`. So both tables give the same verdict on damaged data.
 struct AcTable {
   enum : uint32_t { kSplit = 0x80, kSkipBits = 14, kSkipMost = 32 };
-  // What EOB advances. With it or without it, the position behind a symbol is less than 96 (from 62, kSkipMost further), so that
-  // the two cases can be told apart, and 63 less the position fits into 8 bits.
-  enum : uint32_t { kEndSkip = 96 };
+  // The advance of EOB. Without it, the position behind a symbol is less than 97 (from 62, kSkipMost further), so that the two cases
+  // can be told apart, and 63 less the position fits into 8 bits. One less, modulo 16, is the run of its symbol, as for the others.
+  enum : uint32_t { kEndSkip = 97 };
   static constexpr uint32_t entry(uint32_t length, int value, uint32_t advance) {
     return length | advance << 8 | uint32_t(uint16_t(value)) << 16;
   }
@@ -120,25 +120,29 @@ struct Cursor {
   const uint32_t* ac;  // the block's AC look-up
 };
 
+// Blocks being read: what the Huffman reader keeps from one symbol to the next, see jpeg/entropy.h.
+struct BlockStream {
+  Cursor cursor;
+  const BlockPlan* block;                // the block in hand
+  alignas(32) int16_t coefficients[80];  // its 64 coefficients, and one more that takes those past the end
+};
+
 // The restart segments of an image that no lane has taken yet.
 struct SegmentQueue {
   const SegmentJob *next, *last;
 };
 
 // One stream of symbols through segments of one image: see Note [three at a time].
-struct Lane {
-  Cursor cursor;
+struct Lane : BlockStream {
   const ScanPlan* plan;
   SegmentQueue* queue;   // where further segments come from
   const SegmentJob* job;
   const uint8_t* stop;     // where a block may at most end, see Note [reading past the end]
-  const BlockPlan* block;  // the block in hand
   Bits begin;              // where its AC symbols begin
   bool keep;               // whether its pixels are wanted
   int mcu, mx, my;
   int predictor[3];
   const char* wrong;  // what is wrong with the segment in hand, or null
-  alignas(32) int16_t coefficients[80];  // the block in hand: 64 coefficients, one more that takes what lies past the end
 };
 enum { kMostLanes = 3 };
 
@@ -199,10 +203,10 @@ struct Loops {
   void (*ycc_to_rgb)(const int16_t* y, const int16_t* cb, const int16_t* cr, int n, uint8_t* r, uint8_t* g, uint8_t* b);
   void (*to_u8)(const int16_t* in, int n, uint8_t* out);
   // The tokens of a whole scan, their DC differences restarting every `interval` MCUs.
-  // draw: puts the pixels where it says, too; null: nowhere. ends: how many tokens there are up to the end of each such
-  // segment. counts: kTables * 256, incremented. tail: what follows the last MCU.
-  bool (*read_tokens)(const uint8_t* jpeg, size_t size, const Header&, int interval, const ScanPlan* draw, Tokens&, size_t* ends,
-                      uint32_t* counts, Tail& tail, Error&);
+  // draw: where to put the pixels, too, or null. memory: for the bytes of a restart segment. ends: the number of tokens up to the
+  // end of each such segment. counts: kTables * 256, incremented. tail: what follows the last MCU.
+  bool (*read_tokens)(const uint8_t* jpeg, size_t size, const Header&, int interval, const ScanPlan* draw, Buffer& memory, Tokens&,
+                      size_t* ends, uint32_t* counts, Tail& tail, Error&);
   // A segment's tokens as bits, stuffed, to whole bytes; returns their end.
   uint8_t* (*write_tokens)(const Token*, const Token* end, const Code* codes, uint8_t* at);
   // 8 x 8 pixels, `stride` from row to row, quantised. steps: row-major, 8 times the quantiser's.

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
-from functools import wraps
-from inspect import signature
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,45 +20,6 @@ from .values import in_range, items, number, one_of, probability, whole
 if TYPE_CHECKING:
     from .sources import Dataset
     from .transforms.pipeline import TransformPipeline
-
-
-Parameters = ParamSpec("Parameters")
-
-OTHER_NAMES = {
-    "workers": "num_workers",
-    "bandwidth": "resolution",
-    "output": "dtype",
-    "prefetch": "prefetch_factor",
-    "order": "shuffle",
-    "filter": "interpolation",
-    "num_replicas": "world_size",
-    "transform": "transforms",
-    "collate_fn": "collate",
-    "sampler": "indices",
-    "batch_sampler": "indices",
-}
-"""Keywords of the first edition and of torch's `DataLoader`, with the names of their counterparts here."""
-UNNEEDED = ("pin_memory", "persistent_workers", "generator", "worker_init_fn", "multiprocessing_context", "timeout")
-"""Keywords of torch's `DataLoader` without a counterpart: there are no worker processes and no global generator."""
-
-
-def explains_keywords(init: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """A decorator: an unknown keyword raises a TypeError that names the right one, or says to leave it out."""
-    known = tuple(signature(init).parameters)
-
-    @wraps(init)
-    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        for name in kwargs:
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                other = OTHER_NAMES.get(name) or (near[0] if near else None)
-                remedy = f"did you mean `{other}`?" if other else "docs/loader.md lists all keywords."
-                if name in UNNEEDED:
-                    remedy = "leave it out: the Loader has no worker processes and needs no such setting."
-                raise TypeError(f"`Loader` has no keyword `{name}`; {remedy}")
-        init(*args, **kwargs)
-
-    return checked
 
 
 def absolute(data: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, explains_keywords, geometry_of, pipeline_of, sampling_of
+from .arguments import absolute, check, geometry_of, pipeline_of, sampling_of
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
@@ -56,7 +56,6 @@ class Loader(DataLoaderAttributes):
     or `load_state_dict` has named one; several iterators at once have epochs of their own.
     """
 
-    @explains_keywords
     def __init__(
         self,
         data: str | os.PathLike[str] | Dataset | Any,

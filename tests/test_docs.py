@@ -70,3 +70,47 @@ def test_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing
+
+
+RELEASED = ("docs/constants.md", "docs/finetuning.md")
+"""Pages that also name files of the released code, without a folder."""
+
+
+def named_files(page: str, text: str) -> set[str]:
+    """Files and folders of this project that a page names in code spans, and in the map of architecture.md."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    spans = set(re.findall(r"`([\w./-]+)`", prose))
+    named = {span for span in spans if re.search(r"\w\.(py|h|cpp|sh)$", span)}
+    if page in RELEASED:
+        named = {span for span in named if "/" in span}
+    named |= {
+        span for span in spans if re.match(r"(loaders|efficienttrain|benchmarks|tests|tools|docs|examples)/", span)
+    }
+    for block in re.findall(r"```\n(.*?)```", text, flags=re.DOTALL) if page == "docs/architecture.md" else ():
+        named |= set(re.findall(r"[\w/]+\.(?:py|h)\b|\b\w+/(?=[\s,])|loaders/[\w/.]*\w", block))
+    return {name.rstrip("/") for name in named}
+
+
+def absent(names: set[str]) -> list[str]:
+    """Those that are neither a path from the project's folder nor the end of one."""
+    houses = [ROOT / name for name in ("loaders", "efficienttrain", "benchmarks", "tests", "tools", "docs", "examples")]
+    found = [*ROOT.iterdir(), *(path for house in houses for path in house.rglob("*"))]
+    paths = {path.relative_to(ROOT).as_posix() for path in found}
+    return sorted(name for name in names if not any(f"/{path}".endswith(f"/{name}") for path in paths))
+
+
+PAGES = [path for folder in (".", "docs", "benchmarks", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in PAGES if path.name != "CHANGELOG.md"])
+def test_files_that_pages_name_exist(page: str) -> None:
+    names = named_files(page, (ROOT / page).read_text(encoding="utf-8"))
+    assert absent(names) == []
+    assert len(names) > 30 or page != "docs/architecture.md"
+
+
+def test_a_file_that_is_not_there_is_found() -> None:
+    assert absent(named_files("docs/x.md", "`loaders/none.py`, `slab.py`, `loader.py` and `train.beton`")) == [
+        "loaders/none.py",
+        "slab.py",
+    ]

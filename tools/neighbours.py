@@ -1,7 +1,8 @@
 """Print the tests near the files that changed since the last commit on main: `make test-fast` runs them.
 
 For `loaders/plan/crop.py` these are the tests in `tests/loaders/plan/` and every test file that imports the module. The
-house rules and the import rules are always among them. For a change of the kernel's C++ the batch hashes are, too.
+house rules and the import rules are always among them. The kernel's C++ also brings the batch hashes, a page of the
+documentation its tests.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent.parent
 ALWAYS = ("tests/test_house.py", "tests/test_imports.py")
 HASHES = "tests/loaders/test_hashes.py"
+PAGES = ("tests/test_docs.py", "tests/test_contributing.py")
 KERNEL = PurePosixPath("loaders/native")
 
 
@@ -57,6 +59,8 @@ def near(files: Iterable[str], tests: dict[str, str]) -> list[str]:
             found |= {test for test in tests if PurePosixPath(test).parent == "tests" / KERNEL} | (
                 {HASHES} & tests.keys()
             )
+        if path.suffix == ".md":
+            found |= set(PAGES) & tests.keys()
         if path.suffix == ".py":
             parent, module = re.escape(".".join(path.parent.parts)), re.escape(path.stem)
             uses = re.compile(rf"^ *(from {parent}\.{module} import|from {parent} import .*\b{module}\b)", re.MULTILINE)

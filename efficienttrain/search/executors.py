@@ -97,7 +97,7 @@ class OnRay:
 
 
 def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Begins a probe. Its standard input stays open as long as this process lives, see work.py."""
+    """Begins a probe. Its standard input stays open as long as this process lives, see probe_process.py."""
     paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # modules of this process
     with open(folder / OUTPUT, "ab") as output:
         return subprocess.Popen(

@@ -291,17 +291,3 @@ def test_ranks_share_the_global_order(beton: Path) -> None:
                 shares.append([images for images, _ in loader])
         for step, images in enumerate(whole):
             np.testing.assert_array_equal(torch.cat([share[step] for share in shares]).numpy(), images.numpy())
-
-
-@pytest.mark.parametrize(
-    ("keyword", "remedy"),
-    [
-        ("workers", "`workers`; did you mean `num_workers`"),
-        ("resolutoin", "did you mean `resolution`"),
-        ("pin_memory", "leave it out"),
-        ("xyz", "docs/loader.md"),
-    ],
-)
-def test_an_unknown_keyword_names_the_right_one(beton: Path, keyword: str, remedy: str) -> None:
-    with pytest.raises(TypeError, match=remedy):
-        Loader(beton, **{keyword: 4})

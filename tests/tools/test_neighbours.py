@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from tools.neighbours import ALWAYS, HASHES, ROOT, near
+from tools.neighbours import ALWAYS, HASHES, PAGES, ROOT, near
 
-TESTS = dict.fromkeys([*ALWAYS, HASHES], "") | {
+TESTS = dict.fromkeys([*ALWAYS, *PAGES, HASHES], "") | {
     "tests/loaders/plan/test_crop.py": "",
     "tests/loaders/plan/test_order.py": "",
     "tests/loaders/native/test_pool.py": "",
@@ -22,6 +22,6 @@ def test_the_kernel_brings_the_hashes() -> None:
         assert near([path], TESTS) == sorted([*ALWAYS, HASHES, "tests/loaders/native/test_pool.py"])
 
 
-def test_documents_bring_the_house_rules_alone() -> None:
-    assert near(["README.md", "tests/conftest.py"], TESTS) == sorted(ALWAYS)
-    assert all((ROOT / path).is_file() for path in (*ALWAYS, HASHES))
+def test_pages_bring_the_tests_of_the_documentation() -> None:
+    assert near(["docs/loader.md", "tests/conftest.py"], TESTS) == sorted([*ALWAYS, *PAGES])
+    assert all((ROOT / path).is_file() for path in (*ALWAYS, *PAGES, HASHES))

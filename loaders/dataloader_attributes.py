@@ -48,9 +48,16 @@ class DataLoaderAttributes:
             raise TypeError(f"Loader has no argument `{name}`: {remedy}")
         return super().__new__(cls)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises AttributeError for an argument of the Loader once it is made: setting it would have no effect."""
+        if self.__dict__.get("_made") and name in inspect.signature(type(self).__init__).parameters:
+            remedy = f"`set_stage({name}=...)`" if name in ("resolution", "magnitude", "batch_size") else "a new Loader"
+            raise AttributeError(f"`{name}` cannot be set after the Loader is made; it takes {remedy}")
+        super().__setattr__(name, value)
+
     @cached_property
     def dataset(self) -> LoadedDataset:
-        """The samples one by one, with `classes`, `class_to_idx` and `targets`; see `dataloader_view`."""
+        """The samples one by one, with `classes`, `class_to_idx`, `targets` and `samples`; see `dataloader_view`."""
         from .dataloader_view import LoadedDataset
 
         return LoadedDataset(cast("Loader", self))
@@ -58,9 +65,10 @@ class DataLoaderAttributes:
     @cached_property
     def sampler(self) -> EpochSampler:
         """This rank's samples of the next epoch, with `set_epoch`."""
-        from .dataloader_view import EpochSampler
+        from .dataloader_view import EpochSampler, SequentialEpochSampler
 
-        return EpochSampler(cast("Loader", self))
+        loader = cast("Loader", self)
+        return SequentialEpochSampler(loader) if loader.sampling.in_order else EpochSampler(loader)
 
     @cached_property
     def batch_sampler(self) -> EpochBatchSampler:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, Dataset, DistributedSampler
+from numpy.typing import NDArray
+from torch.utils.data import BatchSampler, Dataset, DistributedSampler, SequentialSampler
 
 from .batch import deliver
 
@@ -77,9 +78,32 @@ class LoadedDataset(Dataset[Any]):
     @cached_property
     def targets(self) -> list[int]:
         """The label of each sample of `len`, in the order of the indices."""
-        indices = self._loader.sampling.indices
-        source = self._loader.source
-        return source.labels(np.arange(len(source)) if indices is None else indices).tolist()
+        return self._loader.source.labels(self._indices).tolist()
+
+    @cached_property
+    def samples(self) -> list[tuple[str, int]]:
+        """Name and label of each sample of `len`; names are relative to the folder that was opened or converted."""
+        name = self._loader.source.name
+        return [(name(index), label) for index, label in zip(self._indices.tolist(), self.targets, strict=True)]
+
+    @property
+    def _indices(self) -> NDArray[np.int64]:
+        """Sample indices in the loader's data set, [len]."""
+        chosen = self._loader.sampling.indices
+        return np.arange(len(self._loader.source)) if chosen is None else chosen
+
+    @property
+    def transform(self) -> None:
+        """None: samples arrive as the loader makes them.
+
+        Raises:
+            AttributeError: when it is set, because that would have no effect.
+        """
+        return None
+
+    @transform.setter
+    def transform(self, _: object) -> None:
+        raise AttributeError("a Loader's data set has no `transform`; pass `transforms=` to the Loader")
 
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]
@@ -88,7 +112,7 @@ class LoadedDataset(Dataset[Any]):
         """Decodes these samples as one batch.
 
         Raises:
-            IndexError: a plain index that is not below `len`.
+            IndexError: a plain index that is not from -`len` to `len` - 1.
         """
         loader = self._here()
         chosen = loader.sampling.indices
@@ -96,10 +120,10 @@ class LoadedDataset(Dataset[Any]):
         for index in indices:
             if isinstance(index, KeyedIndex):
                 keys.append(int(index))
-            elif not 0 <= index < len(self):
+            elif not -len(self) <= index < len(self):
                 raise IndexError(f"sample indices go from 0 to {len(self) - 1}, got {index}")
             else:
-                keys.append(int(index) if chosen is None else int(chosen[index]))
+                keys.append(int(index) % len(self) if chosen is None else int(chosen[index]))
         epoch = next((index.epoch for index in indices if isinstance(index, KeyedIndex)), loader.epoch)
         batch = loader.decode(np.array(keys, np.int64), epoch)
         value = deliver(batch, loader.source, loader.fields, "tuple")
@@ -150,6 +174,10 @@ class EpochSampler(DistributedSampler[Any]):
 
     def __len__(self) -> int:
         return sum(len(keys) for keys in self._loader.next_batches(advance=False)[1])
+
+
+class SequentialEpochSampler(EpochSampler, SequentialSampler):
+    """Of a loader that goes through its samples in order. Frameworks recognise it as not shuffled."""
 
 
 class EpochBatchSampler(BatchSampler):

@@ -205,6 +205,7 @@ class Loader(DataLoaderAttributes):
             if self.source is not data:
                 self.source.close()
             raise
+        self._made = True
 
     @property
     def classes(self) -> list[str]:

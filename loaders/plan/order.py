@@ -115,6 +115,11 @@ class Sampling:
             return {}
         return {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
 
+    @property
+    def in_order(self) -> bool:
+        """Whether every epoch shows the samples in the order of the indices."""
+        return self.kind == "sequential" and self.weights is None
+
     def __len__(self) -> int:
         """Samples of an epoch, all ranks together."""
         return self.n if self.indices is None else len(self.indices)

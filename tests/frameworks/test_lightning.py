@@ -47,6 +47,13 @@ def test_every_epoch_is_new_and_evaluation_sees_every_image(beton: Path, tmp_pat
     assert made.validated == 3 * 24
 
 
+def test_overfitting_a_few_batches_in_order(beton: Path, tmp_path: Path) -> None:
+    made = module()
+    run = trainer(tmp_path, enable_checkpointing=False, overfit_batches=2, max_epochs=2)
+    run.fit(made, make(beton, shuffle=False), make(beton, train=False))
+    assert [seen.split("]")[0] for seen in made.seen] == ["[0, 1, 2, 3, 4", "[5, 6, 7, 8, 9"] * 2
+
+
 @pytest.mark.parametrize("steps", [4, 6, 8])
 def test_checkpoints_resume_to_the_batches_an_uninterrupted_run_sees(beton: Path, tmp_path: Path, steps: int) -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from loaders.dataloader_view import KeyedIndex
 from tests.contract import digest, make
@@ -50,8 +50,39 @@ def test_the_dataset_is_torchvisions(beton: Path) -> None:
         assert image.shape == (3, 32, 32) and label == 1
         images, _ = next(iter(loader))
         assert torch.equal(dataset[0][0], images[0])
-        with pytest.raises(IndexError, match="sample indices go from 0 to 23, got 24"):
-            dataset[24]
+        for index in (24, -25):
+            with pytest.raises(IndexError, match=f"sample indices go from 0 to 23, got {index}"):
+                dataset[index]
+        assert torch.equal(dataset[-1][0], dataset[23][0])
+        names = [name for name, _ in dataset.samples]
+        assert names[9].startswith("class001/") and [label for _, label in dataset.samples] == dataset.targets
+    with make(beton, indices=[20, 3], drop_last=False) as subset:
+        assert subset.dataset.samples == [(names[20], 2), (names[3], 0)]
+        assert torch.equal(subset.dataset[-1][0], subset.dataset[1][0])
+
+
+def test_what_would_have_no_effect_cannot_be_set(beton: Path) -> None:
+    with make(beton) as loader:
+        with pytest.raises(AttributeError, match="pass `transforms=` to the Loader"):
+            loader.dataset.transform = str
+        assert loader.dataset.transform is None
+        for name, remedy in (("resolution", r"`set_stage\(resolution=\.\.\.\)`"), ("drop_last", "a new Loader")):
+            with pytest.raises(
+                AttributeError, match=f"`{name}` cannot be set after the Loader is made; it takes {remedy}"
+            ):
+                setattr(loader, name, 64)
+        loader.mixup_enabled = False  # timm's train.py does so
+
+
+def test_a_sequential_sampler_is_one_that_goes_in_order(beton: Path) -> None:
+    for options, in_order in (
+        ({"train": False}, True),
+        ({}, False),
+        ({"shuffle": False, "weights": "balanced"}, False),
+    ):
+        with make(beton, **options) as loader:
+            assert isinstance(loader.sampler, SequentialSampler) == in_order
+            assert isinstance(loader.sampler, DistributedSampler)
 
 
 def test_the_samplers_name_epochs(beton: Path) -> None:

@@ -25,7 +25,7 @@ from .plugins import BACKENDS
 from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
-from .stats import summarise
+from .stats import storage_advice, summarise
 
 if TYPE_CHECKING:
     import torch
@@ -368,7 +368,8 @@ class Loader(DataLoaderAttributes):
     def stats(self) -> dict[str, Any]:
         """Seconds and bytes per station since the loader was made, bad samples, and the bottleneck."""
         sums, bad = self._backend.stats(), list(self._backend.bad.values())
-        return summarise(sums, bad, self._waited, self._iterated, self.num_workers)
+        advice = storage_advice(self.source, self.shuffle, bool(self._arguments["cache_dir"]))
+        return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
 
     def close(self) -> None:
         """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,15 +33,6 @@ _EXPECTED = 2
 """Groups of batches that a data set reads ahead of their planning, if planning needs the samples themselves."""
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
 """Groups of batches that are fetched at a time, and bytes of all but the last of them."""
-
-
-def _cut(batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None) -> Iterator[BatchPlan]:
-    """The batches of a group that was planned as one."""
-    if fetch is not None:
-        fetch.wait()
-    end = 0
-    for batch in batches:
-        yield plan.rows(slice(end, end := end + len(batch)))
 
 
 class Decoder:
@@ -75,6 +67,7 @@ class Decoder:
         self.pool = native.Pool(num_workers)
         self._pillow = PillowThreads(num_workers)
         self.bad: dict[int, BadSample] = {}
+        self._fetch_ns = 0
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         dataset.expect_random_reads()
         self._replace_from = replace_from
@@ -97,9 +90,22 @@ class Decoder:
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
         """Decides everything about some samples, given by draw keys [n]; no image is decoded."""
         plan, fetch = self._begin(format, epoch, keys)
-        if fetch is not None:
-            fetch.wait()
+        self._wait(fetch)
         return plan
+
+    def _wait(self, fetch: Fetch | None) -> None:
+        """Waits for samples that come from far away, and counts the time."""
+        if fetch is not None:
+            began = time.perf_counter_ns()
+            fetch.wait()
+            self._fetch_ns += time.perf_counter_ns() - began
+
+    def _cut(self, batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None) -> Iterator[BatchPlan]:
+        """The batches of a group that was planned as one."""
+        self._wait(fetch)
+        end = 0
+        for batch in batches:
+            yield plan.rows(slice(end, end := end + len(batch)))
 
     def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> tuple[BatchPlan, Fetch | None]:
         """`plan`, whose samples are valid once the fetch's `wait` has returned; None: at once."""
@@ -131,9 +137,9 @@ class Decoder:
             coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
             # If no bytes must be fetched, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):
-                yield from _cut(*coming.popleft())
+                yield from self._cut(*coming.popleft())
         while coming:
-            yield from _cut(*coming.popleft())
+            yield from self._cut(*coming.popleft())
 
     @staticmethod
     def _fetch_more(coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]]) -> bool:
@@ -169,8 +175,8 @@ class Decoder:
         }
 
     def stats(self) -> dict[str, int]:
-        """Sums so far: those of `native.Pool.stats`, with Pillow's."""
-        sums = self.pool.stats()
+        """Sums so far: those of `native.Pool.stats`, with Pillow's, and `fetch_ns`: waits for samples from far away."""
+        sums = {**self.pool.stats(), "fetch_ns": self._fetch_ns}
         return {**sums, **self._pillow.sums, "bytes_read": sums["bytes_read"] + self._pillow.sums["bytes_read"]}
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ static const EtField kFields[] = {
     FIELD(EtCutBatch, messages),
 
     FIELD(EtStats, read_ns), FIELD(EtStats, decode_ns), FIELD(EtStats, resample_ns), FIELD(EtStats, bytes_read),
-    FIELD(EtStats, bytes_decoded), FIELD(EtStats, samples), FIELD(EtStats, cut_ns),
+    FIELD(EtStats, bytes_decoded), FIELD(EtStats, samples), FIELD(EtStats, cut_ns), FIELD(EtStats, storage_ns),
 
     FIELD(EtInfo, width), FIELD(EtInfo, height), FIELD(EtInfo, components), FIELD(EtInfo, restart), FIELD(EtInfo, progressive),
     FIELD(EtInfo, own), FIELD(EtInfo, h), FIELD(EtInfo, v),

@@ -137,6 +137,7 @@ struct EtCutBatch {
 // that were decoded or cut (headers and the restart segments under the crop).
 struct EtStats {
   int64_t read_ns, decode_ns, resample_ns, bytes_read, bytes_decoded, samples, cut_ns;
+  int64_t storage_ns;  // of read_ns: waits for storage, and not only for the copy from the page cache
 };
 
 // A field of a struct of this ABI.

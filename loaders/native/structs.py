@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import LoaderError
 from ..plan.records import ENTRY, ERASURE, OPERATION, SAMPLE
 
-STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns")
+STATS = ("read_ns", "decode_ns", "resample_ns", "bytes_read", "bytes_decoded", "samples", "cut_ns", "storage_ns")
 """The fields of `EtStats`, int64 each."""
 
 _REMEDY = "run `pip install -e .` in the checkout again"

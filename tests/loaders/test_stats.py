@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from loaders.stats import summarise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from loaders.stats import STORAGE, storage_advice, summarise
 
 SUMS = {
     "read_ns": 1_000_000_000,
@@ -29,3 +34,36 @@ def test_shared_work_counts_by_the_thread() -> None:
 def test_who_does_not_wait_is_the_limit() -> None:
     assert summarise(SUMS, [], waited=0.1, iterated=4.0)["limited_by"] == "consumer"
     assert summarise(SUMS, [], waited=0.0, iterated=0.0)["stall"] == 0.0
+
+
+@pytest.mark.parametrize(("storage", "limit"), [(9, STORAGE), (5, STORAGE), (4, "read"), (0, "read")])
+def test_reading_is_told_from_waiting_for_storage(storage: int, limit: str) -> None:
+    sums = {**SUMS, "read_ns": 10_000_000_000, "storage_ns": storage * 1_000_000_000}
+    stats = summarise(sums, [], waited=3.0, iterated=4.0, advice="do this")
+    assert (stats["limited_by"], stats["storage_s"]) == (limit, storage)
+    assert stats["advice"] == ("do this" if limit == STORAGE else "")
+
+
+def test_waiting_for_a_store_is_storage_latency() -> None:
+    sums = {**SUMS, "fetch_ns": 3_000_000_000}
+    assert summarise(sums, [], waited=3.0, iterated=4.0)["limited_by"] == "decode"
+    stats = summarise(sums, [], waited=3.0, iterated=4.0, workers=8)
+    assert (stats["limited_by"], stats["fetch_s"]) == (STORAGE, 3)
+    assert summarise(sums, [], waited=0.1, iterated=4.0, workers=8)["limited_by"] == "consumer"
+
+
+@pytest.mark.parametrize(
+    ("path", "fd", "shuffle", "cached", "told"),
+    [
+        ("x.beton", 3, True, False, ["shuffle=", "faster disk"]),
+        ("x.beton", 3, "quasi", False, ["faster disk"]),
+        ("photos", -1, True, False, ["efficienttrain convert", "faster disk"]),
+        ("s3://b/x.beton", -1, True, False, ["shuffle=", "cache_dir="]),
+        ("s3://b/x.beton", -1, "quasi", False, ["cache_dir="]),
+        ("s3://b/x.beton", -1, True, True, ["shuffle="]),
+    ],
+)
+def test_the_advice_fits_the_data_set(path: str, fd: int, shuffle: Any, cached: bool, told: list[str]) -> None:
+    source: Any = SimpleNamespace(path=path, fd=fd, storage=object())
+    remedies = storage_advice(source, shuffle, cached).split(": ", 1)[1].split("; ")
+    assert len(remedies) == len(told) and all(word in remedy for word, remedy in zip(told, remedies, strict=True))

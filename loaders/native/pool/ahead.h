@@ -5,6 +5,8 @@
 
 namespace et {
 
+constexpr int64_t kSlowRead = 150000;  // ns; a read that takes longer waited for storage
+
 // From the page cache a read takes some 20 us, and the thread that decodes a sample had better read it itself. From a disk or a
 // network it takes 0.1 to 50 ms, and then many must be in flight, however few threads decode. So the number of reading threads
 // follows what is seen: none while few reads are slow; else it grows with every sample that was not there in time.
@@ -12,7 +14,7 @@ class Pace {
  public:
   // A read of a sample took so long.
   void read(int64_t ns) {
-    slow_ += ((ns > kSlow ? 1. : 0.) - slow_) / kMemory;
+    slow_ += ((ns > kSlowRead ? 1. : 0.) - slow_) / kMemory;
     if (readers_ == 0 && slow_ > kBegin) readers_ = kFirst;
     if (readers_ > 0 && slow_ < kEnd) readers_ = 0;
   }
@@ -25,7 +27,6 @@ class Pace {
   int readers() const { return readers_; }
 
  private:
-  static constexpr int64_t kSlow = 150000;                // ns
   static constexpr double kBegin = 0.2, kEnd = 0.05;      // shares of slow reads
   static constexpr double kMemory = 64;                   // reads
   static constexpr int kFirst = 4, kMost = 256;

@@ -64,7 +64,7 @@ struct EtPool {
 
   void add(const EtStats& mine) {
     for (auto field : {&EtStats::read_ns, &EtStats::decode_ns, &EtStats::resample_ns, &EtStats::bytes_read,
-                       &EtStats::bytes_decoded, &EtStats::samples, &EtStats::cut_ns})
+                       &EtStats::bytes_decoded, &EtStats::samples, &EtStats::cut_ns, &EtStats::storage_ns})
       stats.*field += mine.*field;
   }
 
@@ -125,7 +125,8 @@ struct EtPool {
     if (slot->state == Slot::kReading) {
       const int64_t start = now_ns();
       arrived.wait(lock, [&] { return slot->state == Slot::kRead; });
-      mine.read_ns += now_ns() - start;
+      const int64_t waited = now_ns() - start;
+      mine.read_ns += waited, mine.storage_ns += waited;
     }
     if (slot->state == Slot::kRead) bytes_ahead -= ticket->bytes(i);
     slot->state = Slot::kTaken;

@@ -9,6 +9,7 @@
 #include "augment/output.h"
 #include "jpeg/cut.h"
 #include "jpeg/decode.h"
+#include "pool/ahead.h"
 
 namespace et {
 namespace {
@@ -17,6 +18,12 @@ int64_t now_ns() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return int64_t(t.tv_sec) * 1000000000 + t.tv_nsec;
+}
+
+// Counts a decoding thread's read, which took so long.
+void count_read(int64_t ns, EtStats& stats) {
+  stats.read_ns += ns;
+  if (ns > kSlowRead) stats.storage_ns += ns;
 }
 
 // What a reading thread has read of this sample; its memory is that of the scratch by now.
@@ -66,7 +73,7 @@ bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& 
   Record rows;
   if (!(s.ahead ? taken(s, rows, e) : read_rows(sample, region, fd, s.file, rows, stats, e))) return false;
   stats.bytes_decoded += rows.held;
-  stats.read_ns += now_ns() - start;
+  count_read(now_ns() - start, stats);
   planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
   for (Plane& p : planes.plane)
     p = {nullptr, 0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0, entry.width, entry.height, 1};
@@ -83,7 +90,7 @@ bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats
   Header header;
   const bool opened = open_sample(sample, fd, s, bytes, header, stats, e);
   const int64_t got = now_ns();
-  stats.read_ns += got - start;
+  count_read(got - start, stats);
   if (!opened) return false;
   const int d = sample.scale;
   Box region;
@@ -177,7 +184,7 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
   Header header;
   const bool opened = open_sample(sample, batch.fd, s, bytes, header, stats, e);
   const int64_t got = now_ns();
-  stats.read_ns += got - start;
+  count_read(got - start, stats);
   if (!opened) return false;
   if (header.odd) return e.set(ET_UNSUPPORTED, "stray bytes between the headers, or Huffman tables left out");
   if (!header.own && !has_all_scans(bytes.jpeg, bytes.held, header, e)) return false;

@@ -35,6 +35,21 @@ for mode, epochs in ((0, 1), (2, 2)):
 print(most, len(set(digests)))
 """
 
+# Reads that take 20 ms, and then the same from the page cache.
+LATENCY = """
+import ctypes, sys
+from loaders import Loader
+shim = ctypes.CDLL(None)
+for mode in (2, 0):
+    with Loader(sys.argv[1], batch_size=8, resolution=96, num_workers=1, dtype="uint8") as loader:
+        shim.shim_arm(mode, 1)
+        for _ in loader:
+            pass
+        stats = loader.stats()
+        shim.shim_arm(0, 1)
+        print(stats["storage_s"] >= 0.02, stats["storage_s"] <= stats["read_s"], stats["limited_by"], stats["advice"])
+"""
+
 # Every seventh read fails. The first failure may be the row table's, which is read while the epoch is planned
 # (BadDataset); another epoch then meets a record.
 BROKEN = """
@@ -83,6 +98,15 @@ def test_slow_reads_are_in_flight_together(shim: Path, beton: Path) -> None:
     most, digests = map(int, run(shim, SCRIPT, beton).split())
     assert most > 2
     assert digests == 1
+
+
+def test_statistics_name_slow_storage_and_the_remedy(shim: Path, beton: Path) -> None:
+    slow, fast = run(shim, LATENCY, beton).splitlines()
+    assert slow == (
+        'True True storage latency reads wait for storage: set shuffle="quasi", which reads neighbours together; copy '
+        "the data to a faster disk"
+    )
+    assert fast.startswith("False True ") and "storage" not in fast
 
 
 def test_errors_of_reads_ahead_are_named(shim: Path, beton: Path) -> None:

@@ -69,7 +69,8 @@ class TorchBackend:
             coming = self._submit(plans, submit)
             try:
                 for _ in range(len(batches)):
-                    jobs.extend(islice(coming, max(self._prefetch + 1, self._depth(len(batches[0]))) - len(jobs)))
+                    wanted = max(self._prefetch + 1, self._depth(len(batches[0])))  # falls when storage is fast again
+                    jobs.extend(islice(coming, max(0, wanted - len(jobs))))
                     yield self._collect(*jobs.popleft())
             finally:
                 for _, pending in jobs:

@@ -118,3 +118,10 @@ def test_random_reads_are_announced(beton: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "posix_fadvise", lambda fd, _start, _size, advice: told.append((fd, advice)))
     with Loader(beton, batch_size=8, resolution=32) as loader:
         assert told == [(loader.source.fd, os.POSIX_FADV_RANDOM)]
+
+
+def test_fewer_batches_are_under_way_once_storage_is_fast_again(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers = iter([256] * 3 + [0] * 100)
+    with Loader(beton, batch_size=2, resolution=32, num_workers=1, prefetch_factor=1) as loader:
+        monkeypatch.setattr(loader._backend._decoder.pool, "readers", lambda: next(readers))
+        assert sum(1 for _ in loader) == len(loader) > 4

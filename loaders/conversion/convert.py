@@ -306,9 +306,7 @@ def _bar(total: int, done: int, progress: bool) -> Any:
 
 def _finish_bar(size: int, progress: bool) -> Any:
     """A bar for the bytes of the last step."""
-    from tqdm import tqdm
-
-    return tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="finish", disable=not progress)
+    return progress_bar(progress, total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="finish")
 
 
 def _remarks(summary: Summary) -> dict[str, Any]:

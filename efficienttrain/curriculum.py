@@ -53,7 +53,7 @@ class Stage:
             raise ValueError(f"`replay` must be a whole number, at least 1 (no buffer), got {self.replay!r}.")
         if not whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
             raise ValueError(
-                f"`replay_buffer` must be at least 1 step where `replay` is more than 1, got {self.replay_buffer!r}."
+                f"`replay_buffer` must be at least 1 step if `replay` is more than 1, got {self.replay_buffer!r}."
             )
 
 

@@ -94,7 +94,7 @@ def _loaded(path: Path) -> Any:
         if name := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
             raise ValueError(
                 f"{path} holds an object of {name[1]}, which is not read because it could run code; "
-                "where you trust the file, save its state dict alone with torch.save."
+                "if you trust the file, save its state dict alone with torch.save."
             ) from None
         raise ValueError(f"{path} holds no weights ({(str(error) or 'empty').splitlines()[0]}).") from error
 

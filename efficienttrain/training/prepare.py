@@ -197,5 +197,5 @@ def greet(config: Config, recipe: Recipe, schedule: Schedule, learner: Learner, 
         f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images, {objective}; "
         f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
         f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {recipe.lr:.3g}"
-        f"{f'; goes on at step {step:,}' if step else ''}.",
+        f"{f'; resumes at step {step:,}' if step else ''}.",
     )

@@ -296,7 +296,7 @@ def _room_for(target: Target) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        why = f"no room to write {target.name}: free some and run the same again, it goes on where it stopped"
+        why = f"no room to write {target.name}: free some and repeat the command to resume"
         raise OSError(error.errno, why) from None
 
 

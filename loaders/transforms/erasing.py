@@ -64,7 +64,7 @@ class RandomErasing(nn.Module):
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {', '.join(MODES)}, got {mode!r}.")
         if not 1 <= count <= MOST:
-            raise ValueError(f"`count` must be from 1 to {MOST}, got {count}; `probability=0` erases nothing.")
+            raise ValueError(f"`count` must be from 1 to {MOST}, got {count}; `probability=0` turns erasing off.")
         self.mode = mode
         self.count = count
         self.probability = probability
@@ -157,7 +157,7 @@ class RandomErasing(nn.Module):
                 "call the module."
             )
         if not dtype.is_floating_point:
-            raise ValueError(f"`dtype` must be floating-point where pixels are erased, got {dtype}.")
+            raise ValueError(f"`dtype` must be floating-point for erasing, got {dtype}.")
         row, box, key = self.draw(indices, side, side, seed=seed, epoch=epoch)
         erasures = np.zeros(len(indices), ERASURE)
         for name, column in zip(("top", "left", "height", "width"), box.T, strict=True):

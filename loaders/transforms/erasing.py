@@ -132,8 +132,8 @@ class RandomErasing(nn.Module):
         row, drawn, boxes = row[boxes > number], drawn[boxes > number], boxes[boxes > number]
         tries = drawn[:, -_WORDS * _ATTEMPTS :].reshape(len(row), _ATTEMPTS, _WORDS)
         area = high * wide * between(*self.area, tries[..., 0]) / boxes[:, None]
-        narrow, wide = np.log(self.aspect)
-        aspect = np.exp(between(narrow, wide, tries[..., 1]))
+        least, most = np.log(self.aspect)
+        aspect = np.exp(between(least, most, tries[..., 1]))
         height = np.rint(np.sqrt(area * aspect)).astype(np.int64)
         width = np.rint(np.sqrt(area / aspect)).astype(np.int64)
         fits = (height < high) & (width < wide)

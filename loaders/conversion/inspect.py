@@ -61,6 +61,9 @@ def facts(dataset: Dataset) -> str:
         lines.append(f"kept     {len(kept):,} original files, {kept.sum() / 1e6:,.1f} MB, read in place of level 0")
     lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
     for level, ratio in enumerate(dataset.ratios):
+        if level and not found[level]:
+            lines.append(f"{level:5}  {ratio:7.3f}          0  left out for all images, see `convert --overhead`")
+            continue
         width, height = pixels[level] / max(found[level], 1)
         weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"
         lines.append(

@@ -146,10 +146,10 @@ def _result(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tupl
         return made.pixels.reshape(out.shape)[0].transpose(1, 2, 0), made.read
     pool = native.Pool(1)
     try:
-        ticket = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
-        ticket.wait()
-        if ticket.status[0] != native.OK:
-            raise native.JpegError(int(ticket.status[0]), ticket.message(0))
+        pending = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
+        pending.wait()
+        if pending.status[0] != native.OK:
+            raise native.JpegError(int(pending.status[0]), pending.message(0))
         return out[0].transpose(1, 2, 0), pool.stats()["bytes_read"]
     finally:
         pool.close()

@@ -7,17 +7,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,9 +22,6 @@ from loaders.conversion.journal import Journal
 from loaders.conversion.transcode import Converted, Job
 from loaders.conversion.writer import Writer
 from loaders.sources.source import FileRange, Sample
-
-from .harness import machine
-from .harness.measure import ROOT, Failed, summary
 
 RATIOS = (1.0, 0.5, 0.25)
 SHARES = (1.25, 0.2, 0.07)

@@ -66,11 +66,14 @@ if TYPE_CHECKING:
     from loaders.transforms import RandomErasing as RandomErasing
     from loaders.transforms import ThreeAugment as ThreeAugment
     from loaders.transforms import TrivialAugmentWide as TrivialAugmentWide
+    from loaders.values import number as number
+    from loaders.values import whole as whole
 
 OURS = Path(__file__).resolve().parent.parent / "loaders" / "__init__.py"
 SECOND_NAME = "efficienttrain_loaders"
 DOORS = (
     "",
+    ".values",
     ".batch",
     ".conversion",
     ".plan.rng",

@@ -13,17 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from numbers import Integral, Real
+
+from efficienttrain._loaders import number, whole
 
 BASE = 224  # resolution at which a budget of epochs is counted
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _real(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -48,19 +41,19 @@ class Stage:
     """Length of the replay buffer in steps: it holds the loader batches of so many steps; 0: no buffer."""
 
     def __post_init__(self) -> None:
-        if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
+        if not whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
             raise ValueError(f"`resolution` must be an even number from 16 to 1024, got {self.resolution!r}.")
-        if self.magnitude is not None and not (_real(self.magnitude) and 0 <= self.magnitude <= 10):
+        if self.magnitude is not None and not (number(self.magnitude) and 0 <= self.magnitude <= 10):
             raise ValueError(f"`magnitude` must be from 0 to 10, or None for no RandAugment, got {self.magnitude!r}.")
-        if not _real(self.compute) or not 0 < self.compute <= 1:
+        if not number(self.compute) or not 0 < self.compute <= 1:
             raise ValueError(f"`compute` must be a share, more than 0 and at most 1, got {self.compute!r}.")
-        if self.batch is not None and not (_whole(self.batch) and self.batch >= 1):
+        if self.batch is not None and not (whole(self.batch) and self.batch >= 1):
             raise ValueError(f"`batch` must be a whole number of samples, at least 1, got {self.batch!r}.")
-        if not _whole(self.replay) or self.replay < 1:
+        if not whole(self.replay) or self.replay < 1:
             raise ValueError(f"`replay` must be a whole number, at least 1 (no buffer), got {self.replay!r}.")
-        if not _whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
+        if not whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
             raise ValueError(
-                f"`replay_buffer` must be at least 1 step where `replay` is more than 1, got {self.replay_buffer!r}."
+                f"`replay_buffer` must be at least 1 step if `replay` is more than 1, got {self.replay_buffer!r}."
             )
 
 
@@ -123,10 +116,10 @@ def table(stages: Iterable[Stage], budget_epochs: float) -> str:
     """The curriculum as text: one line a stage, and a line of sums."""
     stages = tuple(stages)
     lines = ["stage  resolution  magnitude  compute  epochs"]
-    for number, stage in enumerate(stages):
+    for position, stage in enumerate(stages):
         magnitude = "none" if stage.magnitude is None else f"{stage.magnitude:g}"
         epochs = epochs_of(stage, budget_epochs)
-        lines.append(f"{number:5}  {stage.resolution:9}  {magnitude:>9}  {stage.compute:7.1%}  {epochs:6.1f}")
+        lines.append(f"{position:5}  {stage.resolution:9}  {magnitude:>9}  {stage.compute:7.1%}  {epochs:6.1f}")
     compute, epochs = sum(s.compute for s in stages), sum(epochs_of(s, budget_epochs) for s in stages)
     lines.append(f"{'all':>5}  {'':9}  {'':9}  {compute:7.1%}  {epochs:6.1f}")
     return "\n".join(lines)

@@ -170,7 +170,7 @@ class Recipe:
             if (value := getattr(self, name)) is not None and not value >= 0:
                 raise ValueError(f"`{name}` must be at least 0, or None, got {value!r}.")
         if self.recount < 1:
-            raise ValueError(f"`recount` must be at least 1, got {self.recount}; --reprob 0 erases nothing.")
+            raise ValueError(f"`recount` must be at least 1, got {self.recount}; --reprob 0 turns erasing off.")
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"`crop_pct` must be more than 0 and at most 1, got {self.crop_pct!r}.")
         for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):

@@ -106,7 +106,7 @@ def _check_device(device: Any) -> None:
             return
     except (TypeError, ValueError, RuntimeError):  # no device of any kind that torch knows
         pass
-    raise ValueError(f'`device` must be "cpu", or "cuda" where torch sees a GPU, got {str(device)!r}.')
+    raise ValueError(f'`device` must be "cpu", or "cuda" if torch sees a GPU, got {str(device)!r}.')
 
 
 def _check_normalisation(mean: Any, std: Any) -> None:

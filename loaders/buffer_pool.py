@@ -45,14 +45,14 @@ class BufferPool:
 class _Lease:
     """Returns a buffer to its pool, if that still exists, when the lease is no longer referenced."""
 
-    def __init__(self, slab: BufferPool, buffer: NDArray[np.uint8]) -> None:
-        self._buffers, self._buffer = weakref.ref(slab), buffer
+    def __init__(self, pool: BufferPool, buffer: NDArray[np.uint8]) -> None:
+        self._pool, self._buffer = weakref.ref(pool), buffer
         self.__array_interface__: dict[str, Any] = buffer.__array_interface__
 
     def __del__(self) -> None:
-        slab = self._buffers()
-        if slab is not None:
-            slab._put(self._buffer)
+        pool = self._pool()
+        if pool is not None:
+            pool._put(self._buffer)
 
 
 def _pageable(size: int) -> NDArray[np.uint8]:

@@ -128,7 +128,7 @@ class CachedFolder(Dataset):
         elif background.problem is not None and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the cache cannot be made, so the folder goes on being read: {background.problem}",
+                f"the cache cannot be made, so the folder is still read: {background.problem}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _NO_WORKERS = "threads of this process decode, in order and without a time limit; leave it out"
-_PINNED = "batches arrive on `device`, through pinned memory where that is a GPU; leave it out"
+_PINNED = "batches arrive on `device`, through pinned memory if that is a GPU; leave it out"
 _TRANSFORM = "crops are set by `train`, `scale`, `crop_pct` ..., other changes of a batch by `transforms`"
 INSTEAD = {
     "dataset": "the first argument is `data`",

@@ -22,6 +22,7 @@ DOORS = {
     "loaders.replay",
     "loaders.requirements",
     "loaders.transforms",
+    "loaders.values",
 }
 """The modules of `loaders` that efficienttrain may use, through efficienttrain/_loaders.py."""
 RANDOM_MODULES = {"random", "secrets"}

@@ -104,7 +104,7 @@ DIFFERENT = (
     ("drop path of large budgets", "grows without bound", "at most 0.9"),
     ("budgets below 100 epochs", "whole epochs; any share of warm-up", "exact shares; at most 20 % of warm-up"),
     ("warm-up's line", "ends one step earlier (`np.linspace`)", "differs by at most 0.016 % on ImageNet-1K"),
-    ("gradients in full precision", "`--clip_grad` is ignored", "clipped, where the recipe or the user says so"),
+    ("gradients in full precision", "`--clip_grad` is ignored", "clipped, if the recipe or the user says so"),
     ("LAMB", "the authors' `lamb.py`", "timm's; both clip the global norm to 1"),
 )  # fmt: skip
 """Intended differences: setting, released, ours."""

@@ -57,7 +57,7 @@ def _speed(figure: Any, report: dict[str, Any]) -> None:
 
 
 def _samples(figure: Any, samples: dict[int, NDArray[np.uint8]]) -> None:
-    figure.suptitle("What each stage sees: the same crops, true relative sizes", x=0.01, ha="left", fontweight="bold")
+    figure.suptitle("Images of each stage: the same crops, true relative sizes", x=0.01, ha="left", fontweight="bold")
     panels = figure.subplots(1, len(samples), width_ratios=list(samples), squeeze=False)[0]
     for panel, (resolution, images) in zip(panels, samples.items(), strict=True):
         panel.imshow(np.concatenate(images.transpose(0, 2, 3, 1), axis=1), interpolation="nearest")

@@ -17,7 +17,7 @@ from torch import Tensor
 from efficienttrain.recipe import Recipe
 from efficienttrain.training import Config, prepare, resolve
 from efficienttrain.training.distributed import Ranks
-from efficienttrain.training.train_state import DTYPES, Learner
+from efficienttrain.training.train_state import DTYPES, TrainState
 from loaders import Loader
 from loaders.transforms import RandomErasing
 
@@ -65,18 +65,18 @@ def build(job: Job) -> Stream:
     precision = prepare.precision(config, recipe, ranks)
     prepare.allow_tf32(precision, ranks)
     loader, _, objective = prepare.open_data(config, recipe, ranks, DTYPES[precision])
-    learner = Learner(
+    train_state = TrainState(
         prepare.make_model(config, recipe, objective.outputs, job.resolution, ranks), recipe, ranks,
         objective=objective, seed=config.seed, precision=precision, channels_last=config.channels_last,
     )  # fmt: skip
     batches = _ours(job, loader) if job.options["loader"] == "ours" else _torchvision(job, config.size, recipe, ranks)
-    return Stream(_trained(learner, recipe, batches), job, ahead=SETTLING)
+    return Stream(_trained(train_state, recipe, batches), job, ahead=SETTLING)
 
 
-def _trained(learner: Learner, recipe: Recipe, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+def _trained(train_state: TrainState, recipe: Recipe, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
     for step, (images, labels) in enumerate(batches):
-        learner.accumulate([(0, images, labels)], 1, step)
-        learner.update(recipe.lr)
+        train_state.accumulate([(0, images, labels)], 1, step)
+        train_state.update(recipe.lr)
         yield images
 
 

@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work-dir",
         metavar="DIR",
-        help="for a URL: where OUT.beton.partial grows meanwhile (default: current folder; with --ray: each machine's "
+        help="for a URL: folder of OUT.beton.partial (default: current folder; with --ray: each machine's "
         "folder for temporary files)",
     )
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one per processor)")
-    parser.add_argument("--work-dir", metavar="DIR", help="for URLs: where a part is made (default: current folder)")
+    parser.add_argument("--work-dir", metavar="DIR", help="for URLs: folder for new parts (default: current folder)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

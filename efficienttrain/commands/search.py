@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = run_search(plan, args.out, executor, args.workers, table.add)
     except ProbeFailed as error:
-        print(f"error: {error}; the same command again goes on with it.", file=sys.stderr)
+        print(f"error: {error}; repeat the command to resume.", file=sys.stderr)
         return 1
     finally:
         table.close()

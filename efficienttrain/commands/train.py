@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_config(parser)
     add("--data", metavar="DIR_OR_BETON", help="training images: a folder with one sub-folder per class, or a beton")
-    add("--val", metavar="DIR_OR_BETON", help="validation images, likewise")
+    add("--val", metavar="DIR_OR_BETON", help="validation images, as --data")
     add(
         "--model", metavar="NAME", help="of timm, cswin_*, pvt_*, or package.module:factory or file.py:factory of yours"
     )

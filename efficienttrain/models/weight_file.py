@@ -58,8 +58,8 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
     """
     found = _loaded(path)
     if isinstance(found, Mapping) and "identity" in found:  # a checkpoint of this package
-        learner = found["learner"]
-        return _inner(learner["ema"] if average and learner.get("ema") else learner["model"])
+        trained = found["learner"]
+        return _inner(trained["ema"] if average and trained.get("ema") else trained["model"])
     keys = (*AVERAGED, *PLAIN) if average else (*PLAIN, *AVERAGED)
     while isinstance(found, Mapping) and not _is_weights(found):
         key = next((key for key in keys if isinstance(found.get(key), Mapping)), None)
@@ -94,7 +94,7 @@ def _loaded(path: Path) -> Any:
         if name := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
             raise ValueError(
                 f"{path} holds an object of {name[1]}, which is not read because it could run code; "
-                "where you trust the file, save its state dict alone with torch.save."
+                "if you trust the file, save its state dict alone with torch.save."
             ) from None
         raise ValueError(f"{path} holds no weights ({(str(error) or 'empty').splitlines()[0]}).") from error
 

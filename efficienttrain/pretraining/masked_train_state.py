@@ -20,10 +20,10 @@ from efficienttrain.pretraining.targets import Target
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Classes
-from efficienttrain.training.train_state import Learner
+from efficienttrain.training.train_state import TrainState
 
 
-class MaskedLearner(Learner):
+class MaskedTrainState(TrainState):
     """A masked autoencoder with all that changes it. `model` is one, possibly inside DistributedDataParallel."""
 
     model: MaskedAutoencoder

@@ -63,7 +63,7 @@ def authors(config: Config) -> Config:
     """
     for name in SUPERVISED:
         if (value := getattr(config, name)) is not None:
-            raise ValueError(f"`{name}` means nothing in pre-training, got {value!r}; leave it out.")
+            raise ValueError(f"`{name}` has no effect in pre-training, got {value!r}; leave it out.")
     batch = config.batch or BATCH
     usual: dict[str, Any] = {
         "optimizer": "adamw",

@@ -12,7 +12,7 @@ from efficienttrain.atomic_file import whole
 from efficienttrain.curriculum import merged
 from efficienttrain.models import build, check_resolution
 from efficienttrain.pretraining.mae import MaskedAutoencoder
-from efficienttrain.pretraining.masked_train_state import MaskedLearner
+from efficienttrain.pretraining.masked_train_state import MaskedTrainState
 from efficienttrain.pretraining.masking import OPTIONS, Masking
 from efficienttrain.pretraining.reconstruction_plot import SHOWN, draw
 from efficienttrain.pretraining.targets import make_target
@@ -32,7 +32,7 @@ UNLABELLED: dict[str, Any] = {"fields": ("image", "index"), "label_field": False
 class Pretrainer(Trainer):
     """One pre-training, on one rank."""
 
-    learner: MaskedLearner
+    train_state: MaskedTrainState
 
     def __init__(self, config: Config, ranks: Ranks, masking: Masking) -> None:
         """config: complete, see `masking.authors`. Raises as `pretrain` does."""
@@ -59,7 +59,7 @@ class Pretrainer(Trainer):
         """The settings, including mask ratio and target."""
         return {**super().identify(), "method": "mae", **asdict(self.masking)}
 
-    def make_learner(self, resolution: int, precision: str) -> MaskedLearner:
+    def make_train_state(self, resolution: int, precision: str) -> MaskedTrainState:
         """The autoencoder with its first weights, the same on every rank."""
         config = self.config
         key_weights(config.seed)
@@ -70,7 +70,7 @@ class Pretrainer(Trainer):
         model = MaskedAutoencoder(encoder, target.width, config.size)
         if config.channels_last:
             model.to(memory_format=torch.channels_last)
-        return MaskedLearner(
+        return MaskedTrainState(
             model.to(self.ranks.device),
             self.recipe,
             self.ranks,
@@ -85,7 +85,7 @@ class Pretrainer(Trainer):
         """A checkpoint, and at the end of a stage a picture."""
         if self.ranks.main and self.schedule.progress(self.step) >= self.schedule.bounds[self.stage + 1]:
             resolution = self.recipe.stages[self.stage].resolution
-            draw(self.learner, self.shown(resolution), self.out / f"stage_{self.stage + 1}_{resolution}px.png")
+            draw(self.train_state, self.shown(resolution), self.out / f"stage_{self.stage + 1}_{resolution}px.png")
         super().save(best)
 
     def shown(self, resolution: int) -> torch.Tensor:
@@ -99,5 +99,7 @@ class Pretrainer(Trainer):
         """Leaves the encoder as a state dict of timm's network, for `Config.init` or for timm."""
         if self.ranks.main:
             with whole(self.out / ENCODER) as file:
-                torch.save({name: part.cpu() for name, part in self.learner.model.encoder.state_dict().items()}, file)
+                torch.save(
+                    {name: part.cpu() for name, part in self.train_state.model.encoder.state_dict().items()}, file
+                )
         return super().finish()

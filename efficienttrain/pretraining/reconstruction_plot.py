@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-from efficienttrain.pretraining.masked_train_state import MaskedLearner
+from efficienttrain.pretraining.masked_train_state import MaskedTrainState
 from efficienttrain.pretraining.targets import cut, paste
 
 SHOWN = 8
@@ -18,20 +18,20 @@ GAP = 4
 
 
 @torch.no_grad()
-def draw(learner: MaskedLearner, images: Tensor, path: Path) -> None:
+def draw(train_state: MaskedTrainState, images: Tensor, path: Path) -> None:
     """Writes a PNG; images: [n, 3, B, B] as the loader gives them, of the network's present size.
 
     Columns: the image; its visible patches; with HOG for target, its HOG; the visible patches' target with the
     network's prediction of the hidden ones.
     """
-    learner.model.eval()
-    mask = learner.mask(images, 0, 0)
-    told = learner.tell(images, mask)
-    target, truth = learner.target, learner.target(images)
+    train_state.model.eval()
+    mask = train_state.mask(images, 0, 0)
+    told = train_state.tell(images, mask)
+    target, truth = train_state.target, train_state.target(images)
     places = mask.hidden[..., None]
     mixed = truth.scatter(1, places.expand_as(told), told)
-    patches = cut(images.float(), learner.model.size_multiple)
-    shown = paste(patches.scatter(1, places.expand(-1, -1, patches.shape[2]), 0.0), learner.model.size_multiple)
+    patches = cut(images.float(), train_state.model.size_multiple)
+    shown = paste(patches.scatter(1, places.expand(-1, -1, patches.shape[2]), 0.0), train_state.model.size_multiple)
     columns = [images.float(), shown]
     if not target.shows_image:
         columns.append(target.picture(images, truth))

@@ -84,7 +84,7 @@ class Journal:
             if begun.get(name) != value:
                 raise ValueError(
                     f"{self.path} is of a search with {name} = {begun.get(name)!r}, now it is {value!r}; "
-                    "name another folder with --out, or ask for the same again."
+                    "name another folder with --out, or use the earlier settings."
                 )
 
     def __enter__(self) -> Journal:

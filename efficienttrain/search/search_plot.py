@@ -71,7 +71,7 @@ def _tree(panel: Any, begun: Line, probes: Sequence[Line], found: Any) -> None:
     panel.set_xticks(range(len(names)), names)
     panel.set_yticks(range(len(labels)), labels)
     panel.set_ylabel("resolution B, px" if pyramid else "resolution B, px, and magnitude M", color=FAINT)
-    panel.set_title("score of each probe" + (" and its cost" if greedy else "") + "; what was found in gold")
+    panel.set_title("score of each probe" + (" and its cost" if greedy else "") + "; the result in gold")
     panel.margins(0.12)
 
 

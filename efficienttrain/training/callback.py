@@ -27,7 +27,7 @@ STEP = "step"
 class Callback:
     """Methods that the trainer calls; a subclass defines those it needs. All but `log` are called on every rank.
 
-    `trainer` has `step`, `stage`, `recipe`, `schedule`, `learner` (with `model`, `ema`, `optimizer`), `ranks`, `out`.
+    `trainer` has `step`, `stage`, `recipe`, `schedule`, `train_state` (`model`, `ema`, `optimizer`), `ranks` and `out`.
     """
 
     def begin(self, trainer: Trainer) -> None:

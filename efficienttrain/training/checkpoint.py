@@ -108,5 +108,5 @@ def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) ->
         if key not in saved or saved[key] != value:
             raise ValueError(
                 f"{folder} holds a training with {key} = {saved.get(key)!r}, now it is {value!r}; "
-                "name another folder with --out, or ask for the same again."
+                "name another folder with --out, or use the earlier settings."
             )

@@ -75,7 +75,7 @@ def group(device: str = "auto") -> Iterator[Ranks]:
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError('`device` must be "cpu" or "auto" where torch sees no GPU, got "cuda".')
+        raise ValueError('`device` must be "cpu" or "auto" if torch sees no GPU, got "cuda".')
     gpu = device != "cpu" and torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if gpu and local >= torch.cuda.device_count():

@@ -24,7 +24,7 @@ from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Objective
 from efficienttrain.training.seeding import key_weights
-from efficienttrain.training.train_state import DTYPES, Learner
+from efficienttrain.training.train_state import DTYPES, TrainState
 
 BF16_CAPABILITY = 8
 """Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
@@ -188,14 +188,14 @@ def say(ranks: Ranks, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def greet(config: Config, recipe: Recipe, schedule: Schedule, learner: Learner, ranks: Ranks, step: int) -> None:
+def greet(config: Config, recipe: Recipe, schedule: Schedule, train_state: TrainState, ranks: Ranks, step: int) -> None:
     """Prints the training's settings and device."""
-    weights, objective = sum(parameter.numel() for parameter in learner.model.parameters()), learner.objective
-    precision = next(name for name, dtype in DTYPES.items() if dtype is learner.dtype)
+    weights, objective = sum(parameter.numel() for parameter in train_state.model.parameters()), train_state.objective
+    precision = next(name for name, dtype in DTYPES.items() if dtype is train_state.dtype)
     say(
         ranks,
         f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images, {objective}; "
         f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
         f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {recipe.lr:.3g}"
-        f"{f'; goes on at step {step:,}' if step else ''}.",
+        f"{f'; resumes at step {step:,}' if step else ''}.",
     )

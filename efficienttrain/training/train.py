@@ -35,6 +35,6 @@ def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
             return trainer.run()
     except torch.cuda.OutOfMemoryError as error:  # not in a stage's first step, which is repeated
         raise ValueError(
-            "out of GPU memory in the middle of a stage; give the same command again with a smaller --micro-batch, "
-            "and it goes on from the last checkpoint."
+            "out of GPU memory in the middle of a stage; repeat the command with a smaller --micro-batch, "
+            "and it resumes from the last checkpoint."
         ) from error

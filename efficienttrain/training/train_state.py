@@ -21,7 +21,7 @@ from efficienttrain.training.seeding import key_step
 DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Learner:
+class TrainState:
     """A network with all that changes it."""
 
     def __init__(

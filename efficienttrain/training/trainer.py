@@ -26,7 +26,7 @@ from efficienttrain.training.meter import Meter
 from efficienttrain.training.objective import Objective
 from efficienttrain.training.run_report import shown, write_report
 from efficienttrain.training.step_batches import Cursor, Feed
-from efficienttrain.training.train_state import DTYPES, Learner
+from efficienttrain.training.train_state import DTYPES, TrainState
 
 
 class Trainer:
@@ -49,13 +49,13 @@ class Trainer:
         self.step: int = state["step"] if state else 0
         self.stage: int = state["stage"] if state else 0
         self.best: float | None = state["best"] if state else None
-        self.learner = self.make_learner(self.recipe.stages[self.stage].resolution, precision)
+        self.train_state = self.make_train_state(self.recipe.stages[self.stage].resolution, precision)
         self.callbacks = [*callbacks, *(trackers(config) if ranks.main else ())]
         listeners = [callback.log for callback in self.callbacks]
         self.log = Logbook(self.out, state["log"] if state else None, listeners) if ranks.main else None
         self.progress = Progress(config.progress and ranks.main, self.schedule.progress(self.step))
         self.meter = Meter(ranks, config.hash_batches)
-        prepare.greet(config, self.recipe, self.schedule, self.learner, ranks, self.step)
+        prepare.greet(config, self.recipe, self.schedule, self.train_state, ranks, self.step)
         if state is None:
             self.record()
             self.write("begin", identity=self.identity, metric=self.objective.metric)
@@ -88,9 +88,9 @@ class Trainer:
         """The checkpoint to resume from."""
         return checkpoint.find(self.out, self.identity, self.ranks)
 
-    def make_learner(self, resolution: int, precision: str) -> Learner:
+    def make_train_state(self, resolution: int, precision: str) -> TrainState:
         """The network with its first weights, for inputs of `resolution`, and all that changes it."""
-        return Learner(
+        return TrainState(
             prepare.make_model(self.config, self.recipe, self.objective.outputs, resolution, self.ranks),
             self.recipe,
             self.ranks,
@@ -127,7 +127,7 @@ class Trainer:
     def enter(self) -> None:
         """Goes over to the stage that the coming step belongs to."""
         self.stage = self.schedule.stage_of(self.step)
-        self.learner.resize(self.recipe.stages[self.stage].resolution)
+        self.train_state.resize(self.recipe.stages[self.stage].resolution)
         self.begin()
         self.tell("enter", self)
 
@@ -143,7 +143,7 @@ class Trainer:
             self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer,
         )
         if self.config.compile:
-            self.learner.compile()
+            self.train_state.compile()
 
     def supply(self, layout: Layout, buffer: int) -> None:
         """From here on, steps in this layout; the replay buffer holds the loader's batches of `buffer` steps."""
@@ -163,9 +163,9 @@ class Trainer:
         rate = self.schedule.lr(self.schedule.progress(self.step), self.recipe)
         self.rate = rate * resolve.rate_factor(self.config, stage)
         if self.recipe.weight_decay_end is not None:
-            self.learner.decay(self.schedule.weight_decay(self.step, self.recipe))
-        self.learner.update(self.rate)
-        self.learner.wrap()
+            self.train_state.decay(self.schedule.weight_decay(self.step, self.recipe))
+        self.train_state.update(self.rate)
+        self.train_state.wrap()
         self.meter.add(loss)
         self.step += 1
 
@@ -174,10 +174,10 @@ class Trainer:
         # Note [first step unwrapped]: memory runs out in a stage's first step or never. A rank that has left a backward
         # which averages gradients leaves the others waiting in it, so that step is taken without, and agreed upon.
         batches, count = self.meter.watch(self.feed.step(self.step)), self.layout.accumulation
-        if self.learner.wrapped:
-            return self.learner.accumulate(batches, count, self.step)
+        if self.train_state.wrapped:
+            return self.train_state.accumulate(batches, count, self.step)
         try:
-            loss = self.learner.accumulate(batches, count, self.step)
+            loss = self.train_state.accumulate(batches, count, self.step)
         except torch.cuda.OutOfMemoryError:
             loss = None
         return None if self.ranks.largest(loss is None) else loss
@@ -212,11 +212,11 @@ class Trainer:
         steps = self.meter.steps
         if not steps:
             return
-        found = {**self.meter.read(), **self.learner.noise.read(self.layout.micro, self.layout.batch)}
+        found = {**self.meter.read(), **self.train_state.noise.read(self.layout.micro, self.layout.batch)}
         if not math.isfinite(found["loss"]):
             raise ValueError(
                 f"the loss must be finite, got {found['loss']} before step {self.step}; start again with a smaller --lr"
-                f"{' or --amp bf16' if self.learner.dtype == torch.float16 else ''}."
+                f"{' or --amp bf16' if self.train_state.dtype == torch.float16 else ''}."
             )
         self.stall, images = found["stall"], steps * self.layout.batch
         loaded, rate = steps * self.layout.fresh_step, images / found["seconds"]
@@ -234,10 +234,10 @@ class Trainer:
     def judge(self) -> bool:
         """Evaluates; returns whether this is the best network so far."""
         assert self.val is not None
-        learner, stage = self.learner, self.recipe.stages[self.stage]
+        train_state, stage = self.train_state, self.recipe.stages[self.stage]
         self.val.set_stage(batch_size=min(256, self.layout.micro))
         sizes, metric = (stage.resolution, self.config.size), self.objective.metric
-        found = evaluate(learner.modules, self.val, self.objective, *sizes, self.ranks, learner.dtype)
+        found = evaluate(train_state.modules, self.val, self.objective, *sizes, self.ranks, train_state.dtype)
         self.write("evaluate", **found)
         reached = max(found[metric], found.get(f"ema_{metric}", found[metric]))
         self.progress.tell(**{metric: shown(metric, reached)})
@@ -258,18 +258,18 @@ class Trainer:
 
     def save(self, best: bool = False) -> None:
         """Writes a checkpoint, from rank 0."""
-        self.ranks.average_buffers(*self.learner.modules)
+        self.ranks.average_buffers(*self.train_state.modules)
         if self.log is None:
             return
         state = {"identity": self.identity, "step": self.step, "stage": self.stage, "best": self.best}
         state["target"] = self.objective.state()
         replay = {"factor": self.layout.factor, "buffer": self.buffer}
-        made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.learner.state_dict()}
+        made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.train_state.state_dict()}
         checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Resumes exactly from a checkpoint."""
-        self.learner.load_state_dict(state["learner"])
+        self.train_state.load_state_dict(state["learner"])
         self.begin(state["factor"], state["buffer"])
         if self.schedule.stage_of(self.step) != self.stage:
             state["feed"]["held"] = []  # the stage is over, and with it its replay buffer

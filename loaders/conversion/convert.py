@@ -296,7 +296,7 @@ def _room_for(target: Target) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        why = f"no room to write {target.name}: free some and run the same again, it goes on where it stopped"
+        why = f"no room to write {target.name}: free some and repeat the command to resume"
         raise OSError(error.errno, why) from None
 
 
@@ -306,9 +306,7 @@ def _bar(total: int, done: int, progress: bool) -> Any:
 
 def _finish_bar(size: int, progress: bool) -> Any:
     """A bar for the bytes of the last step."""
-    from tqdm import tqdm
-
-    return tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="finish", disable=not progress)
+    return progress_bar(progress, total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="finish")
 
 
 def _remarks(summary: Summary) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def append_parts(
             path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
             if path.lower().endswith((ENDING, ".ffcv")):
                 if is_url(path) != is_url(manifest):
-                    raise ValueError(f"{path}: the parts of {manifest} must lie where it does; copy this one there")
+                    raise ValueError(f"{path}: the parts of {manifest} must be in its folder; copy this one there")
                 path = path if is_url(path) else os.path.abspath(path)
             else:
                 if meta is None:

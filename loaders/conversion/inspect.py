@@ -61,6 +61,9 @@ def facts(dataset: Dataset) -> str:
         lines.append(f"kept     {len(kept):,} original files, {kept.sum() / 1e6:,.1f} MB, read in place of level 0")
     lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
     for level, ratio in enumerate(dataset.ratios):
+        if level and not found[level]:
+            lines.append(f"{level:5}  {ratio:7.3f}          0  left out for all images, see `convert --overhead`")
+            continue
         width, height = pixels[level] / max(found[level], 1)
         weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"
         lines.append(
@@ -143,10 +146,10 @@ def _result(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tupl
         return made.pixels.reshape(out.shape)[0].transpose(1, 2, 0), made.read
     pool = native.Pool(1)
     try:
-        ticket = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
-        ticket.wait()
-        if ticket.status[0] != native.OK:
-            raise native.JpegError(int(ticket.status[0]), ticket.message(0))
+        pending = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
+        pending.wait()
+        if pending.status[0] != native.OK:
+            raise native.JpegError(int(pending.status[0]), pending.message(0))
         return out[0].transpose(1, 2, 0), pool.stats()["bytes_read"]
     finally:
         pool.close()

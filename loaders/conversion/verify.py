@@ -203,7 +203,7 @@ def _fault(dataset: Dataset, entry: np.void) -> str:
     if entry["crc"] and zlib.crc32(raw) != entry["crc"]:
         return "its CRC does not match"
     if table and int.from_bytes(raw[4 * (rows + 1) :][:4], "little") != entry["head"]:
-        return "its row table does not start where the JPEG's data do"
+        return "its row table does not start at the JPEG's data"
     if entry["kind"] == RAW:
         return ""  # opening the beton has compared their number with the image's size
     try:

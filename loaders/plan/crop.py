@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import CropGeometry
-from .rng import Purpose, below, uniform, words
+from .rng import Purpose, below, between, uniform, words
 
 DEFAULT = CropGeometry()
 ATTEMPTS = 10
@@ -52,8 +52,8 @@ def _first_fit(
     """
     (least, most), (narrow, wide) = geometry.scale, geometry.ratio
     tries = drawn.reshape(len(drawn), drawn.shape[1] // 4, 4)
-    area = _between(least, most, tries[..., 0]) * size.prod(axis=0)[:, None]
-    aspect = np.exp(_between(math.log(narrow), math.log(wide), tries[..., 1]))
+    area = between(least, most, tries[..., 0]) * size.prod(axis=0)[:, None]
+    aspect = np.exp(between(math.log(narrow), math.log(wide), tries[..., 1]))
     sides = np.rint(np.sqrt((area * aspect, area / aspect)))
     inside = (sides > 0) & (sides <= size[:, :, None])
     fits = inside[0] & inside[1]
@@ -95,10 +95,6 @@ def eval_boxes(
     start = np.where(spare >= 0, np.rint(spare / 2), -(-spare // 2))
     # Multiplied before divided, so that a whole side comes out exactly.
     return np.concatenate((start * size / resized, (start + resolution) * size / resized)).T
-
-
-def _between(low: float, high: float, drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
-    return low + (high - low) * uniform(drawn)
 
 
 def _central(size: NDArray[np.float64], geometry: CropGeometry) -> NDArray[np.float64]:

@@ -135,6 +135,11 @@ def uniform(drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
     return drawn * np.float64(2.0**-32)
 
 
+def between(low: float, high: float, drawn: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Words as numbers in [low, high)."""
+    return low + (high - low) * uniform(drawn)
+
+
 def below(drawn: NDArray[np.uint32], bounds: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Words as integers from 0 to `bounds` - 1, bounds up to 2**31.
 

@@ -205,7 +205,7 @@ def upload(file: Path, url: str) -> None:
             raise LoaderError(f"{url}: cannot be written: no such bucket or container; make it first") from None
         except Exception as error:  # stores raise any type of error
             why = (str(error).splitlines() or [""])[0][:200]
-            raise LoaderError(f"{url}: cannot be written: {why}; run the same again, finished work is kept") from None
+            raise LoaderError(f"{url}: cannot be written: {why}; repeat the command to resume") from None
 
 
 def replace(path: str, data: bytes) -> None:

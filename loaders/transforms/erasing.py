@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..native import Augment
 from ..plan.records import ERASURE
-from ..plan.rng import Purpose, below, uniform, words
+from ..plan.rng import Purpose, below, between, uniform, words
 from . import fused
 from .device import CACHED, drawn_by, put
 from .keyed_noise import normal, quantiles
@@ -64,7 +64,7 @@ class RandomErasing(nn.Module):
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {', '.join(MODES)}, got {mode!r}.")
         if not 1 <= count <= MOST:
-            raise ValueError(f"`count` must be from 1 to {MOST}, got {count}; `probability=0` erases nothing.")
+            raise ValueError(f"`count` must be from 1 to {MOST}, got {count}; `probability=0` turns erasing off.")
         self.mode = mode
         self.count = count
         self.probability = probability
@@ -131,8 +131,9 @@ class RandomErasing(nn.Module):
         boxes = 1 + below(drawn[:, 3], self.count)
         row, drawn, boxes = row[boxes > number], drawn[boxes > number], boxes[boxes > number]
         tries = drawn[:, -_WORDS * _ATTEMPTS :].reshape(len(row), _ATTEMPTS, _WORDS)
-        area = high * wide * _between(tries[..., 0], *self.area) / boxes[:, None]
-        aspect = np.exp(_between(tries[..., 1], *np.log(self.aspect)))
+        area = high * wide * between(*self.area, tries[..., 0]) / boxes[:, None]
+        least, most = np.log(self.aspect)
+        aspect = np.exp(between(least, most, tries[..., 1]))
         height = np.rint(np.sqrt(area * aspect)).astype(np.int64)
         width = np.rint(np.sqrt(area / aspect)).astype(np.int64)
         fits = (height < high) & (width < wide)
@@ -157,7 +158,7 @@ class RandomErasing(nn.Module):
                 "call the module."
             )
         if not dtype.is_floating_point:
-            raise ValueError(f"`dtype` must be floating-point where pixels are erased, got {dtype}.")
+            raise ValueError(f"`dtype` must be floating-point for erasing, got {dtype}.")
         row, box, key = self.draw(indices, side, side, seed=seed, epoch=epoch)
         erasures = np.zeros(len(indices), ERASURE)
         for name, column in zip(("top", "left", "height", "width"), box.T, strict=True):
@@ -195,10 +196,6 @@ def _noise(dtype: torch.dtype) -> NDArray[Any]:
     """[65536], the values of `normal` in `dtype`, as integers of its size."""
     values = torch.from_numpy(quantiles().astype(np.float32)).to(dtype)
     return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
-
-
-def _between(drawn: NDArray[np.uint32], low: float, high: float) -> NDArray[np.float64]:
-    return low + (high - low) * uniform(drawn)
 
 
 def _check(images: Tensor, indices: NDArray[np.int64]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..plan.rng import Purpose, below, uniform, words
+from ..plan.rng import Purpose, below, between, words
 from .device import portions, put
 from .keyed import KeyedTransform
 from .randaugment import perform
@@ -62,7 +62,7 @@ class ThreeAugment(KeyedTransform):
         """
         drawn = words(seed, epoch, indices, Purpose.THREE_AUGMENT, 2)
         low, high = self.sigma
-        return below(drawn[:, 0], 3), low + (high - low) * uniform(drawn[:, 1])
+        return below(drawn[:, 0], 3), between(low, high, drawn[:, 1])
 
 
 def gaussian_blur(images: Tensor, sigma: NDArray[np.float64]) -> Tensor:

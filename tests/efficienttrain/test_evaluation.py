@@ -15,11 +15,6 @@ from tests.efficienttrain.training.runs import NETWORKS
 TINY = f"{NETWORKS}:tiny"
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def saved(path: Path, model: str = TINY, classes: int = 3, size: int = 32) -> Path:
     torch.manual_seed(0)
     torch.save({"model": build(model, num_classes=classes, resolution=size).state_dict()}, path)

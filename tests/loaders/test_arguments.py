@@ -46,7 +46,7 @@ def test_odd_values_work_or_are_refused_by_name(beton: Path, name: str) -> None:
         ({"std": (0, 1, 1)}, "`std` must be positive"),
         ({"mean": (0.5,)}, "`mean` must be three numbers, for R, G and B"),
         ({"train": 1}, "`train` must be one of True, False, got 1."),
-        ({"device": "warp"}, '`device` must be "cpu", or "cuda" where torch sees a GPU, got \'warp\'.'),
+        ({"device": "warp"}, '`device` must be "cpu", or "cuda" if torch sees a GPU, got \'warp\'.'),
     ],
 )
 def test_errors_give_the_rule(beton: Path, options: dict[str, Any], said: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.loaders.native.kinds import frame, resized
+
 if TYPE_CHECKING:
     from loaders import native
 
@@ -86,17 +88,6 @@ def forged(offsets: NDArray[np.uint32], jpeg: bytes) -> bytes:
     checks = [row_check(offsets.astype("<u4").tobytes() + jpeg[:head])]
     checks += [row_check(jpeg[int(begin) : max(int(begin), end)]) for begin, end in zip(offsets, ends, strict=True)]
     return np.array(checks, "<u4").tobytes() + offsets.astype("<u4").tobytes() + jpeg if count else jpeg
-
-
-def frame(data: bytes | bytearray) -> int:
-    """Where the frame header stands: height at +5, width at +7, the first component's sampling at +11."""
-    return max(data.find(b"\xff\xc0\x00"), data.find(b"\xff\xc2\x00"))
-
-
-def resized(data: bytes, width: int, height: int) -> bytes:
-    """The same bytes with other sides in the frame header."""
-    at = frame(data)
-    return data[: at + 5] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + data[at + 9 :]
 
 
 def _declared(sampling: str, has: tuple[int, int], wanted: tuple[int, int], width: int, height: int, key: int) -> bytes:

@@ -52,7 +52,7 @@ def test_every_batch_is_a_step_of_the_optimizer() -> None:
     class Recipe:
         lr = 0.5
 
-    learner, batch = Noted(), (torch.zeros(2, 3, 8, 8), torch.zeros(2))
-    yielded = list(train_window._trained(learner, Recipe(), iter([batch, batch])))  # type: ignore[arg-type]
+    train_state, batch = Noted(), (torch.zeros(2, 3, 8, 8), torch.zeros(2))
+    yielded = list(train_window._trained(train_state, Recipe(), iter([batch, batch])))  # type: ignore[arg-type]
     assert all(images is batch[0] for images in yielded)
-    assert learner.done == [(1, 1, 0), 0.5, (1, 1, 1), 0.5]
+    assert train_state.done == [(1, 1, 0), 0.5, (1, 1, 1), 0.5]

@@ -12,7 +12,10 @@ from loaders.conversion import Summary
 from loaders.sources import open_dataset
 
 
-def test_a_folder_becomes_a_beton(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_becomes_a_beton(
+    jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loaders.progress.EVERY", 0.0)
     out = tmp_path / "x.beton"
     arguments = ["--split", "val", "--levels", "1", "3/4", "0.5", "--quality", "90", "--workers", "1"]
     assert main(["convert", str(jpeg_folder), str(out), *arguments]) == 0

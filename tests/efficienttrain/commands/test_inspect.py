@@ -31,6 +31,13 @@ def test_facts_of_a_pyramid(beton: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert float(levels[0][-1]) == pytest.approx(stored / 1e6, abs=0.06)
 
 
+def test_a_level_that_no_image_has(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert(jpeg_folder / "val", tmp_path / "x.beton", overhead=0, workers=1)
+    assert main(["inspect", str(tmp_path / "x.beton")]) == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(None, 3)[3].split(",")[0] for line in lines] == ["left out for all images"] * 2
+
+
 def test_facts_of_a_folder(jpeg_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(jpeg_folder / "train")]) == 0
     assert "image folder" in capsys.readouterr().out

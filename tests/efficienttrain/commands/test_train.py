@@ -92,7 +92,7 @@ def test_the_weights_of_a_pretraining_arrive(
     before = asked(jpeg_folder, tmp_path, model=VIT, out=tmp_path / "mae", val=None, reprob=None, size=64)
     assert main(["pretrain", *before[1:]]) == 0
     seen: dict[str, torch.Tensor] = {}
-    monkeypatch.setattr(Trainer, "run", lambda self: seen.update(self.learner.model.state_dict()))
+    monkeypatch.setattr(Trainer, "run", lambda self: seen.update(self.train_state.model.state_dict()))
     encoder = tmp_path / "mae" / "encoder.pt"
     assert main(asked(jpeg_folder, tmp_path, model=VIT, init=encoder, size=64, curriculum="none")) == 0
     trained = torch.load(encoder, weights_only=True)

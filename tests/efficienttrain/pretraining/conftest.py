@@ -1,3 +1,3 @@
-from tests.efficienttrain.training.conftest import quick
+from tests.efficienttrain.training.conftest import no_pictures
 
-__all__ = ["quick"]
+__all__ = ["no_pictures"]

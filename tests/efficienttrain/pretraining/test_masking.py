@@ -34,7 +34,7 @@ def test_the_shown_patches_are_rounded_down_as_in_the_authors_code() -> None:
 
 
 def test_what_labels_are_needed_for_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`mixup` means nothing in pre-training, got 0.8; leave it out"):
+    with pytest.raises(ValueError, match=r"`mixup` has no effect in pre-training, got 0.8; leave it out"):
         authors(config(mixup=0.8))
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from efficienttrain.curriculum import BASELINE
 from efficienttrain.pretraining.mae import MaskedAutoencoder
-from efficienttrain.pretraining.masked_train_state import MaskedLearner
+from efficienttrain.pretraining.masked_train_state import MaskedTrainState
 from efficienttrain.pretraining.masking import BETAS, Masking
 from efficienttrain.pretraining.reconstruction_plot import GAP, draw
 from efficienttrain.pretraining.targets import make_target
@@ -21,9 +21,9 @@ SIDE, PATCH = 32, 8
 GREY = [124, 116, 104]  # ImageNet's mean
 
 
-def learner(target: str) -> MaskedLearner:
+def train_state(target: str) -> MaskedTrainState:
     made = make_target(target, PATCH)
-    return MaskedLearner(
+    return MaskedTrainState(
         MaskedAutoencoder(vit(num_classes=1, resolution=SIDE), made.width, SIDE),
         Recipe(model="vit", epochs=1.0, stages=BASELINE),
         Ranks(0, 1, torch.device("cpu")),
@@ -43,7 +43,7 @@ def panels(path: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("target", "columns"), [("pixels", 3), ("hog", 4)])
 def test_columns(tmp_path: Path, target: str, columns: int) -> None:
-    ours, images = learner(target), torch.zeros(2, 3, SIDE, SIDE) + torch.linspace(-1, 1, SIDE)
+    ours, images = train_state(target), torch.zeros(2, 3, SIDE, SIDE) + torch.linspace(-1, 1, SIDE)
     draw(ours, images, tmp_path / "p.png")
     found = panels(tmp_path / "p.png")
     assert len(found) == columns
@@ -61,4 +61,4 @@ def test_columns(tmp_path: Path, target: str, columns: int) -> None:
 
 
 def test_the_authors_betas() -> None:
-    assert {group["betas"] for group in learner("pixels").optimizer.param_groups} == {BETAS}
+    assert {group["betas"] for group in train_state("pixels").optimizer.param_groups} == {BETAS}

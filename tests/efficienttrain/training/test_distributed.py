@@ -94,7 +94,7 @@ def test_without_torchrun_there_is_one_rank() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_said() -> None:
-    with pytest.raises(ValueError, match=r'`device` must be "cpu" or "auto" where torch sees no GPU'), group("cuda"):
+    with pytest.raises(ValueError, match=r'`device` must be "cpu" or "auto" if torch sees no GPU'), group("cuda"):
         pass
 
 

@@ -71,11 +71,6 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def trained(sets: Path, out: Path, **options: Any) -> Any:
     given = {"epochs": 20.0, "batch": 16, "lr": 3e-2, "evaluate_every": 0.5, "optimizer": "adamw", "ema": 0.0}
     asked = config(sets, out, **{**given, **options})

@@ -13,13 +13,13 @@ import torch
 
 from efficienttrain.curriculum import Stage
 from efficienttrain.pretraining.mae import MaskedAutoencoder
-from efficienttrain.pretraining.masked_train_state import MaskedLearner
+from efficienttrain.pretraining.masked_train_state import MaskedTrainState
 from efficienttrain.pretraining.masking import Masking
 from efficienttrain.pretraining.targets import Pixels
 from efficienttrain.recipe import Recipe
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Classes
-from efficienttrain.training.train_state import Learner
+from efficienttrain.training.train_state import TrainState
 from tests.efficienttrain.pretraining.networks import vit
 from tests.efficienttrain.training.networks import tiny
 from tests.pretend import Count, moved, pretending
@@ -38,11 +38,11 @@ def batches(count: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         yield group, torch.empty((8, 3, 32, 32), device="cuda"), torch.zeros(8, dtype=torch.int64, device="cuda")
 
 
-def step(learner: Learner, count: Count, number: int) -> int:
+def step(train_state: TrainState, count: Count, number: int) -> int:
     """Takes a step of two micro-batches and returns its launches."""
 
     def backward(_: torch.Tensor) -> None:
-        for parameter in learner.model.parameters():
+        for parameter in train_state.model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.empty_like(parameter)
 
@@ -50,8 +50,8 @@ def step(learner: Learner, count: Count, number: int) -> int:
         counter.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "backward", backward)
-        loss = learner.accumulate(batches(2), 2, number)
-    learner.update(1e-3)
+        loss = train_state.accumulate(batches(2), 2, number)
+    train_state.update(1e-3)
     assert loss.device.type == "cuda"
     return count.total
 
@@ -65,12 +65,12 @@ def test_steps_wait_for_nothing(optimizer: str) -> None:
     with pretending() as count:
         model = moved(network)
         ranks = Ranks(0, 1, torch.device("cuda"))
-        learner = Learner(
+        train_state = TrainState(
             model, recipe(optimizer=optimizer), ranks, objective=FIVE, seed=0, precision="bf16", channels_last=True
         )
         moved(average.module)
-        learner.ema = average
-        launches = [step(learner, count, number) for number in range(3)]
+        train_state.ema = average
+        launches = [step(train_state, count, number) for number in range(3)]
         assert not +count.waits and not count.copies["pageable"], (count.waits, count.copies)
         assert launches[1] == launches[2] > 0
         assert count.launches["triton targets"] == 2 and count.launches["triton mix"] == 2
@@ -82,7 +82,7 @@ def test_masked_pre_training_waits_for_nothing() -> None:
     with pretending() as count:
         model = moved(network)
         ranks = Ranks(0, 1, torch.device("cuda"))
-        learner = MaskedLearner(
+        train_state = MaskedTrainState(
             model,
             recipe(optimizer="adamw", mixup=0.0, cutmix=0.0),
             ranks,
@@ -92,6 +92,6 @@ def test_masked_pre_training_waits_for_nothing() -> None:
             precision="bf16",
             channels_last=False,
         )
-        launches = [step(learner, count, number) for number in range(3)]
+        launches = [step(train_state, count, number) for number in range(3)]
         assert not +count.waits and not count.copies["pageable"], (count.waits, count.copies)
         assert launches[1] == launches[2] > 0

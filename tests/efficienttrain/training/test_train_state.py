@@ -13,7 +13,7 @@ from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Classes
 from efficienttrain.training.optim import make_optimizer
 from efficienttrain.training.seeding import key_step, key_weights
-from efficienttrain.training.train_state import Learner
+from efficienttrain.training.train_state import TrainState
 from tests.efficienttrain.training.networks import positioned, still
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -21,9 +21,9 @@ THREE = Classes("label", ("a", "b", "c"), 3)
 RECIPE = Recipe("net", 1.0, BASELINE, lr=0.1, mixup=0.0, cutmix=0.0, smoothing=0.0, optimizer="sgd", weight_decay=0.0)
 
 
-def learner(recipe: Recipe = RECIPE, precision: str = "off") -> Learner:
+def train_state(recipe: Recipe = RECIPE, precision: str = "off") -> TrainState:
     key_weights(0)
-    return Learner(still(3), recipe, ALONE, objective=THREE, seed=0, precision=precision)
+    return TrainState(still(3), recipe, ALONE, objective=THREE, seed=0, precision=precision)
 
 
 def batch(size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,7 +32,7 @@ def batch(size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_micro_batches_add_up_to_the_batch() -> None:
     images, labels = batch()
-    whole, parts = learner(), learner()
+    whole, parts = train_state(), train_state()
     loss = whole.accumulate([(0, images, labels)], 1, step=0)
     pieces = zip(range(4), images.split(2), labels.split(2), strict=True)
     assert parts.accumulate(pieces, 4, step=0) == pytest.approx(loss.item(), abs=1e-6)
@@ -42,7 +42,7 @@ def test_micro_batches_add_up_to_the_batch() -> None:
 
 def test_the_gradient_is_clipped() -> None:
     images, labels = batch()
-    clipped = learner(replace(RECIPE, clip_grad=1e-3))
+    clipped = train_state(replace(RECIPE, clip_grad=1e-3))
     before = [parameter.detach().clone() for parameter in clipped.model.parameters()]
     clipped.accumulate([(0, images, labels)], 1, step=0)
     clipped.update(1.0)
@@ -52,14 +52,14 @@ def test_the_gradient_is_clipped() -> None:
 
 
 def test_weight_decay_changes_where_there_is_any() -> None:
-    decayed = learner(replace(RECIPE, optimizer="adamw", weight_decay=0.05, betas=(0.8, 0.9)))
+    decayed = train_state(replace(RECIPE, optimizer="adamw", weight_decay=0.05, betas=(0.8, 0.9)))
     decayed.decay(0.01)
     assert sorted(group["weight_decay"] for group in decayed.optimizer.param_groups) == [0.0, 0.01]
     assert {group["betas"] for group in decayed.optimizer.param_groups} == {(0.8, 0.9)}
 
 
 def test_the_average_follows_slowly() -> None:
-    averaged = learner(replace(RECIPE, ema=0.75))
+    averaged = train_state(replace(RECIPE, ema=0.75))
     assert averaged.ema is not None
     start = averaged.model.head.weight.detach().clone()  # type: ignore[union-attr, operator]
     averaged.accumulate([(0, *batch())], 1, step=0)
@@ -69,7 +69,7 @@ def test_the_average_follows_slowly() -> None:
 
 
 def test_mixed_precision_trains() -> None:
-    plain, mixed = learner(), learner(precision="bf16")
+    plain, mixed = train_state(), train_state(precision="bf16")
     losses = [one.accumulate([(0, *batch())], 1, step=0).item() for one in (plain, mixed)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], abs=0.02)
@@ -80,7 +80,7 @@ def test_mixed_precision_trains() -> None:
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_loss_scaling_on_a_gpu(precision: str) -> None:
     ranks = Ranks(0, 1, torch.device("cuda"))
-    one = Learner(still(3).cuda(), RECIPE, ranks, objective=THREE, seed=0, precision=precision, channels_last=True)
+    one = TrainState(still(3).cuda(), RECIPE, ranks, objective=THREE, seed=0, precision=precision, channels_last=True)
     images, labels = batch()
     first = one.accumulate([(0, images.cuda().half(), labels.cuda())], 1, step=0)
     for step in range(20):

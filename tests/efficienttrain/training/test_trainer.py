@@ -17,7 +17,7 @@ from efficienttrain.training import trainer as loop
 from efficienttrain.training.checkpoint import checkpoints
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.logbook import read
-from efficienttrain.training.train_state import Learner
+from efficienttrain.training.train_state import TrainState
 from efficienttrain.training.trainer import crosses
 from tests.efficienttrain.training.runs import NETWORKS, config, curve
 
@@ -127,10 +127,10 @@ def test_no_memory_even_for_one_sample_is_said(
 
 
 def test_no_memory_later_on_is_said(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def starved(self: Learner, rate: float) -> None:  # noqa: ARG001
+    def starved(self: TrainState, rate: float) -> None:  # noqa: ARG001
         raise torch.cuda.OutOfMemoryError("as if")
 
-    monkeypatch.setattr(Learner, "update", starved)
+    monkeypatch.setattr(TrainState, "update", starved)
     with pytest.raises(ValueError, match="same command again with a smaller --micro-batch"):
         train(config(jpeg_folder, tmp_path / "run"))
 
@@ -194,6 +194,6 @@ def test_a_resumed_optimizer_counts_its_steps_on_the_cpu(jpeg_folder: Path, tmp_
     asked = config(jpeg_folder, tmp_path / "run", device="cuda", epochs=0.5)
     train(asked)  # on the GPU every count would be waited for
     with loop.Trainer(asked, Ranks(0, 1, torch.device("cuda", 0))) as trainer:
-        states = trainer.learner.optimizer.state.values()
+        states = trainer.train_state.optimizer.state.values()
         assert {state["step"].device.type for state in states} == {"cpu"}
         assert {state["exp_avg"].device.type for state in states} == {"cuda"}

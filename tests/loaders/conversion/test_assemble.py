@@ -100,7 +100,10 @@ def test_a_file_that_is_gone_is_named(many: Path, tmp_path: Path, monkeypatch: p
     assert convert(many, out, workers=1, restart=True).images == 312
 
 
-def test_a_bar_shows_the_last_step(many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_shows_the_last_step(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loaders.progress.EVERY", 0.0)
     convert(many, tmp_path / "x.beton", workers=1, progress=True)
     assert "finish: 100%" in capsys.readouterr().err
 

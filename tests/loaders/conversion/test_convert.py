@@ -176,7 +176,7 @@ def test_a_full_disk_is_told_and_the_work_goes_on(many: Path, tmp_path: Path) ->
     out = tmp_path / "x.beton"
     command = [sys.executable, "-c", FULL_DISK, str(many), str(out)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told == f"no room to write {out}: free some and run the same again, it goes on where it stopped\n"
+    assert told == f"no room to write {out}: free some and repeat the command to resume\n"
     assert not out.exists()
     convert(many, tmp_path / "whole.beton", workers=1)
     convert(many, out, workers=1)

@@ -125,7 +125,7 @@ def test_normalised_and_erased_as_by_the_modules(dtype: torch.dtype, channels_la
 
 
 def test_erasing_needs_a_floating_point_table() -> None:
-    with pytest.raises(ValueError, match=r"`dtype` must be floating-point where pixels are erased, got torch\.uint8"):
+    with pytest.raises(ValueError, match=r"`dtype` must be floating-point for erasing, got torch\.uint8"):
         RandomErasing().for_kernel(np.arange(2), 32, torch.uint8, seed=0, epoch=0)
 
 

@@ -3,22 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from loaders.transforms import ColorJitter, RandomGrayscale
 from loaders.transforms.color import shift_hue
-
-
-def noise(count: int, side: int = 32) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, side, side), np.uint8))
-
-
-def pillow(image: torch.Tensor) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-
-
-def tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+from tests.loaders.transforms.pictures import pillow, pixels, tensor
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.17, -0.5, -0.031, 0.5])
@@ -36,7 +24,7 @@ def test_hue_gives_pillows_pixels_for_every_kind_of_colour(shift: float) -> None
 def test_a_batch_is_what_torchvision_would_do_one_by_one(settings: tuple) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
     theirs, ours = transforms.ColorJitter(*settings), ColorJitter(*settings)
-    images, keys = noise(32), np.arange(32)
+    images, keys = pixels(32, 3, 32, 32), np.arange(32)
     order, factors = ours.plan(keys, seed=3, epoch=1)
     made = ours(images, keys, seed=3, epoch=1)
     used = [theirs.brightness, theirs.contrast, theirs.saturation, theirs.hue]
@@ -60,7 +48,7 @@ def test_draws_have_torchvisions_distribution() -> None:
 
 
 def test_nothing_asked_changes_nothing_and_no_image_is_no_error() -> None:
-    images = noise(3)
+    images = pixels(3, 3, 32, 32)
     assert torch.equal(ColorJitter()(images, np.arange(3), seed=0, epoch=0), images)
     for module in (ColorJitter(0.4, 0.4, 0.4, 0.1), RandomGrayscale(0.5)):
         assert module(images[:0], np.arange(0), seed=0, epoch=0).shape == (0, 3, 32, 32)
@@ -81,7 +69,7 @@ def test_wrong_settings(settings: dict, message: str) -> None:
 
 def test_greyscale_is_torchvisions_and_as_often_as_asked() -> None:
     transforms = pytest.importorskip("torchvision.transforms")
-    images = noise(2000, 16)
+    images = pixels(2000, 3, 16, 16)
     made = RandomGrayscale(0.3)(images, np.arange(2000), seed=0, epoch=0)
     grey = (made[:, 0] == made[:, 1]).flatten(1).all(1) & (made[:, 1] == made[:, 2]).flatten(1).all(1)
     assert abs(grey.float().mean() - 0.3) < 0.04

@@ -7,6 +7,7 @@ from PIL import Image
 from torch.nn.functional import grid_sample
 
 from loaders.transforms import LowFrequencyCrop, device
+from tests.loaders.transforms.pictures import pixels
 
 SIZES = [
     (224, 224, 96),
@@ -25,10 +26,6 @@ SIZES = [
 
 def noise(*shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).standard_normal(shape, np.float32))
-
-
-def pixels(*shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
 def by_fft(images: torch.Tensor, resolution: int) -> torch.Tensor:

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from loaders.transforms import Normalize, device
+from tests.loaders.transforms.pictures import pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FORMATS = (torch.contiguous_format, torch.channels_last)
-
-
-def pixels(*shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
 def plainly(images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

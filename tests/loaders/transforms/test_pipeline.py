@@ -23,6 +23,7 @@ from loaders.transforms import (
     TrivialAugmentWide,
 )
 from loaders.transforms.pipeline import BASE, TransformPipeline
+from tests.loaders.transforms.pictures import pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INDICES = np.arange(8) * 7
@@ -36,10 +37,6 @@ def pipeline(dtype: str = "float32", **options: object) -> TransformPipeline:
 
 def stage(resolution: int = 32, magnitude: float | None = None) -> Stage:
     return Stage(resolution=resolution, magnitude=magnitude, batch_size=8)
-
-
-def pixels(side: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (8, 3, side, side), np.uint8))
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
@@ -58,14 +55,14 @@ def test_the_kernels_table_holds_what_a_pass_over_the_batch_gives(dtype: str) ->
     last = pipeline(dtype)
     table = last.format(stage()).lut
     assert table is not None and last.format(stage(magnitude=3)).lut is None
-    images = pixels(32)
+    images = pixels(8, 3, 32, 32)
     written = np.take_along_axis(table[None], images.flatten(2).numpy().astype(np.intp), axis=2)
     images = last.format(stage()).tensor(written.reshape(-1).view(np.uint8))
-    assert torch.equal(made(images, last, stage()), normalised(pixels(32)).to(images.dtype))
+    assert torch.equal(made(images, last, stage()), normalised(pixels(8, 3, 32, 32)).to(images.dtype))
 
 
 def test_augmentation_comes_first_and_fills_with_the_mean() -> None:
-    images = pixels(32)
+    images = pixels(8, 3, 32, 32)
     wanted = RandAugment(9)(images, INDICES, **KEYS)
     assert torch.equal(made(images, pipeline("uint8"), stage(magnitude=9)), wanted)
     assert torch.equal(made(images, pipeline(), stage(magnitude=9)), normalised(wanted))
@@ -79,7 +76,7 @@ def test_at_base_is_the_published_order(filter: str) -> None:
     last, asked = pipeline(augment_at="base", filter=filter), stage(magnitude=9)
     format = last.format(asked)
     assert format.resolution == BASE and format.stage is asked and format.lut is None
-    images = pixels(BASE)
+    images = pixels(8, 3, BASE, BASE)
     strong = RandAugment(9)(images, INDICES, **KEYS)
     down = LowFrequencyCrop(32, filter)
     small = down(strong.float()) if filter == "fourier" else down(strong)
@@ -98,7 +95,7 @@ def test_at_the_base_and_above_there_is_nothing_to_bring_down() -> None:
 
 
 def test_erasing_comes_last() -> None:
-    images = pixels(32)
+    images = pixels(8, 3, 32, 32)
     wanted = RandomErasing(0.5)(normalised(images), INDICES, **KEYS)
     assert torch.equal(made(normalised(images), pipeline(erase=0.5), stage()), wanted)
     assert not torch.equal(wanted, normalised(images))
@@ -107,7 +104,7 @@ def test_erasing_comes_last() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("magnitude", [None, 5])
 def test_channels_last_is_another_arrangement_of_the_same_values(dtype: str, magnitude: float | None) -> None:
-    images = pixels(32) if dtype == "uint8" or magnitude else normalised(pixels(32))
+    images = pixels(8, 3, 32, 32) if dtype == "uint8" or magnitude else normalised(pixels(8, 3, 32, 32))
     plain = made(images, pipeline(dtype), stage(magnitude=magnitude))
     last = made(images, pipeline(dtype, memory_format="channels_last"), stage(magnitude=magnitude))
     assert torch.equal(plain, last) and last.is_contiguous(memory_format=torch.channels_last)
@@ -148,7 +145,7 @@ def test_the_users_transforms_replace_ours() -> None:
     def mix(images: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         return images.float(), batch.labels * 2
 
-    by, images = pipeline(custom=(darken, RandAugment(7), mix)), pixels(32)
+    by, images = pipeline(custom=(darken, RandAugment(7), mix)), pixels(8, 3, 32, 32)
     plan = BatchPlan(by.format(stage(magnitude=3)), 2, INDICES, INDICES % 3, np.zeros(8, SAMPLE))
     batch = by(plan.decoded(images, torch.from_numpy(plan.labels), 5), plan.format)
     assert seen == [(INDICES.tolist(), 5, 2, 32, 3)]
@@ -159,7 +156,8 @@ def test_the_users_transforms_replace_ours() -> None:
 def test_a_torchvision_transform_is_a_batch_transform() -> None:
     from torchvision.transforms import v2
 
-    by, images = pipeline(custom=(v2.RandomHorizontalFlip(1.0), v2.ToDtype(torch.float32, scale=True))), pixels(32)
+    images = pixels(8, 3, 32, 32)
+    by = pipeline(custom=(v2.RandomHorizontalFlip(1.0), v2.ToDtype(torch.float32, scale=True)))
     torch.testing.assert_close(made(images, by, stage()), images.flip(3).float() / 255)
 
 

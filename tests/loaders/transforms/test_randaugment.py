@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance
 from loaders.transforms import RandAugment, device
 from loaders.transforms.randaugment import IMAGENET_MEAN, arguments, draw
 from loaders.transforms.randaugment_ops import PHASES, WEIGHT_ONE, Op, augment, cubic_weights, motion
+from tests.loaders.transforms.pictures import pillow
 
 # Each operation's name in timm: of the increasing set, of the other, of the function itself.
 NAMES = {
@@ -65,10 +66,6 @@ def photos(side: int, count: int = 4) -> torch.Tensor:
         total[side // 2 : -side // 4, side // 3 : side // 2] = rng.integers(0, 256, 3)
         pictures.append(total.clip(0, 255).astype(np.uint8).transpose(2, 0, 1))
     return torch.from_numpy(np.stack(pictures))
-
-
-def pillow(image: torch.Tensor) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
 
 
 def by_timm(timm: ModuleType, image: torch.Tensor, op: int, argument: float) -> torch.Tensor:

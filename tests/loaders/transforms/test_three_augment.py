@@ -3,33 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from PIL import ImageFilter
 
 from loaders.transforms import ThreeAugment
 from loaders.transforms.three_augment import gaussian_blur
-
-
-def noise(count: int, side: int = 37) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, side, side), np.uint8))
-
-
-def pillow(image: torch.Tensor) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-
-
-def tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+from tests.loaders.transforms.pictures import pillow, pixels, tensor
 
 
 def test_blur_gives_pillows_pixels() -> None:
-    images = torch.cat((noise(3), torch.full((1, 3, 37, 37), 255, dtype=torch.uint8), noise(1) // 255 * 255))
+    white, black_and_white = torch.full((1, 3, 37, 37), 255, dtype=torch.uint8), pixels(1, 3, 37, 37) // 255 * 255
+    images = torch.cat((pixels(3, 3, 37, 37), white, black_and_white))
     for sigma in [0.0, *np.linspace(0.1, 2, 24), 0.8084745762711864, 3.3, 7.0]:
         theirs = [tensor(pillow(image).filter(ImageFilter.GaussianBlur(float(sigma)))) for image in images]
         assert torch.equal(gaussian_blur(images, np.full(5, sigma)), torch.stack(theirs)), sigma
 
 
 def test_each_image_has_a_blur_of_its_own() -> None:
-    images, sigma = noise(4), np.array([0.1, 2.0, 0.7, 1.5])
+    images, sigma = pixels(4, 3, 37, 37), np.array([0.1, 2.0, 0.7, 1.5])
     one_by_one = [gaussian_blur(images[k : k + 1], sigma[k : k + 1]) for k in range(4)]
     assert torch.equal(gaussian_blur(images, sigma), torch.cat(one_by_one))
 
@@ -38,7 +28,7 @@ def test_a_batch_is_what_timms_3a_would_do_one_by_one(monkeypatch: pytest.Monkey
     timm = pytest.importorskip("timm.data.auto_augment")
     theirs = timm.auto_augment_transform("3a", {}).policy
     by_name = {group[0].name: group[0] for group in theirs}
-    images, keys, module = noise(48), np.arange(48), ThreeAugment()
+    images, keys, module = pixels(48, 3, 37, 37), np.arange(48), ThreeAugment()
     choice, sigma = module.plan(keys, seed=3, epoch=1)
     made = module(images, keys, seed=3, epoch=1)
     for k, image in enumerate(images):

@@ -10,7 +10,7 @@ BENCH ?=
 WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n : n / 2)))
 PARALLEL := $(shell [ $(WORKERS) -gt 1 ] && printf -- '-n %s --dist loadfile' $(WORKERS))
 
-.PHONY: help demo test test-fast check check-native check-threads wheel check-wheel fuzz faults bench clean
+.PHONY: help demo test test-fast check check-native check-threads wheel wheel-aarch64 check-wheel fuzz faults bench clean
 
 help:
 	@echo 'make demo          set up, make a small JPEG data set, convert, measure, train through the curriculum, draw'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-fast     the tests near the files that differ from main, without the slow ones'
 	@echo 'make check         lint, types, tests with warnings as errors'
 	@echo 'make wheel         dist/*.whl for x86-64 Linux and any Python from 3.10 on'
+	@echo 'make wheel-aarch64 the same for arm64 Linux, cross-built'
 	@echo 'make check-wheel   the wheel, tested in empty environments'
 	@echo 'make check-native  the kernel'\''s tests under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make check-threads the thread pool under ThreadSanitizer'
@@ -53,6 +54,10 @@ check-threads: .venv/.kernel
 
 wheel:
 	bash tools/wheel.sh
+
+# Needs Debian's g++-aarch64-linux-gnu.
+wheel-aarch64:
+	bash tools/wheel.sh aarch64
 
 check-wheel: .venv/.kernel wheel
 	$(PYTHON_ENV) -m pytest -q tests/test_wheel.py

@@ -18,6 +18,8 @@ from .processors import check_ranks
 from .values import in_range, items, number, one_of, probability, whole
 
 if TYPE_CHECKING:
+    import torch
+
     from .sources import Dataset
     from .transforms.pipeline import TransformPipeline
 
@@ -102,11 +104,24 @@ def _check_device(device: Any) -> None:
 
     try:
         found = torch.device(device)
-        if found.type == "cpu" or (found.type == "cuda" and torch.cuda.is_available()):
-            return
     except (TypeError, ValueError, RuntimeError):  # no device of any kind that torch knows
-        pass
-    raise ValueError(f'`device` must be "cpu", or "cuda" if torch sees a GPU, got {str(device)!r}.')
+        found = None
+    if found is None or found.type not in ("cpu", "cuda") or (found.type == "cuda" and not torch.cuda.is_available()):
+        more = '; for another device, pass "cpu" and move the batches: `images.to(device)`'
+        raise ValueError(
+            f'`device` must be "cpu", or "cuda" if torch sees a GPU, got {str(device)!r}'
+            f"{'' if found is None or found.type in ('cpu', 'cuda') else more}."
+        )
+    if found.type == "cuda" and (found.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"`device` must be one of the {count} GPUs here, from 0, got {str(device)!r}.")
+
+
+def device_of(device: str | torch.device) -> torch.device:
+    """The device, with its number: "cuda" is the GPU that is torch's current one when the loader is made."""
+    import torch
+
+    found = torch.device(device)
+    return torch.device("cuda", torch.cuda.current_device()) if str(found) == "cuda" else found
 
 
 def _check_normalisation(mean: Any, std: Any) -> None:
@@ -121,8 +136,6 @@ def _check_normalisation(mean: Any, std: Any) -> None:
 
 def pipeline_of(arguments: Mapping[str, Any]) -> TransformPipeline:
     """The batch transforms. Raises ValueError for settings that cannot be combined."""
-    import torch
-
     from .transforms.pipeline import TransformPipeline, transforms_of
 
     names = ("memory_format", "augment_at", "augment_on", "erase")
@@ -130,7 +143,7 @@ def pipeline_of(arguments: Mapping[str, Any]) -> TransformPipeline:
         dtype=str(arguments["dtype"]).removeprefix("torch."),
         mean=tuple(arguments["mean"]),
         std=tuple(arguments["std"]),
-        device=torch.device(arguments["device"]),
+        device=device_of(arguments["device"]),
         seed=operator.index(arguments["seed"]),
         filter=arguments["interpolation"] or "fourier",
         custom=transforms_of(arguments["transforms"]),

@@ -138,11 +138,10 @@ class Batch:
 
 
 def _beside_labels(array: NDArray[Any], batch: Batch) -> torch.Tensor:
-    """An array of the host as a tensor on the labels' device."""
-    import torch
+    """An array of the host as a tensor on the labels' device. The host does not wait for a GPU."""
+    from .transforms.device import put
 
-    tensor, device = torch.from_numpy(np.ascontiguousarray(array)), batch.labels.device
-    return tensor if device.type == "cpu" else tensor.to(device, non_blocking=True)
+    return put(np.ascontiguousarray(array), batch.labels.device)
 
 
 def _views(values: Any, batch: Batch) -> Any:
@@ -217,8 +216,9 @@ def _points(values: Any, batch: Batch) -> Any:
 
 
 def _listed(arrays: list[NDArray[np.float32]], batch: Batch) -> Any:
-    """A list of a tensor for each sample; for several views a tuple of such lists."""
-    tensors, n = [_beside_labels(array, batch) for array in arrays], batch.count
+    """A list of a tensor for each sample; for several views a tuple of such lists. One copy brings all of them."""
+    joined, n = _beside_labels(np.concatenate(arrays), batch), batch.count
+    tensors = list(joined.split([len(array) for array in arrays]))
     return tensors if batch.views == 1 else tuple(tensors[k * n : (k + 1) * n] for k in range(batch.views))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, geometry_of, pipeline_of, sampling_of
+from .arguments import absolute, check, device_of, geometry_of, pipeline_of, sampling_of
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
@@ -147,7 +147,8 @@ class Loader(DataLoaderAttributes):
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU if `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
-            device: of the delivered batches; "cuda" brings pinned memory and a stream of the loader's own.
+            device: of the delivered batches: "cpu"; or "cuda", torch's current GPU, or "cuda:1", which bring pinned
+                memory and a stream of the loader's own.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             memory_format: "contiguous" or "channels_last".
             num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
@@ -163,12 +164,10 @@ class Loader(DataLoaderAttributes):
             FileNotFoundError, BadDataset: the data set is not there, or not sound.
         """
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
-        import torch
-
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
         check(self._arguments)
         self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
-        self.device, self.prefetch_factor, self.backend = torch.device(device), prefetch_factor, backend
+        self.device, self.prefetch_factor, self.backend = device_of(device), prefetch_factor, backend
         self.shuffle = train if shuffle is None else shuffle
         self.drop_last = train if drop_last is None else drop_last
         self._uneven = uneven or ("drop" if train else "keep")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,12 +37,14 @@ class Count(TorchDispatchMode):
 
     Attributes:
         launches: kernels, by operation.
-        copies: copies from the host, by whether they wait ("pageable") or not ("pinned").
+        copies: copies from the host, by whether they wait ("pageable") or not ("pinned": non-blocking, out of pinned
+            memory).
         waits: operations that wait for the device.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pinned: Pinned) -> None:
         super().__init__()
+        self._pinned = pinned
         self.launches: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
@@ -52,11 +55,13 @@ class Count(TorchDispatchMode):
         if space != "aten":
             return result
         given, made = list(_devices(args)), list(_devices(result))
+        if name in FREE and made == ["cpu"] and isinstance(args[0], torch.Tensor) and args[0] in self._pinned:
+            self._pinned.add(result)  # a view of a real tensor is a fake one, with a storage of its own
         if name in ("_to_copy", "copy_"):
             source, target = (given[-1], (made or given)[0]) if name == "copy_" else (given[0], made[0])
             quick = bool((kwargs or {}).get("non_blocking")) or (len(args) > 2 and bool(args[2]))
             if source == "cpu" and target == "cuda":
-                self.copies["pinned" if quick else "pageable"] += 1
+                self.copies["pinned" if quick and _source(name, args) in self._pinned else "pageable"] += 1
                 return result
             if source == "cuda" and target == "cpu":
                 self.waits[name] += not quick
@@ -71,6 +76,30 @@ class Count(TorchDispatchMode):
     def total(self) -> int:
         """Kernels."""
         return sum(self.launches.values())
+
+
+class Pinned:
+    """The host's memory that is pinned, as far as is pretended. It is not freed, so that no address comes again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bool, int], Any] = {}
+
+    def add(self, memory: Any) -> Any:
+        """Marks the memory of a tensor or an array."""
+        self._known[self._key(memory)] = memory
+        return memory
+
+    def __contains__(self, memory: Any) -> bool:
+        return self._key(memory) in self._known
+
+    @staticmethod
+    def _key(memory: Any) -> tuple[bool, int]:
+        """Views have the key of their base."""
+        if isinstance(memory, np.ndarray):
+            return False, memory.ctypes.data
+        storage = memory.untyped_storage()
+        fake = isinstance(memory, FakeTensor)
+        return fake, storage._cdata if fake else storage.data_ptr()
 
 
 class Event:
@@ -119,7 +148,8 @@ def pretending(*, events_pass: bool = True) -> Iterator[Count]:
     torch._C._ensureCUDADeviceGuardSet()  # type: ignore[attr-defined]  # of stubs, where there is no driver
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     user = Stream()
-    launched = Count()
+    pinned = Pinned()
+    launched = Count(pinned)
 
     def launch(name: str, grid: tuple[int, ...], *arguments: Any, **_: Any) -> None:
         tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
@@ -132,7 +162,9 @@ def pretending(*, events_pass: bool = True) -> Iterator[Count]:
         yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FakeTensorMode, "avoid_device_init", True)  # whatever the stub of `is_available` says
+        # Fake tensors start the driver where `is_available` says that there is one.
+        patch.setattr(FakeTensorMode, "avoid_device_init", True)
+        patch.setattr(fake_tensor, "init_gpu_context", lambda _: None)
         patch.setattr(Event, "passes", events_pass)
         patch.setattr(Event, "synchronized", 0)
         for name, stub in {
@@ -151,10 +183,11 @@ def pretending(*, events_pass: bool = True) -> Iterator[Count]:
             "stream": stream,
         }.items():
             patch.setattr(torch.cuda, name, stub)
-        patch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor)
+        patch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: pinned.add(tensor))
         patch.setattr(torch.Tensor, "record_stream", lambda *_: None)
-        patch.setattr(torch, "empty", _unpinned(torch.empty))
-        patch.setattr(torch_backend, "_pinned", lambda size: np.empty(size, np.uint8))  # the kernel writes into it
+        patch.setattr(torch, "empty", _empty(torch.empty, pinned))
+        # The kernel writes into this memory.
+        patch.setattr(torch_backend, "_pinned", lambda size: pinned.add(np.empty(size, np.uint8)))
         patch.setattr(keyed_noise, "quantiles", lambda: np.zeros(65536))  # made by torch, on the CPU
         patch.setattr(fused, "launch", launch)
         patch.setattr(fused, "_runs", lambda _: True)
@@ -177,11 +210,18 @@ def moved(model: nn.Module) -> nn.Module:
     return model
 
 
-def _unpinned(empty: Any) -> Any:
-    def without_pinning(*sizes: Any, pin_memory: bool = False, **options: Any) -> Any:  # noqa: ARG001
-        return empty(*sizes, **options)
+def _empty(empty: Any, pinned: Pinned) -> Any:
+    def marked(*sizes: Any, pin_memory: bool = False, **options: Any) -> Any:
+        made = empty(*sizes, **options)
+        return pinned.add(made) if pin_memory else made
 
-    return without_pinning
+    return marked
+
+
+def _source(name: str, arguments: Any) -> torch.Tensor:
+    """The tensor that a copy reads."""
+    source: torch.Tensor = arguments[1] if name == "copy_" else arguments[0]
+    return source
 
 
 def _devices(tree: Any) -> Iterator[str]:

@@ -20,7 +20,8 @@ def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
         "--micro-batch",
         type=int,
         metavar="N",
-        help="samples that pass through the network together, on each rank (default: all)",
+        help="samples that pass through the network together, on each rank (default: as many as fit into the GPU's "
+        "memory, at most the recipe's)",
     )
     add("--device", choices=CHOICES["device"], help="(default: auto)")
     add("--amp", choices=CHOICES["amp"], help=f"mixed precision (default: auto, {amp})")

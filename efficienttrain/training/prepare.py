@@ -29,7 +29,9 @@ from efficienttrain.training.train_state import DTYPES, TrainState
 BF16_CAPABILITY = 8
 """Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
 MICRO = 128
-"""Micro-batch if neither the user nor the recipe names one."""
+"""Micro-batch on a CPU if neither the user nor the recipe names one."""
+MOST_MICRO = 512
+"""The same on a GPU, if its memory suffices: the largest of the released recipes."""
 
 
 def multiple(config: Config) -> int:
@@ -147,15 +149,23 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
     return model.to(ranks.device)
 
 
-def layout_of(config: Config, recipe: Recipe, number: int, ranks: Ranks, factor: int | None = None) -> Layout:
-    """How stage `number` lays out its steps, before any shortage of memory; factor: another than the stage's.
+def layout_of(
+    config: Config, recipe: Recipe, number: int, ranks: Ranks, factor: int | None = None, micro: int | None = None
+) -> Layout:
+    """How stage `number` lays out its steps, before any shortage of memory.
+
+    Args:
+        factor: of the replay, if it is not the stage's.
+        micro: a micro-batch that is known to fit; `config.micro_batch` prevails over it.
 
     Raises:
         ValueError: the batch does not divide over the ranks, or the micro-batch not by the replay factor.
     """
     stage = recipe.stages[number]
-    advice = recipe.micro_batch[number] if recipe.micro_batch else MICRO
-    return lay_out(stage.batch or recipe.batch, ranks.world_size, config.micro_batch or advice, factor or stage.replay)
+    default = MOST_MICRO if ranks.device.type == "cuda" else MICRO
+    advice = recipe.micro_batch[number] if recipe.micro_batch else default
+    wanted = config.micro_batch or micro or advice
+    return lay_out(stage.batch or recipe.batch, ranks.world_size, wanted, factor or stage.replay)
 
 
 def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
@@ -180,6 +190,13 @@ def ring_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> 
     if ranks.device.type == "cuda" and 2 * ring_bytes(batches, layout.fresh, resolution) < free_bytes(ranks.device):
         return ranks.device
     return torch.device("cpu")
+
+
+def ring_on_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) -> int:
+    """Bytes of the GPU's memory that a replay buffer of `batches` loader batches will take on this rank."""
+    if layout.factor == 1 or ring_device(batches, layout, resolution, ranks).type == "cpu":
+        return 0
+    return ring_bytes(batches, layout.fresh, resolution)
 
 
 def say(ranks: Ranks, text: str) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from efficienttrain._loaders import Loader
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
-from efficienttrain.training import batch_layout, checkpoint, prepare, resolve
+from efficienttrain.training import batch_layout, checkpoint, micro_batch, prepare, resolve
 from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.callback import Callback, check_trackers, trackers
 from efficienttrain.training.config import Config, Result, write_config
@@ -136,14 +136,39 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, event)(*facts)
 
-    def begin(self, factor: int | None = None, buffer: int | None = None) -> None:
-        """Sets the loader to the present stage; factor, buffer: of the replay, if they are not the stage's own."""
-        self.supply(
-            prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, factor),
-            self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer,
-        )
+    def begin(self, factor: int | None = None, buffer: int | None = None, micro: int | None = None) -> None:
+        """Sets the loader to the present stage.
+
+        factor, buffer: of the replay, if they are not the stage's own; micro: the micro-batch; None: what fits.
+        """
+        buffer = self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer
+        layout = prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, factor, micro)
+        if micro is None:
+            layout = self.fit(layout, buffer)
+        self.supply(layout, buffer)
         if self.config.compile:
             self.train_state.compile()
+
+    def fit(self, layout: Layout, buffer: int) -> Layout:
+        """The layout with a micro-batch that the memory of all ranks has room for; the user's micro-batch stays."""
+        memory = micro_batch.memory_of(self.ranks.device)
+        if self.config.micro_batch or memory is None:
+            return layout
+        stage = self.recipe.stages[self.stage]
+        kept = prepare.ring_on_device(buffer * layout.accumulation, layout, stage.resolution, self.ranks)
+        parts: dict[str, Any] = {
+            "memory": memory,
+            "feed": self.feed,
+            "train_state": self.train_state,
+            "ranks": self.ranks,
+        }
+        fits = micro_batch.fitting(layout.micro, kept, **parts, stage=stage, step=self.step)
+        if fits < layout.micro:
+            layout = prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, layout.factor, fits)
+            prepare.say(
+                self.ranks, f"Micro-batches of {layout.micro} at {stage.resolution} px, by the free GPU memory."
+            )
+        return layout
 
     def supply(self, layout: Layout, buffer: int) -> None:
         """From here on, steps in this layout; the replay buffer holds the loader's batches of `buffer` steps."""
@@ -263,14 +288,14 @@ class Trainer:
             return
         state = {"identity": self.identity, "step": self.step, "stage": self.stage, "best": self.best}
         state["target"] = self.objective.state()
-        replay = {"factor": self.layout.factor, "buffer": self.buffer}
+        replay = {"factor": self.layout.factor, "buffer": self.buffer, "micro": self.layout.micro}
         made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.train_state.state_dict()}
         checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Resumes exactly from a checkpoint."""
         self.train_state.load_state_dict(state["learner"])
-        self.begin(state["factor"], state["buffer"])
+        self.begin(state["factor"], state["buffer"], state.get("micro"))  # older checkpoints have none
         if self.schedule.stage_of(self.step) != self.stage:
             state["feed"]["held"] = []  # the stage is over, and with it its replay buffer
         if not self.feed.load_state_dict(state["feed"]):

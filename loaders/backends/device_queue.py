@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -89,3 +90,20 @@ class RunAhead:
         self._events.append(event)
         if len(self._events) > self._batches:
             self._events.popleft().synchronize()
+
+
+def hand_over(value: Any, stream: torch.cuda.Stream) -> None:
+    """Tells torch's allocator that these tensors, made on a side stream, are used on the user's `stream` from here on.
+
+    It else hands their memory out again, on the side stream, while the user's stream may still read it.
+
+    value: a tensor, or tuples, lists and dictionaries of tensors; whatever else is in them is passed over.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.is_cuda:
+            value.record_stream(stream)
+    elif isinstance(value, dict):
+        hand_over(list(value.values()), stream)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            hand_over(each, stream)

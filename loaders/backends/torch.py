@@ -22,7 +22,7 @@ from ..sources import Dataset
 from ..stage import Stage
 from .base import PendingBatch
 from .decoder import Decoder
-from .device_queue import Clock, InUse, RunAhead
+from .device_queue import Clock, InUse, RunAhead, hand_over
 
 if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
@@ -131,9 +131,7 @@ class TorchBackend:
             with self._clock("ops"):
                 made = self._pipeline(batch.decoded(images, labels, self._pipeline.seed), batch.format)
         user.wait_stream(stream)
-        for tensor in (made.images, made.labels, made.targets):
-            if isinstance(tensor, torch.Tensor) and tensor.is_cuda:
-                tensor.record_stream(user)
+        hand_over((made.images, made.labels, made.targets), user)
         return made
 
 

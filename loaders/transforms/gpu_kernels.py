@@ -258,7 +258,9 @@ def erase(  # type: ignore[no-untyped-def]
         tl.store(to, noise.to(images.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+# Triton compiles anew for integers that are 1 or multiples of 16. Those that change from batch to batch are exempt: the
+# last batch's size, and CutMix's rectangle, of which there would be dozens of variants.
+@triton.jit(do_not_specialize=["count", "top", "bottom", "left", "right"])
 def mix(  # type: ignore[no-untyped-def]
     images,
     out,
@@ -307,7 +309,7 @@ def mix(  # type: ignore[no-untyped-def]
     tl.store(out + image * size + place, mixed, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def targets(labels, out, count, classes, off, on, share, rest, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Soft targets of mixed images, float32 [count, classes]. Grid (count, blocks of classes).
 

@@ -47,6 +47,11 @@ def test_odd_values_work_or_are_refused_by_name(beton: Path, name: str) -> None:
         ({"mean": (0.5,)}, "`mean` must be three numbers, for R, G and B"),
         ({"train": 1}, "`train` must be one of True, False, got 1."),
         ({"device": "warp"}, '`device` must be "cpu", or "cuda" if torch sees a GPU, got \'warp\'.'),
+        (
+            {"device": "mps"},
+            '`device` must be "cpu", or "cuda" if torch sees a GPU, got \'mps\'; for another device, pass "cpu" and '
+            "move the batches: `images.to(device)`.",
+        ),
     ],
 )
 def test_errors_give_the_rule(beton: Path, options: dict[str, Any], said: str) -> None:

@@ -20,7 +20,7 @@ from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
 from ...transforms.device import put
 from ..decoder import Decoder
-from ..device_queue import Clock, InUse, RunAhead
+from ..device_queue import Clock, InUse, RunAhead, hand_over
 from ..pillow_threads import PartlyPillow
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
@@ -174,15 +174,15 @@ class InGraph:
                 made = self._pipeline(batch.decoded(given, labels, self._pipeline.seed), batch.format)
             if self.stream is None:
                 return made
-            if made.images is given:  # DALI's memory is not the user's to keep on another stream
-                made.images = given.clone()
+            # DALI's memory is not the user's to keep on another stream; a transform may return a view of it.
+            if made.images.untyped_storage()._cdata == given.untyped_storage()._cdata:
+                made.images = made.images.clone()
         # DALI frees an output on a stream of its own as soon as it is let go, while this one may still read it.
         self._in_use.keep(self.stream, given, pending.images)
         user = torch.cuda.current_stream(device)
         self._run_ahead.delivered(user)
         user.wait_stream(self.stream)
-        made.images.record_stream(user)
-        made.labels.record_stream(user)
+        hand_over((made.images, made.labels, made.targets), user)
         return made
 
 

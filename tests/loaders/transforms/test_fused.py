@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -137,6 +138,50 @@ def test_without_triton_torch_does_it_after_a_warning(monkeypatch: pytest.Monkey
         assert not fused._runs(torch.device("cpu"))
     fused._runs.cache_clear()
     assert not fused.usable(torch.device("cpu"))
+
+
+VARIANTS = """
+import json
+from collections import Counter
+import numpy as np, torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import make_backend
+from triton.runtime.jit import create_function_from_signature
+from loaders.transforms import Mixup, RandAugment, RandomErasing, fused, gpu_kernels
+
+variants, backend = set(), make_backend(GPUTarget("cuda", 90, 32))
+
+def launch(name, grid, *arguments, **constants):
+    kernel = getattr(gpu_kernels, name)
+    bind = create_function_from_signature(kernel.signature, kernel.params, backend)
+    variants.add((name, str(bind(*arguments, **constants)[1])))
+
+fused.usable, fused.launch = lambda _: True, launch
+mix, erase, augment = Mixup(num_classes=10), RandomErasing(0.5), RandAugment(9)
+for batch in range(100):
+    n = (16, 15, 1)[batch % 3]
+    keys, labels = np.arange(n) + 16 * batch, torch.zeros(n, dtype=torch.int64)
+    augment(torch.zeros(n, 3, 48, 48, dtype=torch.uint8), keys, seed=0, epoch=0)
+    images = erase(torch.zeros(n, 3, 48, 48), keys, seed=0, epoch=0)
+    mix(images, labels, batch, seed=0, epoch=0)
+print(json.dumps(Counter(name for name, _ in variants)))
+"""
+
+
+def test_batches_of_one_shape_and_the_last_one_share_their_kernels() -> None:
+    """Each variant of a kernel takes seconds to compile, in the middle of a training."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", VARIANTS],
+        env=environment,
+        cwd=Path(__file__).resolve().parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == {"tables": 1, "apply": 1, "erase": 1, "mix": 2, "targets": 1}
 
 
 COMPILE = """

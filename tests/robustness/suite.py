@@ -88,6 +88,8 @@ CASES = (
     Case("training", "tests.robustness.training:kill", 1, 12, patience=150),
     Case("disk", "tests.robustness.reading:disk", 4, 100, env="shim"),
     *_backends("disk", "reading:disk", 0, 20, env="shim"),
+    Case("store", "tests.robustness.stores:faults", 2, 40),
+    Case("small-cache", "tests.robustness.stores:small_cache", 2, 12),
     Case("memory", "tests.robustness.reading:memory", 8, 200),
     Case("forks", "tests.robustness.reading:forks", 3, 12),
     Case("cycles", "tests.robustness.reading:cycles", 40, 600),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.robustness import damage, files, hostile, kills, load, reading, training
+from tests.robustness import damage, files, hostile, kills, load, reading, stores, training
 from tests.robustness.watchdog import watch
 
 Run = Callable[..., Iterator[dict[str, Any]]]
@@ -43,6 +43,20 @@ def test_cut_swapped_and_ill_named_betons(run: Run) -> None:
 def test_hostile_tables_with_sound_crcs() -> None:
     for reply in hostile.betons(3, 40):
         assert reply.get("reproducers", []) == []
+
+
+def test_a_store_that_misbehaves_is_named_or_survived() -> None:
+    pytest.importorskip("obstore")
+    told = [reply for reply in watch("tests.robustness.stores:faults", seed=3, tries=3) if "fault" in reply]
+    assert [reply["reproducers"] for reply in told] == [[]] * len(stores.FAULTS)
+    assert [reply["survived"] for reply in told][:2] == [3, 3] and told[3]["survived"] == 3
+    assert all(told[k]["named"] >= 1 for k in (2, 4))  # the first try at least: later batches may have been fetched
+
+
+def test_an_epoch_of_ten_times_the_cache_holds_little() -> None:
+    pytest.importorskip("obstore")
+    *_, told = stores.small_cache(3, 2)
+    assert told["reproducers"] == [] and told["survived"] == 1
 
 
 def test_a_failing_disk_is_named(tmp_path: Path) -> None:

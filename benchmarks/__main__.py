@@ -36,7 +36,9 @@ EXAMPLES = {
     "remote": ("--data train.beton --latency 0.03 --json R.json",),
     "startup": ("--data train.beton --json S.json",),
     "cache": ("--data photos/train --json C.json",),
+    "scale": ("--images 1281167 --work scratch --json S.json", "--images 14000000 --parts set"),
 }
+SCALE = ("writer", "resume", "set")
 EVIDENCE = ("training", "search", "pretraining", "photographs")
 """The modules of that package; the others are beside this file."""
 
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     options = vars(args)
     command, json_path, png_path = options.pop("benchmark"), options.pop("json"), options.pop("png", None)
     _check(options["threads"], json_path, png_path)
-    if command == "ops":  # one thread each
+    if command in ("ops", "scale"):  # one thread each
         del options["threads"]
     if command in ("gpu", "photographs"):  # save their reports after every part
         options["json_path"] = json_path
@@ -246,6 +248,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gpu.add_argument("--budget", type=_positive, default=480.0, help="seconds for everything (%(default)s)")
     startup = add("startup", "seconds to the first batch, and to that of another stage")
     startup.add_argument("--rounds", type=_count, default=3, help="starts of each (%(default)s)")
+    scale = add("scale", "what grows with the number of samples, on simulated data sets")
+    scale.add_argument("--images", type=_count, default=200_000, metavar="N", help="files, or samples (%(default)s)")
+    scale.add_argument("--rounds", type=_count, default=3, help="measurements of each (%(default)s)")
+    scale.add_argument("--parts", nargs="+", choices=SCALE, default=SCALE, help="(all of them)")
+    scale.add_argument("--cold", action="store_true", help="empty the machine's page cache before each start (root)")
     remote = add("remote", "a pyramid in a store with latency: bytes, requests, images per second")
     remote.add_argument("--batch-size", type=_count, default=256, help="images (%(default)s)")
     remote.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")

@@ -46,14 +46,14 @@ class Folder(Dataset):
         """
         sources = scan(path, classes=classes, allow_empty=allow_empty)
         self.path, self.classes, self.ratios = sources.root, sources.classes, (1.0,)
-        paths = [os.fsencode(os.path.join(sources.root, name)) + b"\0" for name in sources.names]
-        self._prefix = len(os.fsencode(os.path.join(sources.root, "")))
-        self._paths = np.frombuffer(b"".join(paths), np.uint8)
-        self._ends = np.cumsum([len(name) for name in paths], dtype=np.int64)
+        root, names = os.fsencode(os.path.join(sources.root, "")), os.fsencode("\0".join(sources.names)) + b"\0"
+        self._prefix = len(root)
+        self._paths = np.frombuffer((root + names.replace(b"\0", b"\0" + root))[: -len(root)], np.uint8)
+        self._ends = np.flatnonzero(self._paths == 0) + 1
         self._labels = np.array(sources.labels, np.int32)
         self.fields = LABEL_ONLY
-        self._sizes = np.zeros((len(paths), 2), np.uint16)  # width, height; 0: not read yet
-        self._kinds = np.zeros(len(paths), np.uint32)
+        self._sizes = np.zeros((len(sources.names), 2), np.uint16)  # width, height; 0: not read yet
+        self._kinds = np.zeros(len(sources.names), np.uint32)
         self._workers = workers or available_processors()
         self._pool: native.Pool | None = None
 

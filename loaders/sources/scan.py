@@ -167,12 +167,9 @@ class _OnDisk:
         """The images below a folder, by their paths from the root."""
         start = len(self.root.rstrip("/")) + 1
         above = (os.path.realpath(self.root),) if folder else ()
-        return [
-            os.path.join(at, name)[start:]
-            for at, names in sorted(self._walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
-            for name in sorted(names)
-            if _is_image(name)
-        ]
+        found = sorted(self._walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
+        below = [(os.path.join(at, "")[start:], sorted(names)) for at, names in found]
+        return [prefix + name for prefix, names in below for name in names if _is_image(name)]
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
         """Each folder from `folder` down, with its files; links are followed, unless they lead back to a folder above.

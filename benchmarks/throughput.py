@@ -282,7 +282,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
 
 
 def _cold(child: Child, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes an image that the process asked for and that came from the disk, and the share that was cached before."""
+    """Bytes per image requested, bytes per image read from the disk, and the share cached before a window."""
     if not child.job.cold_images:
         return {}
     disk = summary([answer["disk_bytes_per_image"] for answer in answers])["median"]

@@ -1,4 +1,4 @@
-"""The evaluation views of `python -m benchmarks fidelity`: every crop mode and interpolation, against Pillow."""
+"""The evaluation views of `efficienttrain benchmark fidelity`: every crop mode and interpolation, against Pillow."""
 
 from __future__ import annotations
 

@@ -57,6 +57,8 @@ FAIRNESS = (
     "inside a round, then their median.",
     "Peers in their best documented settings; torchvision and timm run the published transforms (float32 out), "
     "FFCV and DALI stop at uint8, as ours does (`ours-float32`: as torchvision).",
+    "WebDataset, streaming, litData and SPDL leave decoding to their user: it is that of torchvision-v2 (uint8 out).",
+    "ours-before is an older version, in the same environment, over a pyramid that its own converter has made.",
     "On a GPU (device cuda) all deliver there, normalised (float16; torchvision and timm float32); a window ends when "
     "the GPU has finished. DALI decodes there (mixed), torchvision-gpu by decode_jpeg, FFCV on the CPU.",
 )
@@ -280,7 +282,7 @@ def _result(peer: Peer, child: Child, answers: list[dict[str, Any]]) -> dict[str
 
 
 def _cold(child: Child, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes an image that the process asked for and that came from the disk, and the share that was cached before."""
+    """Bytes per image requested, bytes per image read from the disk, and the share cached before a window."""
     if not child.job.cold_images:
         return {}
     disk = summary([answer["disk_bytes_per_image"] for answer in answers])["median"]

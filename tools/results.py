@@ -1,7 +1,8 @@
 """Renew the tables of measured ratios in README.md and docs/results.md from the reports in benchmarks/results/.
 
 A comment before a table names its report: <!-- from throughput_2core_2026-11.json -->. The rows of the table say which
-ratios are shown: each label is one of `LABELS`.
+ratios are shown: each label is one of `LABELS`. <!-- fidelity A.json B.json --> names a report for each row of a table
+of decibels; a label that ends in `FULL_SIZE` is that of the path that reads no reduced level.
 
 python -m tools results                    writes the pages
 """
@@ -14,7 +15,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cache import EPOCHS
 from benchmarks.harness.measure import ratio
+from benchmarks.harness.report import EQUAL
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -56,6 +59,8 @@ RATIOS: dict[str, tuple[str, ...]] = {
     "quasi-random order ÷ the same with a warm page cache": ("ours-quasi", "ours-quasi-warm"),
     "each read 1 ms slower ÷ ours": ("ours-1ms", "ours"),
     "each read 20 ms slower ÷ ours": ("ours-20ms", "ours"),
+    "`cache=`, first epoch ÷ plain folder": ("first", "folder"),
+    "`cache=`, later epochs ÷ plain folder": ("later", "folder"),
 }
 """Label: the contestant, and those of which the fastest is taken. README says "this loader" instead of "ours"."""
 
@@ -73,7 +78,8 @@ TIMES = {
     "time per image ÷ that at the smallest resolution, torchvision": "torchvision",
 }
 LABELS = (*RATIOS, *SHARES, *TIMES)
-TABLE = re.compile(r"(<!-- from (\S+) -->\n\n)((?:\|.*\n)+)")
+FULL_SIZE = "full size only"
+TABLE = re.compile(r"(<!-- (from|fidelity) ([^>]+) -->\n\n)((?:\|.*\n)+)")
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -96,19 +102,35 @@ def renewed(page: str, reports: Path) -> str:
     """
 
     def table(match: re.Match[str]) -> str:
-        report = json.loads((reports / match[2]).read_text(encoding="utf-8"))
-        resolutions = report["settings"]["resolutions"]
-        _, _, *rows = match[3].splitlines()
+        kind, files = match[2], match[3].split()
+        _, _, *rows = match[4].splitlines()
+        labels = [row.split("|")[1].strip() for row in rows]
+        if kind == "from":
+            files *= len(labels)
+        found = [json.loads((reports / file).read_text(encoding="utf-8")) for file in files]
+        resolutions = found[0]["settings"]["resolutions"]
         lines = [_line("", [f"{resolution} px" for resolution in resolutions]), "|---" * (len(resolutions) + 1) + "|"]
-        for row in rows:
-            label = row.split("|")[1].strip()
+        for label, report, file in zip(labels, found, files, strict=True):
+            cell = _ratio if kind == "from" else _decibels
             try:
-                lines.append(_line(label, [f"{value(report, label, b):.{_digits(label)}f}" for b in resolutions]))
+                lines.append(_line(label, [cell(report, label, resolution) for resolution in resolutions]))
             except KeyError as error:
-                raise ValueError(f"{match[2]} has no figure for the row {label!r}: {error} is missing") from None
+                raise ValueError(f"{file} has no figure for the row {label!r}: {error} is missing") from None
         return match[1] + "\n".join(lines) + "\n"
 
     return TABLE.sub(table, page)
+
+
+def _ratio(report: dict[str, Any], label: str, resolution: int) -> str:
+    return f"{value(report, label, resolution):.{_digits(label)}f}"
+
+
+def _decibels(report: dict[str, Any], label: str, resolution: int) -> str:
+    """PSNR minus that of the published path; where this one is exact, PSNR itself."""
+    path = "ours-full" if label.endswith(FULL_SIZE) else "ours"
+    found = {(row["path"], row["resolution"]): row for row in report["results"]}[path, resolution]
+    psnr, ahead = found["psnr"]["median"], found["minus_official"]
+    return f"{psnr:.0f} dB" if psnr - ahead == EQUAL else f"{ahead:+.1f}"
 
 
 def value(report: dict[str, Any], label: str, resolution: int) -> float:
@@ -132,10 +154,10 @@ def value(report: dict[str, Any], label: str, resolution: int) -> float:
 
 
 def _digits(label: str) -> int:
-    """Shares of one have two digits after the point, times one."""
-    label = label.replace("this loader", "ours")
-    ours_twice = label in RATIOS and all(name.startswith(("ours", "limit")) for name in RATIOS[label])
-    return 2 if label in SHARES or ours_twice else 1
+    """Two after the point for shares, and for ratios of our own loader to itself or to the limit; else one."""
+    names = RATIOS.get(label.replace("this loader", "ours"), ())
+    own = names and all(name.startswith("ours") or name in ("limit", *EPOCHS) for name in names)
+    return 2 if label in SHARES or own else 1
 
 
 def _line(label: str, cells: list[str]) -> str:

@@ -23,7 +23,7 @@ _MADV_DONTNEED = 4  # of Linux
 
 
 def files(job: Job) -> list[Path]:
-    """The files that a contestant may read: images, our pyramid, and what it has made in its folder."""
+    """The files that a contestant may read: the images, our pyramid, and the data files in its work folder."""
     made = [path for path in Path(job.work).rglob("*") if path.is_file() and path.suffix in DATA]
     return sorted({path for path in (*find(Path(job.folder)), *made, Path(job.pyramid)) if path.exists()})
 

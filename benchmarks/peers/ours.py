@@ -30,13 +30,13 @@ class Ours(Stream):
     """The loader's batches, epoch after epoch; it knows the mean size of a full-size record, and bytes decoded."""
 
     def __init__(self, loader: Loader, stored_bytes: float, job: Job) -> None:
-        self._loader, self._datasetd_bytes = loader, stored_bytes
+        self._loader, self._stored_bytes = loader, stored_bytes
         super().__init__(_endless(loader), job, ahead=PREFETCH + 1)
 
     def facts(self) -> dict[str, float]:
         stats = self._loader.stats()
         return {
-            "stored_bytes": self._datasetd_bytes,
+            "stored_bytes": self._stored_bytes,
             "decoded_bytes": stats["bytes_decoded"] / max(1, stats["samples"]),
         }
 

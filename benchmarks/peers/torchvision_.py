@@ -20,8 +20,8 @@ from torchvision.transforms import InterpolationMode
 from ..harness.contestant import Job, Stream
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BASE = 224  # side that the published transforms crop to, whatever the resolution
-PREFETCH = 2  # batches a worker, the DataLoader's default
+BASE = 224  # side of the published transforms' crop at every resolution, pixels
+PREFETCH = 2  # batches per worker, the DataLoader's default
 
 
 class EndlessShuffle(Sampler[int]):
@@ -72,7 +72,7 @@ def endless(data: Dataset[Any], job: Job, **options: Any) -> DataLoader[Any]:
 
 def build(job: Job) -> Stream:
     if job.options.get("simd"):
-        metadata.version("pillow-simd")  # raises a kind of ImportError where Pillow is not pillow-simd
+        metadata.version("pillow-simd")  # an ImportError if Pillow is not pillow-simd
     images = ImageFolder(job.folder, official(job.resolution, job.options.get("magnitude")))
     loader = endless(images, job, pin_memory=job.device == "cuda")
     return Stream((batch.to(job.device, non_blocking=True) for batch, _ in loader), job, ahead=job.threads * PREFETCH)

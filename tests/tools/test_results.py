@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cache import EPOCHS
 from benchmarks.peers import PEERS
 from tools import results
 
@@ -22,7 +23,7 @@ def test_the_pages_show_the_reports(page: Path) -> None:
 def test_rows_name_contestants_that_exist() -> None:
     named = {name for names in results.RATIOS.values() for name in names}
     named |= {share[0] for share in results.SHARES.values()} | set(results.TIMES.values())
-    assert named <= set(PEERS)
+    assert named <= {*PEERS, *EPOCHS}
 
 
 def result(name: str, resolution: int, *rates: float, **read: float) -> dict[str, Any]:
@@ -69,6 +70,29 @@ def test_numbers_come_from_the_report(report: Path) -> None:
 | another | table |
 """
     )
+
+
+def test_decibels(tmp_path: Path) -> None:
+    def rows(path: str, ahead: float) -> list[dict[str, Any]]:
+        psnr = {96: 40.0, 224: 53.0}
+        official = {96: 40.0 - ahead, 224: 100.0}
+        return [
+            {"path": path, "resolution": b, "psnr": {"median": psnr[b]}, "minus_official": psnr[b] - official[b]}
+            for b in psnr
+        ]
+
+    for name, ahead in {"a": 0.25, "b": -1.5}.items():
+        report = {"settings": {"resolutions": [96, 224]}, "results": [*rows("ours", ahead), *rows("ours-full", 2.0)]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    page = "<!-- fidelity a.json b.json a.json -->\n\n| |\n|---|\n| a | |\n| b | |\n| a, full size only | |\n"
+    _, table = results.renewed(page, tmp_path).split("\n\n")
+    assert table.splitlines() == [
+        "| | 96 px | 224 px |",
+        "|---|---|---|",
+        "| a | +0.2 | 53 dB |",
+        "| b | -1.5 | 53 dB |",
+        "| a, full size only | +2.0 | 53 dB |",
+    ]
 
 
 @pytest.mark.parametrize("label", ["ours ÷ nothing", "ours ÷ litData"])

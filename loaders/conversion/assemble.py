@@ -168,6 +168,10 @@ def _fields(
     advance: Advance,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and the fields' rows, in blocks. start: file offset of the values."""
+    if not types:
+        for level, _ in _labels(journal, row, ranks, advance):
+            yield level, np.zeros(len(level), row_dtype(types))
+        return
     stored = _in_order(journal.files["rows"], row_dtype(types), ranks)
     for (level, _), rows in zip(_labels(journal, row, ranks, advance), stored, strict=True):
         move_pointers(types, rows, start)

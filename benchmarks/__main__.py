@@ -22,7 +22,8 @@ EXAMPLES = {
         "--data photos/train --against ../before --json R.json",
     ),
     "fidelity": ("--data photos/val --resolutions 96 160 192 224 --json F.json",),
-    "convert": ("--data photos/train --threads 2",),
+    "convert": ("--data photos/train --threads 2", "--data photos/train --source parquet --rounds 5 --json C.json"),
+    "memory": ("--samples 10000 100000 1000000 --json M.json",),
     "training": ("--seeds 3 --json T.json --png T.png",),
     "ops": ("--resolutions 96 160 224 --device cpu --json O.json --png O.png",),
     "pretraining": ("--labels 50 --json P.json",),
@@ -202,6 +203,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     png.add_argument("--rounds", type=_count, default=7, help="epochs with each (%(default)s)")
     convert = add("convert", "images per second of our converter and of FFCV's")
     convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
+    convert.add_argument(
+        "--source", choices=("folder", "parquet", "webdataset"), default="folder",
+        help="folder: ours against FFCV's; others: ours from this form of the data against ours from the folder",
+    )  # fmt: skip
+    memory = add("memory", "peak memory of converting a simulated source, by its number of samples")
+    memory.add_argument(
+        "--samples", type=_count, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="N", help="(%(default)s)"
+    )
     train = add("training", "accuracy and wall time of EfficientTrain++ and of the baseline")
     train.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     train.add_argument("--models", nargs="+", metavar="NAME", help="convnet, vit, or any of the trainer's")

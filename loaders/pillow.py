@@ -72,10 +72,28 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
     except LoaderError:
         raise
     except Exception as error:  # Pillow raises nearly anything on damaged files
-        reason = "no image format that Pillow knows" if isinstance(error, unidentified) else str(error)
+        reason = _unknown(data) if isinstance(error, unidentified) else str(error)
         if isinstance(error, Image.DecompressionBombError):
             reason = f"{reason} Set PIL.Image.MAX_IMAGE_PIXELS to half the pixels of the largest image, or None."
         raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def _unknown(data: bytes) -> str:
+    """Why Pillow does not know a file, with its format's name if it is a usual one."""
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    named = {
+        "HEIC": brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"),
+        "AVIF": brand in (b"avif", b"avis"),
+        "JPEG XL": data.startswith(b"\xff\x0a") or data[4:12] == b"JXL \r\n\x87\n",
+        "SVG": b"<svg" in data[:1024],
+        "PDF": data.startswith(b"%PDF"),
+    }
+    for name, found in named.items():
+        if found:
+            return (
+                f"{name}, which this Pillow cannot read: convert it to JPEG or PNG, or register a plug-in with Pillow"
+            )
+    return "no image format that Pillow knows"
 
 
 def decode_stored(data: bytes) -> NDArray[Any]:

@@ -143,10 +143,10 @@ def convert_text(report: dict[str, Any]) -> str:
                 f"{result['bytes_per_source_byte']:.2f}",
             ]
         )
-    lines = [
-        f"ours / FFCV, inside each round: {r['median']:.2f} ({r['q1']:.2f}-{r['q3']:.2f})"
-        for r in report["ratios"].values()
-    ]
+    lines = []
+    for name, r in report["ratios"].items():
+        both = name.replace("_over_", " / ").replace("ffcv", "FFCV")
+        lines.append(f"{both}, inside each round: {r['median']:.2f} ({r['q1']:.2f}-{r['q3']:.2f})")
     return "\n\n".join([head(report), columns(rows), *lines])
 
 

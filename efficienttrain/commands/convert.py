@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
     parser.add_argument("--allow-empty", action="store_true", help="accept class folders without images")
     parser.add_argument("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
-    parser.add_argument("--image-column", metavar="NAME", help="column of Parquet or Arrow files that holds the images")
+    parser.add_argument(
+        "--image-column",
+        metavar="NAME",
+        help="column of Parquet or Arrow files, or member of WebDataset keys, that holds the images",
+    )
     parser.add_argument("--label-column", metavar="NAME", help="column, JSON entry or int field that holds the label")
     parser.add_argument("--labels", metavar="FILE", help="labels of ILSVRC2012_img_val.tar: the devkit, or a text file")
     parser.add_argument(

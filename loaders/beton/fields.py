@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -277,9 +278,11 @@ def _integer(value: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays, as JSON has them."""
+    """NumPy's scalars and arrays as JSON has them; dates and times as ISO 8601 writes them."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
     raise TypeError(f"JSON cannot hold {type(value).__name__}")
 
 

@@ -20,7 +20,7 @@ from .target import Target
 from .writer import PLACE
 
 COPY = 8 << 20  # bytes copied at a time
-SORTED = 1 << 20  # rows of a file that are brought into another order at a time
+LEAST_SORTED, MOST_SORTED = 1 << 18, 1 << 20  # rows of a file that are brought into another order at a time
 
 Advance = Callable[[int], object]
 """Is told of bytes that are done, for a progress bar."""
@@ -110,12 +110,13 @@ def _ranks(journal: Journal) -> NDArray[np.int64]:
 def _in_order(stored: IO[bytes], row: np.dtype[Any], ranks: NDArray[np.int64]) -> Iterator[np.ndarray]:
     """The rows of a file in the order of their ranks, in blocks of `BLOCK`; the last one may be shorter.
 
-    Reads the file once for every `SORTED` rows, so that memory is bounded.
+    Memory is bounded: the file is read again for every `MOST_SORTED` rows, and by smaller sets up to eight times.
     """
     if not row.itemsize:
         return
-    for first in range(0, len(ranks), SORTED):
-        rows = np.empty(min(SORTED, len(ranks) - first), row)
+    at_once = min(max(len(ranks) // 8, LEAST_SORTED), MOST_SORTED)
+    for first in range(0, len(ranks), at_once):
+        rows = np.empty(min(at_once, len(ranks) - first), row)
         stored.seek(0)
         for start in range(0, len(ranks), BLOCK):
             places = ranks[start : start + BLOCK] - first
@@ -167,6 +168,10 @@ def _fields(
     advance: Advance,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """LEVEL rows of level 0 and the fields' rows, in blocks. start: file offset of the values."""
+    if not types:
+        for level, _ in _labels(journal, row, ranks, advance):
+            yield level, np.zeros(len(level), row_dtype(types))
+        return
     stored = _in_order(journal.files["rows"], row_dtype(types), ranks)
     for (level, _), rows in zip(_labels(journal, row, ranks, advance), stored, strict=True):
         move_pointers(types, rows, start)

@@ -51,14 +51,22 @@ class Labels:
         if isinstance(label, bytes):
             label = label.decode("utf-8", "replace")
         if isinstance(label, str):
+            if not label.strip():
+                raise Refused("its label is empty")
             position = self._position.get(label.strip())
             if position is None:
                 remedy = f"is none of the {len(self.classes)} classes" if self.classes else "is a name: give `classes`"
                 raise Refused(f"label {label.strip()!r} {remedy}")
             return position
-        if not isinstance(label, int | np.integer) or isinstance(label, bool):
-            raise Refused(f"a label must be a class number or name, got {label!r}")
+        if label is None:
+            raise Refused("its label is missing (null)")
+        if not isinstance(label, int | np.integer | np.bool_):
+            raise Refused(
+                f"a label must be a class number or name, got {label!r}; `fields` stores lists and other numbers, for "
+                'example {"label": "json"} (--fields label:json)'
+            )
+        label = int(label)
         most = len(self._number) or len(self.classes) or MOST_CLASSES
         if not 0 <= label < most:
             raise Refused(f"label {label} must be from 0 to {most - 1}")
-        return self._number[label] if self._number else int(label)
+        return self._number[label] if self._number else label

@@ -44,7 +44,10 @@ class Table:
         wanted = (options.fields or LABEL_ONLY).get("label")
         path_column = _chosen(path, options.path_column, columns, _PATHS)
         if path_column is None:
-            raise ValueError(f"{path}: needs a column of image paths, has {', '.join(columns)}; name it by path_column")
+            raise ValueError(
+                f"{path}: needs a column of image paths, has {', '.join(columns) or 'none'}; name it by path_column. "
+                "The first line of a .csv file names its columns, separated by commas; of a .tsv file, by tabs."
+            )
         self._path_column = path_column
         self._label = _chosen(path, options.label_column, columns, ("label", "class", "target"))
         self.classes = list(options.classes or ())
@@ -69,8 +72,8 @@ class Table:
             return
         for row in self._table:
             if row.get(column) is not None:
-                row["label"] = str(row[column])
-        self.classes = self.classes or sorted({str(label) for label in labels if label is not None})
+                row["label"] = str(row[column]).strip()
+        self.classes = self.classes or sorted({str(label).strip() for label in labels if label is not None} - {""})
 
     def __len__(self) -> int:
         return len(self._table)
@@ -118,9 +121,13 @@ def _read(path: str) -> list[dict[str, Any]]:
     try:
         with io.TextIOWrapper(files.open_file(path), "utf-8-sig", newline="") as file:
             if delimiter is not None:
-                rows: list[dict[str, Any]] = list(csv.DictReader(file, delimiter=delimiter, strict=True))
+                reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+                reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+                rows: list[dict[str, Any]] = list(reader)
             else:
                 rows = [json.loads(line) for line in file if line.strip()]
+    except UnicodeError as error:
+        raise BadDataset(f"{path}: is no UTF-8 ({error}); save it in that encoding") from None
     except (ValueError, csv.Error, RecursionError) as error:
         raise BadDataset(f"{path}: cannot be read as a table ({error})") from None
     for number, row in enumerate(rows, 1):

@@ -138,7 +138,7 @@ class Options:
         classes: class names in the order of their labels; None: as the source has them.
         allow_empty: accept classes without samples.
         fields: targets wanted, with their types; None: all that the source knows.
-        image_column: name of the column that holds the images (Parquet, MDS).
+        image_column: name of the column (Parquet, MDS) or member (WebDataset) that holds the images.
         path_column: name of the column that holds image paths (tables).
         label_column: name of the column that holds the label.
         labels: a file with the labels of ILSVRC2012's validation images.

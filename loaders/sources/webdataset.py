@@ -39,9 +39,10 @@ class Member(NamedTuple):
 class WebDataset:
     """The samples of tar shards, in the order of the shards and of their members.
 
-    `label` is the member `.cls`, or the entry `label` (or the one named by the option `label_column`) of the member
-    `.json`. Any other field is the member of that name, or else the entry of that name in `.json`. Without the option
-    `fields`, the first sample's label, JSON and text are stored.
+    The image is the member named by the option `image_column`, else `.jpg`, else the only one with an image's ending.
+    `label` is the member `.cls`, or the entry `label` (or the one named by the option `label_column`, with dots for
+    entries of entries) of the member `.json`. Any other field is the member of that name, or else the entry of that
+    name in `.json`. Without the option `fields`, the first sample's label, JSON and text are stored.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -58,8 +59,14 @@ class WebDataset:
         self.classes = list(options.classes or ())
         self._masks = {name for name, kind in (options.fields or {}).items() if kind.kind == "mask"}
         self._counts = files.each(lambda shard: sum(1 for _ in _groups(shard, read=False)), self._shards, is_url(path))
+        self._image = options.image_column
         first = next(self.samples(), None)
         given = {} if first is None else first.values
+        if options.label_column is not None and first is not None and not first.problem and "label" not in given:
+            have = ", ".join(given) or "none"
+            raise ValueError(
+                f"{first.name}: `label_column` must be an entry of its .json, got {self._label!r}; it has {have}"
+            )
         self.fields = options.fields or self._guessed(given)
 
     @staticmethod
@@ -98,11 +105,13 @@ class WebDataset:
     def _sample(self, shard: str, key: str, members: dict[str, Member]) -> Sample:
         name = f"{os.path.basename(shard)}/{key}"
         images = [f for f in members if f.lower().rsplit(".", 1)[-1] in IMAGES and f not in self._masks]
-        if len(images) != 1 and "jpg" not in members:
-            have = ", ".join(members)
-            problem = f"needs one member of {', '.join(IMAGES)}, has {have}" if not images else f"has images {have}"
+        chosen = self._image or ("jpg" if "jpg" in members else images[0] if len(images) == 1 else "")
+        if chosen not in members:
+            problem = f"needs one member of {self._image or ', '.join(IMAGES)}, has {', '.join(members)}"
+            if len(images) > 1 and self._image is None:
+                problem = f"has images {', '.join(images)}; name one by image_column, or masks by `fields`"
             return Sample(name, b"", {}, problem)
-        image = members["jpg" if "jpg" in members else images[0]].image
+        image = members[chosen].image
         try:
             return Sample(name, image, self._values(members))
         except (ValueError, OSError, RecursionError) as error:
@@ -115,8 +124,8 @@ class WebDataset:
             entries = json.loads(members["json"].content())
             if isinstance(entries, dict):
                 values |= entries
-                if self._label in entries:
-                    values["label"] = entries[self._label]
+                if (label := _entry(entries, self._label)) is not None:
+                    values["label"] = label
             values["json"] = entries
         for field, member in members.items():
             kind = field.lower().rsplit(".", 1)[-1]
@@ -129,6 +138,14 @@ class WebDataset:
             elif kind not in (*IMAGES, "json") or field in self._masks:
                 values[field] = member.content()
         return values
+
+
+def _entry(entries: dict[str, Any], name: str) -> Any:
+    """The entry of that name, or None; `annotation.label` is the entry `label` of the entry `annotation`."""
+    found: Any = entries
+    for part in [name] if name in entries else name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def expand(path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,18 @@ def test_report(
     assert "Skipped: ffcv is not available here (ImportError: No module named 'fast')." in out
     size = sum(file.stat().st_size for file in tmp_path.glob("*/images/*/*"))
     assert ["ours", f"{1e6 / size:.2f}"] == [line.split()[i] for line in out.splitlines()[-1:] for i in (0, -1)]
+
+
+@pytest.mark.parametrize("source", ["parquet", "webdataset"])
+def test_another_form_of_the_data_is_compared_with_the_folder(
+    source: str, jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if source == "parquet":
+        pytest.importorskip("pyarrow")
+    data = ["--data", str(jpeg_folder / "train"), "--work", str(tmp_path), "--threads", "1", "--repeat-to", "24"]
+    report = tmp_path / "c.json"
+    assert command.main(["convert", *data, "--rounds", "1", "--source", source, "--json", str(report)]) == 0
+    assert f"{source} / folder, inside each round: " in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert [row["contestant"] for row in found["results"]] == ["folder", source]
+    assert abs(found["results"][0]["bytes"] / found["results"][1]["bytes"] - 1) < 0.01

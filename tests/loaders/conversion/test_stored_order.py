@@ -57,7 +57,7 @@ def test_an_index_that_is_sorted_in_several_passes_is_the_same(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert(many, tmp_path / "one.beton", workers=2)
-    monkeypatch.setattr(assemble, "SORTED", 100)
+    monkeypatch.setattr(assemble, "LEAST_SORTED", 100)
     monkeypatch.setattr(assemble, "BLOCK", 33)
     convert(many, tmp_path / "four.beton", workers=2)
     assert (tmp_path / "four.beton").read_bytes() == (tmp_path / "one.beton").read_bytes()

@@ -8,10 +8,7 @@ import pytest
 from loaders.errors import BadDataset
 from loaders.sources.open import open_source
 from loaders.sources.tfrecord import TFRecord, _masked_crc, parse_example
-
-
-def crc(data: bytes) -> bytes:
-    return struct.pack("<I", _masked_crc(data))
+from tests.loaders.sources.tf_files import crc
 
 
 def record(data: bytes) -> bytes:

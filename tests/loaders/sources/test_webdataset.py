@@ -53,7 +53,7 @@ def test_keys_fields_and_refusals(tmp_path: Path) -> None:
     assert samples[0].values == {"cls": 7, "label": 7, "left.json": [1]}
     assert samples[1].values["label"] == "cat" and samples[1].values["age"] == 3
     assert samples[2].problem == "needs one member of jpg, jpeg, png, webp, has cls"
-    assert samples[3].problem == "has images png, webp"
+    assert samples[3].problem.startswith("has images png, webp; name one by image_column")
     assert "Expecting property name" in samples[4].problem
     assert samples[5].values["label"] == "dog"
     assert [sample.name for sample in source.samples(4)] == ["x.tar/3", "x.tar/4"]

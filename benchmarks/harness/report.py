@@ -94,7 +94,7 @@ def throughput_text(report: dict[str, Any]) -> str:
 
 
 def _cold(result: dict[str, Any]) -> list[str]:
-    """kB per image requested by read and pread, kB per image read from the disk, and the share cached before a window."""
+    """kB per image requested by read and pread, kB per image from the disk, and the share cached before a window."""
     read = result["bytes_an_image"]
     if "disk" not in read:
         return ["", "", "warm"]

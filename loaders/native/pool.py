@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +145,12 @@ class _UnderWay:
 
     def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
         """Starts it. batch: address of the argument of `submit`. keep: objects kept alive until the kernel is done."""
-        pool.check()
         self._pool = pool
-        self._handle = submit(pool.handle, batch)
+        with pool.in_use() as handle:
+            self._handle = submit(handle, batch)
         self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *keep)
+        # At the program's end a daemon thread may still wait for this batch: the pool is closed, which ends the wait.
+        self._close.atexit = False
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
@@ -184,9 +188,10 @@ def _free_ticket(handle: int, pid: int, *_keep: Any) -> None:
         library().et_ticket_free(handle)
 
 
-def _free_pool(handle: int, pid: int) -> None:
+def _free_pool(handle: int, pid: int, lock: threading.RLock) -> None:
     if os.getpid() == pid:
-        library().et_pool_free(handle)
+        with lock:
+            library().et_pool_free(handle)
 
 
 class Pool:
@@ -207,7 +212,8 @@ class Pool:
         self.handle = library().et_pool_new(workers)
         if not self.handle:
             raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
-        self._close = weakref.finalize(self, _free_pool, self.handle, self.pid)
+        self._lock = threading.RLock()
+        self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._lock)
 
     def submit(self, samples: NDArray[np.void], **options: Any) -> PendingBatch:
         """Starts a batch and returns at once.
@@ -222,15 +228,23 @@ class Pool:
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""
-        self.check()
         values = (ctypes.c_int64 * len(STATS))()
-        library().et_pool_stats(self.handle, values)
+        with self.in_use() as handle:
+            library().et_pool_stats(handle, values)
         return dict(zip(STATS, values, strict=True))
 
     def readers(self) -> int:
         """Reads that the pool keeps in flight ahead of decoding; 0 while storage answers at once. At most 256."""
-        self.check()
-        return int(library().et_pool_readers(self.handle))
+        with self.in_use() as handle:
+            return int(library().et_pool_readers(handle))
+
+    @contextmanager
+    def in_use(self) -> Iterator[int]:
+        """The kernel's handle, which no other thread closes meanwhile. Raises LoaderError as `check` does."""
+        self.check()  # first, because a lock that was held during a fork stays held in the child
+        with self._lock:
+            self.check()
+            yield self.handle
 
     def check(self) -> None:
         """Raises LoaderError if the pool cannot be used: closed, or made before a fork."""

@@ -115,7 +115,8 @@ class Dataset(ABC):
             raise ValueError(f"{self.path}: `classes` must be different names, got {len(wanted)} with duplicates.")
         if missing:
             raise ValueError(
-                f"{self.path}: `classes` must name every class of the data set, it lacks {', '.join(missing[:5])}"
+                f"{self.path}: `classes` (for validation, those of the training set) must name every class of the data "
+                f"set, it lacks {', '.join(missing[:5])}"
                 f"{' and others' * (len(missing) > 5)}."
             )
         place = {name: label for label, name in enumerate(wanted)}

@@ -29,6 +29,20 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 
+DAEMONS = """
+import sys, threading, time
+from loaders import Loader
+def read():
+    loader = Loader(sys.argv[1], batch_size=2, backend=sys.argv[2], resolution=32, num_workers=1)
+    while True:
+        for batch in loader: started.set()
+started = threading.Event()
+for _ in range(4): threading.Thread(target=read, daemon=True).start()
+started.wait()
+time.sleep(0.2)
+print("end", flush=True)
+"""
+
 
 def threads() -> int:
     gc.collect()
@@ -71,6 +85,12 @@ def test_ctrl_c_ends_a_loop(beton: Path, backend: str) -> None:
         else:
             child.kill()
         assert child.stdout.read() == "interrupted\n" and child.wait() == 0
+
+
+def test_a_program_ends_while_daemon_threads_read(beton: Path, backend: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", DAEMONS, os.fspath(beton), backend]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "end\n"), ended.stderr
 
 
 def test_memory_stays_flat(beton: Path, backend: str) -> None:

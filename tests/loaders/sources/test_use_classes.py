@@ -40,7 +40,7 @@ def test_labels_follow_the_training_sets_classes(
 
 
 def test_a_class_that_training_lacks_is_refused(beton: Path) -> None:
-    with pytest.raises(ValueError, match="`classes` must name every class of the data set, it lacks class002"):
+    with pytest.raises(ValueError, match="must name every class of the data set, it lacks class002"):
         make(beton, classes=["class000", "class001"])
     with pytest.raises(ValueError, match="must be different names"):
         make(beton, classes=["class000", "class001", "class002", "class002"])

@@ -83,7 +83,7 @@ def check(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_caches(given: Mapping[str, Any]) -> None:
-    """`cache` and what belongs to it; `cache_dir` and `cache_gb`, for data at a URL."""
+    """`cache` and arguments that conflict with it; `cache_dir` and `cache_gb`, for data at a URL."""
     if given["cache"] is not None and given["label_field"] not in (None, "label"):
         raise ValueError(f"`cache` is for image folders, whose labels are `label`, got {given['label_field']!r}.")
     for name in ("cache", "cache_dir"):

@@ -1,8 +1,8 @@
 """The two searches, as generators that are independent of training, and the cost of each.
 
 A search yields a list of probes, none of which depends on another's score, is sent their scores (larger is better), and
-returns the curriculum that it found. `drive` is the whole protocol. What of this is the papers' and what is our reading
-stands in docs/search.md.
+returns the curriculum that it found. `drive` is the whole protocol. docs/search.md separates the papers'
+choices from ours.
 """
 
 from __future__ import annotations

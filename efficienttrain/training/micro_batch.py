@@ -35,13 +35,13 @@ class Memory(Protocol):
 
 
 class GPUMemory:
-    """See `Memory`; all of it is the host's book-keeping, so that nothing waits for the GPU."""
+    """See `Memory`; all of it is the host's book-keeping, without waiting for the GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def room(self) -> int:
-        """See `Memory`: what is free on the GPU, and what torch has reserved there and does not use."""
+        """See `Memory`: free bytes of the GPU, and bytes that torch has reserved there and does not use."""
         free, _ = torch.cuda.mem_get_info(self._device)
         return free + torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
 
@@ -63,7 +63,7 @@ def fitting(
 ) -> int:
     """The largest micro-batch, at most `most`, that fits into the memory of every rank; `most` if that is a small one.
 
-    Takes real batches forward and backward, and changes nothing that lasts: weights, running statistics and the
+    Takes real batches forward and backward, without lasting changes: weights, running statistics and the
     feed's position are afterwards as before. The feed needs a new `begin`.
 
     Args:

@@ -133,7 +133,7 @@ def convert(
             range (0 to 65,535; 0 to 1) becomes 0 to 255; "minmax": each image's own least and greatest values become 0
             and 255.
         keep_codec: also keep the files of images that level 0 does not hold without loss (PNG, WebP, CMYK JPEG, ...),
-            as the field `original`. `Loader` decodes them where it would decode level 0. The reduced levels, and the
+            as the field `original`. `Loader` decodes them in place of level 0. The reduced levels, and the
             level 0 that FFCV reads, are JPEGs all the same.
         order: in which samples are stored. "shuffled": in an order that depends on their number alone, so that any
             run of neighbours in the file is a fair sample of the set (see docs/storage.md). "source": as the source has

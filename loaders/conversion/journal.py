@@ -18,8 +18,8 @@ were flushed to the disk before it; later work is compared with its CRCs, and th
 comparison and all after it are done again.
 
 Note [sealed]: when all jobs are done, a last line seals the journal. The files of the reduced levels, and `values`, are
-then moved to the end of `beton`: each from its own end to its start, and what has been moved and flushed is cut off. So
-the move needs no room for a second copy, and what such a file still holds is what is left to move.
+then moved to the end of `beton`: each from its own end to its start, and bytes that have been moved and flushed are cut
+off. So the move needs no room for a second copy, and such a file holds exactly the bytes that are left to move.
 """
 
 from __future__ import annotations

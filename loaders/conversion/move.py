@@ -17,15 +17,15 @@ _NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EP
 def move(source: int, target: int, place: int, advance: Callable[[int], object] = lambda _: None) -> None:
     """Moves all bytes of a file to offset `place` of another: the last ones first, so that the source only shrinks.
 
-    What is left in the source is what is left to do: if the move is interrupted, even by a power failure, another
-    call with the same place continues.
+    The source holds exactly the bytes that are left to move: if the move is interrupted, even by a power failure,
+    another call with the same place continues.
 
     Args:
         source, target: file descriptors, for reading and writing.
         advance: is told of the bytes of each piece.
 
     Raises:
-        OSError: the target's disk is full, for example. The source keeps what has not been moved.
+        OSError: the target's disk is full, for example. The source keeps the bytes that have not been moved.
     """
     left = os.fstat(source).st_size
     while left:

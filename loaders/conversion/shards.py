@@ -178,7 +178,7 @@ class ShardedConversion:
         stem, ending = os.path.splitext(target)
         if ending != ".beton":
             raise ValueError(f"`out` must end with .beton, from which the parts get their names, got {target}")
-        Target(target)  # refuses what cannot be written to
+        Target(target)  # refuses targets that cannot be written to
         limit = settings.pop("limit", None)
         if limit is not None and limit < 1:
             raise ValueError(f"`limit` must be at least 1, got {limit}")

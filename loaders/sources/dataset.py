@@ -87,7 +87,7 @@ class Dataset(ABC):
         """
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """What to decode for each level of each sample: `entries`, with the kept original file in place of level 0.
+        """The records to decode: `entries`, with a kept original file in place of level 0.
 
         Raises:
             IndexError, BadDataset: see `entries`.

@@ -61,7 +61,7 @@ class Mirror:
 
     @property
     def fd(self) -> int:
-        """The local file; -1 after `close`. What `ensure` has not brought reads as zeros."""
+        """The local file; -1 after `close`. Bytes that `ensure` has not brought read as zeros."""
         return self._file.fd
 
     def _open_folder(self, folder: Path) -> None:

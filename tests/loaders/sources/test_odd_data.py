@@ -117,7 +117,7 @@ def test_labels_deep_in_json(tmp_path: Path) -> None:
 def test_several_images_of_one_key(tmp_path: Path) -> None:
     mask = saved(Image.fromarray(np.zeros((40, 60), np.uint8)), "PNG")
     src = tar(tmp_path, img_jpg=JPEG, seg_png=mask, cls=b"1")
-    with pytest.raises(BadSample, match="has images img.jpg, seg.png; name one by image_column"):
+    with pytest.raises(BadSample, match=r"has images img\.jpg, seg\.png; name one by image_column"):
         convert(src, tmp_path / "x.beton", workers=1)
     assert labels(src, tmp_path / "x.beton", image_column="img.jpg") == ([1], ["0", "1"])
     fields = {"label": "int", "seg.png": "mask"}

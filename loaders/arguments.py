@@ -200,12 +200,16 @@ def weights_of(
     """Sampling weights, one for each sample in use; "balanced": 1 / the number of samples of its class.
 
     Raises:
-        ValueError: not numbers, or another word than "balanced".
+        ValueError: not numbers, another word than "balanced", or no class labels to balance.
     """
     if weights is None:
         return None
     if isinstance(weights, str):
         one_of("weights", weights, ("balanced",))
+        if dataset.label_field is None:
+            raise ValueError(
+                f"{dataset.path}: `weights` must be numbers, one a sample: it has no class label to balance."
+            )
         labels = dataset.labels(np.arange(len(dataset)) if indices is None else indices)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         return 1.0 / counts[classes]

@@ -63,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--loss", choices=CHOICES["loss"], help="(by the field's type: int, 0/1 vector or list, float)")
     add("--class-weights", choices=CHOICES["class_weights"], help="rare classes or labels count more (all alike)")
     add(
+        "--sample-weights", choices=CHOICES["sample_weights"],
+        help="draw samples of all classes equally often, with replacement (each sample once an epoch)",
+    )  # fmt: skip
+    add(
         "--seed",
         type=int,
         metavar="N",

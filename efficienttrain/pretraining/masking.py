@@ -18,7 +18,7 @@ WARMUP_EPOCHS = 40
 SUPERVISED = (
     "val", "classes", "pool", "layer_decay", "drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob",
     "head_dropout", "zero_init_last", "mixup_prob", "mixup_switch_prob", "mixup_mode", "remode", "recount", "crop_pct",
-    "auto_augment", "loss", "class_weights",
+    "auto_augment", "loss", "class_weights", "sample_weights",
 )  # fmt: skip
 """Fields of a `Config` that pre-training does not use."""
 UNUSED = ("init", "pretrained", "head_scale", "evaluate_every")

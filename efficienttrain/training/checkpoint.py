@@ -105,7 +105,7 @@ def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) ->
         ValueError: it does not; the message names the first difference.
     """
     for key, value in ours.items():
-        if key not in saved or saved[key] != value:
+        if saved.get(key) != value:  # an option that the checkpoint does not know counts as not given
             raise ValueError(
                 f"{folder} holds a training with {key} = {saved.get(key)!r}, now it is {value!r}; "
                 "name another folder with --out, or use the earlier settings."

@@ -50,6 +50,8 @@ class Config:
     """"cross-entropy", "bce", "mse" or "smooth-l1"; None: by the type of the target."""
     class_weights: str | None = None
     """"balanced": rare classes, or rare positive labels, count more in the loss; None: all alike."""
+    sample_weights: str | None = None
+    """"balanced": samples are drawn with replacement, all classes equally often; None: each sample once an epoch."""
     seed: int = 0
     """0 to 2**64 - 1: weights, order, crops, augmentation, mixing and drop path depend on it."""
 
@@ -159,6 +161,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pool": ("avg", "token"),
     "loss": ("cross-entropy", "bce", "mse", "smooth-l1"),
     "class_weights": ("balanced",),
+    "sample_weights": ("balanced",),
     "early_batch_rule": ("linear", "sqrt"),
     "replay": ("recipe", "off", "auto"),
     "device": ("auto", "cpu", "cuda"),

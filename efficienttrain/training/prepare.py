@@ -81,7 +81,9 @@ def open_data(
     half = _delivers_half(ranks, dtype)
     path = data_path.train_options(recipe, config.size, torch.float16 if half else torch.float32)
     shared |= target_options(config.target)
-    train = Loader(config.data, 1, **path, **shared)  # the feed sets the batch size of each stage
+    train = Loader(
+        config.data, 1, weights=config.sample_weights, **path, **shared
+    )  # the feed sets the batch size of each stage
     objective = choose(
         train,
         config.target,

@@ -96,7 +96,7 @@ def rate_factor(config: Config, stage: Stage) -> float:
 
 TOLD = (
     "size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale",
-    "target", "loss", "class_weights",
+    "target", "loss", "class_weights", "sample_weights",
 )  # fmt: skip
 """Fields of a configuration that decide the result and are not in the recipe."""
 

@@ -94,6 +94,8 @@ def test_images_without_any_target(tmp_path: Path) -> None:
     assert verify(tmp_path / "x.beton") == []
     (batch,) = Loader(tmp_path / "x.beton", 3, resolution=32, fields=("image",), num_workers=1)
     assert batch[0].shape == (3, 3, 32, 32)
+    with pytest.raises(ValueError, match="no class label to balance"):
+        Loader(tmp_path / "x.beton", 3, fields=("image",), weights="balanced", num_workers=1)
 
 
 def test_dates_become_text(tmp_path: Path) -> None:

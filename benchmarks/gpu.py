@@ -1,14 +1,18 @@
 """`efficienttrain benchmark gpu`: everything that needs a GPU, within a time budget, the most informative parts first.
 
 Each part runs in a separate process. A part that fails or runs out of time is reported with its results so far, and the
-next one runs. The JSON is written after every part, so that a report exists even if the machine is taken away.
+next one runs. The JSON is written after every finding, so that a report exists even if the machine is taken away.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -77,11 +81,16 @@ def run(
     with workplace(work) as place:
         pyramid, folder = _pyramid(data, place, threads)
         for part in parts(pyramid, folder, Path(data).resolve(), threads, place):
-            report["parts"][part.name] = found = _run(part, min(end - time.monotonic(), part.share * budget))
+
+            def keep(found: dict[str, Any], part: Part = part) -> None:
+                report["parts"][part.name] = found
+                if json_path is not None:
+                    write_json(json_path, report)
+
+            found = _run(part, min(end - time.monotonic(), part.share * budget), keep)
             if found["status"] != "ok":
                 report["notes"].append(f"{part.name}: {found['status']}: {found['last']}")
-            if json_path is not None:
-                write_json(json_path, report)
+            keep(found)
     return report
 
 
@@ -135,36 +144,65 @@ def _pyramid(data: str, place: Path, threads: int) -> tuple[Path, Path]:
     return records.pyramid, records.folder
 
 
-def _run(part: Part, seconds: float, has: Callable[[str], bool] | None = None) -> dict[str, Any]:
-    """One part's findings. Statuses: "ok", "failed", "out of time" (the findings so far are kept), "left out"."""
+def _run(
+    part: Part,
+    seconds: float,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
+    has: Callable[[str], bool] | None = None,
+) -> dict[str, Any]:
+    """One part's findings. Statuses: "ok", "failed", "out of time" (the findings so far are kept), "left out".
+
+    keep: is given the part with its findings so far, status "running", after every finding.
+    """
     missing = [name for name in part.needs if not (has or _has)(name)]
     if missing or part.absent or seconds < LEAST:
         why = part.absent or (f"{', '.join(missing)} not installed" if missing else "no time left")
         return {"status": "left out", "seconds": 0.0, "last": why, "findings": {}}
     print(f"{part.name}: at most {seconds:.0f} s ...", file=sys.stderr, flush=True)
-    began = time.monotonic()
-    try:
-        done = subprocess.run(
-            part.command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False, errors="replace"
-        )
-        status, said, complaint = "ok" if done.returncode == 0 else "failed", done.stdout, done.stderr
-    except subprocess.TimeoutExpired as stopped:
-        status, said, complaint = "out of time", _text(stopped.stdout), _text(stopped.stderr)
-    lines = said.strip().splitlines()
     findings: dict[str, Any] = {}
-    for line in lines:
-        with suppress(ValueError):  # other output, or a line that was cut off
-            finding = json.loads(line)
-            findings.update(finding if isinstance(finding, dict) else {})
+    began, lines = time.monotonic(), [""]
+
+    def found(status: str, last: str) -> dict[str, Any]:
+        spent = time.monotonic() - began
+        return {"status": status, "seconds": spent, "last": last.strip()[:200], "findings": findings}
+
+    with tempfile.TemporaryFile("w+", errors="replace") as complaint:
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": complaint, "text": True, "errors": "replace"}
+        # A session of its own, so that what the part has started ends with it.
+        process = subprocess.Popen(part.command, cwd=ROOT, start_new_session=True, **options)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            _end(process)
+
+        timer = threading.Timer(seconds, stop)
+        timer.start()
+        try:
+            for line in process.stdout or ():
+                lines += [line.strip()] if line.strip() else []
+                with suppress(ValueError):  # other output, or a line that was cut off
+                    finding = json.loads(line)
+                    if isinstance(finding, dict):
+                        findings.update(finding)
+                        keep(found("running", f"{len(findings)} findings"))
+            process.wait()
+        finally:
+            timer.cancel()
+            _end(process)
+        complaint.seek(0)
+        lines += [] if process.returncode == 0 else complaint.read().strip().splitlines()
     if part.saves is not None and part.saves.exists():
         findings["report"] = json.loads(part.saves.read_text())
-    last = (lines if status == "ok" else [*lines, *complaint.strip().splitlines()]) or [""]
-    return {
-        "status": status,
-        "seconds": time.monotonic() - began,
-        "last": f"{len(findings)} findings" if findings and status == "ok" else last[-1].strip()[:200],
-        "findings": findings,
-    }
+    status = "out of time" if late.is_set() else "ok" if process.returncode == 0 else "failed"
+    return found(status, f"{len(findings)} findings" if findings and status == "ok" else lines[-1])
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kills a process and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _has(package: str) -> bool:
@@ -172,7 +210,3 @@ def _has(package: str) -> bool:
         return find_spec(package) is not None
     except ModuleNotFoundError:  # of a package within one that is missing
         return False
-
-
-def _text(output: Any) -> str:
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

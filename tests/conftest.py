@@ -25,6 +25,8 @@ NEEDS = {
 def has(need: str) -> bool:
     """Whether this machine has what the marker `need` asks for."""
     if need == "gpu":
+        if find_spec("torch") is None:  # tests of the kernel alone, in an emulated machine
+            return False
         import torch
 
         return torch.cuda.is_available()

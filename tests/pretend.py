@@ -171,6 +171,7 @@ def pretending(*, events_pass: bool = True) -> Iterator[Count]:
             "is_available": lambda: True,
             "is_initialized": lambda: False,
             "is_bf16_supported": lambda *_: True,
+            "is_current_stream_capturing": lambda: False,
             "_lazy_init": lambda: None,
             "current_device": lambda: 0,
             "device_count": lambda: 1,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from loaders import Loader, open_dataset
 from loaders.native.kernel import builds
 
 ROOT = Path(__file__).resolve().parent.parent
-WHEELS = sorted((ROOT / "dist").glob("efficienttrain-*-py3-none-*.whl"))
+WHEELS = sorted((ROOT / "dist").glob(f"efficienttrain-*-py3-none-*_{platform.machine()}.whl"))
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not WHEELS, reason="needs a wheel: make wheel")]
+EMULATED = ("structs", "decode", "transcode", "pool")
+"""Tests of the kernel that run for arm64, without torch: in an emulator they take some minutes."""
 USE = """
 import hashlib, json, sys
 import loaders, tools
@@ -153,3 +156,20 @@ def test_other_versions_of_python_convert_and_decode_the_same(python: str, proje
         records = [(k, level) for k in range(len(ours)) for level in range(len(ours.ratios))]
         assert [theirs.read(*record) for record in records] == [ours.read(*record) for record in records]
     assert (project / "x.png").read_bytes() == (project / "y.png").read_bytes()
+
+
+@pytest.mark.skipif(
+    not shutil.which("qemu-aarch64-static") or not list((ROOT / "dist").glob("efficienttrain-*_aarch64.whl")),
+    reason="needs qemu-user-static and a wheel: make wheel-aarch64",
+)
+def test_arm64_has_the_pinned_hashes_and_passes_the_kernels_tests() -> None:
+    kernel = ROOT / "build" / "wheel" / "emulated" / "site" / "loaders" / "native" / "_kernel.so"
+    tests = [f"tests/loaders/{name}.py" for name in ("test_hashes", *(f"native/test_{name}" for name in EMULATED))]
+    done = subprocess.run(
+        ["bash", str(ROOT / "tools" / "wheel" / "emulated.sh"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env={**clean(), "ETL_KERNEL": str(kernel)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def test_parts_fail_alone_and_the_report_is_written_after_each(
     assert report["notes"][-1] == "absent: left out: no_such_package.inside not installed"
     assert "x: rate 2.5" in gpu.text(report) and "out of time" in gpu.text(report)
     assert str(tmp_path) not in json.dumps(report)
+
+
+def test_findings_are_kept_while_a_part_runs_and_its_children_end_with_it() -> None:
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    kept: list[dict[str, Any]] = []
+    part = gpu.Part("slow", script(f"print('{{\"z\": 3}}', flush=True); {child}"), 1.0)
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu, "LEAST", 0.0)
+        found = gpu._run(part, 3.0, kept.append)
+    assert time.monotonic() - began < 30  # the child holds the output open
+    assert kept[0] == {**kept[0], "status": "running", "findings": {"z": 3}} and found["status"] == "out of time"
 
 
 def test_no_part_begins_without_time_left() -> None:

@@ -230,7 +230,7 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
 
     Args:
         data: a manifest or a glob.
-        records: read and decode every record, too; parts of this machine only.
+        records: read and decode every record, too.
 
     Raises:
         FileNotFoundError: no such manifest, or no file of that pattern.

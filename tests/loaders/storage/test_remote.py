@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,8 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from loaders import Loader, LoaderError, convert
-from loaders.conversion import ShardedConversion, append_parts, remove_samples, write_manifest
+from loaders import Loader, LoaderError, convert, open_dataset
+from loaders.conversion import (
+    ShardedConversion,
+    append_parts,
+    extract,
+    remove_samples,
+    verify,
+    write_manifest,
+)
 from loaders.storage import transfer
 from loaders.storage.transfer import coalesce
 from tests.loaders.storage.server import Served, serving
@@ -196,6 +204,28 @@ def test_a_store_without_a_method_is_named_at_once() -> None:
         asked.tried("x://y", lambda: Empty().below(""))  # type: ignore[attr-defined]
     asked.close()
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("kind", ["pyramid", "fields", "ffcv"])
+def test_remote_betons_are_verified(kind: str, served: Served, jpeg_folder: Path, tmp_path: Path) -> None:
+    path = served.root / "train.beton"
+    if kind == "fields":
+        files = sorted((jpeg_folder / "val").rglob("*.jpg"))
+        rows = [json.dumps({"label": k, "path": str(file), "note": {"of": k}}) for k, file in enumerate(files)]
+        (tmp_path / "t.jsonl").write_text("\n".join(rows))
+        convert(tmp_path / "t.jsonl", path, workers=1, fields={"label": "int", "note": "json"})
+    elif kind == "ffcv":
+        extract(path, tmp_path / "level.beton", 1)
+        shutil.copy(tmp_path / "level.beton", path)
+    assert verify(f"{served.url}/train.beton") == []
+    with open_dataset(path) as data:
+        place = int(data.entries([3])["offset"][0, 0]) + 300
+        name = data.name(3)
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff\xd8\xff\xd9")
+    assert [(found.sample, found.name) for found in verify(f"{served.url}/train.beton")] == [(3, name)]
+    assert verify(path) == verify(f"{served.url}/train.beton")
 
 
 SECRET = "wJalrXUtnFEMI"

@@ -21,7 +21,7 @@ from ..errors import BadDataset, LoaderError
 from ..sources.open import open_dataset
 from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import check_credentials, is_url
 from .convert import convert
 from .stored_samples import StoredSamples, settings_of
 from .verify import verify
@@ -112,6 +112,7 @@ def append_parts(
             like: dict[str, Any] = {"classes": dataset.classes, "fields": fields}
             like["keep_codec"], meta = len(fields) < len(dataset.fields), dataset.meta
         for source in new:
+            check_credentials(source)
             path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
             if path.lower().endswith((ENDING, ".ffcv")):
                 if is_url(path) != is_url(manifest):
@@ -229,7 +230,7 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
 
     Args:
         data: a manifest or a glob.
-        records: read and decode every record, too; parts of this machine only.
+        records: read and decode every record, too.
 
     Raises:
         FileNotFoundError: no such manifest, or no file of that pattern.
@@ -346,6 +347,7 @@ def _place(part: dict[str, Any], manifest: str) -> str:
 
 
 def _check_manifest_name(manifest: str) -> None:
+    check_credentials(manifest)
     if not manifest.endswith(".json"):
         raise ValueError(
             f"a data set that changes needs a manifest, a .json file, got {manifest!r}; "

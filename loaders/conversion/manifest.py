@@ -11,7 +11,7 @@ from typing import Any
 from ..sources.open import open_dataset
 from ..sources.parts import FORMAT, VERSION, Parts, describe
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import check_credentials, is_url
 
 
 @files.connections()
@@ -31,6 +31,7 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
         FileNotFoundError, BadDataset: a part is missing, damaged, or does not belong to the others.
     """
     paths, out = [os.fspath(part) for part in parts], os.fspath(out)
+    check_credentials(out, *paths)
     if not paths or not out.endswith(".json"):
         raise ValueError(f"a manifest is a .json file of one or more betons, got {out!r} and {len(paths)} betons.")
     names = [_relative(path, out) for path in paths]

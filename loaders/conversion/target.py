@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..sources.scan import WORKING
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import check_credentials, is_url
 
 
 class Target:
@@ -27,6 +27,7 @@ class Target:
             ValueError: a URL of a scheme that cannot be written to, or `work_dir` with a local target.
             IsADirectoryError, NotADirectoryError: it cannot be a file there. Folders that are missing are made later.
         """
+        check_credentials(out)
         self.name, self._remote = os.fspath(out), is_url(out)
         if self._remote:
             if self.name.endswith("/") or self.name.startswith(("http://", "https://")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -72,9 +72,10 @@ def verify(
         blocks: list[tuple[int, Dataset, np.ndarray]] = []
         start = 0
         for part in parts:
-            if part.fd < 0:
-                raise BadDataset(f"{part.path}: only local betons can be verified; convert or copy it first")
-            if isinstance(part, Pyramid) and (why := _header_fault(part)):
+            tables = part.with_tables()
+            if tables.fd < 0:
+                raise BadDataset(f"{part.path}: only betons can be verified, this is a folder; convert it first")
+            if isinstance(tables, Pyramid) and (why := _header_fault(tables)):
                 damages.append(Damage(-1, part.path, -1, why))
             blocks += [(start, part, part.stored_at(block)) for block in _blocks(len(part), sample, turn)]
             start += len(part)
@@ -109,8 +110,9 @@ def _blocks(count: int, sample: float, turn: int) -> list[np.ndarray]:
     return [np.arange(k, min(k + size, count)) for k in range(first * size, count, step * size)]
 
 
-def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
+def _check(part: Dataset, block: np.ndarray) -> Iterator[Damage]:
     """Damages of some samples that lie next to each other; `block` are their indices."""
+    dataset = part.with_tables()
     entries = dataset.entries(block)
     if isinstance(dataset, Pyramid):
         for k in np.flatnonzero(_strangers(dataset, block, entries)):
@@ -120,11 +122,14 @@ def _check(dataset: Dataset, block: np.ndarray) -> Iterator[Damage]:
         sound = np.array([index not in damaged for index in block.tolist()])
         for index, why in (*damaged.items(), *_wrong_originals(dataset, block[sound], entries[sound])):
             yield Damage(index, dataset.name(index), -1, why)
+    stored = entries[entries["width"] > 0]  # some levels were left out by the converter
+    starts, ends = stored["offset"] - table_bytes(stored["rows"].astype(np.int64)), stored["offset"] + stored["size"]
+    read = part.reader(starts, ends)
     for index, levels in zip(block.tolist(), entries, strict=True):
         for level, entry in enumerate(levels):
             if level and not entry["width"]:
-                continue  # left out by the converter
-            why = _fault(dataset, entry)
+                continue
+            why = _fault(read, entry)
             if why:
                 yield Damage(index, dataset.name(index), level, why)
 
@@ -195,11 +200,11 @@ def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.n
     return strange | (table["ptr"] // head.page_size != last // head.page_size).any(axis=1)
 
 
-def _fault(dataset: Dataset, entry: np.void) -> str:
-    """The damage of a record, or ""."""
+def _fault(read: Callable[[int, int], bytes], entry: np.void) -> str:
+    """The damage of a record, or "". read: see `Dataset.reader`."""
     rows, size = int(entry["rows"]), int(entry["size"])
     table = table_bytes(rows)
-    raw = read_exactly(dataset.fd, table + size, int(entry["offset"]) - table, dataset.path)
+    raw = read(int(entry["offset"]) - int(table), int(entry["offset"]) + size)
     if entry["crc"] and zlib.crc32(raw) != entry["crc"]:
         return "its CRC does not match"
     if table and int.from_bytes(raw[4 * (rows + 1) :][:4], "little") != entry["head"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -271,6 +271,23 @@ class Dataset(ABC):
         entry = self.entries([index])[0, level]
         table = int(table_bytes(int(entry["rows"])))
         return read_exactly(self.fd, table + int(entry["size"]), int(entry["offset"]) - table, self.path)
+
+    def with_tables(self) -> Dataset:
+        """This data set, with all tables of its file at hand, those that loading does not need, too."""
+        return self
+
+    def reader(
+        self,
+        starts: NDArray[np.int64],  # noqa: ARG002
+        ends: NDArray[np.int64],  # noqa: ARG002
+    ) -> Callable[[int, int], bytes]:
+        """A function of (start, end) that gives bytes of the file, for ranges that lie within these.
+
+        Raises:
+            BadDataset: the file ends before.
+            LoaderError: its store refuses or keeps failing.
+        """
+        return lambda start, end: read_exactly(self.fd, end - start, start, self.path)
 
     def close(self) -> None:
         """Closes the file. No other method may be called afterwards."""

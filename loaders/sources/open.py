@@ -10,7 +10,7 @@ from ..beton import layout
 from ..beton.tables import read_head
 from ..plugins import SOURCES
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import check_credentials, is_url
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .folder import Folder
@@ -49,6 +49,7 @@ def open_dataset(
     """
     if isinstance(data, Dataset):
         return data
+    check_credentials(*(data if isinstance(data, list | tuple) else [data]))
     if is_url(data) or (isinstance(data, list | tuple) and any(map(is_url, data))):
         from .remote import Cache, open_remote
 
@@ -87,6 +88,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         FileNotFoundError: no such file or folder.
         ValueError: no kind of source recognises the path, or a wrong option.
     """
+    check_credentials(src)
     try:
         chosen = Options(**options)
     except TypeError:

@@ -8,6 +8,7 @@ they vanish with their batch. The kernel reads both as files.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple
@@ -136,6 +137,25 @@ class Remote(Dataset):
 
     def _into_window(self, start: int, end: int, place: int) -> None:
         self._window.write(self._mirror.read(start, end), place)
+
+    def with_tables(self) -> Dataset:
+        inner = self._inner
+        tables = [_rows(inner.head), (inner.head.table, self._mirror.size)]
+        if isinstance(inner, Pyramid) and inner.private.dtype == layout.PRIVATE_FIELDS:
+            tables.append(_extent(inner.private["values"]))
+        _arrive(self._mirror, tables)
+        return inner
+
+    def reader(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Callable[[int, int], bytes]:
+        ranges = coalesce(zip(starts.tolist(), ends.tolist(), strict=True))
+        firsts = [start for start, _ in ranges]
+        pieces = [self._mirror.read(start, end) for start, end in ranges]
+
+        def read(start: int, end: int) -> bytes:
+            at = bisect_right(firsts, start) - 1
+            return bytes(pieces[at][start - firsts[at] : end - firsts[at]])
+
+        return read
 
     def head_fd(self) -> int:
         return self._mirror.fd

@@ -81,6 +81,24 @@ def is_url(data: object) -> TypeGuard[str]:
     return isinstance(data, str) and "://" in data
 
 
+def check_credentials(*names: object) -> None:
+    """Refuses URLs that hold credentials, before a message can show them. Anything but URLs is passed over.
+
+    Raises:
+        ValueError: credentials, or a query, which may be a signature.
+    """
+    for url in names:
+        if not is_url(url):
+            continue
+        scheme, rest = url.split("://", 1)
+        host, _, path = rest.partition("/")
+        if "@" in host or ("?" in path and scheme.startswith("http")):
+            raise ValueError(
+                f"{scheme}://...: URLs with credentials or a query are not taken, since names are shown in messages; "
+                "give credentials by the environment"
+            )
+
+
 def open_store(url: str) -> tuple[Store, str]:
     """The store of a URL, and the object's path in it.
 
@@ -88,13 +106,9 @@ def open_store(url: str) -> tuple[Store, str]:
         ValueError: credentials or a query in the URL, or a scheme that no installed library reads.
         LoaderError: obstore or fsspec is not installed; the message gives the command that installs it.
     """
+    check_credentials(url)
     scheme, rest = url.split("://", 1)
     host, _, path = rest.partition("/")
-    if "@" in host or ("?" in path and scheme.startswith("http")):
-        raise ValueError(
-            f"{scheme}://...: URLs with credentials or a query are not taken, since names are shown in messages; "
-            "give credentials by the environment"
-        )
     if scheme in STORES:
         return STORES.find(scheme)(f"{scheme}://{host}"), path
     return _Fsspec(scheme), rest

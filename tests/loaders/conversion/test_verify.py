@@ -56,7 +56,7 @@ def test_betons_without_crcs_are_decoded(pyramid: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_verified(jpeg_folder: Path, pyramid: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadDataset, match="only local betons"):
+    with pytest.raises(BadDataset, match="only betons can be verified"):
         verify(jpeg_folder / "train")
     (tmp_path / "x.beton").write_bytes(pyramid.read_bytes()[:-1])
     with pytest.raises(BadDataset, match="cut short"):

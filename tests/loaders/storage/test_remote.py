@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from loaders import Loader, LoaderError, convert
-from loaders.conversion import write_manifest
+from loaders import Loader, LoaderError, convert, open_dataset
+from loaders.conversion import (
+    ShardedConversion,
+    append_parts,
+    extract,
+    remove_samples,
+    verify,
+    write_manifest,
+)
 from loaders.storage import transfer
 from loaders.storage.transfer import coalesce
 from tests.loaders.storage.server import Served, serving
@@ -196,3 +204,72 @@ def test_a_store_without_a_method_is_named_at_once() -> None:
         asked.tried("x://y", lambda: Empty().below(""))  # type: ignore[attr-defined]
     asked.close()
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("kind", ["pyramid", "fields", "ffcv"])
+def test_remote_betons_are_verified(kind: str, served: Served, jpeg_folder: Path, tmp_path: Path) -> None:
+    path = served.root / "train.beton"
+    if kind == "fields":
+        files = sorted((jpeg_folder / "val").rglob("*.jpg"))
+        rows = [json.dumps({"label": k, "path": str(file), "note": {"of": k}}) for k, file in enumerate(files)]
+        (tmp_path / "t.jsonl").write_text("\n".join(rows))
+        convert(tmp_path / "t.jsonl", path, workers=1, fields={"label": "int", "note": "json"})
+    elif kind == "ffcv":
+        extract(path, tmp_path / "level.beton", 1)
+        shutil.copy(tmp_path / "level.beton", path)
+    assert verify(f"{served.url}/train.beton") == []
+    with open_dataset(path) as data:
+        place = int(data.entries([3])["offset"][0, 0]) + 300
+        name = data.name(3)
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff\xd8\xff\xd9")
+    assert [(found.sample, found.name) for found in verify(f"{served.url}/train.beton")] == [(3, name)]
+    assert verify(path) == verify(f"{served.url}/train.beton")
+
+
+SECRET = "wJalrXUtnFEMI"
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda url, _: Loader(f"{url}/x.beton"),
+        lambda url, folder: Loader([f"{url}/x.beton", str(folder / "x.beton")]),
+        lambda url, _: Loader(f"{url}/x.json"),
+        lambda url, _: Loader(f"{url.replace(f'user:{SECRET}@', '')}/x.beton?X-Amz-Signature={SECRET}"),
+        lambda url, folder: convert(f"{url}/x.csv", folder / "x.beton"),
+        lambda url, folder: convert(f"{url}/x.tar", folder / "x.beton"),
+        lambda url, folder: convert(folder, f"{url}/x.beton"),
+        lambda url, folder: ShardedConversion(folder, f"{url}/x.beton", 2),
+        lambda url, folder: write_manifest([f"{url}/x.beton"], folder / "x.json"),
+        lambda url, folder: write_manifest([folder / "x.beton"], f"{url}/x.json"),
+        lambda url, _: append_parts(f"{url}/x.json", []),
+        lambda url, _: remove_samples(f"{url}/x.json", [], [0]),
+    ],
+)
+def test_a_url_with_credentials_is_refused_and_not_shown(
+    attempt: Callable[[str, Path], object], tmp_path: Path, jpeg_folder: Path
+) -> None:
+    (tmp_path / "a").symlink_to(jpeg_folder / "val")
+    with pytest.raises(ValueError, match="URLs with credentials or a query are not taken") as told:
+        attempt(f"https://user:{SECRET}@127.0.0.1:9", tmp_path)
+    error: BaseException | None = told.value
+    while error is not None:
+        assert SECRET not in str(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x.beton", "s3://bucket/x-*.beton", "s3://bucket/x.csv"])
+def test_keys_of_the_environment_are_in_no_message(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setattr(transfer, "DEADLINE", 0.2)
+    caplog.set_level("DEBUG")
+    with pytest.raises(LoaderError, match=r"s3://bucket/x.*failed") as told:
+        convert(url, tmp_path / "x.beton") if url.endswith("csv") else Loader(url)
+    assert SECRET not in str(told.value) + caplog.text

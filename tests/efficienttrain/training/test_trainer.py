@@ -131,7 +131,7 @@ def test_no_memory_later_on_is_said(jpeg_folder: Path, tmp_path: Path, monkeypat
         raise torch.cuda.OutOfMemoryError("as if")
 
     monkeypatch.setattr(TrainState, "update", starved)
-    with pytest.raises(ValueError, match="same command again with a smaller --micro-batch"):
+    with pytest.raises(ValueError, match="repeat the command with a smaller --micro-batch"):
         train(config(jpeg_folder, tmp_path / "run"))
 
 

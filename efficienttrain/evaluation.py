@@ -95,7 +95,8 @@ def evaluate(
 
     Args:
         model: a name, or a factory, as `efficienttrain.models.build` takes them.
-        data: labelled images, of any kind that `loaders.Loader` opens.
+        data: labelled images, of any kind that `loaders.Loader` opens. If `init` is a checkpoint of ours, they may lack
+            some classes of its training: labels are numbered as there, by name.
         init: weights, as `efficienttrain.models.initial.begin_with` takes them; they must have the head, too.
         size: side of the input, pixels; None: 224, or with `pretrained` the network's own. Position embeddings and bias
             tables are brought to it.
@@ -125,10 +126,25 @@ def evaluate(
     field = target or (trained or {}).get("field", "label")
     wishes = protocol(model, pretrained, size) | target_options(field) | loader
     side = int(wishes["resolution"])
-    with group(device) as ranks, Loader(data, batch_size, device=ranks.device, train=False, **wishes) as images:
+    with group(device) as ranks, _opened(data, trained, batch_size, device=ranks.device, **wishes) as images:
         objective = choose(images, field, loss=loss, outputs=classes, stored=trained)
         network = _network(model, init, objective.outputs, side, average, pool).to(ranks.device)
         return _scored(network, images, objective, side, ranks, amp)
+
+
+def _opened(data: Any, trained: dict[str, Any] | None, batch_size: int, **options: Any) -> Loader:
+    """The images, their labels numbered by name as in the training, if that had all their classes."""
+    images = Loader(data, batch_size, train=False, **options)
+    names = trained["names"] if trained is not None and trained["kind"] == "classes" else []
+    if (
+        "classes" in options
+        or images.classes == names
+        or not set(images.classes) <= set(names)
+        or images.source is data
+    ):
+        return images
+    images.close()
+    return Loader(data, batch_size, train=False, **options, classes=names)
 
 
 def protocol(model: str, pretrained: bool, size: int | None = None) -> dict[str, Any]:

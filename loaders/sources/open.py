@@ -48,6 +48,7 @@ def open_dataset(
         BadDataset: a file that is none of these, or is damaged.
     """
     if isinstance(data, Dataset):
+        _check_open(data, label_field, classes)
         return data
     check_credentials(*(data if isinstance(data, list | tuple) else [data]))
     if is_url(data) or (isinstance(data, list | tuple) and any(map(is_url, data))):
@@ -116,6 +117,17 @@ def _kind(path: str) -> str | None:
     """The name of the last kind of source that recognises a path; None: none does."""
     SOURCES.discover()
     return next((name for name in reversed(list(SOURCES)) if SOURCES.find(name).recognises(path)), None)
+
+
+def _check_open(data: Dataset, label_field: str | Literal[False] | None, classes: Sequence[str] | None) -> None:
+    """Raises ValueError for options that come too late for an open data set."""
+    if classes is not None and list(classes) != data.classes:
+        raise ValueError(f"{data.path}: is open already, with other `classes`; pass them to `open_dataset`.")
+    if label_field not in (None, False, data.label_field):
+        raise ValueError(
+            f"{data.path}: is open already, `label_field` must be {data.label_field!r} or None, got {label_field!r}; "
+            "pass it to `open_dataset`."
+        )
 
 
 def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:

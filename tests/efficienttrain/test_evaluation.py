@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,22 @@ def test_a_vit_that_averages_is_recognised_and_resized(jpeg_folder: Path, tmp_pa
         "vit_tiny_patch16_224", jpeg_folder / "val", tmp_path / "mae.pth", size=48, device="cpu", num_workers=1
     )
     assert found.images == 6
+
+
+def test_labels_are_numbered_as_in_the_training(jpeg_folder: Path, tmp_path: Path) -> None:
+    network = build(TINY, num_classes=3)
+    torch.nn.init.zeros_(network.head.weight)
+    network.head.bias.data.copy_(torch.tensor([0.0, 0.0, 9.0]))  # always answers the third class
+    target = {"kind": "classes", "field": "label", "names": [f"class{k:03}" for k in range(3)]}
+    learner = {"model": network.state_dict(), "ema": None}
+    torch.save({"identity": {}, "learner": learner, "target": target}, tmp_path / "best.pt")
+    for name in ("class000", "class002"):
+        shutil.copytree(jpeg_folder / "val" / name, tmp_path / "val" / name)
+    found = evaluate(TINY, tmp_path / "val", tmp_path / "best.pt", size=32, device="cpu", num_workers=1)
+    assert {score.name: score.scores["top1"] for score in found.classes if score.images} == {
+        "class000": 0,
+        "class002": 1,
+    }
 
 
 def test_wrong_wishes(jpeg_folder: Path, tmp_path: Path) -> None:

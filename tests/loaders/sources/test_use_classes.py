@@ -46,6 +46,16 @@ def test_a_class_that_training_lacks_is_refused(beton: Path) -> None:
         make(beton, classes=["class000", "class001", "class002", "class002"])
 
 
+def test_options_that_come_too_late_are_refused(beton: Path) -> None:
+    with open_dataset(beton) as dataset:
+        names = dataset.classes
+        assert open_dataset(dataset, classes=names, label_field="label") is dataset
+        with pytest.raises(ValueError, match="is open already, with other `classes`; pass them to `open_dataset`"):
+            make(dataset, classes=names[::-1])
+        with pytest.raises(ValueError, match="is open already, `label_field` must be 'label' or None, got 'age'"):
+            open_dataset(dataset, label_field="age")
+
+
 @pytest.mark.ffcv
 def test_ffcv_betons_number_classes_and_take_names(ffcv_beton: Path) -> None:
     with open_dataset(ffcv_beton, classes=["a", "b", "c"]) as dataset:

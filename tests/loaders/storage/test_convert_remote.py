@@ -24,9 +24,6 @@ from tests.loaders.sources.forms import (
     webdataset_gz,
 )
 from tests.loaders.sources.test_every_source import truth  # noqa: F401  (a fixture)
-    webdataset,
-    webdataset_gz,
-)
 from tests.loaders.storage.conftest import Bucket
 
 pytest.importorskip("obstore")

@@ -35,6 +35,7 @@ EXAMPLES = {
     "gpu": ("--data photos/train --json G.json --budget 480",),
     "png": ("--threads 2 --json P.json",),
     "remote": ("--data train.beton --latency 0.03 --json R.json",),
+    "nodes": ("--data photos/train --json N.json",),
     "startup": ("--data train.beton --json S.json",),
     "cache": ("--data photos/train --json C.json",),
     "scale": ("--images 1281167 --work scratch --json S.json", "--images 14000000 --parts set"),
@@ -266,10 +267,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remote.add_argument("--batch-size", type=_count, default=256, help="images (%(default)s)")
     remote.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
     remote.add_argument("--latency", type=_positive, default=0.03, help="seconds of each request (%(default)s)")
+    nodes = add("nodes", "conversion on a Ray cluster of one node, and of two")
+    nodes.add_argument("--rounds", type=_count, default=3, help="conversions with each (%(default)s)")
+    nodes.add_argument("--parts", type=_count, default=8, help="of a conversion (%(default)s)")
     cache = add("cache", "an image folder with and without Loader(cache=): first and later epochs")
     cache.add_argument("--batch-size", type=_count, default=64, help="images (%(default)s)")
     cache.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
-    for command in (speed, fidelity, convert, startup, remote, gpu, cache):
+    for command in (speed, fidelity, convert, startup, remote, gpu, cache, nodes):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
     for command in (speed, fidelity, ops, remote, cache):
         command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")

@@ -12,7 +12,7 @@ from loaders import LoaderError, convert, open_dataset
 from loaders.conversion import cluster, write_manifest
 from tests.loaders.conversion.records import records
 from tests.loaders.conversion.test_cluster import Local
-from tests.loaders.sources.test_every_source import (
+from tests.loaders.sources.forms import (
     Truth,
     arrow,
     folder,
@@ -20,10 +20,10 @@ from tests.loaders.sources.test_every_source import (
     imagenet_val,
     parquet,
     pyramid,
-    truth,  # noqa: F401  (a fixture)
     webdataset,
     webdataset_gz,
 )
+from tests.loaders.sources.test_every_source import truth  # noqa: F401  (a fixture)
 from tests.loaders.storage.conftest import Bucket
 
 pytest.importorskip("obstore")

@@ -157,17 +157,17 @@ def _at_90_percent(photos: Path, out: Path, images: int) -> None:
             results[count] = prepared(count, THUMBNAIL)
         return results[count]._replace(levels=results[count].levels.copy())
 
-    with suppress(_Stopped), patch("loaders.conversion.workers.convert_job", prepare):
+    with suppress(_Stopped), patch("loaders.conversion.jobs.convert_job", prepare):
         convert(photos, out, workers=1, restart=True)
 
 
 _RESUME = """
 import os, sys, time
-from loaders.conversion import convert, workers
+from loaders.conversion import convert, jobs
 def first(job):
     print(time.perf_counter() - began, flush=True)
     os._exit(0)
-workers.convert_job = first
+jobs.convert_job = first
 began = time.perf_counter()
 convert(sys.argv[1], sys.argv[2], workers=1)
 """

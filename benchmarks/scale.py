@@ -123,6 +123,7 @@ def writer(work: str | None, images: int, size: int) -> dict[str, float]:
             spent = resource.getrusage(resource.RUSAGE_THREAD)
             wall += time.perf_counter() - began
             user, system = user + spent.ru_utime - used.ru_utime, system + spent.ru_stime - used.ru_stime
+    user = max(user, 1e-6)  # the kernel may have counted none in a short run
     return {"images_s": images / wall, "images_s_cpu": images / (user + system), "images_s_own_cpu": images / user}
 
 

@@ -123,6 +123,7 @@ def writer(work: str | None, images: int, size: int) -> dict[str, float]:
             spent = resource.getrusage(resource.RUSAGE_THREAD)
             wall += time.perf_counter() - began
             user, system = user + spent.ru_utime - used.ru_utime, system + spent.ru_stime - used.ru_stime
+    user = max(user, 1e-6)  # the kernel may have counted none in a short run
     return {"images_s": images / wall, "images_s_cpu": images / (user + system), "images_s_own_cpu": images / user}
 
 
@@ -157,17 +158,17 @@ def _at_90_percent(photos: Path, out: Path, images: int) -> None:
             results[count] = prepared(count, THUMBNAIL)
         return results[count]._replace(levels=results[count].levels.copy())
 
-    with suppress(_Stopped), patch("loaders.conversion.workers.convert_job", prepare):
+    with suppress(_Stopped), patch("loaders.conversion.jobs.convert_job", prepare):
         convert(photos, out, workers=1, restart=True)
 
 
 _RESUME = """
 import os, sys, time
-from loaders.conversion import convert, workers
+from loaders.conversion import convert, jobs
 def first(job):
     print(time.perf_counter() - began, flush=True)
     os._exit(0)
-workers.convert_job = first
+jobs.convert_job = first
 began = time.perf_counter()
 convert(sys.argv[1], sys.argv[2], workers=1)
 """

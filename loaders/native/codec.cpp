@@ -1,7 +1,6 @@
 // The C ABI of codec.h, as far as it only passes work on.
 #include "codec.h"
 
-#include "jpeg/row_check.h"
 #include "jpeg/libjpeg.h"
 
 using namespace et;
@@ -16,8 +15,6 @@ int32_t answer(const Error& error, char* message) {
 }  // namespace
 
 void et_free(void* block) { std::free(block); }
-
-uint32_t et_row_check(const uint8_t* bytes, size_t size) { return row_check(bytes, size); }
 
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message) {
   Error error;
@@ -44,32 +41,5 @@ int32_t et_encode(const uint8_t* rgb, int32_t width, int32_t height, int32_t qua
 int32_t et_decode(const uint8_t* jpeg, size_t size, int32_t scale, uint8_t* out, size_t capacity, char* message) {
   Error error;
   decode_rgb(jpeg, size, scale, out, capacity, error);
-  return answer(error, message);
-}
-
-int32_t et_decode_region(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out,
-                         size_t capacity, char* message) {
-  Error error;
-  Planes planes;
-  Scratch scratch;
-  if (!decode_libjpeg(jpeg, size, {region[0] & ~1, region[1] & ~1, region[2], region[3]}, scale, scratch, planes, error))
-    return answer(error, message);
-  const int columns = region[2] - region[0], rows = region[3] - region[1];
-  if (size_t(columns) * rows * 3 > capacity) {
-    error.set(ET_BAD_ARGUMENT, "%d x %d pixels do not fit the buffer", columns, rows);
-    return answer(error, message);
-  }
-  for (int y = 0; y < rows; y++)
-    for (int x = 0; x < columns; x++)
-      for (int c = 0; c < 3; c++) {
-        const Plane& p = planes.plane[planes.count == 1 ? 0 : c];
-        *out++ = *p.at(region[0] + x, region[1] + y);
-      }
-  return answer(error, message);
-}
-
-int32_t et_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, char* message) {
-  Error error;
-  read_coefficients(jpeg, size, out, capacity, error);
   return answer(error, message);
 }

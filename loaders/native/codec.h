@@ -24,8 +24,6 @@ struct EtRecord {
 
 void et_free(void* block);  // releases memory allocated by the functions below
 
-uint32_t et_row_check(const uint8_t* bytes, size_t size);  // see row_check.h; for tests
-
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 
 // Record 0 carries every quantised coefficient over, as baseline with a restart marker every few MCUs; record i is
@@ -43,17 +41,8 @@ int32_t et_encode(const uint8_t* rgb, int32_t width, int32_t height, int32_t qua
 // out: 3 * ceil(width / scale) * ceil(height / scale) bytes.
 int32_t et_decode(const uint8_t* jpeg, size_t size, int32_t scale, uint8_t* out, size_t capacity, char* message);
 
-// The pixels of a region by libjpeg, as the kernel's decoder of last resort gives them; for tests.
-// region: x0, y0, x1, y1 in pixels of the scaled image; out: interleaved RGB.
-int32_t et_decode_region(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out,
-                         size_t capacity, char* message);
-
 // A smaller JPEG that holds the MCUs under `box` (x0, y0, x1, y1, pixels). Its pixel (0, 0) is the image's pixel `origin`.
 // out: at least `size` bytes.
 int32_t et_cut(const uint8_t* jpeg, size_t size, const int32_t* box, uint8_t* out, size_t capacity, size_t* length,
                int32_t* origin, char* message);
-
-// The quantised coefficients; for tests and for verifying a conversion. out: component after component, block row after
-// block row, 64 int16 a block in row-major order; blocks that only fill up an MCU are left out.
-int32_t et_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, char* message);
 }

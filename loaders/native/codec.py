@@ -71,9 +71,7 @@ _ARGUMENTS = {
     "et_transcode": (_BYTES, _SIZE, _PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR, _PTR, _PTR),
     "et_encode": (_PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR),
     "et_decode": (_BYTES, _SIZE, _I32, _PTR, _SIZE, _PTR),
-    "et_decode_region": (_BYTES, _SIZE, _PTR, _I32, _PTR, _SIZE, _PTR),
     "et_cut": (_BYTES, _SIZE, _PTR, _PTR, _SIZE, _PTR, _PTR, _PTR),
-    "et_coefficients": (_BYTES, _SIZE, _PTR, _SIZE, _PTR),
 }
 
 
@@ -85,7 +83,6 @@ def _codec() -> ctypes.CDLL:
         getattr(kernel, name).argtypes = arguments
         getattr(kernel, name).restype = _I32
     kernel.et_free.argtypes, kernel.et_free.restype = (_PTR,), None
-    kernel.et_row_check.argtypes, kernel.et_row_check.restype = (_BYTES, _SIZE), ctypes.c_uint32
     return kernel
 
 
@@ -172,11 +169,6 @@ def _unpack(block: int, record: EtRecord, note: str) -> Record:
     )
 
 
-def row_check(data: bytes) -> int:
-    """The 32-bit check of loaders/native/jpeg/row_check.h; for tests."""
-    return int(_codec().et_row_check(data, len(data)))
-
-
 def encode(rgb: NDArray[np.uint8], quality: int) -> bytes:
     """A baseline JPEG, 4:4:4, of height x width x 3 pixels. quality: 1 to 100, libjpeg's scale."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
@@ -216,18 +208,6 @@ def decode(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
     return out
 
 
-def decode_region(data: bytes, box: tuple[int, int, int, int], scale: int = 1) -> NDArray[np.uint8]:
-    """The same pixels as `decode(data, scale)[y0:y1, x0:x1]`, by the kernel's way with files it cannot read itself.
-
-    For tests. box: x0, y0, x1, y1 inside the scaled image.
-    """
-    _check_scale(scale)
-    x0, y0, x1, y1 = box
-    out = np.empty((max(0, y1 - y0), max(0, x1 - x0), 3), np.uint8)
-    _call("et_decode_region", data, len(data), (ctypes.c_int32 * 4)(*box), scale, out.ctypes.data, out.nbytes)
-    return out
-
-
 def cut(data: bytes, box: tuple[int, int, int, int]) -> tuple[bytes, int, int]:
     """A smaller JPEG that holds a box of a larger one, cut out of its bytes without decoding.
 
@@ -248,21 +228,3 @@ def cut(data: bytes, box: tuple[int, int, int, int]) -> tuple[bytes, int, int]:
     pointers = (out.ctypes.data, len(data), ctypes.byref(length), origin)
     _call("et_cut", data, len(data), (ctypes.c_int32 * 4)(*box), *pointers)
     return out[: length.value].tobytes(), origin[0], origin[1]
-
-
-def coefficients(data: bytes) -> list[NDArray[np.int16]]:
-    """Quantised DCT coefficients, one array [block rows, block columns, 64] a component; for tests and for verifying.
-
-    Blocks that only fill up an MCU at the image's edge are left out.
-    """
-    info = EtInfo()
-    _call("et_peek", data, len(data), ctypes.byref(info))
-    horizontal, vertical = max(info.h[: info.components]), max(info.v[: info.components])
-    shapes = [
-        (-(-info.height * info.v[c] // (8 * vertical)), -(-info.width * info.h[c] // (8 * horizontal)), 64)
-        for c in range(info.components)
-    ]
-    sizes = [rows * columns * 64 for rows, columns, _ in shapes]
-    out = np.empty(sum(sizes), np.int16)
-    _call("et_coefficients", data, len(data), out.ctypes.data, out.size)
-    return [part.reshape(shape) for part, shape in zip(np.split(out, np.cumsum(sizes)[:-1]), shapes, strict=True)]

@@ -175,12 +175,7 @@ void et_peek_files(EtPool*, const int64_t* paths, int64_t count, uint16_t* width
 int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtSample* sample, const EtFilter* filter,
                     int32_t side, uint8_t* out);
 
-// The component planes that the own decoder makes of a region, before any resampling; for tests.
-// out: for each component, rows x columns bytes of the whole scaled component, row-major; what lies outside the region is 0.
-int32_t et_planes(const uint8_t* jpeg, size_t size, const int32_t* region, int32_t scale, uint8_t* out, size_t capacity,
-                  char* message);
-
-// For tests: the builds of the inner loops that this processor runs, the fastest, which is used, first.
-const char* et_build(int32_t i);   // the name of build `i`, null past the last
-int32_t et_use_build(int32_t i);   // 1 when there is one; not while work is under way
+// The builds of the inner loops that this processor runs, the fastest, which is used, first: the name of build `i`, null past the
+// last.
+const char* et_build(int32_t i);
 }

@@ -27,9 +27,7 @@ _ARGUMENTS = {
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
     "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
     "et_finish_one": (_PTR, _I64, _PTR, _PTR),
-    "et_planes": (ctypes.c_char_p, ctypes.c_size_t, _PTR, _I32, _PTR, ctypes.c_size_t, _PTR),
     "et_build": (_I32,),
-    "et_use_build": (_I32,),
 }
 
 
@@ -62,8 +60,3 @@ def library() -> ctypes.CDLL:
 def builds() -> list[str]:
     """The builds of the kernel's inner loops that this processor runs; the first, the fastest, is used."""
     return [name.decode() for name in iter(map(library().et_build, count()).__next__, None)]
-
-
-def use_build(name: str) -> None:
-    """Runs another of `builds()` from now on, in the whole process. For tests: all give the same pixels."""
-    library().et_use_build(builds().index(name))

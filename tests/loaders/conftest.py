@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from loaders import convert
-from loaders.native.kernel import builds, use_build
+from loaders.native.kernel import builds
 from tests.loaders.ffcv_files import ffcv_beton, mixed, python, written  # noqa: F401  (fixtures)
+from tests.loaders.native.inner import use_build
 from tools import synth
 
 

@@ -18,22 +18,6 @@ from tests.robustness.watchdog import watch
 SIDE = 1024
 
 
-def row_check(data: bytes) -> int:
-    """The check of loaders/native/jpeg/row_check_loop.h, written a second time."""
-    odd, whole = 0x9E3779B185EBCA87, (1 << 64) - 1
-    size = len(data)
-    chain = [size, size ^ odd, size + odd & whole, size - odd & whole]
-    words = np.frombuffer(data + bytes(32 - size % 32), "<u8").tolist()
-    for at, word in enumerate(words):
-        mixed = (chain[at % 4] ^ word) * odd & whole
-        chain[at % 4] = (mixed << 29 | mixed >> 35) & whole
-    total = 0
-    for value in chain:
-        total = (total ^ value ^ value >> 32) * odd & whole
-        total ^= total >> 29
-    return total >> 32
-
-
 def overlapping(step: int) -> Iterator[dict[str, Any]]:
     """Every MCU row said to begin `step` bytes behind the one before, the first one holding nearly all bytes."""
     jpeg, rows = corpus.top_heavy(SIDE)
@@ -66,4 +50,6 @@ def test_the_check_is_the_kernels() -> None:
         offsets = np.frombuffer(record, "<u4", rows, table - 4 * rows)
         assert corpus.forged(offsets, record[table:]) == record
         if rows:
-            assert int.from_bytes(record[4 * rows : 4 * rows + 4], "little") == row_check(record[table + offsets[-1] :])
+            assert int.from_bytes(record[4 * rows : 4 * rows + 4], "little") == corpus.row_check(
+                record[table + offsets[-1] :]
+            )

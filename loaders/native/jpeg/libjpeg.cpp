@@ -282,24 +282,4 @@ bool to_baseline(const uint8_t* jpeg, size_t size, Bytes& out, Oddities& odd, Er
   return good;
 }
 
-bool read_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, Error& e) {
-  Reader r(e);
-  jpeg_decompress_struct& d = r.cinfo;
-  return guarded(r.session, [&] {
-    if (!r.open(jpeg, size)) return false;
-    jvirt_barray_ptr* all = jpeg_read_coefficients(&d);
-    for (int c = 0; c < d.num_components; c++) {
-      const jpeg_component_info& k = d.comp_info[c];
-      const size_t row = size_t(k.width_in_blocks) * DCTSIZE2;
-      if (row * k.height_in_blocks > capacity) return e.set(ET_BAD_ARGUMENT, "the coefficients do not fit the buffer");
-      capacity -= row * k.height_in_blocks;
-      for (JDIMENSION y = 0; y < k.height_in_blocks; y++, out += row) {
-        JBLOCKARRAY blocks = d.mem->access_virt_barray(reinterpret_cast<j_common_ptr>(&d), all[c], y, 1, FALSE);
-        std::memcpy(out, blocks[0], row * sizeof(int16_t));
-      }
-    }
-    return true;
-  });
-}
-
 }  // namespace et

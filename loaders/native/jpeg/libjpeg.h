@@ -21,6 +21,5 @@ bool encode_rgb(const uint8_t* rgb, int width, int height, int quality, Bytes& o
 
 // The same coefficients as one interleaved baseline scan. `odd`: the bytes skipped.
 bool to_baseline(const uint8_t* jpeg, size_t size, Bytes& out, Oddities& odd, Error&);
-bool read_coefficients(const uint8_t* jpeg, size_t size, int16_t* out, size_t capacity, Error&);
 
 }  // namespace et

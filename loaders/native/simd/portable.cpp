@@ -31,18 +31,11 @@ struct Builds {
 };
 
 const Builds builds;
-const Loops* chosen = builds.of[0];
 
 }  // namespace
 
-const Loops& loops() { return *chosen; }
+const Loops* chosen = builds.of[0];
 
 }  // namespace et
 
 const char* et_build(int32_t i) { return i >= 0 && i < et::builds.count ? et::builds.of[i]->name : nullptr; }
-
-int32_t et_use_build(int32_t i) {
-  const bool known = et_build(i) != nullptr;
-  if (known) et::chosen = et::builds.of[i];
-  return known;
-}

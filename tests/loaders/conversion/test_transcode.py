@@ -13,10 +13,10 @@ from loaders.beton import layout
 from loaders.beton.fields import parse_fields
 from loaders.conversion.transcode import Job, Refused, convert_job, fitting, records_of
 from loaders.errors import BadDataset
-from loaders.native.codec import coefficients
 from loaders.plan.records import table_bytes
 from loaders.sources.labels import Labels
 from loaders.sources.source import FileRange, Sample
+from tests.loaders.native.inner import coefficients
 
 DAMAGED = ("empty", "half", "half_png", "header", "text")
 LOSSLESS = ("grey", "progressive", "exif", "tiny")

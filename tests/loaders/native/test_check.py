@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from loaders.native import codec
-from loaders.native.kernel import builds, use_build
+from loaders.native.kernel import builds
+from tests.loaders.native.inner import row_check, use_build
 
 
 def test_every_build_has_the_same_checks() -> None:
@@ -13,6 +13,6 @@ def test_every_build_has_the_same_checks() -> None:
     made = set()
     for build in builds():
         use_build(build)
-        made.add(tuple(codec.row_check(data[:size]) for size in range(len(data))))
+        made.add(tuple(row_check(data[:size]) for size in range(len(data))))
     use_build(builds()[0])
     assert len(made) == 1 and len(set(*made)) == len(data)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from loaders.native import DAMAGED, UNSUPPORTED, JpegError, codec
 from tests.images import jpeg, picture
+from tests.loaders.native.inner import coefficients, decode_region
 from tests.loaders.native.kinds import KINDS, OWN, SIZES, make, resized, scans
 
 
@@ -56,7 +57,7 @@ def test_region_equals_the_full_decode(kind: str, scale: int) -> None:
         for _ in range(12):
             x0, y0 = int(rng.integers(wide)), int(rng.integers(tall))
             x1, y1 = int(rng.integers(x0, wide)) + 1, int(rng.integers(y0, tall)) + 1
-            region = codec.decode_region(data, (x0, y0, x1, y1), scale)
+            region = decode_region(data, (x0, y0, x1, y1), scale)
             np.testing.assert_array_equal(region, full[y0:y1, x0:x1], err_msg=f"{width}x{height}: {x0, y0, x1, y1}")
 
 
@@ -64,9 +65,9 @@ def test_region_below_which_a_file_is_damaged() -> None:
     data = make("4:1:1", 203, 149)
     full = codec.decode(data)
     cut_short = data[: len(data) // 2]
-    np.testing.assert_array_equal(codec.decode_region(cut_short, (0, 0, 203, 40)), full[:40])
+    np.testing.assert_array_equal(decode_region(cut_short, (0, 0, 203, 40)), full[:40])
     with pytest.raises(JpegError):
-        codec.decode_region(cut_short, (0, 100, 203, 149))
+        decode_region(cut_short, (0, 100, 203, 149))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -81,7 +82,7 @@ def test_encode(size: tuple[int, int]) -> None:
 
 def test_coefficients_are_those_of_the_image() -> None:
     grey = codec.encode(np.full((24, 16, 3), 160, np.uint8), 100)
-    luma, blue, red = codec.coefficients(grey)
+    luma, blue, red = coefficients(grey)
     assert luma.shape == (3, 2, 64)
     assert (luma[..., 0] == 8 * (160 - 128)).all()
     assert not luma[..., 1:].any() and not blue.any() and not red.any()

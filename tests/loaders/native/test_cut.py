@@ -10,6 +10,7 @@ from PIL import Image
 
 from loaders.native import DAMAGED, UNSUPPORTED, JpegError, codec
 from tests.images import jpeg, picture
+from tests.loaders.native.inner import coefficients
 from tests.loaders.native.kinds import OWN, make
 
 SIZES = [(256, 180), (203, 149), (66, 34), (17, 9), (1, 1)]
@@ -56,9 +57,9 @@ def test_other_decoders_read_it_and_so_does_the_kernel(kind: str) -> None:
 
 def test_coefficients_are_carried_over() -> None:
     data = stored("4:4:4", 256, 180)
-    whole = codec.coefficients(data)
+    whole = coefficients(data)
     part, left, top = codec.cut(data, (90, 50, 130, 110))
-    for small, large in zip(codec.coefficients(part), whole, strict=True):
+    for small, large in zip(coefficients(part), whole, strict=True):
         rows, columns = small.shape[:2]
         np.testing.assert_array_equal(small, large[top // 8 : top // 8 + rows, left // 8 : left // 8 + columns])
 

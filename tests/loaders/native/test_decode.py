@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 
 import numpy as np
@@ -10,18 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from loaders.native.kernel import builds, library, use_build
+from loaders.native.kernel import builds
 from tests.images import SAMPLINGS, jpeg, picture
-
-Region = tuple[int, int, int, int]
-
-
-def own(data: bytes, region: Region, scale: int = 1) -> tuple[int, str, NDArray[np.uint8]]:
-    """Status, message and planes one after the other; samples outside the MCUs of the region are 0."""
-    out, message = np.zeros(1 << 20, np.uint8), ctypes.create_string_buffer(96)
-    corners = (ctypes.c_int32 * 4)(*region)
-    status = library().et_planes(data, len(data), corners, scale, out.ctypes.data, out.nbytes, message)
-    return status, message.value.decode(), out
+from tests.loaders.native.inner import planes as own
+from tests.loaders.native.inner import use_build
 
 
 def reference(data: bytes, scale: int = 1) -> NDArray[np.uint8]:

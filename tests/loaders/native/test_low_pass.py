@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from loaders import native
-from loaders.native.kernel import builds, use_build
+from loaders.native.kernel import builds
 from loaders.plan.filters import build
 from loaders.transforms import LowFrequencyCrop, Normalize, RandAugment, RandomErasing
+from tests.loaders.native.inner import use_build
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALISE = Normalize(MEAN, STD)

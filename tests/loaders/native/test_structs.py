@@ -90,3 +90,10 @@ def test_the_header_compiles_as_it_is() -> None:
 def syntax(header: Path) -> subprocess.CompletedProcess[str]:
     command = [COMPILER, "-std=c++17", "-fsyntax-only", "-x", "c++", str(header)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_abi_holds_only_functions_that_the_package_calls() -> None:
+    headers = "".join((NATIVE / name).read_text() for name in ("kernel.h", "codec.h"))
+    declared = {*re.findall(r"\b(et_\w+)\(", headers)}
+    called = {*re.findall(r"\bet_\w+", "".join(path.read_text() for path in NATIVE.glob("*.py")))}
+    assert len(declared) > 15 and declared == called & declared

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 from loaders.native import Record, codec
-from loaders.native.kernel import builds, use_build
+from loaders.native.kernel import builds
 from tests.images import jpeg, picture
+from tests.loaders.native.inner import coefficients, row_check, use_build
 from tests.loaders.native.kinds import KINDS, OWN, SIZES, make
 
 
 def same_coefficients(a: bytes, b: bytes) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(codec.coefficients(a), codec.coefficients(b), strict=True))
+    return all(np.array_equal(x, y) for x, y in zip(coefficients(a), coefficients(b), strict=True))
 
 
 def mcus(record: Record) -> tuple[int, int]:
@@ -51,10 +52,10 @@ def test_rows_and_restart_markers(kind: str, size: tuple[int, int]) -> None:
         assert record.rows == down == len(rows)
         assert rows[0] == record.head
         assert record.jpeg[record.head - 3 : record.head] == b"\0\x3f\0"  # the end of a scan header
-        assert checks[0] == codec.row_check(record.table[4 * (down + 1) :] + record.jpeg[: record.head])
+        assert checks[0] == row_check(record.table[4 * (down + 1) :] + record.jpeg[: record.head])
         ends = [*rows.tolist()[1:], len(record.jpeg)]
         for row, (offset, end) in enumerate(zip(rows.tolist(), ends, strict=True)):
-            assert checks[1 + row] == codec.row_check(record.jpeg[offset:end])
+            assert checks[1 + row] == row_check(record.jpeg[offset:end])
             if row:
                 assert record.jpeg[offset - 2] == 0xFF
                 assert record.jpeg[offset - 1] == 0xD0 | (row * (across // interval) - 1) & 7

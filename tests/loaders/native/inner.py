@@ -30,7 +30,7 @@ _I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ct
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """inner.cpp, compiled. Skips the test without a C++ compiler, or with a wheel's kernel, which hides all but its ABI."""
+    """inner.cpp, compiled. Skips the test without a C++ compiler, or if the kernel is a wheel's, which hides it all."""
     if not hasattr(shipped.library(), "_ZN2et6chosenE"):
         pytest.skip("the kernel exports only its ABI, as in a wheel")
     place, kernel = ROOT / "build" / "inner", Path(shipped.library()._name).resolve()

@@ -190,6 +190,8 @@ def _run(
         finally:
             timer.cancel()
             _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
         complaint.seek(0)
         lines += [] if process.returncode == 0 else complaint.read().strip().splitlines()
     if part.saves is not None and part.saves.exists():

@@ -50,7 +50,11 @@ class DataLoaderAttributes:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Raises AttributeError for an argument of the Loader once it is made: setting it would have no effect."""
-        if self.__dict__.get("_made") and name in inspect.signature(type(self).__init__).parameters:
+        if (
+            not name.startswith("_")
+            and self.__dict__.get("_made")
+            and name in inspect.signature(type(self).__init__).parameters
+        ):
             remedy = f"`set_stage({name}=...)`" if name in ("resolution", "magnitude", "batch_size") else "a new Loader"
             raise AttributeError(f"`{name}` cannot be set after the Loader is made; it takes {remedy}")
         super().__setattr__(name, value)

@@ -13,10 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-
-from efficienttrain._loaders import number, whole
+from numbers import Integral, Real
 
 BASE = 224  # resolution at which a budget of epochs is counted
+
+
+# As in `loaders.values`, which is not imported: to print help or a schedule must not take NumPy.
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -41,17 +49,17 @@ class Stage:
     """Length of the replay buffer in steps: it holds the loader batches of so many steps; 0: no buffer."""
 
     def __post_init__(self) -> None:
-        if not whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
+        if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
             raise ValueError(f"`resolution` must be an even number from 16 to 1024, got {self.resolution!r}.")
-        if self.magnitude is not None and not (number(self.magnitude) and 0 <= self.magnitude <= 10):
+        if self.magnitude is not None and not (_number(self.magnitude) and 0 <= self.magnitude <= 10):
             raise ValueError(f"`magnitude` must be from 0 to 10, or None for no RandAugment, got {self.magnitude!r}.")
-        if not number(self.compute) or not 0 < self.compute <= 1:
+        if not _number(self.compute) or not 0 < self.compute <= 1:
             raise ValueError(f"`compute` must be a share, more than 0 and at most 1, got {self.compute!r}.")
-        if self.batch is not None and not (whole(self.batch) and self.batch >= 1):
+        if self.batch is not None and not (_whole(self.batch) and self.batch >= 1):
             raise ValueError(f"`batch` must be a whole number of samples, at least 1, got {self.batch!r}.")
-        if not whole(self.replay) or self.replay < 1:
+        if not _whole(self.replay) or self.replay < 1:
             raise ValueError(f"`replay` must be a whole number, at least 1 (no buffer), got {self.replay!r}.")
-        if not whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
+        if not _whole(self.replay_buffer) or self.replay_buffer < 0 or (self.replay_buffer == 0 and self.replay > 1):
             raise ValueError(
                 f"`replay_buffer` must be at least 1 step if `replay` is more than 1, got {self.replay_buffer!r}."
             )

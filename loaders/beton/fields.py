@@ -52,7 +52,9 @@ class FieldType:
 
     def __post_init__(self) -> None:
         if self.kind not in _CODES:
-            raise ValueError(f"a field's type must be one of {', '.join(sorted(_CODES))}, got {self.kind!r}")
+            raise ValueError(
+                f"a field's type must be one of {', '.join(sorted(_CODES.keys() - {ORIGINAL}))}, got {self.kind!r}"
+            )
         if self.kind != "array":
             if self.dtype is not None or self.shape:
                 raise ValueError(f"only array fields have a dtype and a shape, got {self.dtype}, {self.shape}")

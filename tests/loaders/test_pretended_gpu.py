@@ -109,10 +109,8 @@ def test_every_field_is_one_pinned_copy(annotated: Path, name: str, views: int) 
         assert count.copies == {"pinned": 3} and not +count.waits, (count.copies, count.waits)  # images, labels, field
 
 
-def test_cuda_is_the_gpu_that_was_current_when_the_loader_was_made(
-    beton: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pretending():
+def test_cuda_is_the_gpu_that_was_current_when_the_loader_was_made(beton: Path) -> None:
+    with pretending(), pytest.MonkeyPatch.context() as monkeypatch:  # undone first
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
         with make(beton, device="cuda", magnitude=5, fields=("image", "label", "index")) as loader:
@@ -123,7 +121,7 @@ def test_cuda_is_the_gpu_that_was_current_when_the_loader_was_made(
             make(beton, device="cuda:2")
 
 
-def test_all_that_transforms_return_is_handed_over(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_transforms_return_is_handed_over(beton: Path) -> None:
     targets: list[Any] = []
 
     def transform(images: torch.Tensor, batch: Any) -> Any:
@@ -132,8 +130,9 @@ def test_all_that_transforms_return_is_handed_over(beton: Path, monkeypatch: pyt
 
     with pretending(), make(beton, device="cuda", transforms=[transform]) as loader:
         recorded: list[torch.Tensor] = []
-        monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, _: recorded.append(tensor))
-        images, _ = next(iter(loader))
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, _: recorded.append(tensor))
+            images, _ = next(iter(loader))
         assert all(any(one is each for one in recorded) for each in (images, *targets))
 
 

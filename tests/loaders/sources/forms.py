@@ -35,6 +35,7 @@ class Truth:
 
     def __init__(self, folder: Path) -> None:
         """Writes the images below an empty folder."""
+        self.folder = folder
         self.files = [folder / f"class00{k // 4}" / f"{k:02d} é.JPG" for k in range(12)]
         for k, path in enumerate(self.files):
             path.parent.mkdir(parents=True, exist_ok=True)

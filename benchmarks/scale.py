@@ -33,6 +33,7 @@ from loaders.conversion.journal import LISTING, Journal
 from loaders.conversion.target import Target
 from loaders.conversion.transcode import Converted, Job
 from loaders.conversion.writer import PLACE, Writer
+from loaders.sources import kept_listing
 from loaders.sources.source import FileRange, Sample
 
 from .harness import machine
@@ -143,7 +144,7 @@ def _tree(work: Path, images: int) -> Path:
                 folder.mkdir(parents=True)
             (folder / f"{folder.name}_{number}.JPEG").write_bytes(jpegs[number % len(jpegs)])
         root.with_suffix(".new").rename(root)
-        time.sleep(2.5)  # a listing of folders that have just been modified is not kept
+        time.sleep(kept_listing.SETTLED / 1e9 + 0.5)  # a listing of folders that have just been modified is not kept
     return root
 
 

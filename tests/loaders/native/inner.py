@@ -18,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from loaders.native import DAMAGED, UNSUPPORTED, JpegError, peek
-from loaders.native import kernel as shipped
+from loaders.native.kernel import builds
+from loaders.native.kernel import library as kernel_library
 
 Region = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels."""
@@ -31,11 +32,12 @@ _I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ct
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """inner.cpp, compiled. Skips the test without a C++ compiler, or if the kernel is a wheel's, which hides it all."""
-    if not hasattr(shipped.library(), "_ZN2et6chosenE"):
+    kernel = kernel_library()
+    if not hasattr(kernel, "_ZN2et6chosenE"):
         pytest.skip("the kernel exports only its ABI, as in a wheel")
-    place, kernel = ROOT / "build" / "inner", Path(shipped.library()._name).resolve()
+    place, linked = ROOT / "build" / "inner", Path(kernel._name).resolve()
     native = ROOT / "loaders" / "native"
-    digest = hashlib.sha256(f"{kernel} {kernel.stat().st_mtime_ns}".encode() + _SOURCE.read_bytes())
+    digest = hashlib.sha256(f"{linked} {linked.stat().st_mtime_ns}".encode() + _SOURCE.read_bytes())
     for header in sorted(native.rglob("*.h")):
         digest.update(header.read_bytes())
     built = place / f"{digest.hexdigest()[:16]}.so"
@@ -46,7 +48,7 @@ def library() -> ctypes.CDLL:
         new = place / f"{os.getpid()}.new"  # several processes may build it at once
         command = [os.environ.get("CXX", "g++"), "-std=c++17", "-O1", "-shared", "-fPIC", f"-I{native}"]
         try:
-            subprocess.run([*command, str(_SOURCE), str(kernel), "-ljpeg", "-o", str(new)], check=True)
+            subprocess.run([*command, str(_SOURCE), str(linked), "-ljpeg", "-o", str(new)], check=True)
         except FileNotFoundError:
             pytest.skip("needs a C++ compiler (g++, or CXX)")
         new.replace(built)
@@ -61,8 +63,8 @@ def library() -> ctypes.CDLL:
 
 def use_build(name: str) -> None:
     """Runs this one of `loaders.native.kernel.builds()` from now on, in the whole process."""
-    assert name in shipped.builds()
-    if name != shipped.builds()[0] or library.cache_info().currsize:  # else it is in use already
+    assert name in builds()
+    if name != builds()[0] or library.cache_info().currsize:  # else it is in use already
         assert library().inner_use_build(name.encode())
 
 

@@ -168,20 +168,25 @@ print(json.dumps(Counter(name for name, _ in variants)))
 """
 
 
-def test_batches_of_one_shape_and_the_last_one_share_their_kernels() -> None:
-    """Each variant of a kernel takes seconds to compile, in the middle of a training."""
+def compiling(script: str, *arguments: str, **variables: str) -> str:
+    """What a script prints in a process of its own, in which Triton compiles instead of interpreting."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [sys.executable, "-c", VARIANTS],
-        env=environment,
+        [sys.executable, "-c", script, *arguments],
+        env={**environment, **variables},
         cwd=Path(__file__).resolve().parents[3],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout) == {"tables": 1, "apply": 1, "erase": 1, "mix": 2, "targets": 1}
+    return done.stdout
+
+
+def test_batches_of_one_shape_and_the_last_one_share_their_kernels() -> None:
+    """Each variant of a kernel takes seconds to compile, in the middle of a training."""
+    assert json.loads(compiling(VARIANTS)) == {"tables": 1, "apply": 1, "erase": 1, "mix": 2, "targets": 1}
 
 
 COMPILE = """
@@ -216,16 +221,5 @@ for name, (types, constants) in cases.items():
 
 @pytest.mark.slow
 def test_they_compile_for_gpus_that_are_not_here(tmp_path: Path) -> None:
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILE, "80", "90", "100"],
-        env=environment,
-        cwd=Path(__file__).resolve().parents[3],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.splitlines()) == 15
+    made = compiling(COMPILE, "80", "90", "100", TRITON_CACHE_DIR=str(tmp_path))
+    assert len(made.splitlines()) == 15

@@ -38,7 +38,6 @@ def check(arguments: Mapping[str, Any]) -> None:
     Raises:
         ValueError: an argument out of its range; the message says which range.
     """
-
     from .transforms.pipeline import DTYPES, MEMORY_FORMATS
 
     choices: dict[str, tuple[object, ...]] = {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import absolute, check, device_of, geometry_of, pipeline_of, sampling_of
+from .at_exit import Halting
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
@@ -276,7 +277,11 @@ class Loader(DataLoaderAttributes):
         shares = self._shares(stage, rank, world_size)
         progress = self._cursor.begin(lambda position: shares.steps(n, position))
         run, steps = _Epoch(stage, progress.epoch, progress.position, rank, world_size), progress.steps_left
-        with closing(self._taken(run)) as batches, report_to_accelerate(self, steps) as report:
+        with (
+            closing(self._taken(run)) as batches,
+            report_to_accelerate(self, steps) as report,
+            Halting() as halting,
+        ):
             started = time.perf_counter()
             for done, batch in enumerate(batches):
                 if done == max(0, steps - 1 - self.prefetch_factor):  # the others are all under way
@@ -289,6 +294,7 @@ class Loader(DataLoaderAttributes):
                 value = deliver(batch, self.source, self.fields, self.collate)
                 delivered = time.perf_counter()
                 yield value
+                halting.before_batch()
                 self._waited += delivered - started
                 self._iterated += time.perf_counter() - started
                 started = time.perf_counter()

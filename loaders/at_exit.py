@@ -1,0 +1,59 @@
+"""The program's end while daemon threads still read.
+
+torch releases the GIL even to free a tensor. Until Python 3.13, a daemon thread that asks for the GIL again while the
+interpreter is finalized is ended where it stands; inside torch's C++ code that aborts the process. So when the program
+ends, each daemon thread that iterates over a loader is halted at its next batch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import threading
+import time
+
+GRACE = 1.0
+"""Seconds that the program's end waits for daemon threads to reach their next batch."""
+
+_reading: set[int] = set()
+"""Threads in the middle of an iteration, or with an error from one, whose traceback may keep tensors."""
+
+_ending = threading.Event()
+
+
+class Halting:
+    """Context of one iteration over a loader, in which `before_batch` is called before each batch is made."""
+
+    def __enter__(self) -> Halting:
+        _register()
+        self.before_batch()
+        return self
+
+    def before_batch(self) -> None:
+        """Returns at once; never in a daemon thread of a program that is ending."""
+        if _ending.is_set() and threading.current_thread() is not threading.main_thread():
+            _reading.discard(threading.get_ident())
+            threading.Event().wait()
+        _reading.add(threading.get_ident())
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None or error is GeneratorExit:
+            _reading.discard(threading.get_ident())
+
+
+@functools.cache
+def _register() -> None:
+    # Exit handlers run in reverse order. This one is registered after the first thread pool's, to halt, then close.
+    atexit.register(_halt)
+
+
+def _halt() -> None:
+    """Python has joined the other threads by now, so only daemon threads are left."""
+    _ending.set()
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline and not _reading.isdisjoint(_others()):
+        time.sleep(0.001)
+
+
+def _others() -> list[int | None]:
+    return [thread.ident for thread in threading.enumerate() if thread is not threading.current_thread()]

@@ -27,6 +27,13 @@ def test_import_efficienttrain_is_light() -> None:
     assert loaded_after("import efficienttrain") == set()
 
 
+@pytest.mark.parametrize(
+    "command", ["convert", "verify", "inspect", "extract", "parts", "schedule", "plan_run", "doctor"]
+)
+def test_commands_that_need_no_torch_do_not_import_it(command: str) -> None:
+    assert "torch" not in loaded_after(f"import efficienttrain.commands.{command}")
+
+
 @pytest.mark.parametrize("heavy", ["PIL", "matplotlib"])
 def test_the_check_can_fail(heavy: str) -> None:
     assert heavy in loaded_after(f"import loaders, {heavy}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from efficienttrain._loaders import draw, facts, open_dataset, page, stations, survey
+from efficienttrain._loaders import draw, facts, open_dataset, stations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.png is not None and args.index is None:
         raise ValueError("`--png` draws one sample, got no --index; name one, for example --index 0")
     if args.html is not None:
+        from efficienttrain._loaders import page, survey  # they import torch, which the other ways do without
+
         args.html.write_text(page(survey(args.data, seed=args.seed)), encoding="utf-8")
         print(f"{args.html}: written")
         if args.index is None:

@@ -164,6 +164,7 @@ def _below(path: str) -> list[str]:
 
 
 def import_pyarrow() -> Any:
+    """pyarrow. Raises LoaderError where it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--overhead", type=float, default=0.5, metavar="SHARE",
-        help="bytes of an image's reduced levels at most, as a share of its full size; levels below 128 pixels that do "
-        "not fit are left out (default: %(default)s)",
+        help="bytes of an image's levels below 128 pixels at most, as a share of its full size; those that do not fit "
+        "are left out (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
     parser.add_argument(

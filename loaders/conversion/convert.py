@@ -119,9 +119,8 @@ def convert(
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower. Level 0 is
             lossless.
-        overhead: bytes of an image's reduced levels at most, as a share of its level 0, 0 or more. Levels with a
-            shorter side below 128 pixels are left out if they do not fit, so that small JPEGs of low quality do not
-            double in size.
+        overhead: bytes of an image's levels with a shorter side below 128 pixels at most, as a share of its level 0,
+            0 or more. Those that do not fit are left out, so that small JPEGs of low quality do not double in size.
         workers: threads; None: one per processor.
         on_error: "raise" at the first sample that cannot be converted, or "skip" it.
         limit: convert so many samples only, spread evenly over the source; None: all.

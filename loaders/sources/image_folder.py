@@ -75,8 +75,11 @@ class ImageFolder:
     @property
     def largest(self) -> int:
         """Bytes to allow for the largest stored image. A larger one makes the pages grow."""
-        jpeg = np.fromiter((name.lower().endswith(_JPEG) for name in self._names), bool, len(self))
-        return int((self._stats[0] * np.where(jpeg, _GROWTH, _GROWTH_OTHERS)).max()) + (64 << 10)
+        sizes = self._stats[0]
+        # A smaller file cannot become the largest, whatever it is; so few names are looked at.
+        large = np.flatnonzero(sizes * _GROWTH_OTHERS >= sizes.max() * _GROWTH)
+        jpeg = np.array([self._names[k].lower().endswith(_JPEG) for k in large.tolist()])
+        return int((sizes[large] * np.where(jpeg, _GROWTH, _GROWTH_OTHERS)).max()) + (64 << 10)
 
     def __len__(self) -> int:
         return len(self._names)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .file_stats import many
 from .scan import Sources, folder_stamp
 
 SETTLED = 2_000_000_000
@@ -79,7 +80,7 @@ def load(path: str, asked: str) -> Listing | None:
             head = json.loads(kept["head"].tobytes())
             stamps = [(int(modified), int(inode)) for modified, inode in kept["folders"]]
             folders = dict(zip(head["folders"], stamps, strict=True))
-            if head["asked"] != asked or any(folder_stamp(at) != stamp for at, stamp in folders.items()):
+            if head["asked"] != asked or many(folder_stamp, list(folders)) != stamps:
                 return None
             names = os.fsdecode(kept["names"].tobytes()).split("\0")
             sources = Sources(head["root"], head["classes"], names, kept["labels"].tolist(), folders)

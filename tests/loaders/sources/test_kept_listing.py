@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from loaders.conversion import convert
 from loaders.conversion import jobs as converter_threads
 from loaders.errors import BadDataset
+from loaders.sources import file_stats, kept_listing
 from loaders.sources import image_folder as module
 from loaders.sources.image_folder import ImageFolder
 from loaders.sources.source import Options
@@ -164,3 +166,28 @@ def test_a_file_added_meanwhile_is_other_work(photos: Path, tmp_path: Path, monk
     shutil.copy(some, some.with_name("another.jpg"))
     with pytest.raises(BadDataset, match="differs in images, sources"):
         convert(photos, tmp_path / "x.beton", workers=1)
+
+
+@pytest.mark.parametrize(("sizes", "largest"), [((100, 40), 160), ((100, 31), 125), ((0, 0), 0)])
+def test_room_for_the_largest_record(tmp_path: Path, sizes: tuple[int, int], largest: int) -> None:
+    """A JPEG may grow by a quarter; another file's record may be four times as large as the file."""
+    (tmp_path / "a").mkdir()
+    for name, size in zip(("1.jpg", "2.png"), sizes, strict=True):
+        (tmp_path / "a" / name).write_bytes(b"x" * size)
+    assert ImageFolder(str(tmp_path), Options()).largest == largest + (64 << 10)
+
+
+def test_folders_are_compared_many_at_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow file system; the test ends only once all five folders are asked at the same time."""
+    kept(tree)
+    monkeypatch.setattr(file_stats, "PROBE", 0)
+    monkeypatch.setattr(file_stats, "BLOCK", 1)
+    together, stamp = threading.Barrier(5), kept_listing.folder_stamp
+
+    def slow(folder: str) -> tuple[int, int]:
+        together.wait(10)
+        return stamp(folder)
+
+    monkeypatch.setattr(kept_listing, "folder_stamp", slow)
+    monkeypatch.setattr(module, "scan", None)
+    assert len(kept(tree)) == 3

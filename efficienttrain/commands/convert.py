@@ -221,7 +221,8 @@ def report(summary: Summary) -> str:
     """Size of the beton; every source file that was accepted with a remark, changed or refused, and why."""
     size, source = summary.bytes / 1e6, summary.source_bytes / 1e6
     lines = [
-        f"{summary.out}: {summary.images} images of {summary.classes} classes, {size:.1f} MB, "
+        f"{summary.out}: {summary.images} images of {summary.classes} class{'' if summary.classes == 1 else 'es'}, "
+        f"{size:.1f} MB, "
         f"{summary.bytes / max(summary.source_bytes, 1):.2f} x their {source:.1f} MB of source files"
     ]
     if summary.originals:

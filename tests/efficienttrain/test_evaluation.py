@@ -74,7 +74,7 @@ def test_wrong_wishes(jpeg_folder: Path, tmp_path: Path) -> None:
     assert evaluate(TINY, val, init, classes=5, device="cpu", size=32, num_workers=1).images == 6
     with pytest.raises(ValueError, match="`classes` must be at least the 3 classes of the data, got 2"):
         evaluate(TINY, val, saved(tmp_path / "two.pth", classes=2), classes=2, device="cpu", size=32, num_workers=1)
-    with pytest.raises(ValueError, match="give the weights: either a file as `init`, or `pretrained`"):
+    with pytest.raises(ValueError, match="give the weights: either `--init FILE`, or `--pretrained`"):
         evaluate(TINY, val)
     with pytest.raises(ValueError, match="`amp` must be one of off, bf16, fp16, got 'half'"):
         evaluate(TINY, val, init, amp="half")

@@ -19,9 +19,13 @@ from __future__ import annotations
 import argparse
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from efficienttrain._loaders import ShardedConversion, Summary, convert, convert_on_ray
+
+LISTED = 20
+"""Samples of each kind that the summary names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +112,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder for temporary files)",
     )
     parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE",
+        help="write every sample that was changed, refused or accepted with a remark, and why, as a table of tabs",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -144,7 +152,7 @@ def ratio(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain convert`."""
     try:
-        print(one_part(args, args.shard) if args.shard is not None else report(converted(args)))
+        print(one_part(args, args.shard) if args.shard is not None else report(converted(args), args.report))
     except KeyboardInterrupt:
         print(f"stopped by Ctrl-C; the same command resumes {args.out}", file=sys.stderr)
         return 130
@@ -168,7 +176,7 @@ def one_part(args: argparse.Namespace, part: tuple[int, int]) -> str:
     """Converts one part. Returns its report and the state of the whole."""
     number, count = part
     conversion = ShardedConversion(args.src, args.out, count, **settings(args))
-    lines = [report(conversion.part(number).convert(**run_settings(args)))]
+    lines = [report(conversion.part(number).convert(**run_settings(args)), args.report)]
     whole = conversion.finish()
     if whole is not None:
         lines.append(f"{whole.out}: all {count} parts are complete, {whole.images} images")
@@ -217,8 +225,12 @@ def names_in(path: str) -> list[str]:
         return [line.strip() for line in file if line.strip()]
 
 
-def report(summary: Summary) -> str:
-    """Size of the beton; every source file that was accepted with a remark, changed or refused, and why."""
+def report(summary: Summary, table: Path | None = None) -> str:
+    """Size of the beton; the first source files that were accepted with a remark, changed or refused, and why.
+
+    Args:
+        table: file for all of them: kind, name, reason, separated by tabs; None: none is written.
+    """
     size, source = summary.bytes / 1e6, summary.source_bytes / 1e6
     lines = [
         f"{summary.out}: {summary.images} images of {summary.classes} class{'' if summary.classes == 1 else 'es'}, "
@@ -227,9 +239,20 @@ def report(summary: Summary) -> str:
     ]
     if summary.originals:
         lines.append(f"{summary.originals} original files are kept, and read in place of their full-size JPEGs")
-    lines += [f"accepted: {name}: {what}" for name, what in summary.notes]
-    lines += [f"changed: {name}: {why}" for name, why in summary.changed]
-    lines += [f"refused: {name}: {why}" for name, why in summary.refused]
+    remarks = {"accepted": summary.notes, "changed": summary.changed, "refused": summary.refused}
+    for kind, each in remarks.items():
+        lines += [f"{kind}: {name}: {why}" for name, why in each[:LISTED]]
+        if len(each) > LISTED:
+            every = "`--report FILE` lists all" if table is None else f"all are in {table}"
+            lines.append(f"{kind}: and {len(each) - LISTED:,} more; {every}")
+    if table is not None:
+        rows = ((kind, name, why) for kind, each in remarks.items() for name, why in each)
+        table.write_text("".join("\t".join(map(printable, row)) + "\n" for row in rows), encoding="utf-8")
     if summary.changed or summary.refused:
         lines.append(f"{len(summary.changed)} changed, {len(summary.refused)} refused")
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """The text on one line without tabs, escaped where it has to be."""
+    return text if text.isprintable() else ascii(text)[1:-1]

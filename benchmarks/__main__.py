@@ -34,12 +34,16 @@ EXAMPLES = {
     ),
     "gpu": ("--data photos/train --json G.json --budget 480",),
     "png": ("--threads 2 --json P.json",),
-    "remote": ("--data train.beton --latency 0.03 --json R.json",),
+    "remote": (
+        "--data train.beton --latency 0.03 --json R.json",
+        "--data photos/train --repeat-to 6000 --peers ours-quasi webdataset litdata --json R.json",
+    ),
     "nodes": ("--data photos/train --json N.json",),
     "startup": ("--data train.beton --json S.json",),
     "cache": ("--data photos/train --json C.json",),
     "scale": ("--images 1281167 --work scratch --json S.json", "--images 14000000 --parts set"),
 }
+REMOTE = ("ours-quasi", "webdataset", "streaming", "litdata")
 SCALE = ("writer", "resume", "set")
 EVIDENCE = ("training", "search", "pretraining", "photographs")
 """The modules of that package; the others are beside this file."""
@@ -190,13 +194,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument(
         "--cold", action="store_true", help="empty the page cache of the images' files before each window (Linux)"
     )
-    speed.add_argument(
-        "--python-for",
-        nargs="+",
-        default=(),
-        metavar="NAME=PATH",
-        help="interpreters of contestants that need their own",
-    )
     speed.add_argument("--against", metavar="DIR", help="older checkout of this project, built; it runs as ours-before")
     fidelity = add("fidelity", "PSNR of ours and of the official path to the exact path")
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
@@ -267,6 +264,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remote.add_argument("--batch-size", type=_count, default=256, help="images (%(default)s)")
     remote.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
     remote.add_argument("--latency", type=_positive, default=0.03, help="seconds of each request (%(default)s)")
+    remote.add_argument("--peers", nargs="+", default=(), choices=REMOTE, help="read from the same store, too (none)")
     nodes = add("nodes", "conversion on a Ray cluster of one node, and of two")
     nodes.add_argument("--rounds", type=_count, default=3, help="conversions with each (%(default)s)")
     nodes.add_argument("--parts", type=_count, default=8, help="of a conversion (%(default)s)")
@@ -280,7 +278,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
     for command in (speed, fidelity, ops):
         command.add_argument("--png", metavar="FILE", help="draw the picture here")
-    for command in (speed, convert, cache):
+    for command in (speed, remote):
+        command.add_argument(
+            "--python-for",
+            nargs="+",
+            default=(),
+            metavar="NAME=PATH",
+            help="interpreters of contestants that need their own",
+        )
+    for command in (speed, convert, cache, remote):
         command.add_argument(
             "--repeat-to",
             type=int,

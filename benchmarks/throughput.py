@@ -17,7 +17,7 @@ from .harness.contestant import Job
 from .harness.data import Data, gather, warm
 from .harness.measure import Child, Failed, Missing, interleave, ratio, summary
 from .harness.report import workplace
-from .peers import PEERS, Peer, chosen
+from .peers import Peer, chosen, interpreters
 
 AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
 MAGNITUDE = 8.0
@@ -106,7 +106,7 @@ def run(
     if device == "cuda":
         machine.require_gpu()
     entrants, card = chosen(peers, device, cold, before=against is not None), machine.card()
-    pythons = dict(_interpreter(text) for text in python_for)
+    pythons = interpreters(python_for)
     if against is not None and not os.path.isdir(os.path.join(against, "loaders")):
         raise ValueError(f"`--against` takes an older checkout of this project, got {against}.")
     given = {"magnitude": magnitude, **({} if against is None else {"against": os.path.abspath(against)})}
@@ -153,14 +153,6 @@ def run(
         "ratios": ratios(results),
         "time_ratios": time_ratios(results),
     }
-
-
-def _interpreter(text: str) -> tuple[str, str]:
-    """The name and the absolute path in `NAME=PATH`. Symbolic links stay: one leads out of a virtual environment."""
-    name, _, path = text.partition("=")
-    if name not in PEERS or not os.access(path, os.X_OK):
-        raise ValueError(f"`--python-for` takes a contestant and its Python interpreter, NAME=PATH, got {text!r}.")
-    return name, os.path.abspath(path)
 
 
 @dataclass

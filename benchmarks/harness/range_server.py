@@ -88,8 +88,8 @@ def _serve(folder: str, latency: float) -> None:
         def _file(self) -> Path | None:
             """The file that is asked for, after the latency; None, and the answer is given: there is none."""
             time.sleep(latency)
-            path = (root / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
-            if path.is_file() and path.is_relative_to(root):
+            path = root / unquote(urlsplit(self.path).path).lstrip("/")
+            if path.is_file() and ".." not in path.parts:
                 return path
             self._begin(404, 0)
             return None

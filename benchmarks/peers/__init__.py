@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,3 +221,20 @@ def chosen(names: list[str] | None, device: str = "cpu", cold: bool = False, bef
         names = list(COLD if cold else DEFAULT if device == "cpu" else ON_GPU)
     wanted = {*names, *(("ours",) if cold else ALWAYS), *(("ours-before",) if before else ())}
     return [peer for peer in _ALL if peer.name in wanted]
+
+
+def interpreters(texts: Iterable[str]) -> dict[str, str]:
+    """Contestants' interpreters, by name, from texts `NAME=PATH`.
+
+    Symbolic links stay: one leads out of a virtual environment.
+
+    Raises:
+        ValueError: no such contestant, or no such interpreter.
+    """
+    found = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if name not in PEERS or not os.access(path, os.X_OK):
+            raise ValueError(f"`--python-for` takes a contestant and its Python interpreter, NAME=PATH, got {text!r}.")
+        found[name] = os.path.abspath(path)
+    return found

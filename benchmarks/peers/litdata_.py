@@ -18,6 +18,7 @@ import torch
 
 from ..harness.contestant import Job, Stream
 from ..harness.data import find
+from ..harness.epoch import Epoch
 from .torchvision_ import PREFETCH
 from .torchvision_v2 import DecodeAndTransform
 
@@ -28,9 +29,8 @@ LONG = 1 << 17  # samples of an epoch
 class Images(litdata.StreamingDataset):
     """Decoded and transformed images, uint8 [3, B, B]."""
 
-    def __init__(self, folder: Path, job: Job) -> None:
-        times = max(1, LONG // len(find(Path(job.folder))))
-        super().__init__(str(folder), shuffle=True, seed=job.seed, subsample=float(times))
+    def __init__(self, folder: str, job: Job, **options: Any) -> None:
+        super().__init__(folder, shuffle=True, seed=job.seed, **options)
         self._decode = DecodeAndTransform(job.resolution)
 
     def __getitem__(self, index: Any) -> torch.Tensor:
@@ -56,15 +56,26 @@ def prepare(job: Job) -> None:
 
 
 def build(job: Job) -> Stream:
-    loader = litdata.StreamingDataLoader(
-        Images(_chunks(job), job),
+    times = max(1, LONG // len(find(Path(job.folder))))
+    loader = _loader(Images(str(_chunks(job)), job, subsample=float(times)), job, drop_last=True)
+    return Stream(_endless(loader), job, ahead=job.threads * PREFETCH)
+
+
+def remote(job: Job) -> Epoch:
+    """One epoch from a store; chunks are downloaded whole, and kept as long as its cache has room for them."""
+    images = Images(f"{job.options['store']}/litdata", job, cache_dir=job.options["local"])
+    return Epoch(_loader(images, job, drop_last=False), job)
+
+
+def _loader(images: Images, job: Job, drop_last: bool) -> Any:
+    return litdata.StreamingDataLoader(
+        images,
         batch_size=job.batch_size,
         num_workers=job.threads,
         prefetch_factor=PREFETCH,
         persistent_workers=True,
-        drop_last=True,
+        drop_last=drop_last,
     )
-    return Stream(_endless(loader), job, ahead=job.threads * PREFETCH)
 
 
 def _endless(loader: Any) -> Iterator[torch.Tensor]:

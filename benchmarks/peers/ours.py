@@ -17,6 +17,7 @@ from loaders import Loader, convert, open_dataset
 from loaders.backends.dali import missing
 
 from ..harness.contestant import Job, Stream
+from ..harness.epoch import Epoch
 
 PREFETCH = 3  # the Loader's default
 
@@ -70,3 +71,28 @@ def build(job: Job) -> Ours:
     with open_dataset(job.pyramid) as dataset:
         sizes = dataset.entries(np.arange(len(dataset)))["size"][:, 0]
     return Ours(loader, float(sizes.mean()), job)
+
+
+class _Images:
+    """The images of a loader's batches, epoch after epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (images for images, _ in self._loader)
+
+
+def remote(job: Job) -> Epoch:
+    """One epoch from a store; nothing is kept on the disk."""
+    loader = Loader(
+        f"{job.options['store']}/{Path(job.pyramid).name}",
+        batch_size=job.batch_size,
+        resolution=job.resolution,
+        shuffle=job.options.get("shuffle", True),
+        seed=job.seed,
+        num_workers=job.threads,
+        dtype="uint8",
+        drop_last=False,
+    )
+    return Epoch(_Images(loader), job)

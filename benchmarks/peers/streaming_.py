@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from streaming import MDSWriter, StreamingDataset
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..harness.contestant import Job, Stream
 from ..harness.data import find
+from ..harness.epoch import Epoch
 from .torchvision_ import PREFETCH
 from .torchvision_v2 import DecodeAndTransform
 
@@ -27,18 +29,8 @@ LONG = 1 << 17  # samples of an epoch
 class Images(StreamingDataset):
     """Decoded and transformed images, uint8 [3, B, B]."""
 
-    def __init__(self, job: Job) -> None:
-        # Processes that open the same path would share one epoch, and streaming refuses it.
-        local = Path(tempfile.mkdtemp(dir=job.work), "shards")
-        local.symlink_to(_shards(job))
-        super().__init__(
-            local=str(local),
-            shuffle=True,
-            batch_size=job.batch_size,
-            shuffle_seed=job.seed,
-            epoch_size=LONG,
-            num_canonical_nodes=1,
-        )
+    def __init__(self, job: Job, **where: Any) -> None:
+        super().__init__(shuffle=True, batch_size=job.batch_size, shuffle_seed=job.seed, num_canonical_nodes=1, **where)
         self._decode = DecodeAndTransform(job.resolution)
 
     def __getitem__(self, at: int) -> torch.Tensor:
@@ -61,7 +53,23 @@ def prepare(job: Job) -> None:
 
 
 def build(job: Job) -> Stream:
-    loader: DataLoader[torch.Tensor] = DataLoader(
-        Images(job), job.batch_size, num_workers=job.threads, prefetch_factor=PREFETCH, persistent_workers=True
-    )
+    # Processes that open the same path would share one epoch, and streaming refuses it.
+    local = Path(tempfile.mkdtemp(dir=job.work), "shards")
+    local.symlink_to(_shards(job))
+    loader = _loader(Images(job, local=str(local), epoch_size=LONG), job)
     return Stream(iter(loader), job, ahead=job.threads * PREFETCH)
+
+
+def remote(job: Job) -> Epoch:
+    """One epoch from a store; shards are downloaded whole and kept."""
+    images = Images(job, remote=f"{job.options['store']}/streaming", local=job.options["local"])
+    for stream in images.streams:
+        # Workers are forked, and would share the connection over which the index came: they get each other's answers.
+        stream._downloader.clean_up()
+    return Epoch(_loader(images, job), job)
+
+
+def _loader(images: Images, job: Job) -> DataLoader[torch.Tensor]:
+    return DataLoader(
+        images, job.batch_size, num_workers=job.threads, prefetch_factor=PREFETCH, persistent_workers=True
+    )

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import webdataset
 
 from ..harness.contestant import Job, Stream
 from ..harness.data import find
+from ..harness.epoch import Epoch
 from .torchvision_ import PREFETCH
 from .torchvision_v2 import DecodeAndTransform
 
@@ -43,15 +45,24 @@ def prepare(job: Job) -> None:
     os.replace(part, _shards(job))
 
 
-def build(job: Job) -> Stream:
-    urls = sorted(map(str, _shards(job).glob("*.tar")))
+def _batches(job: Job, shards: Any) -> Any:
     images = (
-        webdataset.WebDataset(urls, shardshuffle=len(urls), seed=job.seed)
-        .repeat()
-        .shuffle(BUFFER)
+        shards.shuffle(BUFFER)
         .to_tuple("jpg")
         .map_tuple(DecodeAndTransform(job.resolution))
-        .batched(job.batch_size, partial=False)
+        .batched(job.batch_size, partial=bool(job.options.get("store")))
     )
     loader = webdataset.WebLoader(images, batch_size=None, num_workers=job.threads, prefetch_factor=PREFETCH)
-    return Stream((batch for (batch,) in loader), job, ahead=job.threads * PREFETCH)
+    return (batch for (batch,) in loader)
+
+
+def build(job: Job) -> Stream:
+    urls = sorted(map(str, _shards(job).glob("*.tar")))
+    shards = webdataset.WebDataset(urls, shardshuffle=len(urls), seed=job.seed).repeat()
+    return Stream(_batches(job, shards), job, ahead=job.threads * PREFETCH)
+
+
+def remote(job: Job) -> Epoch:
+    """One epoch from a store: curl reads each shard from beginning to end, as its documentation advises."""
+    urls = [f"{job.options['http']}/webdataset/{shard.name}" for shard in sorted(_shards(job).glob("*.tar"))]
+    return Epoch(_batches(job, webdataset.WebDataset(urls, shardshuffle=len(urls), seed=job.seed)), job)

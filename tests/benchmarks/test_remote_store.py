@@ -38,6 +38,23 @@ def test_the_report(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert all(0 < row["share_of_bytes"] < 3 and 1 / 24 <= row["requests_per_image"] < 2 for row in rows)
 
 
+def test_peers_read_the_same_images_from_the_same_store(jpeg_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("obstore")
+    report = remote.run(
+        str(jpeg_folder / "train"), threads=1, rounds=1, resolutions=[32], latency=0.001, batch_size=8,
+        work=str(tmp_path), peers=["ours-quasi"],
+    )  # fmt: skip
+    (row,) = report["peers"]
+    assert (row["contestant"], row["resolution"]) == ("ours-quasi", 32)
+    assert row["bytes_per_image"] > 0 and row["requests_per_image"] > 0 and row["rate"]["median"] > 0
+    assert "ours, quasi-random order" in remote.text(report).splitlines()[-1]
+
+
 def test_wrong_data(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be a pyramid"):
+    with pytest.raises(FileNotFoundError, match="holds no such image"):
         remote.run(str(tmp_path), threads=1)
+    (tmp_path / "x.beton").touch()
+    with pytest.raises(ValueError, match=r"`--data` must be an image folder, got .*x\.beton"):
+        remote.run(str(tmp_path / "x.beton"), threads=1, peers=["webdataset"])
+    with pytest.raises(ValueError, match="takes ours-quasi, webdataset, streaming, litdata; got ffcv"):
+        remote.run(str(tmp_path), threads=1, peers=["ffcv"])

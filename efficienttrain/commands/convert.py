@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--keep-codec", action="store_true",
-        help="also keep the files of images that are no JPEGs (PNG, WebP, ...): crops from the full size are then read "
-        "without loss; smaller levels are JPEGs all the same",
+        help="also keep the files of images that are not JPEGs (PNG, WebP, ...): crops from the full size are then "
+        "read without loss; smaller levels are JPEGs all the same",
     )  # fmt: skip
     many = parser.add_mutually_exclusive_group()
     many.add_argument(

@@ -38,7 +38,7 @@ def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
         metavar="N",
         help="decoding threads of each rank (default: one per processor, shared by the ranks)",
     )
-    add("--backend", metavar="NAME", help="of the loader (default: torch)")
+    add("--backend", metavar="NAME", help="the loader's backend (default: torch)")
 
 
 def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -151,8 +151,8 @@ def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
         help="change of brightness, contrast, saturation by up to X (default: 0)",
     )
     add("--hflip", type=float, metavar="P", help="probability of mirroring (default: 0.5)")
-    add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the pixels (default: ImageNet's)")
-    add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the pixels (default: ImageNet's)")
+    add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="mean of the pixels (default: ImageNet's)")
+    add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="deviation of the pixels (default: ImageNet's)")
 
 
 def add_supervised(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 examples:
   efficienttrain pretrain --method mae --data train.beton --model vit_base_patch16_224 --epochs 400 --out runs/mae_b
-  efficienttrain pretrain ... --target hog                                     gradients for target, not pixels
+  efficienttrain pretrain ... --target hog                                     predict gradients instead of pixels
   efficienttrain pretrain ... --curriculum iccv --epochs 1600                  EfficientTrain of 2023
   efficienttrain pretrain ... --curriculum none                                the baseline
   efficienttrain pretrain --config runs/mae_b/config.yaml --out runs/again --seed 1    as another run
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = "auto (which is general), iccv, linear, step, none (the baseline), or a .yaml or .py file (default: auto)"
     add("--curriculum", metavar="NAME", help=names)
     add("--size", type=int, metavar="PX", help="full resolution; the curriculum is scaled to it (default: 224)")
-    add("--seed", type=int, metavar="N", help="of weights, order, crops and masks (default: 0)")
+    add("--seed", type=int, metavar="N", help="key of weights, order, crops and masks (default: 0)")
 
     recipe = parser.add_argument_group("recipe", "instead of the values of MAE's authors")
     add = recipe.add_argument

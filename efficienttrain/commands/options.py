@@ -77,6 +77,14 @@ def add_early_batch(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_replay(group: argparse._ArgumentGroup, choices: str) -> None:
+    """The replay buffer, of a recipe's group; choices: explains them."""
+    group.add_argument("--replay", choices=CHOICES["replay"], help=f"replay buffer: {choices}")
+    group.add_argument(
+        "--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds"
+    )
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The file that other options take precedence over."""
     parser.add_argument(

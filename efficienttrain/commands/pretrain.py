@@ -22,6 +22,7 @@ from efficienttrain.commands.options import (
     add_early_batch,
     add_log,
     add_machine,
+    add_replay,
     given,
 )
 from efficienttrain.pretraining import Masking, pretrain
@@ -63,12 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warmup", type=float, metavar="SHARE", help="warm-up, share of the compute (default: 40 epochs, at most 0.2)")
     add("--clip-grad", type=float, metavar="NORM", help="largest gradient norm (default: no limit)")
     add_early_batch(recipe)
-    add(
-        "--replay",
-        choices=CHOICES["replay"],
-        help="replay buffer: the curriculum's, none, or as needed (default: recipe)",
-    )
-    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
+    add_replay(recipe, "the curriculum's, none, or as needed (default: recipe)")
 
     add_curve(parser)
     add_data_path(parser, ratio=False)

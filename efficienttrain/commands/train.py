@@ -23,6 +23,7 @@ from efficienttrain.commands.options import (
     add_early_batch,
     add_log,
     add_machine,
+    add_replay,
     add_supervised,
     given,
 )
@@ -98,12 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--smoothing", type=float, metavar="SHARE", help="label smoothing")
     add("--reprob", type=float, metavar="P", help="probability of random erasing")
     add_early_batch(recipe)
-    add(
-        "--replay",
-        choices=CHOICES["replay"],
-        help="replay buffer: the recipe's, none, or the least that hides the loader",
-    )
-    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
+    add_replay(recipe, "the recipe's, none, or the least that hides the loader")
 
     add_curve(parser)
     add_data_path(parser)

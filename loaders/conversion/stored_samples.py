@@ -70,7 +70,7 @@ class StoredSamples:
         span: the part of a larger set's order that they are, or None.
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int], span: Span | None = None) -> None:
+    def __init__(self, dataset: Dataset, indices: Sequence[int] | NDArray[np.int64], span: Span | None = None) -> None:
         """
         Raises:
             BadDataset: no pyramid.

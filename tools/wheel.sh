@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the wheel that users install: dist/efficienttrain-VERSION-py3-none-manylinux_2_28_x86_64.whl, or ..._aarch64.whl.
+# Builds the wheel that users install: dist/efficienttrain-VERSION-py3-none-manylinux_2_28_x86_64.whl, or its like for aarch64.
 # It needs neither libjpeg nor a compiler where it is installed, and any Python from 3.10 on.
 #
 # Usage: tools/wheel.sh [x86_64 | aarch64]   (default: this machine's architecture)

@@ -13,7 +13,6 @@ from typing import Any
 from PIL import Image
 
 from loaders import Loader
-from tools import synth
 
 from .harness import machine
 from .harness.measure import ratio, summary
@@ -29,7 +28,7 @@ def run(*, threads: int = 2, rounds: int = 7, work: str | None = None) -> dict[s
     """Measures and returns the report that `--json` writes.
 
     Raises:
-        ValueError: fewer than two threads.
+        ValueError: fewer than two threads, or not run in a checkout.
     """
     if threads < 2:
         raise ValueError(f"`--threads` must be at least 2, to be compared with one, got {threads}.")
@@ -74,6 +73,10 @@ def text(report: dict[str, Any]) -> str:
 def _make(folder: Path) -> None:
     import numpy as np
 
+    try:
+        from tools import synth
+    except ModuleNotFoundError:
+        raise ValueError("this benchmark draws its images by tools/synth.py; run it in a checkout.") from None
     folder.mkdir()
     for i in range(IMAGES):
         rng = np.random.Generator(np.random.Philox(key=[11, i]))

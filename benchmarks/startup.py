@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ def run(data: str, *, threads: int, rounds: int = 3, batch_size: int = 64, work:
     """Measures and returns the report that `--json` writes. data: a beton."""
     if not Path(data).is_file():
         raise ValueError(f"`--data` must be a beton, got {data}; `efficienttrain convert` makes one.")
-    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    kinds = [kind for kind in KINDS if kind == "torch" or find_spec("ffcv")]
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     card = machine.card()
-    with tqdm(total=rounds * len(KINDS), desc="starting", leave=False, file=sys.stderr) as bar:
+    with tqdm(total=rounds * len(kinds), desc="starting", leave=False, file=sys.stderr) as bar:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(dir=work) as cache:
-                for kind in KINDS:
+                for kind in kinds:
                     found[kind].append(_start(kind, data, threads, batch_size, cache))
                     bar.update()
     results = [
@@ -52,13 +54,15 @@ def run(data: str, *, threads: int, rounds: int = 3, batch_size: int = 64, work:
         "machine": card,
         "settings": settings,
         "fairness": list(FAIRNESS),
+        "notes": [] if find_spec("ffcv") else ["Skipped: FFCV is not available here."],
         "results": results,
     }
 
 
 def text(report: dict[str, Any]) -> str:
     """The report as a table."""
-    lines = [f"startup on {machine.describe(report['machine'])}", *(f"  - {rule}" for rule in report["fairness"]), ""]
+    lines = [f"startup on {machine.describe(report['machine'])}", *(f"  - {rule}" for rule in report["fairness"])]
+    lines += [f"  - {note}" for note in report.get("notes", [])] + [""]
     lines.append(f"{'':14}{'first batch, s':>16}{'new stage, s':>16}")
     for result in report["results"]:
         first, stage = result["first"]["median"], result["stage"]["median"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import importlib
 import importlib.abc
 import importlib.util
 import io
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 
 class Command(NamedTuple):
@@ -39,6 +41,23 @@ def discover(package: str) -> dict[str, Command]:
                 name, (ast.get_docstring(tree) or "").partition("\n")[0].rstrip(".")
             )
     return found
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors do not list every option, and whose options cannot be abbreviated."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with status 2; for an unknown option or command, the message suggests one of a similar name."""
+        known = [name for action in self._actions for name in (*action.option_strings, *(action.choices or ()))]
+        unknown = re.search(r"(?:unrecognized arguments: (?=--)|invalid choice: ')([\w-]+)", message)
+        similar = difflib.get_close_matches(unknown[1], map(str, known), 1) if unknown else []
+        hint = f"; did you mean `{similar[0]}`?" if similar else ""
+        words = [str(action.metavar or action.dest.upper()) for action in self._actions if not action.option_strings]
+        usage = " ".join([self.prog, "[options]", *words])
+        self.exit(2, f"usage: {usage}\nerror: {message}{hint}\n`{self.prog} --help` explains the arguments.\n")
 
 
 class _Print(argparse.Action):
@@ -70,10 +89,12 @@ def execute(
     raw = argparse.RawDescriptionHelpFormatter
     width = max(map(len, commands)) + 2
     listed = "\n".join(f"  {name:{width}}{command.summary}" for name, command in commands.items())
-    parser = argparse.ArgumentParser(prog=prog, formatter_class=raw, epilog=f"commands:\n{listed}")
+    parser = Parser(prog=prog, formatter_class=raw, epilog=f"commands:\n{listed}")
     parser.add_argument("command", choices=commands, metavar="COMMAND", help="`COMMAND --help` explains it")
     if version:
         parser.add_argument("--version", action=_Print, const=version, help="versions to quote in a bug report")
+    if not argv:
+        parser.exit(2, parser.format_help())
     name = parser.parse_args(argv[:1]).command
     from efficienttrain._loaders import LoaderError, absent
 
@@ -101,7 +122,7 @@ def parser_of(prog: str, name: str, command: Command) -> argparse.ArgumentParser
     """The parser of one command's options; its help begins with the module's docstring."""
     module = importlib.import_module(command.module)
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=f"{prog} {name}", description=module.__doc__, formatter_class=raw)
+    parser = Parser(prog=f"{prog} {name}", description=module.__doc__, formatter_class=raw)
     module.add_arguments(parser)
     return parser
 

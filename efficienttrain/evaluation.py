@@ -117,7 +117,7 @@ def evaluate(
         OSError, LoaderError: the data or the weights cannot be read.
     """
     if (init is None) == (not pretrained):
-        raise ValueError("give the weights: either a file as `init`, or `pretrained`.")
+        raise ValueError("give the weights: either `--init FILE`, or `--pretrained` for timm's own.")
     if amp not in DTYPES:
         raise ValueError(f"`amp` must be one of {', '.join(DTYPES)}, got {amp!r}.")
     trained = None if init is None else read_target(Path(init))

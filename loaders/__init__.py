@@ -3,10 +3,11 @@
 Importing this package loads neither torch nor any backend.
 """
 
+from .batch import Batch
 from .conversion import convert
 from .errors import BadDataset, BadSample, LoaderError
 from .eval_like import eval_like
 from .loader import Loader
 from .sources import open_dataset
 
-__all__ = ["BadDataset", "BadSample", "Loader", "LoaderError", "convert", "eval_like", "open_dataset"]
+__all__ = ["BadDataset", "BadSample", "Batch", "Loader", "LoaderError", "convert", "eval_like", "open_dataset"]

@@ -26,6 +26,7 @@ INSTEAD = {
     **dict.fromkeys(("timeout", "multiprocessing_context", "persistent_workers", "in_order"), _NO_WORKERS),
     **dict.fromkeys(("pin_memory", "pin_memory_device"), _PINNED),
     **dict.fromkeys(("transform", "target_transform"), _TRANSFORM),
+    **dict.fromkeys(("size", "img_size", "image_size", "input_size"), "pass `resolution`, the side in pixels"),
     "bandwidth": "it is now `resolution`",
     "workers": "it is now `num_workers`",
     "output": "it is now `dtype`",

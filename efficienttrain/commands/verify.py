@@ -58,7 +58,8 @@ def conclusion(args: argparse.Namespace, damaged: int) -> str:
     if damaged:
         return f"{damaged} damaged among {checked:,} of {count:,} samples; check all without --sample"
     # The rule of three: if none of n independent draws is damaged, at 95 % confidence less than 3 / n of all are.
-    bound = f"{min(1.0, 3 / checked):.2g}"
+    bound = f"{100 * min(1.0, 3 / checked):.2g} %"
     return (
-        f"{checked:,} of {count:,} samples are sound; if damage is scattered, at most {bound} of all (95 % confidence)"
+        f"checked {checked:,} of {count:,} samples, all sound; if damage is scattered, at most {bound} of all samples "
+        "are damaged (95 % confidence)"
     )

@@ -119,9 +119,8 @@ def convert(
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
         quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower. Level 0 is
             lossless.
-        overhead: bytes of an image's reduced levels at most, as a share of its level 0, 0 or more. Levels with a
-            shorter side below 128 pixels are left out if they do not fit, so that small JPEGs of low quality do not
-            double in size.
+        overhead: bytes of an image's levels with a shorter side below 128 pixels at most, as a share of its level 0,
+            0 or more. Those that do not fit are left out, so that small JPEGs of low quality do not double in size.
         workers: threads; None: one per processor.
         on_error: "raise" at the first sample that cannot be converted, or "skip" it.
         limit: convert so many samples only, spread evenly over the source; None: all.
@@ -180,21 +179,17 @@ def convert(
     if not count:
         raise BadDataset(f"{source.path}: holds no samples")
     stored = StoredSource(source, order)
-    how = {
-        "format": FORMAT,
-        "full_quality": FULL_QUALITY,
-        "quality": quality,
-        "overhead": overhead,
-        "ratios": list(ratios),
-        "versions": _versions(),
+    how = _settings(quality, overhead, ratios, depth)
+    manifest = {
+        **how,
+        "job": [JOB_FILES, JOB_BYTES],
+        "images": count,
+        "sources": source.fingerprint(),
+        "order": stored.order,
+        **target.settings(),
+        "classes": list(classes or ()) if labels is None else labels.classes,
+        "fields": {name: str(kind) for name, kind in types.items()},
     }
-    if depth != "refuse":
-        how["depth"] = depth
-    manifest = {**how, "job": [JOB_FILES, JOB_BYTES], "images": count, "sources": source.fingerprint()}
-    manifest["order"] = stored.order
-    manifest.update(target.settings())
-    manifest["classes"] = list(classes or ()) if labels is None else labels.classes
-    manifest["fields"] = {name: str(kind) for name, kind in types.items()}
     first = Pages(count, start_page, types=types).first
     files = () if further is None else ("rows", "values", "checks")
     with _room_for(target), Journal(target.working, manifest, len(ratios), first, restart, files) as journal:
@@ -212,24 +207,46 @@ def convert(
                 bar.update(len(job.samples))
         names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
         summary = _summary(writer, target.name, len(names))
-        meta: dict[str, Any] = {**how, **_remarks(summary)}
-        for kind, key in META.items():
-            if found := [name for name, of in types.items() if of.kind == kind]:
-                meta[key] = found
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, source.path)
         left_out = sorted(number for report in writer.reports() for number, _, _ in report["refused"])
-        if stored.order == "shuffled":
-            meta["storage"] = described(count, left_out)
-        if (span := getattr(source, "span", None)) is not None:
-            meta["span"] = span.without(left_out).described()
+        meta = {**how, **_remarks(summary), **_contents(source, stored.order, types, left_out)}
         if as_cache:
             meta["cache"] = {"source": source.fingerprint(), "left_out": left_out}
+        meta["classes"] = names
         with _finish_bar(work_left(journal), progress) as bar:
-            meta["classes"] = names
             size = finish(journal, target, writer.page_size, meta, further, bar.update)
         return summary._replace(bytes=size)
+
+
+def _settings(quality: int, overhead: float, ratios: Sequence[float], depth: str) -> dict[str, Any]:
+    """All that decides how an image is stored. It is part of the journal, and of the file's meta data."""
+    settings = {
+        "format": FORMAT,
+        "full_quality": FULL_QUALITY,
+        "quality": quality,
+        "overhead": overhead,
+        "ratios": list(ratios),
+        "versions": _versions(),
+    }
+    return settings if depth == "refuse" else {**settings, "depth": depth}
+
+
+def _contents(source: Source, order: str, types: Mapping[str, FieldType], left_out: list[int]) -> dict[str, Any]:
+    """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.
+
+    left_out: numbers of the samples that the file does not hold, sorted.
+    """
+    meta: dict[str, Any] = {}
+    for kind, key in META.items():
+        if found := [name for name, of in types.items() if of.kind == kind]:
+            meta[key] = found
+    if order == "shuffled":
+        meta["storage"] = described(len(source), left_out)
+    if (span := getattr(source, "span", None)) is not None:
+        meta["span"] = span.without(left_out).described()
+    return meta
 
 
 def _with_original(types: Mapping[str, FieldType]) -> dict[str, FieldType]:

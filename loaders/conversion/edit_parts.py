@@ -254,11 +254,9 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
             with open_dataset(path) as part:
                 samples = len(part) - len(expected.get("removed", []))
                 now = describe(part, path)
-                wrong = [key for key in ("samples", "bytes", "head") if now[key] != expected.get(key, now[key])]
+                wrong = next((k for k in ("samples", "bytes", "head") if now[k] != expected.get(k, now[k])), "")
                 if wrong:
-                    fault = (
-                        f"another file than {data} names, its {wrong[0]} is {now[wrong[0]]}, not {expected[wrong[0]]}"
-                    )
+                    fault = f"another file than {data} names, its {wrong} is {now[wrong]}, not {expected[wrong]}"
             if not fault and first:
                 open_dataset([first, path]).close()
             first = first or path

@@ -21,7 +21,7 @@ from .stored_samples import StoredImage
 FULL_QUALITY = 95
 """JPEG quality of level 0 if the source is no JPEG that can be carried over losslessly."""
 OVERHEAD = 0.5
-"""Bytes of an image's reduced levels / bytes of its level 0, at most, not counting levels of `ALWAYS` pixels."""
+"""Bytes of an image's levels below `ALWAYS` pixels / bytes of its level 0, at most."""
 ALWAYS = 128
 """Shorter side from which on a level is always stored, pixels: 44 % of random crops of it have 96 pixels a side."""
 
@@ -139,19 +139,22 @@ def convert_job(job: Job) -> Converted:
 
 
 def fitting(records: list[native.Record], overhead: float) -> list[bool]:
-    """Which levels of an image are stored: all from `ALWAYS` pixels on, and smaller ones that fit the remaining bytes.
+    """Which levels of an image are stored: all from `ALWAYS` pixels on, and smaller ones if there is room for them.
 
-    The reduced levels of a small JPEG of low quality take more than half of its bytes, and few crops can use them:
+    The small levels of a small JPEG of low quality take more than half of its bytes, and few crops can use them:
     without this rule its pyramid would be nearly twice as large. Larger levels have precedence.
 
     Args:
         records: of all levels.
-        overhead: bytes of the reduced levels / bytes of level 0, at most; row tables count.
+        overhead: bytes of the small levels / bytes of level 0, at most; row tables count.
     """
     sizes = [len(record.jpeg) + len(record.table) for record in records]
     room, fits = overhead * sizes[0], [True]
     for record, size in zip(records[1:], sizes[1:], strict=True):
-        fits.append(size <= room or min(record.width, record.height) >= ALWAYS)
+        if min(record.width, record.height) >= ALWAYS:
+            fits.append(True)
+            continue
+        fits.append(size <= room)
         room -= size * fits[-1]
     return fits
 

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,14 @@ from numpy.typing import NDArray
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from ..storage.files import open_regular
+from .parquet import import_pyarrow
 from .python import encoded
 from .source import Options, Sample, file_facts
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ARROW = b"LDARW01\0"
 _IMAGES, _LABELS = ("image", "img", "jpg", "jpeg", "png"), ("label", "labels", "class", "cls", "target", "y")
 _NUMBERS = {"int": "<i8", "float": "<f8", "bool": "?"} | {
     f"{kind}{bits}": f"<{kind[0]}{bits // 8}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64)
@@ -104,6 +109,7 @@ class IndexedShards:
         if missing is not None:
             raise FileNotFoundError(f"{missing}: no such shard; copy it, and decompress shards that are compressed")
         self._files, self._offsets = [name, *self._shards], lru_cache(maxsize=256)(_offsets)
+        self._arrow = lru_cache(maxsize=256)(_arrow_rows)
         self._choose(options)
         self.classes = list(options.classes or ())
 
@@ -155,11 +161,7 @@ class IndexedShards:
         path = self._shards[shard]
         name = f"{os.path.relpath(path, self.path)} sample {inside}"
         try:
-            offsets = self._offsets(path, self._counts[shard])
-            with open_regular(path) as file:
-                file.seek(int(offsets[inside]))
-                data = file.read(int(offsets[inside + 1] - offsets[inside]))
-            return self._sample(name, data)
+            return self._read(name, path, self._counts[shard], inside)
         except (ValueError, TypeError, IndexError, OSError, RecursionError) as error:
             return Sample(name, b"", {}, f"cannot be read: {error}")
 
@@ -170,6 +172,13 @@ class IndexedShards:
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         return f"{file_facts(self._files)} {self._image.name} {self._label}"
+
+    def _read(self, name: str, path: str, count: int, inside: int) -> Sample:
+        """Sample `inside` of the `count` in a shard. Raises ValueError, TypeError, IndexError or OSError."""
+        offsets = self._offsets(path, count)
+        with open_regular(path) as file:
+            file.seek(int(offsets[inside]))
+            return self._sample(name, file.read(int(offsets[inside + 1] - offsets[inside])))
 
     def _sample(self, name: str, data: bytes) -> Sample:
         free = [column for column in self._columns if column.size is None]
@@ -187,18 +196,12 @@ class IndexedShards:
         return Sample(name, self._pixels(image) if self._image.encoding == "pil" else image, values)
 
     def _pixels(self, data: bytes) -> bytes:
-        """The image of a raw picture: three numbers, the name of Pillow's mode, pixels."""
+        """The image of a raw picture: width, height, length of the name of Pillow's mode, the name, pixels."""
         from PIL import Image
 
-        numbers = np.frombuffer(data, "<u4", 3).tolist()
-        length, width, height = self._order(numbers)
+        width, height, length = np.frombuffer(data, "<u4", 3).tolist()
         mode = data[12 : 12 + length].decode()
         return encoded(Image.frombytes(mode, (width, height), data[12 + length :]))
-
-    @staticmethod
-    def _order(numbers: list[int]) -> list[int]:
-        """Length of the mode's name, width, height, from a raw picture's three numbers."""
-        raise NotImplementedError
 
 
 class MDS(IndexedShards):
@@ -217,10 +220,6 @@ class MDS(IndexedShards):
             ):
                 raise ValueError("its shards must all be MDS, with the same columns")
         return list(map(Column, *layout)), [(shard["raw_data"]["basename"], int(shard["samples"])) for shard in shards]
-
-    @staticmethod
-    def _order(numbers: list[int]) -> list[int]:
-        return numbers
 
 
 class LitData(IndexedShards):
@@ -244,10 +243,33 @@ class LitData(IndexedShards):
         columns = [Column(name, encoding) for name, encoding in zip(names, encodings, strict=True)]
         return columns, [(chunk["filename"], int(chunk["chunk_size"])) for chunk in index["chunks"]]
 
-    @staticmethod
-    def _order(numbers: list[int]) -> list[int]:
-        width, height, length = numbers
-        return [length, width, height]
+    def _read(self, name: str, path: str, count: int, inside: int) -> Sample:
+        rows = self._arrow(path)
+        if rows is None:
+            return super()._read(name, path, count, inside)
+        (row,) = rows.slice(inside, 1).to_pylist()
+        image = row[self._image.name]
+        values = {key: row[key] for key in self.fields.keys() & row.keys()}
+        if self._label is not None:
+            values["label"] = row[self._label]
+        return Sample(name, image, values, "" if isinstance(image, bytes) else "has no image")
+
+
+def _arrow_rows(path: str) -> pa.Table | None:
+    """The samples of a chunk that ends with an Arrow IPC file, its length (u32) and a mark; None: it does not.
+
+    litData 0.2.70 and later write dictionaries of numbers, text and bytes so, and no other data in the chunk.
+    """
+    with open_regular(path) as file:
+        end = file.seek(0, os.SEEK_END) - len(_ARROW) - 4
+        if end < 0 or file.seek(end) != end or (tail := file.read())[4:] != _ARROW:
+            return None
+    pa = import_pyarrow()
+    length = int.from_bytes(tail[:4], "little")
+    if length > end:
+        raise ValueError(f"{path}: damaged; copy it again")
+    with pa.memory_map(path) as mapped:  # not read: one row may be asked for of a chunk of 64 MB
+        return pa.ipc.open_file(mapped.read_buffer(end)[end - length :]).read_all()
 
 
 def _offsets(path: str, count: int) -> NDArray[np.uint32]:

@@ -163,7 +163,8 @@ def _below(path: str) -> list[str]:
     return found
 
 
-def _pyarrow() -> Any:
+def import_pyarrow() -> Any:
+    """pyarrow. Raises LoaderError where it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -178,7 +179,7 @@ def _opened(name: str) -> Any:
     Raises:
         BadDataset: neither.
     """
-    pa = _pyarrow()
+    pa = import_pyarrow()
     try:
         if name.endswith(".parquet"):
             return pa.parquet.ParquetFile(files.open_file(name) if is_url(name) else name)
@@ -210,7 +211,7 @@ def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     Raises:
         BadDataset: the file is damaged.
     """
-    opened, pa = _opened(name), _pyarrow()
+    opened, pa = _opened(name), import_pyarrow()
     try:
         if name.endswith(".parquet"):
             # Threads of pyarrow may not share a Python file.
@@ -255,12 +256,12 @@ def _column(
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    types = _pyarrow().types
+    types = import_pyarrow().types
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _field_type(kind: pa.DataType) -> FieldType:
-    types = _pyarrow().types
+    types = import_pyarrow().types
     if types.is_integer(kind) or types.is_boolean(kind):
         return FieldType("int")
     if types.is_floating(kind):

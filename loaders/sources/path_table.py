@@ -9,8 +9,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..beton.fields import COLUMNS, LABEL_ONLY
+import numpy as np
+
+from ..beton.fields import COLUMNS, LABEL_ONLY, FieldType
 from ..errors import BadDataset
+from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
 from .source import FileRange, Options, Sample, file_facts
@@ -27,7 +30,8 @@ class Table:
 
     Paths are relative to the table's folder, or URLs. Labels are class names, unless all are whole numbers. Class
     names are sorted, or in the order of the option `classes`. A label of another type than int (`fields`) is read as
-    that type: numbers, or JSON for arrays and lists.
+    that type: numbers, or JSON for arrays and lists. Without `fields`, columns of numbers, and of lists of as many
+    numbers in each row, are fields of that type.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -36,10 +40,12 @@ class Table:
         Raises:
             FileNotFoundError: no such file.
             ValueError: no column of paths, or a wrong column name.
-            BadDataset: the table cannot be read.
+            BadDataset: the table cannot be read, or has no row.
         """
         self.path, self._folder = path, files.folder_of(path)
         self._table = _read(path)
+        if not self._table:
+            raise BadDataset(f"{path}: must have at least one row with an image's path, got none")
         columns = list(dict.fromkeys(key for row in self._table for key in row))
         wanted = (options.fields or LABEL_ONLY).get("label")
         path_column = _chosen(path, options.path_column, columns, _PATHS)
@@ -56,12 +62,23 @@ class Table:
         elif self._label is not None and wanted is not None:
             for row in self._table:
                 row["label"] = row.get(self._label)
-        self.fields = options.fields or (dict(LABEL_ONLY) if self._label is not None else {})
+        self.fields = options.fields or self._guessed(columns)
 
     @staticmethod
     def recognises(path: str) -> bool:
         """By the ending .csv, .tsv, .jsonl or .ndjson."""
         return path.lower().endswith((*_DELIMITERS, ".jsonl", ".ndjson"))
+
+    def _guessed(self, columns: list[str]) -> dict[str, FieldType]:
+        """The label, and every other column of numbers or of lists of numbers whose name a beton can hold."""
+        fields = dict(LABEL_ONLY) if self._label is not None else {}
+        for name in columns:
+            ours = name in (self._path_column, self._label) or name in FIELDS
+            if not ours and name.isascii() and 0 < len(name) <= 16:
+                kind = _type_of([row.get(name) for row in self._table])
+                if kind is not None:
+                    fields[name] = kind
+        return fields
 
     def _prepare_labels(self, column: str) -> None:
         """Turns whole numbers into such; finds the class names otherwise."""
@@ -140,6 +157,28 @@ def _chosen(path: str, name: str | None, columns: list[str], usual: tuple[str, .
     if name is not None and name not in columns:
         raise ValueError(f"{path}: has the columns {', '.join(columns) or '(none)'}, got {name!r}")
     return name if name is not None else next((column for column in usual if column in columns), None)
+
+
+def _type_of(cells: list[Any]) -> FieldType | None:
+    """The type that holds all of a column's cells exactly; None: they are not all numbers, or lists of as many."""
+    if all(map(_whole, cells)):
+        return FieldType("int") if all(-(2**63) <= int(cell) < 2**63 for cell in cells) else None
+    kinds, length = set(), None
+    for cell in cells:
+        try:
+            value = json.loads(cell) if isinstance(cell, str) else cell
+        except ValueError:
+            return None
+        numbers = value if isinstance(value, list) else [value]
+        size = len(numbers) if numbers is value else 0
+        if length not in (None, size) or not numbers or not all(type(x) in (bool, int, float) for x in numbers):
+            return None
+        length = size
+        kinds |= {type(x) for x in numbers}
+    if not length:
+        return FieldType("float") if bool not in kinds else None
+    dtype = np.dtype("bool") if kinds == {bool} else np.dtype("<f8") if float in kinds else np.dtype("<i8")
+    return FieldType("array", dtype, (length,)) if bool not in kinds or kinds == {bool} else None
 
 
 def _whole(label: Any) -> bool:

@@ -74,8 +74,10 @@ def scan(
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
         return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
-        splits = ", ".join(found_classes)
-        raise ValueError(f"{root}: its sub-folders are splits ({splits}), not classes; give one as the split")
+        raise ValueError(
+            f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
+            f"as {files.join(root, found_classes[0])}"
+        )
     labels_of = _labels_of(root, found_classes, classes)
     names: list[str] = []
     labels: list[int] = []

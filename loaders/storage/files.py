@@ -73,9 +73,11 @@ class _Shared:
 _shared = _Shared()
 
 
-def connections() -> Any:
+@contextmanager
+def connections() -> Iterator[None]:
     """A context; when the last one of the process is left, requests under way are given up and connections closed."""
-    return _shared.used()
+    with _shared.used():
+        yield
 
 
 def join(folder: str, name: str) -> str:

@@ -101,7 +101,7 @@ class RandomErasing(nn.Module):
         _check(images, indices)
         for number in range(self.count):  # one after the other: of two that overlap, the later one stays
             drawn = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
-            if self.mode == "pixel" and fused.usable(images.device):
+            if self.mode == "pixel" and fused.usable(images):
                 fused.erase(images, *drawn)
             else:
                 self._erase(images, *drawn)

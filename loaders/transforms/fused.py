@@ -6,6 +6,7 @@ Every function queues its work on the current stream and returns; none waits for
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import nullcontext
 from functools import lru_cache
@@ -24,10 +25,17 @@ from .randaugment_ops import Colour, cubic_weights, motion
 BLOCK = 512
 """Pixels (or numbers) of one program. More makes the kernels' code longer and slower to compile."""
 
+PROGRAMS = 65_535
+"""Programs of one image at most: CUDA's limit for a grid's second axis (CUDA C++ Programming Guide, Technical
+Specifications per Compute Capability)."""
 
-def usable(device: torch.device) -> bool:
-    """Whether the kernels run on `device`: a CUDA device, with Triton and the C compiler that Triton needs."""
-    return device.type == "cuda" and not torch.compiler.is_compiling() and _runs(device)
+
+def usable(images: Tensor) -> bool:
+    """Whether the kernels can take `images` [N, C, H, W]: on a CUDA device, not too large, where Triton works."""
+    device, size = images.device, math.prod(images.shape[1:])
+    if device.type != "cuda" or size > PROGRAMS * BLOCK or torch.compiler.is_compiling():
+        return False
+    return _runs(device)
 
 
 def rand_augment(
@@ -132,7 +140,7 @@ def kernels() -> ModuleType:
 def _runs(device: torch.device) -> bool:
     try:
         targets(torch.zeros(1, dtype=torch.int64, device=device), 1, 0.0, 1.0)
-    except Exception as error:  # Triton, its compiler or its driver: which error it is depends on what is missing
+    except Exception as error:  # any error: it depends on whether Triton, its compiler or its driver is missing
         why = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(
             f"Triton kernels do not run here ({why[-1][:160]}); augmentation on the GPU takes torch's operations, "

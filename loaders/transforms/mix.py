@@ -111,7 +111,7 @@ class Mixup(nn.Module):
         if self.mode != "batch":
             return self._mix_each(images, labels, batch, seed, epoch)
         share, box = self.draw(batch, *images.shape[-2:], seed=seed, epoch=epoch)
-        if len(images) and not images.requires_grad and fused.usable(images.device):
+        if len(images) and not images.requires_grad and fused.usable(images):
             if box is not None or share < 1:
                 images = fused.mix(images, share, box)
             if soft:

@@ -146,7 +146,7 @@ def perform(
         A new uint8 [n, 3, B, B], or the result of `then`; on a GPU in the same pass.
     """
     side = images.shape[-1]
-    if len(images) and fused.usable(images.device):
+    if len(images) and fused.usable(images):
         if then is None:
             return fused.rand_augment(images, op, argument, fill)
         return fused.rand_augment(images, op, argument, fill, then.table(images.device), then.memory_format)

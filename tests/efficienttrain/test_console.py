@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from efficienttrain.console import Command, describe, execute
+from efficienttrain.console import Command, Parser, describe, execute
 from loaders import LoaderError
 
 
@@ -66,3 +66,25 @@ def fly(ending: int | BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setitem(sys.modules, "toys", ModuleType("toys"))
     monkeypatch.setitem(sys.modules, "toys.fly", module)
     return execute("toys", {"fly": Command("toys.fly", "up")}, ["fly", "--high", "1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--hihg", "1"], "unrecognized arguments: --hihg; did you mean `--high`?"),
+        (["--hi", "1"], "unrecognized arguments: --hi; did you mean `--high`?"),  # not taken for `--high`
+        (["--far", "1"], "unrecognized arguments: --far"),
+        (["--order", "shufled"], "did you mean `shuffled`?"),
+        (["--high"], "argument --high: expected one argument"),
+    ],
+)
+def test_a_wrong_word_is_told_in_three_lines(words: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="toys fly")
+    parser.add_argument("--high", metavar="M")
+    parser.add_argument("--order", choices=("shuffled", "source"))
+    parser.add_argument("bird", nargs="?")
+    with pytest.raises(SystemExit) as refusal:
+        parser.parse_args(words)
+    usage, what, remedy = capsys.readouterr().err.splitlines()
+    assert refusal.value.code == 2 and usage == "usage: toys fly [options] BIRD"
+    assert what.startswith("error: ") and what.endswith(error) and remedy == "`toys fly --help` explains the arguments."

@@ -74,7 +74,7 @@ def test_wrong_wishes(jpeg_folder: Path, tmp_path: Path) -> None:
     assert evaluate(TINY, val, init, classes=5, device="cpu", size=32, num_workers=1).images == 6
     with pytest.raises(ValueError, match="`classes` must be at least the 3 classes of the data, got 2"):
         evaluate(TINY, val, saved(tmp_path / "two.pth", classes=2), classes=2, device="cpu", size=32, num_workers=1)
-    with pytest.raises(ValueError, match="give the weights: either a file as `init`, or `pretrained`"):
+    with pytest.raises(ValueError, match="give the weights: either `--init FILE`, or `--pretrained`"):
         evaluate(TINY, val)
     with pytest.raises(ValueError, match="`amp` must be one of off, bf16, fp16, got 'half'"):
         evaluate(TINY, val, init, amp="half")
@@ -91,5 +91,5 @@ def test_images_are_prepared_as_published() -> None:
 
 def test_timms_weights_that_cannot_be_had_are_one_sentence(jpeg_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ValueError, match=r"timm's weights of resnet18 are not to be had"):
+    with pytest.raises(ValueError, match=r"timm's weights of resnet18 are not available"):
         evaluate("resnet18", jpeg_folder / "val", pretrained=True, device="cpu", num_workers=1)

@@ -65,3 +65,19 @@ def test_checkpoints_resume_to_the_batches_an_uninterrupted_run_sees(beton: Path
         resumed, make(beton), ckpt_path=str(tmp_path / f"step={steps}.ckpt"), weights_only=False
     )
     assert resumed.seen == epochs(beton, 0, 1, 2)[steps:]
+
+
+def test_fabric_trains_without_setup_dataloaders(beton: Path) -> None:
+    from lightning.fabric import Fabric
+
+    fabric, network, seen = Fabric(accelerator="cpu", devices=1), Network(), []
+    network, optimizer = fabric.setup(network, torch.optim.SGD(network.parameters(), 0.1))
+    loader = make(beton, device=str(fabric.device))
+    for _ in range(2):
+        for images, labels, indices in loader:
+            fabric.backward(F.cross_entropy(network(images), labels))
+            optimizer.step()
+            seen.append(text(images, indices))
+    assert seen == epochs(beton, 0, 1)
+    with pytest.raises(TypeError, match="Only PyTorch DataLoader"):  # as docs/loader.md says
+        fabric.setup_dataloaders(loader)

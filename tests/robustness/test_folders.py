@@ -60,7 +60,7 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(photos: Path) -> None:
 
 def test_a_pipe_is_no_beton(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.beton")
-    with pytest.raises(BadDataset, match="no beton"):
+    with pytest.raises(BadDataset, match="not a beton file"):
         open_dataset(tmp_path / "x.beton")
 
 

@@ -94,12 +94,19 @@ def test_a_bad_file_stops_it_or_is_named(tmp_path: Path, jpeg_folder: Path, caps
     assert out.exists()
 
 
-def test_every_changed_and_refused_file_is_listed() -> None:
-    changed, refused = [(f"{k}.png", "PNG") for k in range(300)], [("x.jpg", "cut short")]
-    text = report(Summary("o.beton", 500, 2, 1000, 1400, changed, refused, [("y.jpg", "odd")]))
+def test_every_changed_and_refused_file_is_listed(tmp_path: Path) -> None:
+    changed, refused = [(f"{k}\t.png", "PNG") for k in range(300)], [("x.jpg", "cut short")]
+    summary = Summary("o.beton", 500, 2, 1000, 1400, changed, refused, [("ü.jpg", "odd")])
+    text = report(summary)
     assert text.splitlines()[0] == "o.beton: 500 images of 2 classes, 0.0 MB, 1.40 x their 0.0 MB of source files"
-    assert text.count("\nchanged: ") == 300 and "\nrefused: x.jpg: cut short\n" in text
-    assert "\naccepted: y.jpg: odd\n" in text and text.endswith("300 changed, 1 refused")
+    assert text.count("\nchanged: ") == 21 and "\nrefused: x.jpg: cut short\n" in text
+    assert "\nchanged: and 280 more; `--report FILE` lists all\n" in text
+    assert "\naccepted: ü.jpg: odd\n" in text and text.endswith("300 changed, 1 refused")
+    table = tmp_path / "report.tsv"
+    assert f"\nchanged: and 280 more; all are in {table}\n" in report(summary, table)
+    rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["accepted", "ü.jpg", "odd"] and rows[-1] == ["refused", "x.jpg", "cut short"]
+    assert rows[1:-1] == [["changed", f"{k}\\t.png", "PNG"] for k in range(300)]
 
 
 @pytest.mark.parametrize(("text", "value"), [("1/2", 0.5), ("0.25", 0.25), ("1", 1.0)])

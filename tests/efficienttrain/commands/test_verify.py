@@ -33,15 +33,16 @@ def test_what_is_no_beton_is_told_in_one_line(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "x").write_text("text " * 99)
     assert main(["verify", str(tmp_path / "x")]) == 2
     told = capsys.readouterr()
-    assert told.out == "" and told.err.count("\n") == 1 and "no beton of version 2" in told.err
+    assert told.out == "" and told.err.count("\n") == 1 and "not a beton file" in told.err
 
 
 def test_a_share_of_the_records(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.beton"
     convert(jpeg_folder / "train", out, workers=1)
     assert main(["verify", str(out), "--quiet", "--sample", "34%"]) == 0
-    sound = "16 of 24 samples are sound; if damage is scattered, at most 0.19 of all (95 % confidence)"
-    assert capsys.readouterr().out == f"{out}: {sound}\n"
+    sound = "checked 16 of 24 samples, all sound"
+    rest = "if damage is scattered, at most 19 % of all samples are damaged (95 % confidence)"
+    assert capsys.readouterr().out == f"{out}: {sound}; {rest}\n"
     with open_dataset(out) as dataset:
         entry = dataset.entries(dataset.stored_at(np.array([9])))[0, 0]  # turns go by places in the file
     with open(out, "r+b") as file:

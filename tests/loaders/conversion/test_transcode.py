@@ -131,7 +131,8 @@ def test_small_levels_that_do_not_fit_are_left_out(odd_folder: Path) -> None:
     assert fitting(records((1000, 150), (400, 75), (100, 37)), 0.5) == [True, True, True]
     assert fitting(records((1000, 150), (600, 75), (100, 37)), 0.5) == [True, False, True]
     assert fitting(records((1000, 150), (401, 75), (100, 37)), 0.5) == [True, True, False]
-    assert fitting(records((1000, 400), (600, 128), (100, 64)), 0.5) == [True, True, False]
+    assert fitting(records((1000, 400), (600, 128), (500, 64)), 0.5) == [True, True, True]
+    assert fitting(records((1000, 400), (600, 128), (501, 64)), 0.5) == [True, True, False]
     assert fitting(records((1000, 150), (10, 75)), 0) == [True, False]
     done = convert_job(job(odd_folder, ["b/0.jpg", "b/1.jpg"], overhead=0))
     assert done.levels["width"].tolist() == [[160, 0], [160, 0]]

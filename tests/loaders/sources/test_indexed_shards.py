@@ -48,7 +48,7 @@ def test_values_of_every_encoding_are_read_and_pickles_are_not(tmp_path: Path) -
 
 def test_raw_pictures_are_read(tmp_path: Path) -> None:
     pixels = picture(24, 16)
-    head = np.array([3, 24, 16], "<u4").tobytes() + b"RGB"
+    head = np.array([24, 16, 3], "<u4").tobytes() + b"RGB"
     source = open_source(shards(tmp_path, ("pil", head + pixels.tobytes())))
     np.testing.assert_array_equal(decode_rgb(source[0].image).pixels, pixels)  # type: ignore[index]
 
@@ -80,6 +80,29 @@ def test_compressed_litdata_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"chunks": [], "config": config}))
     with pytest.raises(BadDataset, match="compressed or encrypted"):
         open_source(tmp_path)
+
+
+def test_litdata_chunks_of_arrow_rows(tmp_path: Path) -> None:
+    """What litData 0.2.76 writes for dictionaries of numbers, text and bytes."""
+    pa = pytest.importorskip("pyarrow")
+    image = jpeg(picture(24, 16), "4:2:0", quality=80)
+    table = pa.Table.from_pylist([{"image": image, "class": k, "where": f"ü{k}"} for k in range(3)])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table, max_chunksize=2)
+    rows = sink.getvalue().to_pybytes()
+    chunk = np.array([3, *[20] * 4], "<u4").tobytes() + rows + np.uint32(len(rows)).tobytes() + b"LDARW01\0"
+    (tmp_path / "chunk-0-0.bin").write_bytes(chunk)
+    leaves = [{"children_spec": []}] * 3
+    spec = [1, {"type": "builtins.dict", "context": '["image", "class", "where"]', "children_spec": leaves}]
+    config = {"data_format": ["bytes", "int", "str"], "data_spec": json.dumps(spec)}
+    chunks = [{"filename": "chunk-0-0.bin", "chunk_size": 3}]
+    (tmp_path / "index.json").write_text(json.dumps({"chunks": chunks, "config": config}))
+    source = open_source(tmp_path)
+    sample = source[2]  # type: ignore[index]
+    assert (sample.image, sample.values, sample.problem) == (image, {"label": 2, "where": "ü2"}, "")
+    (tmp_path / "chunk-0-0.bin").write_bytes(chunk[:200] + chunk[300:])
+    assert open_source(tmp_path)[2].problem.startswith("cannot be read")  # type: ignore[index]
 
 
 def test_an_image_column_is_needed(tmp_path: Path) -> None:

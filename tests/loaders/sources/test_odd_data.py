@@ -66,7 +66,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
         ("b.jpg,0\nb.jpg,1\n", "utf-8", ValueError, "first line of a .csv file names its columns"),
         ("path,label\nb.jpg,\nb.jpg,dog\n", "utf-8", BadSample, "its label is empty"),
         ("path,label\nzzz.jpg,cat\n", "utf-8", BadSample, r"zzz\.jpg.*No such file"),
-        ("", "utf-8", ValueError, "has none"),
+        ("", "utf-8", BadDataset, "at least one row with an image.s path, got none"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, text: str, encoding: str, error: type[Exception], told: str) -> None:

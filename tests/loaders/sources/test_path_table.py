@@ -47,7 +47,9 @@ def test_cells_are_read_by_their_types(tmp_path: Path) -> None:
     ("name", "text", "told"),
     [
         ("x.csv", "a,b\n1,2\n", "needs a column of image paths, has a, b; name it by path_column"),
-        ("x.csv", "", "needs a column of image paths"),
+        ("x.csv", "", "must have at least one row with an image's path, got none"),
+        ("x.csv", "path,label\n", "must have at least one row with an image's path, got none"),
+        ("x.jsonl", "\n", "must have at least one row with an image's path, got none"),
         ("x.csv", "path,label\n1.jpg\n", "row 1 has other columns than the header"),
         ("x.csv", "path,label\n1.jpg,2,3\n", "row 1 has other columns than the header"),
         ("x.jsonl", '{"path": "1.jpg"}\n{broken\n', "cannot be read as a table"),
@@ -65,3 +67,28 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
     assert [sample.name for sample in source.samples()] == ["1.jpg"] and source.classes == ["cat"]
     with pytest.raises(ValueError, match="has the columns path, where, breed, got 'kind'"):
         open_source(path, label_column="kind")
+
+
+def test_columns_of_numbers_are_fields(tmp_path: Path) -> None:
+    rows = [
+        "path,label,age,count,tags,box,note,ragged,much,index,gap",
+        '1.jpg,a,0.5,3,"[1, 0]","[1, 2.5]",x,[1],1e999,7,1',
+    ]
+    source = open_source(
+        written(tmp_path / "x.csv", "\n".join([*rows, '2.jpg,b,2,4,"[0, 0]","[1, 2]",3,"[1, 2]",1,8,\n']))
+    )
+    types = {
+        "label": "int",
+        "age": "float",
+        "count": "int",
+        "tags": ("int64", 2),
+        "box": ("float64", 2),
+        "much": "float",
+    }
+    assert source.fields == parse_fields(types)
+    (tmp_path / "2.jpg").write_bytes(b"image")
+    assert [*source.samples()][1].values == {
+        "label": "b", "age": 2.0, "count": 4, "tags": [0, 0], "box": [1, 2], "much": 1.0
+    }  # fmt: skip
+    lines = ['{"path": "1.jpg", "on": [true, false], "odd": [true, 1], "yes": true, "n": 9223372036854775808}'] * 2
+    assert open_source(written(tmp_path / "x.jsonl", "\n".join(lines))).fields == parse_fields({"on": ("bool", 2)})

@@ -61,6 +61,12 @@ def test_torchs_operations_wait_for_nothing_either(monkeypatch: pytest.MonkeyPat
     assert count.copies["pinned"] > 2 and not count.copies["pageable"] and not +count.waits
 
 
+def test_images_too_large_for_a_grid_are_left_to_torch() -> None:
+    with pretending():
+        assert fused.usable(torch.empty((1, 3, 3344, 3344), device="cuda"))
+        assert not fused.usable(torch.empty((1, 3, 3345, 3345), device="cuda"))
+
+
 def test_the_counter_sees_waits_and_pageable_copies() -> None:
     with pretending() as count:
         images = torch.zeros(4, device="cuda")

@@ -137,7 +137,7 @@ def test_without_triton_torch_does_it_after_a_warning(monkeypatch: pytest.Monkey
     with pytest.warns(RuntimeWarning, match="Failed to find C compiler.*takes torch's operations"):
         assert not fused._runs(torch.device("cpu"))
     fused._runs.cache_clear()
-    assert not fused.usable(torch.device("cpu"))
+    assert not fused.usable(torch.zeros(1, 3, 8, 8))
 
 
 VARIANTS = """
@@ -221,5 +221,5 @@ for name, (types, constants) in cases.items():
 
 @pytest.mark.slow
 def test_they_compile_for_gpus_that_are_not_here(tmp_path: Path) -> None:
-    made = compiling(COMPILE, "80", "90", "100", TRITON_CACHE_DIR=str(tmp_path))
-    assert len(made.splitlines()) == 15
+    made = compiling(COMPILE, "75", "80", "90", "100", "120", TRITON_CACHE_DIR=str(tmp_path))
+    assert len(made.splitlines()) == 25

@@ -12,21 +12,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..beton.fields import ORIGINAL
-from ..beton.stored_order import Shuffled, Span
 from ..errors import BadDataset, BadSample, LoaderError
-from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 from .convert import convert
-from .stored_samples import StoredSamples, settings_of
+from .stored_samples import StoredSamples, cut, order_of, settings_of
 from .verify import verify
 
 _BLOCK = 1 << 12  # samples compared at a time
@@ -80,8 +77,8 @@ def split_parts(
         ends = [k * len(dataset) // parts for k in range(parts + 1)]
         paths = [f"{out[: -len('.json')]}-{k:05d}-of-{parts:05d}{ENDING}" for k in range(parts)]
         # Parts that are each stored shuffled, without an order of the whole, are cut by index and shuffled again.
-        order = "source" if dataset.storage is None or _order_of(dataset) is not None else None
-        for path, samples in zip(paths, _cut(dataset, ends[1:]), strict=True):
+        order = "source" if dataset.storage is None or order_of(dataset) is not None else None
+        for path, samples in zip(paths, cut(dataset, ends[1:]), strict=True):
             _copy(samples, path, workers, progress, work_dir, order)
     _write(out, [_line(path, out) for path in paths])
     return paths
@@ -271,21 +268,6 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
             fault = str(error).removeprefix(f"{path}: ")
         found.append(Checked(path, 0 if fault else samples, fault, damaged))
     return found
-
-
-def _cut(dataset: Dataset, ends: Sequence[int]) -> Iterator[StoredSamples]:
-    """Runs of the samples as they are stored. ends: of each run."""
-    order = _order_of(dataset)
-    spans: Sequence[Span | None] = [None] * len(ends) if order is None else order.spans(ends)
-    for span, (first, end) in zip(spans, pairwise([0, *ends]), strict=True):
-        positions = np.arange(first, end)
-        yield StoredSamples(dataset, positions if span is None else dataset.stored_at(positions), span)
-
-
-def _order_of(dataset: Dataset) -> Shuffled | None:
-    """The shuffled order in which all samples are stored; None: they have none in common."""
-    order = dataset.shuffled if isinstance(dataset, Parts) else dataset.storage
-    return order if isinstance(order, Shuffled) else None
 
 
 def _copy(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..beton.stored_order import Span
+from ..beton.stored_order import Shuffled, Span
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from ..sources.dataset import Dataset
 from ..sources.labels import Refused
+from ..sources.parts import Parts
 from ..sources.source import Sample
 
 _BLOCK = 1 << 12  # index rows read at a time
@@ -126,3 +128,18 @@ class StoredSamples:
                 values = self._dataset.read_field(name, block)
                 found.update(values.tobytes() if isinstance(values, np.ndarray) else repr(values).encode())
         return found.hexdigest()
+
+
+def order_of(dataset: Dataset) -> Shuffled | None:
+    """The shuffled order in which all samples are stored; None: they have none in common."""
+    order = dataset.shuffled if isinstance(dataset, Parts) else dataset.storage
+    return order if isinstance(order, Shuffled) else None
+
+
+def cut(dataset: Dataset, ends: Sequence[int]) -> Iterator[StoredSamples]:
+    """Runs of the samples as they are stored, by index if there is no order of all. ends: of each run."""
+    order = order_of(dataset)
+    spans: Sequence[Span | None] = [None] * len(ends) if order is None else order.spans(ends)
+    for span, (first, end) in zip(spans, pairwise([0, *ends]), strict=True):
+        positions = np.arange(first, end)
+        yield StoredSamples(dataset, positions if span is None else dataset.stored_at(positions), span)

@@ -29,8 +29,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     everyone += [FakePeer("timm", "timm_", "timm", {"function": "missing"}, install="pip install timm")]
     everyone += [FakePeer("ours-before", "ours_before", "before", {"function": "told"})]
     monkeypatch.setattr(peers, "_ALL", tuple(everyone))
-    for module in (peers, throughput):
-        monkeypatch.setattr(module, "PEERS", {peer.name: peer for peer in everyone})
+    monkeypatch.setattr(peers, "PEERS", {peer.name: peer for peer in everyone})
     monkeypatch.setattr(peers, "DEFAULT", ("ffcv", "dali", "timm"))
 
 

@@ -39,8 +39,8 @@ EXTRAS = {
     "dev": [
         *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
         *("torchvision", "timm>=1.0", "matplotlib", "pyyaml", "pyarrow"),
-        "moto[server]>=5",
-        *("webdataset", "datasets", "tfrecord", "scipy"),  # write files that the tests read
+        *("obstore>=0.6", "moto[server]>=5"),
+        *("webdataset", "datasets", "litdata", "tfrecord", "scipy"),  # write files that the tests read
     ],
 }
 EXTRAS["all"] = sorted({need for extra, needs in EXTRAS.items() if extra not in ("simd", "fuzz") for need in needs})

@@ -89,7 +89,7 @@ def ours_webdataset(job: Job) -> Conversion:
 
 
 def write_parquet(folder: Path, path: Path) -> Path:
-    """Writes an image folder as Hugging Face's `push_to_hub` does; nothing if it is there."""
+    """Writes an image folder as Hugging Face's `push_to_hub` does, unless it exists."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -115,7 +115,7 @@ def write_parquet(folder: Path, path: Path) -> Path:
 
 
 def write_webdataset(folder: Path, out: Path) -> Path:
-    """Writes an image folder as WebDataset shards; nothing if they are there."""
+    """Writes an image folder as WebDataset shards, unless they exist."""
     if out.exists():
         return out
     files = find(folder)

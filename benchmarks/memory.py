@@ -74,7 +74,7 @@ def text(report: dict[str, Any]) -> str:
 
 
 def measure(samples: int, threads: int, place: str) -> dict[str, Any]:
-    """Peak resident memory of one conversion in this process, MB (10^6 bytes), and what it was before."""
+    """Peak resident memory of one conversion in this process, MB (10^6 bytes), and the memory in use before it."""
     from loaders import convert
     from loaders.sources import open_dataset
     from loaders.sources.pyramid import Pyramid

@@ -197,7 +197,7 @@ print(json.dumps({**found, "later_batch_s": (time.perf_counter() - began) / max(
 
 
 def _child(script: str, *arguments: str) -> Any:
-    """What a Python process prints, as JSON."""
+    """The JSON that a Python process prints."""
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:

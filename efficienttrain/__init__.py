@@ -1,6 +1,6 @@
 """The EfficientTrain++ curriculum: which resolution and augmentation a training shows, and when.
 
-The loader is at hand from here, too: `from efficienttrain import Loader, convert` also works in a project that has a
+The loader can be imported from here: `from efficienttrain import Loader, convert` also works in a project that has a
 package of its own called `loaders`. Importing this package loads neither torch nor timm.
 """
 

@@ -31,7 +31,7 @@ def finetune(recipe: str | None = None, **given: Any) -> Result:
 def settled(recipe: str | None, given: dict[str, Any]) -> Config:
     """The configuration of a fine-tuning. Raises ValueError as `finetune` does."""
     if given.get("init") is None and not given.get("pretrained"):
-        raise ValueError("fine-tuning needs weights to begin with: give `--init FILE`, or `--pretrained` for timm's own.")
+        raise ValueError("fine-tuning needs weights to begin with: give `--init FILE`, or `--pretrained` for timm's.")
     recipe = recipe or default(given["model"])
     return Config(**{**settings(recipe, given["model"], given.get("batch"))[0], **given})
 

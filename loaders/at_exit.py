@@ -1,7 +1,7 @@
 """The program's end while daemon threads still read.
 
 torch releases the GIL even to free a tensor. Until Python 3.13, a daemon thread that asks for the GIL again while the
-interpreter is finalized is ended where it stands; inside torch's C++ code that aborts the process. So when the program
+interpreter is finalized is ended at that point; inside torch's C++ code that aborts the process. So when the program
 ends, each daemon thread that iterates over a loader is halted at its next batch.
 """
 

@@ -36,7 +36,7 @@ def available_processors() -> int:
 
 
 def ray_share() -> float | None:
-    """Processors of the Ray task or actor that runs in this process; None: there is none, or it has no such limit.
+    """Processors of the Ray task or actor that runs in this process; None outside of Ray or without such a limit.
 
     A task has one processor unless it asks for others; an actor that asks for none has no limit.
     """

@@ -21,7 +21,7 @@ class Stage:
     resolution: int
     """Side B of the output in pixels: a whole number from 16 to 1024."""
     magnitude: float | None
-    """RandAugment strength, 0 to 10; None: no RandAugment at all, which 0 is not."""
+    """RandAugment strength, 0 to 10; None: no RandAugment (0 applies it at its weakest)."""
     batch_size: int
     """Samples a batch on each rank."""
 

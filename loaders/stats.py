@@ -71,7 +71,7 @@ def summarise(
 
 
 def storage_advice(source: Dataset, shuffle: bool | str, cached: bool) -> str:
-    """What to set if reads of a data set wait for storage.
+    """Advice on settings, for a data set whose reads wait for storage.
 
     Args:
         shuffle: of the loader.

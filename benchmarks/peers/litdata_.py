@@ -15,6 +15,7 @@ from typing import Any
 
 import litdata
 import torch
+from litdata.streaming import downloader
 
 from ..harness.contestant import Job, Stream
 from ..harness.data import find
@@ -63,6 +64,7 @@ def build(job: Job) -> Stream:
 
 def remote(job: Job) -> Epoch:
     """One epoch from a store; chunks are downloaded whole, and kept as long as its cache has room for them."""
+    downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = "true"  # its reading ahead takes https alone otherwise
     images = Images(f"{job.options['store']}/litdata", job, cache_dir=job.options["local"])
     return Epoch(_loader(images, job, drop_last=False), job)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,58 +37,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a path or a URL",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT.beton", help="the beton to write, a path or a URL; run again to resume")
-    parser.add_argument("--format", metavar="NAME", help="kind of source (default: derived from its name)")
-    parser.add_argument("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train")
-    parser.add_argument(
+    _add_source(parser.add_argument_group("source").add_argument)
+    _add_levels(parser.add_argument_group("stored images").add_argument)
+    _add_parts(parser.add_argument_group("parts, on many machines"))
+    _add_running(parser.add_argument_group("running").add_argument)
+
+
+def _add_source(add: Callable[..., argparse.Action]) -> None:
+    """The kind of source, its targets, the treatment of odd images."""
+    add("--format", metavar="NAME", help="kind of source (default: derived from its name)")
+    add("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train")
+    add(
         "--fields", nargs="+", type=field, metavar="NAME:TYPE",
         help="targets to store: int, float, bytes, json, mask, boxes, points, or DTYPE:SIDES as float32:40 "
         "(default: all of SRC)",
     )  # fmt: skip
-    parser.add_argument("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
-    parser.add_argument("--allow-empty", action="store_true", help="accept class folders without images")
-    parser.add_argument("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
-    parser.add_argument(
+    add("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
+    add("--allow-empty", action="store_true", help="accept class folders without images")
+    add("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
+    add(
         "--image-column",
         metavar="NAME",
         help="column of Parquet or Arrow files, or member of WebDataset keys, that holds the images",
     )
-    parser.add_argument("--label-column", metavar="NAME", help="column, JSON entry or int field that holds the label")
-    parser.add_argument("--labels", metavar="FILE", help="labels of ILSVRC2012_img_val.tar: the devkit, or a text file")
-    parser.add_argument(
+    add("--label-column", metavar="NAME", help="column, JSON entry or int field that holds the label")
+    add("--labels", metavar="FILE", help="labels of ILSVRC2012_img_val.tar: the devkit, or a text file")
+    add("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
+    add(
+        "--depth", choices=("refuse", "scale", "minmax"), default="refuse",
+        help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
+        "its own least to its greatest value (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--on-error", choices=("raise", "skip"), default="raise",
+        help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _add_levels(add: Callable[..., argparse.Action]) -> None:
+    """How images are stored."""
+    add(
         "--levels", nargs="+", type=ratio, default=[1.0, 0.5, 0.25], metavar="RATIO",
         help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--quality",
         type=int,
         default=90,
         metavar="N",
         help="JPEG quality of the reduced levels, not above the source's own (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--overhead", type=float, default=0.5, metavar="SHARE",
         help="bytes of an image's levels below 128 pixels at most, as a share of its full size; those that do not fit "
         "are left out (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="convert N images only, spread evenly")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="threads (default: one per processor; with --ray: 1 a task)"
-    )
-    parser.add_argument(
-        "--on-error", choices=("raise", "skip"), default="raise",
-        help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--depth", choices=("refuse", "scale", "minmax"), default="refuse",
-        help="grey images of more than 8 bits: refuse them; scale their full range to 8 bits; or scale each one from "
-        "its own least to its greatest value (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
+    add(
         "--keep-codec", action="store_true",
-        help="also keep the files of images that are no JPEGs (PNG, WebP, ...): crops from the full size are then read "
-        "without loss; smaller levels are JPEGs all the same",
+        help="also keep the files of images that are not JPEGs (PNG, WebP, ...): crops from the full size are then "
+        "read without loss; smaller levels are JPEGs all the same",
     )  # fmt: skip
-    many = parser.add_mutually_exclusive_group()
+    add(
+        "--order", choices=("shuffled", "source"),
+        help="order in which samples are stored; their indices do not change. shuffled: any part of the file is a fair "
+        "sample of the set; source: as SRC has them (default: shuffled, if SRC can be read in any order)",
+    )  # fmt: skip
+    add("--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: by the largest image)")
+
+
+def _add_parts(group: argparse._ArgumentGroup) -> None:
+    """Conversion in parts."""
+    many = group.add_mutually_exclusive_group()
     many.add_argument(
         "--shard", type=shard, metavar="I/N",
         help="convert part I of N, from 0 on, to OUT-0000I-of-0000N.beton; the last one to finish writes OUT.json",
@@ -96,27 +116,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray", nargs="?", const="auto", metavar="ADDRESS",
         help="convert in parts, as tasks of a Ray cluster (default: the one this machine is part of)",
     )  # fmt: skip
-    parser.add_argument("--parts", type=int, metavar="N", help="with --ray: number of parts (default: chosen)")
-    parser.add_argument(
-        "--order", choices=("shuffled", "source"),
-        help="order in which samples are stored; their indices do not change. shuffled: any part of the file is a fair "
-        "sample of the set; source: as SRC has them (default: shuffled, if SRC can be read in any order)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--page-size", type=int, metavar="MIB", help="smallest FFCV page (default: by the largest image)"
-    )
-    parser.add_argument(
+    group.add_argument("--parts", type=int, metavar="N", help="with --ray: number of parts (default: chosen)")
+
+
+def _add_running(add: Callable[..., argparse.Action]) -> None:
+    """Options that do not change the file."""
+    add("--workers", type=int, metavar="N", help="threads (default: one per processor; with --ray: 1 a task)")
+    add(
         "--work-dir",
         metavar="DIR",
         help="for a URL: folder of OUT.beton.partial (default: current folder; with --ray: each machine's "
         "folder for temporary files)",
     )
-    parser.add_argument("--restart", action="store_true", help="throw away unfinished work of an earlier run")
-    parser.add_argument(
+    add("--restart", action="store_true", help="throw away unfinished work of an earlier run")
+    add(
         "--report", type=Path, metavar="FILE",
         help="write every sample that was changed, refused or accepted with a remark, and why, as a table of tabs",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 def field(text: str) -> tuple[str, Any]:

@@ -34,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         required=True,
-        help="of timm, cswin_*, pvt_*, or package.module:factory or file.py:factory of yours",
+        help="a timm name, cswin_*, pvt_*, or your own package.module:factory or file.py:factory",
     )
     add("--data", required=True, metavar="DATA", help="images with targets: one sub-folder a class, or a beton")
     add("--target", metavar="FIELD", help="field to predict (as in the training that wrote --init, else label)")
-    add("--loss", choices=CHOICES["loss"], help="of the target (as in that training, else by the field's type)")
+    add("--loss", choices=CHOICES["loss"], help="loss of the target (as in that training, else by the field's type)")
     add("--init", metavar="CKPT", help="weights: a checkpoint, a state dict, or safetensors")
     add("--pretrained", action="store_true", help="download timm's weights, instead of --init")
     add(
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--pool",
         choices=CHOICES["pool"],
-        help="of a ViT: mean of the patches, or class token (default: as in the file)",
+        help="pooling of a ViT: mean of the patches, or class token (default: as in the file)",
     )
     add("--batch-size", type=int, metavar="N", help="images at once on each rank (default: 128)")
     add("--device", choices=CHOICES["device"], help="(default: auto)")
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="decoding threads of each rank (default: one per processor, shared by the ranks)",
     )
-    add("--backend", metavar="NAME", help="of the loader (default: torch)")
+    add("--backend", metavar="NAME", help="the loader's backend (default: torch)")
     add("--per-class", action="store_true", help="print the scores of each class, label or number, worst first")
     add("--json", type=Path, metavar="FILE", help="save all results")
 

@@ -4,7 +4,7 @@ examples:
   efficienttrain finetune --model vit_base_patch16_224 --init runs/mae_b/encoder.pt --data train.beton --out runs/ft
   efficienttrain finetune --model cswin_base --init in22k_cswinB.pth --data train.beton --val val.beton --out runs/ft
   efficienttrain finetune --model convnext_base.fb_in22k --pretrained --size 384 --data train.beton --out runs/ft
-  efficienttrain finetune ... --recipe 22k --layer-decay 0.8 --epochs 10          another recipe, changed by hand
+  efficienttrain finetune ... --recipe 22k --layer-decay 0.8 --epochs 10          another recipe, with changes
 The options are those of `efficienttrain train`; the recipe sets the rest. Values and sources: docs/finetuning.md.
 """
 

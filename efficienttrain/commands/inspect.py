@@ -24,12 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolution", type=int, metavar="PX", default=224, help="side of the result, pixels (default: %(default)s)"
     )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", default=0, help="that the crop belongs to (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--epoch", type=int, metavar="N", default=0, help="that the crop belongs to (default: %(default)s)"
-    )
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of the crop (default: %(default)s)")
+    parser.add_argument("--epoch", type=int, metavar="N", default=0, help="epoch of the crop (default: %(default)s)")
     parser.add_argument("--eval", action="store_true", help="the centre crop of evaluation")
     parser.add_argument(
         "--png", type=Path, metavar="FILE", help="picture of the sample (default: NAME-INDEX-RESOLUTION.png)"

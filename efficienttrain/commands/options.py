@@ -38,7 +38,7 @@ def add_machine(parser: argparse.ArgumentParser, amp: str) -> None:
         metavar="N",
         help="decoding threads of each rank (default: one per processor, shared by the ranks)",
     )
-    add("--backend", metavar="NAME", help="of the loader (default: torch)")
+    add("--backend", metavar="NAME", help="the loader's backend (default: torch)")
 
 
 def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -74,6 +74,14 @@ def add_early_batch(group: argparse._ArgumentGroup) -> None:
         "--early-batch-rule",
         choices=CHOICES["early_batch_rule"],
         help="their learning rate: times X, or times its root (default: linear)",
+    )
+
+
+def add_replay(group: argparse._ArgumentGroup, choices: str) -> None:
+    """The replay buffer, of a recipe's group; choices: explains them."""
+    group.add_argument("--replay", choices=CHOICES["replay"], help=f"replay buffer: {choices}")
+    group.add_argument(
+        "--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds"
     )
 
 
@@ -151,8 +159,8 @@ def add_data_path(parser: argparse.ArgumentParser, ratio: bool = True) -> None:
         help="change of brightness, contrast, saturation by up to X (default: 0)",
     )
     add("--hflip", type=float, metavar="P", help="probability of mirroring (default: 0.5)")
-    add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the pixels (default: ImageNet's)")
-    add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the pixels (default: ImageNet's)")
+    add("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="mean of the pixels (default: ImageNet's)")
+    add("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="deviation of the pixels (default: ImageNet's)")
 
 
 def add_supervised(parser: argparse.ArgumentParser) -> None:

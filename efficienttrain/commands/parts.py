@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain parts`."""
     what = parser.add_subparsers(dest="what", required=True, metavar="{split,merge,append,remove,compact,check}")
 
-    split = what.add_parser("split", help="cut a pyramid into parts; records are copied as they are")
+    split = what.add_parser(
+        "split", help="cut a pyramid into parts, as its records are stored; they are copied as they are"
+    )
     split.add_argument("data", metavar="DATA", help="a pyramid, a manifest, or a quoted glob")
     split.add_argument("manifest", metavar="OUT.json", help="the manifest; the parts lie beside it")
     split.add_argument("--parts", type=int, required=True, metavar="N", help="how many")

@@ -27,10 +27,10 @@ TFLOPS, PASSES = 80.0, 3  # sustained by a GPU in mixed precision; a step: forwa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain plan-run`."""
     add = parser.add_argument
-    add("--images", type=float, required=True, metavar="N", help="of the data set, as 14e6")
-    add("--model", metavar="NAME", required=True, help="as of `efficienttrain train`")
+    add("--images", type=float, required=True, metavar="N", help="number of images, such as 14e6")
+    add("--model", metavar="NAME", required=True, help="model, as in `efficienttrain train`")
     add("--nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
-    add("--gpus", type=int, default=8, metavar="N", help="of each node (%(default)s)")
+    add("--gpus", type=int, default=8, metavar="N", help="GPUs of each node (%(default)s)")
     add("--storage", choices=("local", "nfs", "s3"), default="local",
         help="a copy on each node's disk, a shared file system, or an object store (%(default)s)")  # fmt: skip
     add("--epochs", type=float, metavar="N", default=200.0, help="budget, in epochs at 224 px (%(default)g)")

@@ -2,7 +2,7 @@
 
 examples:
   efficienttrain pretrain --method mae --data train.beton --model vit_base_patch16_224 --epochs 400 --out runs/mae_b
-  efficienttrain pretrain ... --target hog                                     gradients for target, not pixels
+  efficienttrain pretrain ... --target hog                                     predict gradients instead of pixels
   efficienttrain pretrain ... --curriculum iccv --epochs 1600                  EfficientTrain of 2023
   efficienttrain pretrain ... --curriculum none                                the baseline
   efficienttrain pretrain --config runs/mae_b/config.yaml --out runs/again --seed 1    as another run
@@ -22,6 +22,7 @@ from efficienttrain.commands.options import (
     add_early_batch,
     add_log,
     add_machine,
+    add_replay,
     given,
 )
 from efficienttrain.pretraining import Masking, pretrain
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = "auto (which is general), iccv, linear, step, none (the baseline), or a .yaml or .py file (default: auto)"
     add("--curriculum", metavar="NAME", help=names)
     add("--size", type=int, metavar="PX", help="full resolution; the curriculum is scaled to it (default: 224)")
-    add("--seed", type=int, metavar="N", help="of weights, order, crops and masks (default: 0)")
+    add("--seed", type=int, metavar="N", help="key of weights, order, crops and masks (default: 0)")
 
     recipe = parser.add_argument_group("recipe", "instead of the values of MAE's authors")
     add = recipe.add_argument
@@ -63,12 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--warmup", type=float, metavar="SHARE", help="warm-up, share of the compute (default: 40 epochs, at most 0.2)")
     add("--clip-grad", type=float, metavar="NORM", help="largest gradient norm (default: no limit)")
     add_early_batch(recipe)
-    add(
-        "--replay",
-        choices=CHOICES["replay"],
-        help="replay buffer: the curriculum's, none, or as needed (default: recipe)",
-    )
-    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
+    add_replay(recipe, "the curriculum's, none, or as needed (default: recipe)")
 
     add_curve(parser)
     add_data_path(parser, ratio=False)

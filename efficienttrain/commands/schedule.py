@@ -29,13 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         required=True,
-        help="of timm, cswin_*, pvt_*, of a released script, or package.module:factory of yours",
+        help="a timm name, cswin_*, pvt_*, a released script's name, or your own package.module:factory",
     )
     parser.add_argument(
         "--epochs", type=float, metavar="N", default=200.0, help="budget, in epochs at 224 px (default: %(default)g)"
     )
     parser.add_argument(
-        "--images", type=int, metavar="N", default=IMAGENET, help="in the data set (default: %(default)s, ImageNet-1K)"
+        "--images",
+        type=int,
+        metavar="N",
+        default=IMAGENET,
+        help="images of the data set (default: %(default)s, ImageNet-1K)",
     )
     parser.add_argument(
         "--batch", type=int, metavar="N", help="samples of an optimizer step on all GPUs (default: the recipe's)"

@@ -4,7 +4,7 @@ examples:
   efficienttrain search --algorithm sequential --out runs/search --workers 4 -- \\
       --data train.beton --val val.beton --model deit_tiny_patch16_224 --epochs 100
   efficienttrain search --algorithm greedy --resolutions 96 128 160 192 224 --stages 5 --dry-run
-  efficienttrain search --algorithm sequential --magnitudes 0 3 6 9 --out runs/both -- ...     magnitudes, too
+  efficienttrain search --algorithm sequential --magnitudes 0 3 6 9 --out runs/both -- ...     also magnitudes
   efficienttrain search --algorithm sequential --rule my_package:score --out runs/mine         your own evaluation
   efficienttrain search ... --ray auto --ray-gpus 1 -- ...                                     on a Ray cluster
 The options after `--` are those of `efficienttrain train`, whose --epochs is the budget of one whole training.
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--algorithm", required=True, choices=PACE, help="greedy: least cost at the baseline's accuracy (2023); "
         "sequential: best accuracy at a fixed compute (EfficientTrain++)")  # fmt: skip
     add("--out", type=Path, metavar="SEARCH", help="folder of the search: journal, probes, curriculum.yaml, tree.png")
-    add("--stages", type=int, default=5, metavar="N", help="of the curriculum (default: %(default)s)")
+    add("--stages", type=int, default=5, metavar="N", help="stages of the curriculum (default: %(default)s)")
     add("--resolutions", type=int, nargs="+", default=[96, 128, 160, 192, 224], metavar="B",
         help="candidates, for a full size of 224 even if --size is another (default: 96 128 160 192 224)")  # fmt: skip
     add("--magnitudes", type=float, nargs="+", default=[], metavar="M",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--devices", nargs="+", metavar="GPU", help="GPUs that the workers share (default: all)")
     add("--ray", metavar="ADDRESS", help="Ray cluster that runs the probes; auto: this machine's")
     add("--ray-gpus", type=float, default=0.0, metavar="N", help="GPUs that a probe needs (default: %(default)g)")
-    add("--ray-cpus", type=int, default=1, metavar="N", help="that a probe needs (%(default)s)")
+    add("--ray-cpus", type=int, default=1, metavar="N", help="processors that a probe needs (default: %(default)s)")
     add("--dry-run", action="store_true", help="print the cost, and stop")
     add(
         "train", nargs="*", metavar="-- OPTION", help="options of `efficienttrain train`, except --out and --curriculum"

@@ -23,6 +23,7 @@ from efficienttrain.commands.options import (
     add_early_batch,
     add_log,
     add_machine,
+    add_replay,
     add_supervised,
     given,
 )
@@ -38,17 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="DIR_OR_BETON", help="training images: a folder with one sub-folder per class, or a beton")
     add("--val", metavar="DIR_OR_BETON", help="validation images, as --data")
     add(
-        "--model", metavar="NAME", help="of timm, cswin_*, pvt_*, or package.module:factory or file.py:factory of yours"
+        "--model",
+        metavar="NAME",
+        help="a timm name, cswin_*, pvt_*, or your own package.module:factory or file.py:factory",
     )
-    add("--init", metavar="CKPT", help="first weights: a checkpoint of ours, timm's, the authors', or safetensors")
+    add("--init", metavar="CKPT", help="initial weights: a checkpoint of ours, timm's, the authors', or safetensors")
     add("--pretrained", action="store_true", help="download timm's weights, instead of --init")
     add(
         "--pool",
         choices=CHOICES["pool"],
-        help="of a ViT: mean of the patches, or class token (default: the model's own)",
+        help="pooling of a ViT: mean of the patches, or class token (default: the model's own)",
     )
     add(
-        "--head-scale", type=float, metavar="X", help="factor of a fresh head's first weights, with --init (default: 1)"
+        "--head-scale",
+        type=float,
+        metavar="X",
+        help="factor for the initial weights of a new head, with --init (default: 1)",
     )
     add("--out", metavar="RUN", help="folder of the run: checkpoints, log, report")
     add("--epochs", type=float, metavar="N", help="budget, in passes over the data at full resolution (default: 200)")
@@ -61,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", type=int, metavar="N", help="outputs of the head (default: the classes of the data)")
     add("--target", metavar="FIELD", help="field of the data to predict: a class, several labels, or numbers (label)")
     add("--loss", choices=CHOICES["loss"], help="(by the field's type: int, 0/1 vector or list, float)")
-    add("--class-weights", choices=CHOICES["class_weights"], help="rare classes or labels count more (all alike)")
+    add(
+        "--class-weights",
+        choices=CHOICES["class_weights"],
+        help="rare classes or labels count more (default: all alike)",
+    )
     add(
         "--sample-weights", choices=CHOICES["sample_weights"],
         help="draw samples of all classes equally often, with replacement (each sample once an epoch)",
@@ -70,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help="of weights, order, crops, augmentation, mixing and drop path (default: 0)",
+        help="key of weights, order, crops, augmentation, mixing and drop path (default: 0)",
     )
 
     recipe = parser.add_argument_group("recipe", "instead of the model's recipe")
@@ -79,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--optimizer", choices=CHOICES["optimizer"], help="AdamW, LAMB, or SGD with Nesterov momentum")
     add("--lr", type=float, metavar="X", help="peak learning rate")
     add("--layer-decay", type=float, metavar="X", help="factor of the learning rate from each layer to the one below")
-    add("--weight-decay", type=float, metavar="X", help="at the beginning; constant without --weight-decay-end")
+    add("--weight-decay", type=float, metavar="X", help="weight decay; with --weight-decay-end, at the beginning")
     add("--warmup", type=float, metavar="SHARE", help="warm-up, share of the compute")
     add("--drop-path", type=float, metavar="P", help="stochastic depth: probability of dropping the last block")
     add("--clip-grad", type=float, metavar="NORM", help="largest gradient norm; 0: no limit")
@@ -89,12 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--smoothing", type=float, metavar="SHARE", help="label smoothing")
     add("--reprob", type=float, metavar="P", help="probability of random erasing")
     add_early_batch(recipe)
-    add(
-        "--replay",
-        choices=CHOICES["replay"],
-        help="replay buffer: the recipe's, none, or the least that hides the loader",
-    )
-    add("--replay-buffer", type=int, metavar="N", help="optimizer steps whose loader batches the buffer holds")
+    add_replay(recipe, "the recipe's, none, or the least that hides the loader")
 
     add_curve(parser)
     add_data_path(parser)

@@ -136,16 +136,14 @@ def _created(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
-        told = " ".join(str(error).split())
-        if isinstance(error, TypeError) and "'global_pool'" not in told:
+        why = " ".join(str(error).split())
+        if isinstance(error, TypeError) and "'global_pool'" not in why:
             raise  # an option that this network does not have
         if "global_pool" in options and isinstance(error, (TypeError, AssertionError, NotImplementedError, ValueError)):
-            raise ValueError(
-                f"`pool` of {name} cannot be {options['global_pool']!r} ({told}); leave it out."
-            ) from error
+            raise ValueError(f"`pool` of {name} cannot be {options['global_pool']!r} ({why}); leave it out.") from error
         if pretrained:
             raise ValueError(
-                f"timm's weights of {name} are not to be had ({told[:120]}); choose a name of "
+                f"timm's weights of {name} are not available ({why[:120]}); choose a name of "
                 "`timm.list_pretrained()`, or give a file as `init`."
             ) from error
         raise

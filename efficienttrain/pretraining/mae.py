@@ -96,8 +96,8 @@ class MaskedAutoencoder(nn.Module):
         tokens = self.embed(self.encode(images, visible))
         grid = self.mask_token.to(tokens.dtype).expand(len(images), self.patches, -1)
         grid = grid.scatter(1, _wide(visible, tokens), tokens[:, first:]) + self.places
-        told = self.decoder(torch.cat((tokens[:, :first], grid), dim=1))[:, first:]
-        return self.head(self.norm(pick(told, hidden)))
+        decoded = self.decoder(torch.cat((tokens[:, :first], grid), dim=1))[:, first:]
+        return self.head(self.norm(pick(decoded, hidden)))
 
 
 def pick(tokens: Tensor, places: Tensor) -> Tensor:

@@ -52,16 +52,16 @@ class MaskedTrainState(TrainState):
         visible = self._masking.visible(patches)
         return draw_mask(self._seed, step, group * count, count, patches, visible, images.device)
 
-    def tell(self, images: Tensor, mask: Mask) -> Tensor:
+    def predict(self, images: Tensor, mask: Mask) -> Tensor:
         """The network's predictions for the hidden patches, float32 [n, hidden, width]."""
-        net = self._net if torch.is_grad_enabled() else self.model  # a picture is one rank's affair
+        net = self._net if torch.is_grad_enabled() else self.model  # one rank alone draws pictures
         with torch.autocast(self._ranks.device.type, self.dtype, enabled=self.dtype is not None):
-            told: Tensor = net(images.contiguous(memory_format=self._format), *mask)
-        return told.float()
+            predictions: Tensor = net(images.contiguous(memory_format=self._format), *mask)
+        return predictions.float()
 
     def _loss(self, images: Tensor, labels: Tensor, step: int, group: int) -> Tensor:  # noqa: ARG002
         mask = self.mask(images, step, group)
-        return F.mse_loss(self.tell(images, mask), pick(self.target(images), mask.hidden))
+        return F.mse_loss(self.predict(images, mask), pick(self.target(images), mask.hidden))
 
 
 class Mask(NamedTuple):

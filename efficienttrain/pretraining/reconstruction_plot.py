@@ -26,10 +26,10 @@ def draw(train_state: MaskedTrainState, images: Tensor, path: Path) -> None:
     """
     train_state.model.eval()
     mask = train_state.mask(images, 0, 0)
-    told = train_state.tell(images, mask)
+    predicted = train_state.predict(images, mask)
     target, truth = train_state.target, train_state.target(images)
     places = mask.hidden[..., None]
-    mixed = truth.scatter(1, places.expand_as(told), told)
+    mixed = truth.scatter(1, places.expand_as(predicted), predicted)
     patches = cut(images.float(), train_state.model.size_multiple)
     shown = paste(patches.scatter(1, places.expand(-1, -1, patches.shape[2]), 0.0), train_state.model.size_multiple)
     columns = [images.float(), shown]

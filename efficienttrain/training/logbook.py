@@ -75,7 +75,7 @@ class Progress:
         """So much of the compute is spent now."""
         self._bar.update(progress - self._bar.n)
 
-    def tell(self, **facts: str) -> None:
+    def show(self, **facts: str) -> None:
         """Shows these facts after the bar, beside earlier ones."""
         self._facts.update(facts)
         self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._facts.items()), refresh=False)

@@ -29,15 +29,15 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
     return float((found[ends] / (ends + 1) * steps).sum() / positives)
 
 
-def f1(right: NDArray[np.float64], told: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
+def f1(hits: NDArray[np.float64], predicted: NDArray[np.float64], actual: NDArray[np.float64]) -> NDArray[np.float64]:
     """The harmonic mean of precision and recall; 0 without any positive prediction or sample.
 
     Args:
-        right: true positives of each label.
-        told: positive predictions of each label.
-        true: positive samples.
+        hits: true positives of each label.
+        predicted: positive predictions of each label.
+        actual: positive samples of each label.
     """
-    return np.divide(2 * right, told + true, out=np.zeros_like(right), where=told + true > 0)
+    return np.divide(2 * hits, predicted + actual, out=np.zeros_like(hits), where=predicted + actual > 0)
 
 
 def r2(squared_error: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:

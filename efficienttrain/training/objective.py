@@ -206,15 +206,15 @@ class _LabelTally(Tally):
         outputs, targets = (ranks.rows(torch.cat(parts)) for parts in (self._outputs, self._targets))
         loss = F.binary_cross_entropy_with_logits(outputs, targets).item()
         made, truth = outputs.cpu().numpy(), targets.cpu().numpy() >= 0.5
-        told = made > 0
-        right, told_sum, true = ((part.sum(0).astype(np.float64)) for part in (told & truth, told, truth))
+        positive = made > 0
+        hits, predicted, actual = (part.sum(0).astype(np.float64) for part in (positive & truth, positive, truth))
         precisions = [metrics.average_precision(made[:, k], truth[:, k]) for k in range(truth.shape[1])]
-        single = metrics.f1(right, told_sum, true)
-        micro = metrics.f1(*(part.sum(keepdims=True) for part in (right, told_sum, true)))
+        single = metrics.f1(hits, predicted, actual)
+        micro = metrics.f1(*(count.sum(keepdims=True) for count in (hits, predicted, actual)))
         known = [value for value in precisions if not np.isnan(value)]
         each = [
             {"images": int(n), "ap": 0.0 if np.isnan(ap) else ap, "f1": float(score)}
-            for n, ap, score in zip(true, precisions, single, strict=True)
+            for n, ap, score in zip(actual, precisions, single, strict=True)
         ]
         total = {
             "map": float(np.mean(known)) if known else 0.0,

@@ -94,7 +94,7 @@ def rate_factor(config: Config, stage: Stage) -> float:
     return config.early_batch_scale ** (1.0 if config.early_batch_rule == "linear" else 0.5)
 
 
-TOLD = (
+IDENTITY = (
     "size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale",
     "target", "loss", "class_weights", "sample_weights",
 )  # fmt: skip
@@ -106,6 +106,6 @@ def identity(config: Config, recipe: Recipe, classes: int, samples: int) -> dict
 
     Ranks, micro-batches and the machine are not included: a run may resume with others.
     """
-    told = {name: getattr(config, name) for name in TOLD}
+    given = {name: getattr(config, name) for name in IDENTITY}
     settled = {name: value for name, value in asdict(recipe).items() if name != "micro_batch"}
-    return cast("dict[str, Any]", json.loads(json.dumps({**settled, **told, "classes": classes, "samples": samples})))
+    return cast("dict[str, Any]", json.loads(json.dumps({**settled, **given, "classes": classes, "samples": samples})))

@@ -102,14 +102,14 @@ class Trainer:
 
     def run(self) -> Result:
         """Trains to the end, evaluates, saves and reports."""
-        self.tell("begin", self)
+        self.notify("begin", self)
         self.meter.clock.start()
         while self.step < self.schedule.total_steps:
             if self.schedule.stage_of(self.step) != self.stage:
                 self.enter()
             before = self.schedule.progress(self.step)
             self.advance()
-            self.tell("step", self)
+            self.notify("step", self)
             after = self.schedule.progress(self.step)
             self.progress.at(after)
             judges = self.val is not None and crosses(before, after, self.config.evaluate_every)
@@ -129,9 +129,9 @@ class Trainer:
         self.stage = self.schedule.stage_of(self.step)
         self.train_state.resize(self.recipe.stages[self.stage].resolution)
         self.begin()
-        self.tell("enter", self)
+        self.notify("enter", self)
 
-    def tell(self, event: str, *facts: Any) -> None:
+    def notify(self, event: str, *facts: Any) -> None:
         """Calls this method of all callbacks."""
         for callback in self.callbacks:
             getattr(callback, event)(*facts)
@@ -247,7 +247,7 @@ class Trainer:
         loaded, rate = steps * self.layout.fresh_step, images / found["seconds"]
         self.write("train", images=images, loaded=loaded, rate=rate, lr=self.rate, **found)
         stage = self.recipe.stages[self.stage]
-        self.progress.tell(
+        self.progress.show(
             stage=f"{self.stage + 1}/{len(self.recipe.stages)}",
             B=str(stage.resolution),
             M="-" if stage.magnitude is None else f"{stage.magnitude:g}",
@@ -265,7 +265,7 @@ class Trainer:
         found = evaluate(train_state.modules, self.val, self.objective, *sizes, self.ranks, train_state.dtype)
         self.write("evaluate", **found)
         reached = max(found[metric], found.get(f"ema_{metric}", found[metric]))
-        self.progress.tell(**{metric: shown(metric, reached)})
+        self.progress.show(**{metric: shown(metric, reached)})
         improved = self.best is None or reached > self.best
         self.best = reached if improved else self.best
         return improved
@@ -278,7 +278,7 @@ class Trainer:
         last = made.get("last", {})
         scores = last.get("top1"), last.get("ema_top1"), self.best
         result = Result(self.out, *scores, made.get("seconds", 0.0), made)
-        self.tell("end", self, result)
+        self.notify("end", self, result)
         return result
 
     def save(self, best: bool = False) -> None:
@@ -308,7 +308,7 @@ class Trainer:
 
     def close(self) -> None:
         """Stops loading, closes files."""
-        self.tell("close")
+        self.notify("close")
         self.progress.close()
         self.feed.close()
         for thing in (self.loader, self.val, self.log):

@@ -143,7 +143,7 @@ class Decoder:
 
     @staticmethod
     def _fetch_more(coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]]) -> bool:
-        """Whether another group shall be planned before the oldest one is handed on."""
+        """Whether another group should be planned before the oldest one is returned."""
         fetches = [fetch for _, _, fetch in coming if fetch is not None]
         return len(fetches) == len(coming) == 1 or (
             len(fetches) < _MOST_FETCHES and 0 < sum(fetch.bytes for fetch in fetches) < _FETCHED

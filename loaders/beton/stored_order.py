@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,21 @@ class Shuffled:
     def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
         return _close(self._order.inverse(_open(indices, self._left_out)), self._gaps)
+
+    def spans(self, ends: Sequence[int]) -> list[Span]:
+        """Consecutive runs of the order, as parts. ends: position behind each of them, rising, the last is the end."""
+        bounds = [0, *_open(np.array(ends[:-1], np.int64), self._gaps).tolist(), len(self._order)]
+        places = self._order.inverse(self._left_out)
+        return [
+            Span(
+                len(self._order),
+                first,
+                last,
+                tuple(self._left_out[(places >= first) & (places < last)].tolist()),
+                self._order.seed,
+            )
+            for first, last in pairwise(bounds)
+        ]
 
 
 def described(samples: int, left_out: Sequence[int]) -> dict[str, Any]:
@@ -180,6 +196,11 @@ class Numbering:
     def places(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of these samples, [n]."""
         return self._mapped(indices, Shuffled.positions)
+
+    def whole(self, samples: int) -> Shuffled | None:
+        """The order that all of so many samples follow; None: they have none in common."""
+        runs = self._runs
+        return runs[0][2] if len(runs) == 1 and runs[0][:2] == (0, samples) else None
 
     def _mapped(self, numbers: NDArray[np.int64], method: Any) -> NDArray[np.int64]:
         found = numbers

@@ -67,7 +67,9 @@ def read_head(fd: int, path: str) -> Head:
     start = read_exactly(fd, min(size, layout.HEADER.itemsize), 0, path)
     header = np.frombuffer(start.ljust(layout.HEADER.itemsize, b"\0"), layout.HEADER)[0]
     if size < layout.HEADER.itemsize or header["version"] != layout.VERSION or not 1 <= header["fields"] <= 256:
-        raise BadDataset(f"{path}: not a beton file (FFCV's format, version {layout.VERSION}); `efficienttrain convert` makes one")
+        raise BadDataset(
+            f"{path}: not a beton file (FFCV's format, version {layout.VERSION}); `efficienttrain convert` makes one"
+        )
     count, samples, table = int(header["fields"]), int(header["samples"]), int(header["table"])
     if table == 0:
         raise BadDataset(f"{path}: its writer never finished (allocation table at 0); convert it again")

@@ -12,12 +12,15 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..beton.fields import ORIGINAL
-from ..errors import BadDataset, LoaderError
+from ..beton.stored_order import Shuffled, Span
+from ..errors import BadDataset, BadSample, LoaderError
+from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
 from ..storage import files
@@ -51,7 +54,8 @@ def split_parts(
 ) -> list[str]:
     """Cuts a pyramid, or a data set of several, into parts of nearly equal numbers of samples, and writes a manifest.
 
-    Records are copied as they are. A call that was interrupted resumes: parts that are complete stay.
+    Records are copied as they are, in the order in which they are stored: parts of a shuffled pyramid are fair samples
+    of it. Together they have its sample indices. A call that was interrupted resumes: parts that are complete stay.
 
     Args:
         out: the manifest, a new `.json` file; the parts become OUT-00000-of-00008.beton, ... beside it.
@@ -75,8 +79,10 @@ def split_parts(
             raise ValueError(f"{dataset.path}: must be cut into 1 to {len(dataset)} parts, got {parts}.")
         ends = [k * len(dataset) // parts for k in range(parts + 1)]
         paths = [f"{out[: -len('.json')]}-{k:05d}-of-{parts:05d}{ENDING}" for k in range(parts)]
-        for path, first, end in zip(paths, ends[:-1], ends[1:], strict=True):
-            _copy(StoredSamples(dataset, range(first, end)), path, workers, progress, work_dir)
+        # Parts that are each stored shuffled, without an order of the whole, are cut by index and shuffled again.
+        order = "source" if dataset.storage is None or _order_of(dataset) is not None else None
+        for path, samples in zip(paths, _cut(dataset, ends[1:]), strict=True):
+            _copy(samples, path, workers, progress, work_dir, order)
     _write(out, [_line(path, out) for path in paths])
     return paths
 
@@ -251,11 +257,9 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
             with open_dataset(path) as part:
                 samples = len(part) - len(expected.get("removed", []))
                 now = describe(part, path)
-                wrong = [key for key in ("samples", "bytes", "head") if now[key] != expected.get(key, now[key])]
+                wrong = next((k for k in ("samples", "bytes", "head") if now[k] != expected.get(k, now[k])), "")
                 if wrong:
-                    fault = (
-                        f"another file than {data} names, its {wrong[0]} is {now[wrong[0]]}, not {expected[wrong[0]]}"
-                    )
+                    fault = f"another file than {data} names, its {wrong} is {now[wrong]}, not {expected[wrong]}"
             if not fault and first:
                 open_dataset([first, path]).close()
             first = first or path
@@ -269,11 +273,36 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
     return found
 
 
-def _copy(source: StoredSamples, path: str, workers: int | None, progress: bool, work_dir: str | None) -> None:
-    """Makes a beton of these samples, unless it is there."""
+def _cut(dataset: Dataset, ends: Sequence[int]) -> Iterator[StoredSamples]:
+    """Runs of the samples as they are stored. ends: of each run."""
+    order = _order_of(dataset)
+    spans: Sequence[Span | None] = [None] * len(ends) if order is None else order.spans(ends)
+    for span, (first, end) in zip(spans, pairwise([0, *ends]), strict=True):
+        positions = np.arange(first, end)
+        yield StoredSamples(dataset, positions if span is None else dataset.stored_at(positions), span)
+
+
+def _order_of(dataset: Dataset) -> Shuffled | None:
+    """The shuffled order in which all samples are stored; None: they have none in common."""
+    order = dataset.shuffled if isinstance(dataset, Parts) else dataset.storage
+    return order if isinstance(order, Shuffled) else None
+
+
+def _copy(
+    source: StoredSamples,
+    path: str,
+    workers: int | None,
+    progress: bool,
+    work_dir: str | None,
+    order: str | None = None,
+) -> None:
+    """Makes a beton of these samples, unless it is there. order: see `convert`."""
     if not _holds(path, source):
         place = work_dir if is_url(path) else None
-        convert(source, path, workers=workers, progress=progress, work_dir=place, **source.settings())
+        try:
+            convert(source, path, workers=workers, progress=progress, work_dir=place, order=order, **source.settings())
+        except BadSample as error:  # by its index in the data set
+            raise BadSample(source.index(error.index), error.name, error.why) from None
 
 
 def _holds(path: str, source: StoredSamples) -> bool:

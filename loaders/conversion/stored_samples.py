@@ -70,7 +70,7 @@ class StoredSamples:
         span: the part of a larger set's order that they are, or None.
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int], span: Span | None = None) -> None:
+    def __init__(self, dataset: Dataset, indices: Sequence[int] | NDArray[np.int64], span: Span | None = None) -> None:
         """
         Raises:
             BadDataset: no pyramid.
@@ -99,8 +99,12 @@ class StoredSamples:
     def __len__(self) -> int:
         return len(self._indices)
 
+    def index(self, number: int) -> int:
+        """A sample's index in the data set."""
+        return int(self._indices[number])
+
     def __getitem__(self, number: int) -> Sample:
-        index = int(self._indices[number])
+        index = self.index(number)
         values = {name: self._dataset.read_field(name, [index])[0] for name in self.fields}
         return Sample(self._dataset.name(index), StoredImage(self._dataset, index), values)
 

@@ -26,7 +26,7 @@ class Permutation:
             n: how many numbers, 0 to 2**48.
             seed, epoch, purpose: the key, see `rng.words`.
         """
-        self.n = n
+        self.n, self.seed = n, seed
         bits = max(2, (n - 1).bit_length())
         self._low = np.uint64(bits // 2)
         self._masks = np.uint64((1 << bits - bits // 2) - 1), np.uint64((1 << bits // 2) - 1)

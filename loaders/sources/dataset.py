@@ -183,7 +183,7 @@ class Dataset(ABC):
         return None
 
     def expect(self, _indices: NDArray[np.int64]) -> None:  # noqa: B027
-        """Names samples whose `entries` will be asked for soon, by the same array of indices.
+        """Announces samples whose `entries` will be requested soon, by the same array of indices.
 
         A data set that reads a sample to know its size begins to read now. Most data sets do nothing.
         """

@@ -69,7 +69,8 @@ def open_dataset(
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
     else:
-        raise FileNotFoundError(f"{name}: no such file or folder; `efficienttrain convert` makes a beton")
+        remedy = "; `efficienttrain convert` makes a beton" if name.endswith(".beton") else ""
+        raise FileNotFoundError(f"{name}: no such file or folder{remedy}")
     if label_field not in (None, False, dataset.label_field):
         dataset.close()
         raise ValueError(f"{name}: `label_field` must be {dataset.label_field!r} or None, got {label_field!r}.")

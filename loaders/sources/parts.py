@@ -66,6 +66,8 @@ class Parts(Dataset):
         self._numbering = Numbering([part.span for part in self._parts], [len(part) for part in self._parts])
         stored = self._numbering or any(part.storage is not None for part in self._parts)
         self.storage = self if stored else None
+        inside = any(part.storage is not None for part in self._parts)
+        self.shuffled = None if inside else self._numbering.whole(len(self))
 
     @property
     def parts(self) -> list[Dataset]:

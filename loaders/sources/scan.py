@@ -75,8 +75,8 @@ def scan(
         return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         raise ValueError(
-            f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such as "
-            f"{files.join(root, found_classes[0])}"
+            f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
+            f"as {files.join(root, found_classes[0])}"
         )
     labels_of = _labels_of(root, found_classes, classes)
     names: list[str] = []

@@ -153,6 +153,7 @@ class ObjectStore:
             exceptions.UnauthenticatedError,
             exceptions.PreconditionError,
             exceptions.InvalidPathError,
+            exceptions.NotSupportedError,  # a web server that sends no parts of files
         )
         # Options given here replace those that obstore reads from the environment, so this one is handed on.
         insecure = url.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")

@@ -104,7 +104,7 @@ class Transfer:
                     raise LoaderError(f"{what}: failed {attempts} times in {self._deadline:.0f} s: {why}") from None
                 with self._lock:
                     self.retries += 1
-                # Threads that failed together shall not come back together: a pause of 0.5 to 1 times the full one.
+                # Threads that failed together should not retry together: a pause of 0.5 to 1 times the full one.
                 share = 0.5 + 0.5 * (threading.get_ident() % 97) / 97
                 if self._stop.wait(min(left, pause * share)):
                     raise LoaderError(f"{what}: the loader was closed") from None

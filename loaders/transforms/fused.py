@@ -140,7 +140,7 @@ def kernels() -> ModuleType:
 def _runs(device: torch.device) -> bool:
     try:
         targets(torch.zeros(1, dtype=torch.int64, device=device), 1, 0.0, 1.0)
-    except Exception as error:  # Triton, its compiler or its driver: which error it is depends on what is missing
+    except Exception as error:  # any error: it depends on whether Triton, its compiler or its driver is missing
         why = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(
             f"Triton kernels do not run here ({why[-1][:160]}); augmentation on the GPU takes torch's operations, "

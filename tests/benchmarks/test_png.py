@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from benchmarks import png
@@ -16,3 +18,9 @@ def test_one_worker_and_several(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_thread_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2"):
         png.run(threads=1)
+
+
+def test_outside_of_a_checkout_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tools", None)
+    with pytest.raises(ValueError, match="run it in a checkout"):
+        png.run(threads=2, rounds=1)

@@ -91,5 +91,5 @@ def test_images_are_prepared_as_published() -> None:
 
 def test_timms_weights_that_cannot_be_had_are_one_sentence(jpeg_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ValueError, match=r"timm's weights of resnet18 are not to be had"):
+    with pytest.raises(ValueError, match=r"timm's weights of resnet18 are not available"):
         evaluate("resnet18", jpeg_folder / "val", pretrained=True, device="cpu", num_workers=1)

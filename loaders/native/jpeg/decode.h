@@ -19,7 +19,7 @@ struct Decoding {
   int* users[6] = {};      // of the tables that it uses, see TableCache
 
   int segments() const { return int(queue.last - queue.next); }  // not begun yet
-  void release();  // lets go of the tables, and of what is left to be decoded
+  void release();  // frees the tables and what is left to be decoded
 };
 
 // Prepares what the region (pixels of the scaled image, x0 and y0 even) needs; header.own must hold. Unstuffed data, jobs and

@@ -1,4 +1,4 @@
-// Decoded component planes of a region, and the two stations around them: decode (JPEG -> planes), resample (planes -> pixels).
+// Decoded component planes of a region, and the two steps around them: decode (JPEG -> planes), resample (planes -> pixels).
 #pragma once
 #include <cstring>
 #include <type_traits>

@@ -193,7 +193,7 @@ struct EtPool {
     return ticket;
   }
 
-  // Lets go of a ticket that is off the queue: nobody works on it.
+  // Frees a ticket that is off the queue and that no thread works on.
   void forget(EtTicket* ticket) {
     for (int64_t i = 0; ticket->slots && i < ticket->ahead; i++)
       if (ticket->slots[i].state == Slot::kRead) bytes_ahead -= ticket->bytes(i);

@@ -42,7 +42,7 @@ class Desk {
   struct Seat {
     InHand sample;
     SampleMemory memory;
-    EtTicket* ticket = nullptr;  // null: nobody sits here
+    EtTicket* ticket = nullptr;  // null: a free place
   };
 
   Scratch scratch_;

@@ -189,7 +189,7 @@ struct Loops {
   // Puts a lane on the next segment of a queue that has one. False when its first block is damaged: see lane.wrong.
   bool (*start_lane)(Lane&, const ScanPlan&, SegmentQueue&);
   // Decodes with `count` lanes, 1 to kMostLanes, symbol by symbol in turn, until one of them stops; returns which. That one has
-  // come to the end of its queue, or to damaged data (lane.wrong); the others can go on.
+  // come to the end of its queue, or to damaged data (lane.wrong); the others can continue.
   int (*run_lanes)(Lane*, int count);
   // The weights of an axis and, where `halved` is not null, of a component with half as many samples.
   void (*weights)(const AxisPlan&, Axis&, Axis* halved);

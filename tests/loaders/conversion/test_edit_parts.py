@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loaders import BadDataset, BadSample, Loader, convert, open_dataset
+from loaders import BadDataset, BadSample, Loader, convert, native, open_dataset
 from loaders.conversion import append_parts, check_parts, compact_parts, edit_parts, remove_samples, split_parts, verify
+from loaders.sources.parts import Parts
 from tests.loaders.storage.conftest import Bucket, bucket, s3_server  # noqa: F401  (fixtures)
 
 Stored = list[tuple[str, int, list[bytes]]]
@@ -32,6 +33,14 @@ def manifest(beton: Path, tmp_path: Path) -> Path:
     return tmp_path / "train.json"
 
 
+def at_places(manifest: Path | str, *places: int) -> list[int]:
+    """Indices of the samples at these places, part after part."""
+    with open_dataset(manifest) as whole:
+        assert isinstance(whole, Parts)
+        found: list[int] = whole.at_places(places).tolist()
+    return found
+
+
 def test_a_pyramid_is_cut(manifest: Path, beton: Path) -> None:
     names = [f"train-{k:05d}-of-00003.beton" for k in range(3)]
     assert sorted(path.name for path in manifest.parent.iterdir()) == sorted([*names, "train.json"])
@@ -39,7 +48,46 @@ def test_a_pyramid_is_cut(manifest: Path, beton: Path) -> None:
     assert all(verify(manifest.parent / name) == [] for name in names)
     with open_dataset(manifest) as whole, open_dataset(beton) as one:
         assert (whole.classes, whole.ratios) == (one.classes, one.ratios)
-        assert {**whole.meta, "storage": None} == {**one.meta, "storage": None}  # its number of samples is another
+        apart = dict.fromkeys(("storage", "span"))  # a part's place in the order takes the place of the order
+        assert {**whole.meta, **apart} == {**one.meta, **apart}
+
+
+def sorted_set(folder: Path, per_class: int, **options: object) -> Path:
+    """A pyramid of small images of four classes, sorted; two files cannot be converted."""
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 24, 3), np.uint8)
+    for k in range(4 * per_class):
+        path = folder / "photos" / f"c{k // per_class}" / f"{k:03d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"none" if k in (5, 50) else native.encode(pixels, 50 + k % 50))
+    convert(folder / "photos", folder / "x.beton", workers=1, on_error="skip", **options)  # type: ignore[arg-type]
+    return folder / "x.beton"
+
+
+def test_parts_of_a_set_sorted_by_class_are_fair_samples(tmp_path: Path) -> None:
+    """So that each window of quasi-random order mixes all classes; also after a second cut."""
+    one = sorted_set(tmp_path, 40)
+    split_parts(one, str(tmp_path / "train.json"), 4, workers=1)
+    split_parts(str(tmp_path / "train.json"), str(tmp_path / "again.json"), 3, workers=1)
+    order = np.arange(158)
+    for name, parts in (("train", 4), ("again", 3)):
+        with open_dataset(tmp_path / f"{name}.json") as whole, open_dataset(one) as single:
+            assert whole.stored_at(order).tolist() == single.stored_at(order).tolist()
+        assert stored(tmp_path / f"{name}.json") == stored(one)
+        for k in range(parts):
+            with open_dataset(tmp_path / f"{name}-{k:05d}-of-{parts:05d}.beton") as part:
+                assert set(part.labels(range(len(part))).tolist()) == {0, 1, 2, 3}
+        remove_samples(str(tmp_path / f"{name}.json"), names=["c0/001.jpg"])
+        compact_parts(str(tmp_path / f"{name}.json"), workers=1)
+        kept = [row for row in stored(one) if row[0] != "c0/001.jpg"]
+        assert stored(tmp_path / f"{name}.json") == kept
+
+
+def test_a_set_in_its_sources_order_is_cut_in_that_order(tmp_path: Path) -> None:
+    one = sorted_set(tmp_path, 16, order="source")
+    split_parts(one, str(tmp_path / "train.json"), 4, workers=1)
+    assert stored(tmp_path / "train.json") == stored(one)
+    with open_dataset(tmp_path / "train.json") as whole:
+        assert whole.storage is None
 
 
 def test_a_cut_that_was_interrupted_resumes(manifest: Path, beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +166,13 @@ def test_a_foreign_part_is_not_appended(manifest: Path, jpeg_folder: Path, tmp_p
 
 def test_samples_are_removed_and_their_bytes_go(manifest: Path, tmp_path: Path) -> None:
     before = stored(manifest)
-    name = before[9][0]
+    first, second, third, fourth = gone = at_places(manifest, 0, 1, 9, 15)
+    name = before[third][0]
     untouched = (tmp_path / "train-00002-of-00003.beton").stat().st_mtime_ns
-    assert remove_samples(str(manifest), [name], [0, 15]) == 3
-    assert remove_samples(str(manifest), indices=[0]) == 1  # which was the second
-    kept = [sample for k, sample in enumerate(before) if k not in (0, 1, 9, 15)]
+    assert remove_samples(str(manifest), [name], [first, fourth]) == 3
+    earlier = sum(k < second for k in gone)
+    assert remove_samples(str(manifest), indices=[second - earlier]) == 1  # indices have become smaller
+    kept = [sample for k, sample in enumerate(before) if k not in gone]
     assert stored(manifest) == kept
     with Loader(str(manifest), batch_size=20, resolution=32, train=False, num_workers=1, fields=("name",)) as loader:
         assert next(iter(loader))[0] == [sample[0] for sample in kept]
@@ -134,7 +184,7 @@ def test_samples_are_removed_and_their_bytes_go(manifest: Path, tmp_path: Path) 
     assert json.loads(manifest.read_text())["version"] == 1
     assert (tmp_path / "train-00002-of-00003.beton").stat().st_mtime_ns == untouched
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*.beton"))
-    assert all(record not in everything for k in (0, 1, 9, 15) for record in before[k][2] if record)
+    assert all(record not in everything for k in gone for record in before[k][2] if record)
     assert all(record in everything for sample in kept for record in sample[2])
     assert compact_parts(str(manifest)) == []
 
@@ -142,7 +192,7 @@ def test_samples_are_removed_and_their_bytes_go(manifest: Path, tmp_path: Path) 
 def test_an_interrupted_compaction_still_deletes(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove_samples(str(manifest), indices=[0])
+    remove_samples(str(manifest), indices=at_places(manifest, 0))
 
     def refuse(path: str) -> None:
         raise OSError(f"{path}: no")
@@ -158,9 +208,11 @@ def test_an_interrupted_compaction_still_deletes(
 
 def test_a_whole_part_may_go(manifest: Path, tmp_path: Path) -> None:
     before = stored(manifest)
-    remove_samples(str(manifest), indices=range(8))
+    gone = at_places(manifest, *range(8))
+    remove_samples(str(manifest), indices=gone)
     compact_parts(str(manifest), workers=1)
-    assert stored(manifest) == before[8:]
+    assert stored(manifest) == [sample for k, sample in enumerate(before) if k not in gone]
+    assert not list(tmp_path.glob("train-00000-of-00003*"))
     assert not (tmp_path / "train-00000-of-00003.beton").exists()
 
 
@@ -207,10 +259,11 @@ def test_a_remote_data_set_is_edited(
     split_parts(url, manifest, 2, **options)  # type: ignore[arg-type]
     assert append_parts(manifest, [jpeg_folder / "val"], **options) == 30  # type: ignore[arg-type]
     before = stored(beton)
-    remove_samples(manifest, indices=[2])
-    assert stored(manifest)[:23] == before[:2] + before[3:]
+    (gone,) = at_places(manifest, 2)
+    remove_samples(manifest, indices=[gone])
+    assert stored(manifest)[:23] == before[:gone] + before[gone + 1 :]
     compact_parts(manifest, **options)  # type: ignore[arg-type]
-    assert stored(manifest)[:23] == before[:2] + before[3:]
+    assert stored(manifest)[:23] == before[:gone] + before[gone + 1 :]
     assert [part.fault for part in check_parts(manifest)] == ["", "", ""]
     assert sorted(key for key in bucket.keys() if key.startswith("set/")) == [  # noqa: SIM118
         "set/train-00000-of-00002.r1.beton",

@@ -8,8 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,15 @@ def test_credentials_that_expire_are_named_at_once(served: Served, status: int) 
             list(loader)
         served.failing = 0  # they were renewed
         assert len(list(loader)) == 3
+
+
+def test_a_server_that_sends_no_parts_of_files_is_named_at_once(served: Served) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=os.fspath(served.root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(LoaderError, match=r"train\.beton \(bytes .*: NotSupportedError: .*Range request"):
+            Loader(f"http://127.0.0.1:{server.server_port}/train.beton")
+        server.shutdown()
 
 
 def test_an_outage_in_the_middle_of_an_epoch_passes(served: Served, beton: Path) -> None:

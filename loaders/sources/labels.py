@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,27 @@ import numpy as np
 MOST_CLASSES = 1 << 20  # of labels without names
 
 
+_WHOLE = re.compile(r"\s*([+-]?\d{1,4000})(?:\.0*)?\s*")  # Python reads integers of up to 4300 digits
+_SCIENTIFIC = re.compile(r"\s*[+-]?\d\.\d*e[+-]?\d{1,9}\s*", re.IGNORECASE)
+
+
 class Refused(Exception):
     """A sample that cannot be converted, and why."""
+
+
+def whole_number(label: Any) -> int | None:
+    """The number that a label stands for: 3, 3.0, "3", "+3", "3.0" (pandas) and "3.00e+00" (NumPy) are 3.
+
+    None: it is no whole number, or a bool.
+    """
+    if isinstance(label, str) and _SCIENTIFIC.fullmatch(label):
+        label = float(label)
+    if isinstance(label, str):
+        match = _WHOLE.fullmatch(label)
+        return int(match[1]) if match else None
+    if isinstance(label, float | np.floating):
+        return int(label) if float(label).is_integer() else None
+    return int(label) if isinstance(label, int | np.integer) and not isinstance(label, bool) else None
 
 
 class Labels:
@@ -60,6 +80,10 @@ class Labels:
             return position
         if label is None:
             raise Refused("its label is missing (null)")
+        if isinstance(label, float | np.floating) and label != label:
+            raise Refused("its label is missing (NaN)")
+        number = whole_number(label)
+        label = label if number is None else number
         if not isinstance(label, int | np.integer | np.bool_):
             raise Refused(
                 f"a label must be a class number or name, got {label!r}; `fields` stores lists and other numbers, for "

@@ -28,7 +28,7 @@ _SPLITS = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val)(?:[-_./]|$)
 
 
 class Parquet:
-    """Rows of Parquet or Arrow files. A row's image is bytes, or a struct of `bytes` and `path`.
+    """Rows of Parquet or Arrow files. A row's image is bytes, a path, or a struct of `bytes` and `path`.
 
     The image column is the one of type `Image`, or named `image` or `img`; the label column is the one of type
     `ClassLabel`, or named `label` or `labels`.
@@ -93,7 +93,7 @@ class Parquet:
 
     def _sample(self, number: int, row: dict[str, Any]) -> Sample:
         image, name = row.pop(self._image), f"row {number}"
-        path = image.get("path") if isinstance(image, dict) else None
+        path = image.get("path") if isinstance(image, dict) else image if isinstance(image, str) else None
         if path:
             name = f"row {number} ({os.path.basename(path)})"
         if self._label is not None and self._label in row:
@@ -103,6 +103,8 @@ class Parquet:
             return Sample(name, data, row)
         if path:
             place = files.join(self._folder, path)
+            if "\0" in path:
+                return Sample(name, b"", row, f"its path must be a file's, got {path!r}")
             with suppress(FileNotFoundError):
                 return Sample(name, FileRange(place, files.size(place)), row)
         return Sample(name, b"", row, f"has no image bytes, and no file {path!r}" if path else "has no image")
@@ -121,8 +123,11 @@ class Parquet:
         assert self._label is not None
         for name in self._files:
             for batch in _batches(name, [self._label]):
-                found.update(text for text in batch.column(0).to_pylist() if text is not None)
-        return sorted(found)
+                kind = batch.schema.field(0).type
+                if not _is_text(kind):
+                    raise BadDataset(f"{name}: column {self._label!r} must be text as in {self._files[0]}, is {kind}")
+                found.update(text.strip() for text in batch.column(0).to_pylist() if text is not None)
+        return sorted(found - {""})
 
 
 def _files(path: str, split: str | None) -> list[str]:
@@ -245,8 +250,11 @@ def _column(
     """The column that a caller chose, or of that type, or of a usual name; None if there is none.
 
     Raises:
-        ValueError: the chosen one does not exist.
+        ValueError: the chosen one does not exist, or a column has the name of another.
     """
+    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: each column must have a name of its own, got {twice!r} twice")
     if chosen is not None:
         if chosen not in schema.names:
             raise ValueError(f"{path}: has the columns {', '.join(schema.names)}, got {chosen!r}")
@@ -257,6 +265,8 @@ def _column(
 
 def _is_text(kind: pa.DataType) -> bool:
     types = import_pyarrow().types
+    if types.is_dictionary(kind):  # pandas' categories
+        kind = kind.value_type
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 

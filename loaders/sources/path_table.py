@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,22 +17,23 @@ from ..errors import BadDataset
 from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
+from .labels import whole_number
 from .source import FileRange, Options, Sample, file_facts
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PATHS = ("path", "image", "file", "file_name", "filename", "image_path", "filepath")
 
-
+_NUMBER = re.compile(r"[+-]?(\d{1,4000}\.?\d*|\.\d+)(e[+-]?\d{1,9})?|nan", re.IGNORECASE)
 _TOGETHER = 64  # rows whose images' sizes are asked for at a time
 
 
 class Table:
     """The rows of a CSV or TSV file with a header line, or of a file with one JSON object a line.
 
-    Paths are relative to the table's folder, or URLs. Labels are class names, unless all are whole numbers. Class
-    names are sorted, or in the order of the option `classes`. A label of another type than int (`fields`) is read as
-    that type: numbers, or JSON for arrays and lists. Without `fields`, columns of numbers, and of lists of as many
-    numbers in each row, are fields of that type.
+    Paths are relative to the table's folder, or URLs. Labels are class names, unless all that are given are numbers
+    (`3.0` is 3; a fraction is refused). Class names are sorted, or in the order of the option `classes`. A label of
+    another type than int (`fields`) is read as that type: numbers, or JSON for arrays and lists. Without `fields`,
+    columns of numbers, and of lists of as many numbers in each row, are fields of that type.
     """
 
     def __init__(self, path: str, options: Options) -> None:
@@ -83,21 +85,33 @@ class Table:
     def _prepare_labels(self, column: str) -> None:
         """Turns whole numbers into such; finds the class names otherwise."""
         labels = [row.get(column) for row in self._table]
-        if all(_whole(label) for label in labels):
+        given = [label for label in labels if not _missing(label)]
+        named = bool(self.classes) and {str(label).strip() for label in given} <= set(self.classes)
+        if given and all(map(_number, given)) and (not named or all(map(_integer, given))):
             for row in self._table:
-                row["label"] = int(row[column])
+                label = row.get(column)
+                number = whole_number(label)
+                other = float(label) if isinstance(label, str) and label.strip() and number is None else label
+                row["label"] = other if number is None else number
             return
         for row in self._table:
-            if row.get(column) is not None:
-                row["label"] = str(row[column]).strip()
-        self.classes = self.classes or sorted({str(label).strip() for label in labels if label is not None} - {""})
+            label = row.get(column)
+            if isinstance(label, list | dict):  # refused, sample by sample
+                row["label"] = label
+            elif label is not None:
+                row["label"] = str(label).strip()
+        names = {str(label).strip() for label in given if not isinstance(label, list | dict)}
+        self.classes = self.classes or sorted(names)
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __getitem__(self, index: int) -> Sample:
         row = self._table[index]
-        name = str(row.get(self._path_column) or f"row {index + 1}")
+        path = row.get(self._path_column)
+        if not isinstance(path, str) or not path.strip():
+            return Sample(f"row {index + 1}", b"", {}, f"column {self._path_column!r} must hold a path, got {path!r}")
+        name = path
         place = files.join(self._folder, name)
         try:
             values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
@@ -139,7 +153,10 @@ def _read(path: str) -> list[dict[str, Any]]:
         with io.TextIOWrapper(files.open_file(path), "utf-8-sig", newline="") as file:
             if delimiter is not None:
                 reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-                reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+                names = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+                twice = next((name for name in names if names.count(name) > 1), None)
+                if twice is not None:
+                    raise BadDataset(f"{path}: each column must have a name of its own, got {twice!r} twice")
                 rows: list[dict[str, Any]] = list(reader)
             else:
                 rows = [json.loads(line) for line in file if line.strip()]
@@ -161,7 +178,7 @@ def _chosen(path: str, name: str | None, columns: list[str], usual: tuple[str, .
 
 def _type_of(cells: list[Any]) -> FieldType | None:
     """The type that holds all of a column's cells exactly; None: they are not all numbers, or lists of as many."""
-    if all(map(_whole, cells)):
+    if all(map(_integer, cells)):
         return FieldType("int") if all(-(2**63) <= int(cell) < 2**63 for cell in cells) else None
     kinds, length = set(), None
     for cell in cells:
@@ -181,7 +198,19 @@ def _type_of(cells: list[Any]) -> FieldType | None:
     return FieldType("array", dtype, (length,)) if bool not in kinds or kinds == {bool} else None
 
 
-def _whole(label: Any) -> bool:
+def _integer(cell: Any) -> bool:
+    """Whether a cell is an integer as JSON writes it."""
+    if isinstance(cell, str):
+        return re.fullmatch(r"\s*[+-]?\d{1,4000}\s*", cell) is not None
+    return isinstance(cell, int) and not isinstance(cell, bool)
+
+
+def _missing(label: Any) -> bool:
+    return label is None or (isinstance(label, str) and not label.strip()) or label != label
+
+
+def _number(label: Any) -> bool:
+    """Whether a label is a number, whole or not."""
     if isinstance(label, str):
-        return label.strip().lstrip("+-").isdecimal()
-    return isinstance(label, int) and not isinstance(label, bool)
+        return _NUMBER.fullmatch(label.strip()) is not None
+    return isinstance(label, int | float) and not isinstance(label, bool)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..beton.fields import LABEL_ONLY, FieldType
+from ..errors import BadDataset
 from .source import FileRange, Options, Sample, guess_type
 
 
@@ -65,7 +66,13 @@ class PythonSource:
         Raises:
             TypeError: the object can only be iterated.
         """
-        return self._sample(index, self._data[index] if self._files is None else self._files[index])
+        if self._files is not None:
+            return self._sample(index, self._files[index])
+        try:
+            raw = self._data[index]
+        except Exception as error:  # the user's code: whatever it raises is about this sample
+            return Sample(f"sample {index}", b"", {}, f"{self.path}[{index}] raised {type(error).__name__}: {error}")
+        return self._sample(index, raw)
 
     @property
     def indexable(self) -> bool:
@@ -82,6 +89,9 @@ class PythonSource:
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
+        if self.indexable:
+            yield from (self[index] for index in range(start, len(self)))
+            return
         for index, raw in enumerate(self._raw(start), start):
             yield self._sample(index, raw)
 
@@ -98,7 +108,19 @@ class PythonSource:
                 yield self._data[index]
         else:
             again = self._data() if callable(self._data) else self._data
-            for index, raw in enumerate(again):
+            index = -1
+            rows = iter(again)
+            while True:
+                try:
+                    raw = next(rows)
+                except StopIteration:
+                    return
+                except Exception as error:
+                    raise BadDataset(
+                        f"{self.path}: must yield all samples, raised {type(error).__name__}: {error} after "
+                        f"{index + 1}; mend it, or catch that error in it"
+                    ) from error
+                index += 1
                 if index >= start:
                     yield raw
 

@@ -10,19 +10,22 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
+from .labels import whole_number
 from .source import FileRange, Options, Sample, file_facts
 from .tar_files import open_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
+_PADDING = 20480  # bytes of zeros at the end of a tar, and the first of what may follow them: a tar's records are 10240
 
 
 class Member(NamedTuple):
@@ -92,11 +95,14 @@ class WebDataset:
             if start >= count:
                 start -= count
                 continue
-            for key, members in _groups(shard):
+            for key, members, twice in _groups(shard):
                 if start:
                     start -= 1
-                    continue
-                yield self._sample(shard, key, members)
+                elif twice:
+                    problem = f"must have each member once, got .{twice} twice"
+                    yield Sample(f"{os.path.basename(shard)}/{key}", b"", {}, problem)
+                else:
+                    yield self._sample(shard, key, members)
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
@@ -121,7 +127,7 @@ class WebDataset:
         """The targets: members by field name, and the entries of the JSON member."""
         values: dict[str, Any] = {}
         if "json" in members:
-            entries = json.loads(members["json"].content())
+            entries = _parsed("json", members["json"], json.loads)
             if isinstance(entries, dict):
                 values |= entries
                 if (label := _entry(entries, self._label)) is not None:
@@ -130,14 +136,22 @@ class WebDataset:
         for field, member in members.items():
             kind = field.lower().rsplit(".", 1)[-1]
             if kind == "cls":
-                text = member.content().decode("utf-8").strip()
-                number = int(text) if re.fullmatch(r"[+-]?\d+", text) else text
-                values[field] = values["label" if field == "cls" else field] = number
+                text = _parsed(field, member, lambda data: data.decode("utf-8").strip())
+                number = whole_number(text)
+                values[field] = values["label" if field == "cls" else field] = text if number is None else number
             elif kind == "json" and field != "json":
-                values[field] = json.loads(member.content())
+                values[field] = _parsed(field, member, json.loads)
             elif kind not in (*IMAGES, "json") or field in self._masks:
                 values[field] = member.content()
         return values
+
+
+def _parsed(field: str, member: Member, parse: Callable[[bytes], Any]) -> Any:
+    """A member's content. Raises ValueError with the member's name."""
+    try:
+        return parse(member.content())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f".{field} cannot be read ({error})") from None
 
 
 def _entry(entries: dict[str, Any], name: str) -> Any:
@@ -190,10 +204,37 @@ def members(path: str, read: bool = True) -> Iterator[Member]:
                     tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
             if plain and tar.offset > file.seek(0, os.SEEK_END):
                 raise BadDataset(f"{path}: cut short; copy it again")
+            if plain and not is_url(path):
+                _check_end(path, tar.offset, file)
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
+        remedy = "rename it to .tar.gz, as it is compressed" if plain and _compressed(path) else "copy it again"
+        raise BadDataset(f"{path}: no sound tar file ({error}); {remedy}") from None
+
+
+def _check_end(path: str, end: int, file: IO[bytes]) -> None:
+    """Checks that a tar ends with zeros, as every writer closes it, and holds nothing behind them.
+
+    Raises:
+        BadDataset: it does not. It lacks samples, or some would not be read.
+    """
+    file.seek(end)
+    rest = file.read(_PADDING)
+    if not rest:
+        raise BadDataset(
+            f"{path}: cut short after a whole member, or not closed by its writer, as no end mark follows; copy it or "
+            "write it again"
+        )
+    if rest.strip(b"\0"):
+        raise BadDataset(f"{path}: must be one tar file, has data behind its end mark; give joined files one by one")
+
+
+def _compressed(path: str) -> bool:
+    """Whether a file begins as gzip does."""
+    with suppress(OSError), files.open_file(path) as file:
+        return file.read(2) == b"\x1f\x8b"
+    return False
 
 
 def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) -> FileRange | bytes:
@@ -203,8 +244,12 @@ def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) 
     return b"" if file is None else file.read()
 
 
-def _groups(shard: str, read: bool = True) -> Iterator[tuple[str, dict[str, Member]]]:
-    """Each key of a shard with its members by field name; hidden members are left out. read: see `members`."""
+def _groups(shard: str, read: bool = True) -> Iterator[tuple[str, dict[str, Member], str | None]]:
+    """Each key of a shard, its members by field name, and a name it has twice; hidden members are left out.
+
+    Args:
+        read: see `members`.
+    """
 
     def key(member: Member) -> str:
         folder, base = os.path.split(member.name)
@@ -212,8 +257,16 @@ def _groups(shard: str, read: bool = True) -> Iterator[tuple[str, dict[str, Memb
 
     visible = (member for member in members(shard, read) if not os.path.basename(member.name).startswith("."))
     for name, group in groupby(visible, key):
-        yield name, {_field(member.name): member for member in group}
+        fields: dict[str, Member] = {}
+        twice = None
+        for member in group:
+            field = _field(member.name)
+            twice = field if field in fields else twice
+            fields[field] = member
+        yield name, fields, twice
 
 
 def _field(name: str) -> str:
-    return os.path.basename(name).partition(".")[2]
+    """The part of a name after its key; `.JPG` and `.CLS` are `jpg` and `cls`."""
+    field = os.path.basename(name).partition(".")[2]
+    return field.lower() if field.lower() in (*IMAGES, "cls", "json", "txt") else field

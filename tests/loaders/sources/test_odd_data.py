@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,22 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def tar(folder: Path, **members: bytes) -> Path:
     """A shard with one key; `_` in a name stands for a dot."""
+    return shard_of(folder, [(f"0001.{name.replace('_', '.')}", data) for name, data in members.items()])
+
+
+def shard_of(folder: Path, members: list[tuple[str, bytes]]) -> Path:
+    """A shard with these members."""
     with tarfile.open(folder / "x.tar", "w") as file:
-        for name, data in members.items():
-            info = tarfile.TarInfo(f"0001.{name.replace('_', '.')}")
+        for name, data in members:
+            info = tarfile.TarInfo(name)
             info.size = len(data)
             file.addfile(info, io.BytesIO(data))
     return folder / "x.tar"
+
+
+def pd_categories(*labels: str) -> Callable[[Any], Any]:
+    """A column as pandas writes categories."""
+    return lambda pa: pa.array(labels).dictionary_encode()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +79,12 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
         ("path,label\nb.jpg,\nb.jpg,dog\n", "utf-8", BadSample, "its label is empty"),
         ("path,label\nzzz.jpg,cat\n", "utf-8", BadSample, r"zzz\.jpg.*No such file"),
         ("", "utf-8", BadDataset, "at least one row with an image.s path, got none"),
+        ("path,label\n,1\n", "utf-8", BadSample, r"sample 0 \(row 1\).*'path' must hold a path, got ''"),
+        ("path,label,label\nb.jpg,1,0\n", "utf-8", BadDataset, "a name of its own, got 'label' twice"),
+        ("path,label\nb.jpg,0.5\nb.jpg,1.0\n", "utf-8", BadSample, r"b\.jpg.*class number or name, got 0\.5"),
+        ("path,label\nb.jpg,nan\nb.jpg,1\n", "utf-8", BadSample, r"b\.jpg.*its label is missing \(NaN\)"),
+        (f"path,label\nb.jpg,{'9' * 5000}\n", "utf-8", BadSample, r"b\.jpg.*class number or name, got inf"),
+        ("path,label\nb.jpg,-1\nb.jpg,1\n", "utf-8", BadSample, "label -1 must be from 0"),
     ],
 )
 def test_tables_that_are_refused(tmp_path: Path, text: str, encoding: str, error: type[Exception], told: str) -> None:
@@ -74,8 +92,147 @@ def test_tables_that_are_refused(tmp_path: Path, text: str, encoding: str, error
         convert(table(tmp_path, text, encoding), tmp_path / "x.beton", workers=1)
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["10.0", "9.0"], [10, 9]),
+        (["1.000000000000000000e+01", "9.000e+00"], [10, 9]),
+        ([" +3 ", "1."], [3, 1]),
+        (["+-1", "0"], [0, 1]),  # a name
+    ],
+)
+def test_labels_as_other_programs_write_numbers(tmp_path: Path, cells: list[str], expected: list[int]) -> None:
+    text = "path,label\n" + "".join(f"b.jpg,{cell}\n" for cell in cells)
+    assert labels(table(tmp_path, text), tmp_path / "x.beton")[0] == expected
+
+
+def test_a_gap_does_not_renumber_labels(tmp_path: Path) -> None:
+    src = table(tmp_path, "path,label\nb.jpg,\nb.jpg,2\n")
+    assert labels(src, tmp_path / "x.beton", on_error="skip") == ([2], ["0", "1", "2"])
+
+
+def test_given_classes_may_look_like_numbers(tmp_path: Path) -> None:
+    src = table(tmp_path, "path,label\nb.jpg,0.5\nb.jpg,1.0\n")
+    assert labels(src, tmp_path / "x.beton", classes=["1.0", "0.5"]) == ([1, 0], ["1.0", "0.5"])
+
+
+@pytest.mark.parametrize("row", ['{"path": null, "label": 0}', '{"path": ["b.jpg"], "label": 0}', '{"label": 0}'])
+def test_rows_of_json_without_a_path(tmp_path: Path, row: str) -> None:
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    (tmp_path / "x.jsonl").write_text('{"path": "\\u0062.jpg", "label": 0}\n' + row)
+    with pytest.raises(BadSample, match=r"sample 1 \(row 2\).*'path' must hold a path"):
+        convert(tmp_path / "x.jsonl", tmp_path / "x.beton", workers=1)
+
+
+def test_a_list_is_no_class_name(tmp_path: Path) -> None:
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    (tmp_path / "x.jsonl").write_text('{"path": "b.jpg", "label": [1, 0]}\n')
+    with pytest.raises(BadSample, match=r"got \[1, 0\]; `fields` stores lists"):
+        convert(tmp_path / "x.jsonl", tmp_path / "x.beton", workers=1)
+
+
 def test_true_and_false_are_labels(tmp_path: Path) -> None:
     assert labels([(JPEG, True), (JPEG, np.bool_(False))], tmp_path / "x.beton") == ([1, 0], ["0", "1"])
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ([("1.jpg", JPEG), ("1.cls", b"1"), ("1.cls", b"0")], r"x\.tar/1.*each member once, got \.cls twice"),
+        ([("1.jpg", JPEG), ("1.cls", b"\xff\xfe")], r"x\.tar/1.*\.cls cannot be read"),
+        ([("1.jpg", JPEG), ("1.json", b"{bad")], r"x\.tar/1.*\.json cannot be read"),
+        ([("1.jpg", JPEG), ("1.cls", b"9" * 5000)], r"x\.tar/1.*is a name"),
+        ([("1.jpg", b""), ("1.cls", b"1")], r"x\.tar/1.*0 bytes are no image"),
+    ],
+)
+def test_shards_with_odd_members(tmp_path: Path, members: list[tuple[str, bytes]], told: str) -> None:
+    with pytest.raises(BadSample, match=told):
+        convert(shard_of(tmp_path, members), tmp_path / "x.beton", workers=1)
+
+
+def test_labels_of_shards(tmp_path: Path) -> None:
+    members = [("1.JPG", JPEG), ("1.CLS", b"3.0"), ("2.jpg", JPEG), ("2.json", b'{"label": 1.0}')]
+    assert labels(shard_of(tmp_path, members), tmp_path / "x.beton", fields={"label": "int"})[0] == [3, 1]
+
+
+@pytest.mark.parametrize("case", ["no end", "joined", "gzip"])
+def test_shards_that_would_lose_samples(tmp_path: Path, case: str) -> None:
+    path = shard_of(tmp_path, [("1.jpg", JPEG), ("1.cls", b"1"), ("2.jpg", JPEG), ("2.cls", b"0")])
+    data = path.read_bytes()
+    first = 2 * 512 + -(-len(JPEG) // 512) * 512 + 512  # the first key's members
+    other = {"no end": data[:first], "joined": data * 2, "gzip": gzip.compress(data)}
+    path.write_bytes(other[case])
+    told = {"no end": "cut short after a whole member", "joined": "data behind its end mark", "gzip": r"to \.tar\.gz"}
+    with pytest.raises(BadDataset, match=rf"x\.tar: .*{told[case]}"):
+        convert(path, tmp_path / "x.beton", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "result"),
+    [
+        ({"image": ["b.jpg"], "label": [0]}, [0]),  # paths
+        ({"image": [{"bytes": None, "path": "b.jpg"}], "label": [0]}, [0]),
+        ({"image": [JPEG, JPEG], "label": [3.0, 1.0]}, [3, 1]),
+        ({"image": [JPEG, JPEG], "label": [" b", "a "]}, [1, 0]),
+        ({"image": [JPEG, JPEG], "label": pd_categories("b", "a")}, [1, 0]),
+        ({"image": [JPEG, None], "label": [0, 1]}, r"row 1.*has no image"),
+        ({"image": [JPEG, JPEG], "label": [0, None]}, r"row 1.*its label is missing"),
+        ({"image": [{"bytes": None, "path": "a\0b"}], "label": [0]}, r"row 0.*its path must be a file's"),
+        ({"image": [{"bytes": None, "path": "no.jpg"}], "label": [0]}, r"row 0.*no file 'no\.jpg'"),
+    ],
+)
+def test_rows_of_parquet(tmp_path: Path, columns: dict[str, Any], result: list[int] | str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    made = {key: value(pa) if callable(value) else value for key, value in columns.items()}
+    pyarrow.parquet.write_table(pa.table(made), tmp_path / "x.parquet")
+    if isinstance(result, list):
+        assert labels(tmp_path / "x.parquet", tmp_path / "x.beton")[0] == result
+        return
+    with pytest.raises(BadSample, match=result):
+        convert(tmp_path / "x.parquet", tmp_path / "x.beton", workers=1)
+
+
+def test_parquet_columns_that_disagree(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    for name, label in (("a", "x"), ("b", 0)):
+        pyarrow.parquet.write_table(pa.table({"image": [JPEG], "label": [label]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(BadDataset, match=r"b\.parquet: column 'label' must be text as in .*a\.parquet, is int64"):
+        convert(tmp_path, tmp_path / "x.beton", format="parquet", workers=1)
+    twice = pa.Table.from_arrays([pa.array([JPEG]), pa.array([0]), pa.array([1])], names=["image", "label", "label"])
+    pyarrow.parquet.write_table(twice, tmp_path / "c.parquet")
+    with pytest.raises(ValueError, match="name of its own, got 'label' twice"):
+        convert(tmp_path / "c.parquet", tmp_path / "x.beton", workers=1)
+
+
+class Failing:
+    """A data set whose second sample raises."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        if index == 1:
+            raise KeyError("gone")
+        return JPEG, index
+
+
+def test_python_objects_that_raise(tmp_path: Path) -> None:
+    with pytest.raises(BadSample, match=r"sample 1.*Failing\[1\] raised KeyError: 'gone'"):
+        convert(Failing(), tmp_path / "x.beton", workers=1)
+    assert labels(Failing(), tmp_path / "y.beton", on_error="skip")[0] == [0, 2]
+
+    def rows() -> Iterator[tuple[bytes, int]]:
+        yield JPEG, 0
+        raise RuntimeError("no more")
+
+    with pytest.raises(BadDataset, match="raised RuntimeError: no more after 1") as caught:
+        convert(rows, tmp_path / "z.beton", workers=1)
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 @pytest.mark.parametrize(("label", "told"), [(None, "missing"), ([0, 1], "--fields label:json"), (0.5, "--fields")])

@@ -182,7 +182,11 @@ def windows(model: str, place: Bench, shared: dict[str, Any], epochs: float, thr
         {"loader": job.options["loader"], "resolution": job.resolution, "rates": each, **summary(each)}
         for job, each in zip(jobs, rates, strict=True)
     ]
-    return {"model": model, "threads": threads, "batch": batch, "load": [before, os.getloadavg()[0]], "rates": found}
+    card = machine.card()  # the trainings may have been run on others
+    return {
+        "model": model, "threads": threads, "batch": batch, "machine": {key: card[key] for key in ("cpu", "simd")},
+        "load": [before, os.getloadavg()[0]], "rates": found,
+    }  # fmt: skip
 
 
 def of_model(found: Sequence[dict[str, Any]], model: str) -> dict[str, Any] | None:

@@ -81,6 +81,7 @@ def work(rank: int, port: int, data: Path, out: Path, gathers: bool) -> None:
         torch.save(found, out / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
+    os._exit(0)  # as `sys.exit`, without a finalization in which torch's threads may still ask for the GIL and abort
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ EXAMPLES = {
     ),
     "gpu": ("--data photos/train --json G.json --budget 480",),
     "png": ("--threads 2 --json P.json",),
+    "kernels": ("--data train.beton --kernels gcc/loaders/native/_kernel.so clang/loaders/native/_kernel.so",),
     "remote": (
         "--data train.beton --latency 0.03 --json R.json",
         "--data photos/train --repeat-to 6000 --peers ours-quasi webdataset litdata --json R.json",
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     options = vars(args)
     command, json_path, png_path = options.pop("benchmark"), options.pop("json"), options.pop("png", None)
     _check(options["threads"], json_path, png_path)
-    if command in ("ops", "scale"):  # one thread each
+    if command in ("ops", "scale", "kernels"):  # one thread each
         del options["threads"]
     if command in ("gpu", "photographs"):  # save their reports after every part
         options["json_path"] = json_path
@@ -199,6 +200,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fidelity.add_argument("--crops", type=_count, default=400, help="random crops, at least (%(default)s)")
     png = add("png", "a folder of PNG files, with one worker and with several")
     png.add_argument("--rounds", type=_count, default=7, help="epochs with each (%(default)s)")
+    kernels = add("kernels", "CPU time of kernels of other compilers or versions, on the same crops")
+    kernels.add_argument(
+        "--kernels", required=True, nargs="+", metavar="FILE", help="compiled; the first is the measure"
+    )
+    kernels.add_argument("--rounds", type=_count, default=7, help="turns of each (%(default)s)")
     convert = add("convert", "images per second of our converter and of FFCV's")
     convert.add_argument("--rounds", type=_count, default=3, help="conversions by each (%(default)s)")
     convert.add_argument(
@@ -271,9 +277,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cache = add("cache", "an image folder with and without Loader(cache=): first and later epochs")
     cache.add_argument("--batch-size", type=_count, default=64, help="images (%(default)s)")
     cache.add_argument("--rounds", type=_count, default=3, help="epochs of each (%(default)s)")
-    for command in (speed, fidelity, convert, startup, remote, gpu, cache, nodes):
+    for command in (speed, fidelity, convert, startup, remote, gpu, cache, nodes, kernels):
         command.add_argument("--data", required=True, metavar="SRC_OR_BETON", help="an ImageFolder tree, or a beton")
-    for command in (speed, fidelity, ops, remote, cache):
+    for command in (speed, fidelity, ops, remote, cache, kernels):
         command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
     for command in (speed, fidelity, ops):

@@ -55,12 +55,14 @@ class BatchPlan:
     """The kernel's operations after resampling, besides the look-up."""
     lease: object = None
     """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
+    pillow: bool = True
+    """Whether Pillow may have to decode some of the samples."""
 
     def rows(self, rows: slice | NDArray[np.int64]) -> BatchPlan:
         """The plan of some of its samples."""
         keys, labels, samples = self.keys[rows], self.labels[rows], self.samples[rows]
         augment = None if self.augment is None else self.augment.rows(rows)
-        return BatchPlan(self.format, self.epoch, keys, labels, samples, augment, self.lease)
+        return BatchPlan(self.format, self.epoch, keys, labels, samples, augment, self.lease, self.pillow)
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
         """The batch as it is before its transforms."""

@@ -39,8 +39,9 @@ class Registry(dict[str, Any], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         """Whether there is a part of that name, in this process or by an entry point."""
-        if not super().__contains__(name):
-            self.discover()
+        if super().__contains__(name):
+            return True
+        self.discover()
         return super().__contains__(name)
 
     def discover(self) -> None:

@@ -114,7 +114,8 @@ class Decoder:
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
         fetch = self._dataset.fetch(indices, samples)
         augment = format.augment(keys, seed=self._seed, epoch=epoch)
-        return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch)), fetch
+        pillow = fetch is not None or bool((samples["entry"]["kind"] == OTHER).any())  # a fetch may change them
+        return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
@@ -152,6 +153,8 @@ class Decoder:
     def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch | PartlyPillow:
         """Has threads decode into `out`, the kernel's and Pillow's; see `native.Pool.submit`."""
         pending = self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
+        if not batch.pillow:
+            return pending
         rows = np.flatnonzero(batch.samples["entry"]["kind"] == OTHER)
         if not len(rows):
             return pending
@@ -200,6 +203,8 @@ class Decoder:
             BadDataset: the data set's file was replaced, so that the whole batch is unreliable.
         """
         self._dataset.check_unchanged()
+        if not status.any():
+            return
         for i in map(int, np.flatnonzero(status)):
             self._repair(batch, i, int(status[i]), message(i), out.reshape(len(batch.keys), -1)[i])
 

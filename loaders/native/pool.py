@@ -10,8 +10,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from ..errors import LoaderError
 from ..plan.records import SAMPLE
 from .augmentation import Augment
 from .kernel import library
-from .structs import STATS, EtBatch, EtFilter
+from .structs import STATS, EtAugment, EtBatch, EtFilter
 
 if TYPE_CHECKING:
     from ..plan.filters import Filter
@@ -100,9 +99,13 @@ class KernelBatch(Outcome):
             ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)
-        n, augment = len(samples), augment or Augment()
-        item = 4 if augment.normalises else 1 if lut is None else lut.dtype.itemsize
-        low = side if augment.low_pass is None else augment.low_pass.side
+        n = len(samples)
+        item = 1 if lut is None else lut.dtype.itemsize
+        low, steps = side, EtAugment()
+        if augment is not None:
+            item = 4 if augment.normalises else item
+            low = side if augment.low_pass is None else augment.low_pass.side
+            steps = augment.struct(n, lut)
         if not out.flags.c_contiguous or out.nbytes < n * 3 * low * low * item:
             raise ValueError(f"`out` must hold {n} x 3 x {low} x {low} elements in one piece, got {out.nbytes} bytes.")
         super().__init__(n)
@@ -119,7 +122,7 @@ class KernelBatch(Outcome):
             channels_last,
             self.status.ctypes.data,
             self._messages.ctypes.data,
-            augment.struct(n, lut),
+            steps,
         )
         self._keep = (self.status, self._messages, samples, filter, lut, out, augment)
         self.address = ctypes.addressof(self._batch)
@@ -146,8 +149,7 @@ class _UnderWay:
     def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
         """Starts it. batch: address of the argument of `submit`. keep: objects kept alive until the kernel is done."""
         self._pool = pool
-        with pool.in_use() as handle:
-            self._handle = submit(handle, batch)
+        self._handle = pool.call(submit, batch)
         self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *keep)
         # At the program's end a daemon thread may still wait for this batch: the pool is closed, which ends the wait.
         self._close.atexit = False
@@ -229,22 +231,22 @@ class Pool:
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""
         values = (ctypes.c_int64 * len(STATS))()
-        with self.in_use() as handle:
-            library().et_pool_stats(handle, values)
+        self.call(library().et_pool_stats, values)
         return dict(zip(STATS, values, strict=True))
 
     def readers(self) -> int:
         """Reads that the pool keeps in flight ahead of decoding; 0 while storage answers at once. At most 256."""
-        with self.in_use() as handle:
-            return int(library().et_pool_readers(handle))
+        return int(self.call(library().et_pool_readers))
 
-    @contextmanager
-    def in_use(self) -> Iterator[int]:
-        """The kernel's handle, which no other thread closes meanwhile. Raises LoaderError as `check` does."""
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """`function(handle, *arguments)` of the kernel; no other thread closes the pool meanwhile.
+
+        Raises LoaderError as `check` does.
+        """
         self.check()  # first, because a lock that was held during a fork stays held in the child
         with self._lock:
             self.check()
-            yield self.handle
+            return function(self.handle, *arguments)
 
     def check(self) -> None:
         """Raises LoaderError if the pool cannot be used: closed, or made before a fork."""

@@ -233,6 +233,8 @@ class Shares:
 
     def mask(self, position: int, n: int) -> NDArray[np.bool_] | None:
         """[share]: False for each sample of the batch at `position` that only fills it up; None: all count."""
+        if self.uneven != "pad":
+            return None
         part = self.slice(position, n)
         return np.arange(part.start, part.stop) < n if part.stop > n else None
 

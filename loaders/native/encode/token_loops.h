@@ -5,6 +5,7 @@
 
 #include "jpeg/entropy.h"
 #include "jpeg/idct.h"
+#include "jpeg/unstuff_loop.h"
 
 namespace et {
 namespace ET_BUILD {
@@ -84,10 +85,7 @@ class ScanReader : BlockStream {
   // Begins the restart segment at at_. Zeros follow it, so that damaged data fail alike wherever they lie.
   void enter() {
     uint8_t* end = segment_;
-    marker_ = next_marker(at_, end_, [&end](const uint8_t* from, size_t size) {
-      std::memcpy(end, from, size);
-      end += size;
-    });
+    marker_ = copy_to_marker(at_, end_, end);
     std::memset(end, 0, kPad);
     size_ = end - segment_;
     cursor.bits = {segment_, 0, 0};

@@ -128,16 +128,18 @@ bool take_tables(const Header& h, int64_t skipped, Scratch& s, Decoding& d, Erro
 class Walker {
  public:
   Walker(const Header& h, const Source& source)
-      : h_(h), source_(source), at_(source.scan), end_(source.scan + source.size),
-        segment_(h.restart ? source.first_row * h.mcus_x / h.restart : 0) {}
+      : source_(source), at_(source.scan), end_(source.scan + source.size),
+        segment_(h.restart ? source.first_row * h.mcus_x / h.restart : 0),
+        per_row_(source.rows && h.mcus_x % h.restart == 0 ? h.mcus_x / h.restart : 0),
+        segments_(h.restart ? (h.mcus_x * h.mcus_y + h.restart - 1) / h.restart : 1) {}
 
   // Moves to the first byte of a segment at or after the present one.
   bool seek(int segment, Error& e) {
-    if (source_.rows && h_.mcus_x % h_.restart == 0) {
-      const int row = segment / (h_.mcus_x / h_.restart);
-      const int start = row * (h_.mcus_x / h_.restart);
+    if (per_row_ && segment >= row_end_) {
+      const int row = segment / per_row_, start = row * per_row_;
       if (row < source_.first_row || row >= source_.first_row + source_.row_count)
         return e.set(ET_DAMAGED, "MCU row %d is not among those read", row);
+      row_end_ = start + per_row_;
       if (start > segment_) {
         const uint8_t* there = source_.scan + source_.rows[row - source_.first_row];
         // rows that overlap would be copied twice, and be more than there is room for
@@ -160,14 +162,8 @@ class Walker {
 
  private:
   bool next(uint8_t** out, Error& e) {
-    const int total = h_.mcus_x * h_.mcus_y;
-    const bool final = !h_.restart || (segment_ + 1) * int64_t(h_.restart) >= total;
-    const Marker marker = out ? next_marker(at_, end_,
-                                            [out](const uint8_t* from, size_t size) {
-                                              std::memcpy(*out, from, size);
-                                              *out += size;
-                                            })
-                              : next_marker(at_, end_);
+    const bool final = segment_ + 1 >= segments_;
+    const Marker marker = out ? loops().copy_to_marker(at_, end_, *out) : next_marker(at_, end_);
     at_ = marker.end;
     if (final) return true;  // any marker, or none: the decoder finds out whether the data suffice
     if (!marker.code) return e.set(ET_DAMAGED, "the scan is cut short in restart segment %d", segment_);
@@ -177,11 +173,13 @@ class Walker {
     return true;
   }
 
-  const Header& h_;
   const Source& source_;
   const uint8_t* at_;
   const uint8_t* end_;
   int segment_;
+  int row_end_ = 0;     // the first segment behind the MCU row that `seek` has found
+  const int per_row_;   // segments of an MCU row whose place is in the row table; 0: rows are not found there
+  const int segments_;  // of the image
 };
 
 }  // namespace

@@ -143,7 +143,9 @@ static inline __attribute__((always_inline)) bool take_dc(Cursor& c, const DcTab
   int bits = e >> 8;
   skip(c.bits, e & 63);
   if (__builtin_expect(!e, 0)) {
-    bits = long_symbol(c.bits, table.more, kDcLookahead);
+    Bits b = c.bits;  // its address stays unknown elsewhere, so that the cursor can be in registers
+    bits = long_symbol(b, table.more, kDcLookahead);
+    c.bits = b;
     if (bits < 0) return false;
   }
   difference = signed_head(c.bits.window, bits);

@@ -12,8 +12,8 @@ enum { kConst = 13, kPass1 = 2 };
 // Note [two passes]: down all columns first, to 16 bits, saturated (which only damaged coefficients need), then along all rows. A
 // block lies as the first pass wants it, see Note [paired coefficients]: each of its four vectors is two rows, element by element
 // beside each other, which is what the multiply-add of pairs takes; between the passes, pairs of columns are formed alike.
-// kLow: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns; the others are not
-// read: half of the work.
+// kLow, without AVX2: the coefficients end before zigzag position 10, so that all lie in the first four rows and columns; the
+// others are not read: half of the work. With AVX2 it is a fifth, and less than the branch costs, which is hard to foresee.
 
 // Dequantised rows, their columns in kPairOrder.
 static inline void load_rows(const int16_t* block, const int16_t* quant, v8 x[8]) {
@@ -34,44 +34,39 @@ static inline __m256i pair_weights(int a, int b) { return _mm256_set1_epi32(int(
 static inline __m256i pair_sum(__m256i x, int a, int b) { return _mm256_madd_epi16(x, pair_weights(a, b)); }
 
 // One dimension, its sums multiplied out. x: pairs (0, 4), (2, 6), (1, 3), (5, 7). offset: added to every output.
-template <bool kLow>
 static inline void idct_pairs(const __m256i x[4], int shift, int offset, __m256i out[8]) {
   const __m256i round = _mm256_set1_epi32((1 << (shift - 1)) + (offset << shift));
   const __m256i t0 = _mm256_add_epi32(pair_sum(x[0], 8192, 8192), round);
-  const __m256i t1 = kLow ? t0 : _mm256_add_epi32(pair_sum(x[0], 8192, -8192), round);
+  const __m256i t1 = _mm256_add_epi32(pair_sum(x[0], 8192, -8192), round);
   const __m256i t2 = pair_sum(x[1], 4433, -10704), t3 = pair_sum(x[1], 10703, 4433);
   const __m256i a[4] = {_mm256_add_epi32(t0, t3), _mm256_add_epi32(t1, t2), _mm256_sub_epi32(t1, t2), _mm256_sub_epi32(t0, t3)};
-  __m256i b[4] = {pair_sum(x[2], 11363, 9633), pair_sum(x[2], 9633, -2259),
-                  pair_sum(x[2], 6437, -11362), pair_sum(x[2], 2260, -6436)};
-  if (!kLow) {
-    b[0] = _mm256_add_epi32(b[0], pair_sum(x[3], 6437, 2260)), b[1] = _mm256_add_epi32(b[1], pair_sum(x[3], -11362, -6436));
-    b[2] = _mm256_add_epi32(b[2], pair_sum(x[3], 2261, 9633)), b[3] = _mm256_add_epi32(b[3], pair_sum(x[3], 9633, -11363));
-  }
+  const __m256i b[4] = {_mm256_add_epi32(pair_sum(x[2], 11363, 9633), pair_sum(x[3], 6437, 2260)),
+                        _mm256_add_epi32(pair_sum(x[2], 9633, -2259), pair_sum(x[3], -11362, -6436)),
+                        _mm256_add_epi32(pair_sum(x[2], 6437, -11362), pair_sum(x[3], 2261, 9633)),
+                        _mm256_add_epi32(pair_sum(x[2], 2260, -6436), pair_sum(x[3], 9633, -11363))};
   for (int i = 0; i < 4; i++) {
     out[i] = _mm256_srai_epi32(_mm256_add_epi32(a[i], b[i]), shift);
     out[7 - i] = _mm256_srai_epi32(_mm256_sub_epi32(a[i], b[i]), shift);
   }
 }
 
-template <bool kLow>
 static inline void idct_columns(const int16_t* block, const int16_t* quant, __m256i out[8]) {
   __m256i x[4], y[4];
-  for (int i = 0; i < (kLow ? 3 : 4); i++)
+  for (int i = 0; i < 4; i++)
     x[i] = _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i*)block + i), _mm256_loadu_si256((const __m256i*)quant + i));
-  idct_pairs<kLow>(x, kConst - kPass1, 0, out);
+  idct_pairs(x, kConst - kPass1, 0, out);
   for (int i = 0; i < 4; i++)  // rows i and i + 4
     y[i] = _mm256_permute4x64_epi64(_mm256_packs_epi32(out[i], out[i + 4]), 0xD8);
   const __m256i even01 = _mm256_unpacklo_epi32(y[0], y[1]), even23 = _mm256_unpacklo_epi32(y[2], y[3]);
   const __m256i odd01 = _mm256_unpackhi_epi32(y[0], y[1]), odd23 = _mm256_unpackhi_epi32(y[2], y[3]);
   x[0] = _mm256_unpacklo_epi64(even01, even23), x[1] = _mm256_unpackhi_epi64(even01, even23);
   x[2] = _mm256_unpacklo_epi64(odd01, odd23), x[3] = _mm256_unpackhi_epi64(odd01, odd23);
-  idct_pairs<kLow>(x, kConst + kPass1 + 3, 128, out);
+  idct_pairs(x, kConst + kPass1 + 3, 128, out);
 }
 
-template <bool kLow>
-static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
+static void idct8(const int16_t* block, const int16_t* quant, int, uint8_t* out, int stride) {
   __m256i x[8];  // columns of the picture
-  idct_columns<kLow>(block, quant, x);
+  idct_columns(block, quant, x);
   // packing works within 128-bit lanes, four rows each: pair the columns there, then put the halves together
   const __m256i pair = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,  //
                                         0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
@@ -106,7 +101,7 @@ static inline void idct_pass(v8 x[8], int shift, int offset) {
 }
 
 template <bool kLow>
-static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
+static void idct8_of(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
   v8 x[8], y[8];
   load_rows(block, quant, x);
   idct_pass<kLow>(x, kConst - kPass1, 0);
@@ -116,6 +111,11 @@ static void idct8(const int16_t* block, const int16_t* quant, uint8_t* out, int 
   idct_pass<kLow>(y, kConst + kPass1 + 3, 128);
   for (int c = 0; c < 8; c += 2, out += 2 * stride)  // y[c] is column c of the picture
     for (int i = 0; i < 8; i++) out[2 * i] = clamp_u8(y[c][i]), out[2 * i + 1] = clamp_u8(y[c + 1][i]);
+}
+
+static void idct8(const int16_t* block, const int16_t* quant, int last, uint8_t* out, int stride) {
+  if (last < 10) idct8_of<true>(block, quant, out, stride);
+  else idct8_of<false>(block, quant, out, stride);
 }
 #endif
 
@@ -222,8 +222,7 @@ static inline void place_block(const ScanPlan& plan, const BlockPlan& block, int
                                int last) {
   const int side = block.side, stride = int(block.stride);
   uint8_t* const out = block.at(mx, my);
-  if (side == 8 && last >= 10) return idct8<false>(coefficients, block.quant, out, stride);
-  if (side == 8 && last > 0) return idct8<true>(coefficients, block.quant, out, stride);
+  if (side == 8 && last > 0) return idct8(coefficients, block.quant, last, out, stride);
   const int dc = coefficients[0] * block.quant[0];
   if (side == 8) return flat8(int16_t(dc), out, stride);
   if (side > 1 && !last) return flat(int16_t(dc), side, out, stride);

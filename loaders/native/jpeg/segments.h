@@ -20,16 +20,16 @@ static bool fail(Lane& lane) {
 
 // Begins the block that lane.block names.
 static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
-  Cursor& c = lane.cursor;
+  Cursor c = lane.cursor;
   const BlockPlan& plan = *lane.block;
   int difference;
   refill(c);
-  if (!take_dc(c, *plan.dc, difference)) return fail(lane);
+  if (!take_dc(c, *plan.dc, difference)) return lane.cursor = c, fail(lane);
   const Box& box = lane.plan->mcus;
   lane.keep = unsigned(lane.mx - box.x0) < unsigned(box.x1 - box.x0) && unsigned(lane.my - box.y0) < unsigned(box.y1 - box.y0);
-  // one by one: a copy of the struct would load at once what has just been stored in parts, and wait for it
-  lane.begin.next = c.bits.next, lane.begin.window = c.bits.window, lane.begin.left = c.bits.left;
-  c.ac = lane.keep && plan.side > 1 ? plan.ac->fast : plan.skip;
+  c.ac = plan.ac->fast;
+  if (!(lane.keep && plan.side > 1)) lane.begin = c.bits, c.ac = plan.skip;
+  lane.cursor = c;
   lane.coefficients[0] = int16_t(lane.predictor[plan.component] += difference);
   return true;
 }

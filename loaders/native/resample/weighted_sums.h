@@ -47,7 +47,7 @@ struct Sums {
     _mm256_storeu_si256((__m256i*)out, _mm256_permute4x64_epi64(both, 0xD8));
   }
 };
-enum { kLongest = 32 };
+enum { kLongest = 64 };
 #else
 struct Sums {
   int32_t sum[16];

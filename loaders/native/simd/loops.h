@@ -186,6 +186,8 @@ struct Loops {
   void (*build_ac)(const HuffSpec&, AcTable&);
   void (*build_dc)(const HuffSpec&, DcTable&);
   void (*build_skip)(const HuffSpec&, AcTable&);  // after build_ac
+  // As next_marker in markers.h; the bytes passed go to `out`, which advances, without stuffing. Up to 63 more are written there.
+  Marker (*copy_to_marker)(const uint8_t* at, const uint8_t* end, uint8_t*& out);
   // Puts a lane on the next segment of a queue that has one. False when its first block is damaged: see lane.wrong.
   bool (*start_lane)(Lane&, const ScanPlan&, SegmentQueue&);
   // Decodes with `count` lanes, 1 to kMostLanes, symbol by symbol in turn, until one of them stops; returns which. That one has

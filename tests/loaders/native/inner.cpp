@@ -34,6 +34,15 @@ int32_t inner_use_build(const char* name) {
   return 0;
 }
 
+// The bytes before the first marker, without stuffing, with room for 63 more in `out`. Returns the marker's code; 0: there is none.
+// length: of those bytes. end: offset of the byte behind the marker.
+int32_t inner_copy_to_marker(const uint8_t* bytes, size_t size, uint8_t* out, size_t* length, size_t* end) {
+  uint8_t* to = out;
+  const Marker marker = loops().copy_to_marker(bytes, bytes + size, to);
+  *length = size_t(to - out), *end = size_t(marker.end - bytes);
+  return marker.code;
+}
+
 uint32_t inner_row_check(const uint8_t* bytes, size_t size) { return row_check(bytes, size); }
 
 // The component planes that the kernel's decoder makes of a region, before any resampling.

@@ -55,6 +55,7 @@ def library() -> ctypes.CDLL:
     inner = ctypes.CDLL(str(built))
     inner.inner_use_build.argtypes = (_BYTES,)
     inner.inner_row_check.argtypes, inner.inner_row_check.restype = (_BYTES, _SIZE), ctypes.c_uint32
+    inner.inner_copy_to_marker.argtypes = (_BYTES, _SIZE, _PTR, _PTR, _PTR)
     inner.inner_coefficients.argtypes, inner.inner_coefficients.restype = (_BYTES, _SIZE, _PTR, _PTR), None
     for function in (inner.inner_planes, inner.inner_libjpeg):
         function.argtypes = (_BYTES, _SIZE, _PTR, _I32, _PTR, _SIZE, _PTR)
@@ -66,6 +67,13 @@ def use_build(name: str) -> None:
     assert name in builds()
     if name != builds()[0] or library.cache_info().currsize:  # else it is in use already
         assert library().inner_use_build(name.encode())
+
+
+def copy_to_marker(data: bytes) -> tuple[bytes, int, int]:
+    """The bytes before the first marker, without stuffing; its code, 0 if there is none; the offset behind it."""
+    out, sizes = np.empty(len(data) + 63, np.uint8), np.zeros(2, np.uint64)
+    code = library().inner_copy_to_marker(data, len(data), out.ctypes.data, sizes.ctypes.data, sizes[1:].ctypes.data)
+    return out[: int(sizes[0])].tobytes(), int(code), int(sizes[1])
 
 
 def row_check(data: bytes) -> int:

@@ -54,7 +54,7 @@ def test_a_round_times_every_operation() -> None:
     work = ops_work.build(Job("ours", 0, torch.get_num_threads(), 4, "", "", "", 0, chosen))
     before = work.facts()
     images, seconds = work.round(0.01)
-    assert images == work.delivered and images % 4 == 0 and seconds > 0.02
+    assert images == work.delivered and images % 4 == 0 and seconds > 0
     assert work.facts().keys() == before.keys() == {f"{op}@{side}" for op in chosen["ops"] for side in (SIDE, 16)}
     assert all(0 < value < 1 for value in work.facts().values())
 

@@ -96,8 +96,8 @@ def _serve(folder: str, latency: float) -> None:
 
         def do_HEAD(self) -> None:
             if (path := self._file()) is not None:
+                self._count(1, 0)
                 self._begin(200, path.stat().st_size)
-                self._count(0)
 
         def do_GET(self) -> None:
             if self.path == _COUNTS:
@@ -115,16 +115,17 @@ def _serve(folder: str, latency: float) -> None:
                 size, start = end, int(asked[1])
                 end = min(int(asked[2]) + 1, size) if asked[2] else size
                 self._begin(206, end - start, Content_Range=f"bytes {start}-{end - 1}/{size}")
+            self._count(1, end - start)  # first: whoever has the answer finds it counted
             self.wfile.flush()
             at = start
             with open(path, "rb") as opened, suppress(ConnectionError):  # the loader may be closed meanwhile
                 while at < end:
                     at += os.sendfile(self.connection.fileno(), opened.fileno(), at, end - at)
-            self._count(at - start)
+            self._count(0, at - end)  # less what was not taken
 
-        def _count(self, size: int) -> None:
+        def _count(self, requests: int, size: int) -> None:
             with lock:
-                sent[0] += 1
+                sent[0] += requests
                 sent[1] += size
 
     class Server(ThreadingHTTPServer):

@@ -54,9 +54,26 @@ def test_a_round_times_every_operation() -> None:
     work = ops_work.build(Job("ours", 0, torch.get_num_threads(), 4, "", "", "", 0, chosen))
     before = work.facts()
     images, seconds = work.round(0.01)
-    assert images == work.delivered and images % 4 == 0 and seconds > 0
+    assert images == work.delivered and images % 4 == 0 and seconds > sum(work.facts().values())
     assert work.facts().keys() == before.keys() == {f"{op}@{side}" for op in chosen["ops"] for side in (SIDE, 16)}
     assert all(0 < value < 1 for value in work.facts().values())
+
+
+def test_each_operation_gets_the_whole_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {"resolutions": [SIDE, 16], "ops": ["Invert", ops_work.FOURIER]}
+    work = ops_work.build(Job("ours", 0, torch.get_num_threads(), 4, "", "", "", 0, chosen))
+    asked: list[int] = []
+
+    def clock(_: object, times: int) -> float:
+        asked.append(times)
+        return times * 0.004
+
+    monkeypatch.setattr(work, "_clock", clock)
+    work.round(1e-9)  # one call of each, which takes 4 ms by this clock
+    assert asked == [1] * 4
+    images, _ = work.round(0.01)
+    assert asked[4:] == [3] * 4 and images == 4 * 3 * 4  # the fewest calls that fill 10 ms
+    assert set(work.facts().values()) == {0.001}
 
 
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

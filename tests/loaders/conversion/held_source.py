@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from loaders.sources.source import Options, Sample
 
 
 class Held(ImageFolder):
-    """An image folder that notes where each reading begins, and stops at sample 70 of each part while `hold` exists.
+    """An image folder that notes where each reading begins and in which process, and stops at sample 70 while `hold` exists.
 
     By then the converter has taken two jobs of 32 samples, and has stored the first.
     """
@@ -24,7 +25,7 @@ class Held(ImageFolder):
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         with open(self.control / "begun", "a") as file:
-            file.write(f"{self[0].name} {start}\n")
+            file.write(f"{self[0].name} {start} {os.getpid()}\n")
         for number, sample in enumerate(super().samples(start), start):
             while number == 70 and (self.control / "hold").exists():
                 time.sleep(0.02)

@@ -40,6 +40,19 @@ def waited(condition: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
+def readings(control: Path) -> list[tuple[int, int]]:
+    """Where each reading of a `Held` source began, and the process that reads."""
+    lines = [line.split() for line in (control / "begun").read_text().splitlines()]
+    return [(int(start), int(pid)) for _, start, pid in lines]
+
+
+def ended(pid: int) -> bool:
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()  # empty: ended, and its parent has not asked for it yet
+    except OSError:
+        return True
+
+
 @pytest.fixture
 def two_nodes() -> Iterator[Any]:
     pytest.importorskip("ray")
@@ -82,17 +95,19 @@ def test_a_killed_driver_and_a_lost_node(many: Path, tmp_path: Path, two_nodes: 
 
     thread = Thread(target=drive)
     thread.start()
-    waited(lambda: len((tmp_path / "begun").read_text().splitlines()) == 4)
+    waited(lambda: len(readings(tmp_path)) == 4)
     two_nodes.remove_node(second, allow_graceful=False)
+    pids = [pid for _, pid in readings(tmp_path)[2:]]
+    waited(lambda: any(map(ended, pids)))  # the lost node's task too: else it would go on, and take another part
     (tmp_path / "hold").unlink()
     thread.join(120)
     assert [(summary.images, summary.out) for summary in found] == [(312, str(tmp_path / "x.json"))]
     assert records(tmp_path / "x.json") == records(tmp_path / "whole.beton")
-    starts = [int(line.rpartition(" ")[2]) for line in (tmp_path / "begun").read_text().splitlines()]
+    starts = [start for start, _ in readings(tmp_path)]
     assert starts[:2] == [0, 0] and starts.count(32) >= 2  # both parts went on from their journals
     assert starts.count(0) == 4  # no part was begun anew
     again = convert_on_ray(source, tmp_path / "x.beton", two_nodes.address, parts=4)
-    assert again == found[0] and len((tmp_path / "begun").read_text().splitlines()) == len(starts)
+    assert again == found[0] and len(readings(tmp_path)) == len(starts)
 
 
 def part_of(folder: Path, out: Path, **settings: Any) -> Part:

@@ -81,7 +81,7 @@ def work(rank: int, port: int, data: Path, out: Path, gathers: bool) -> None:
         torch.save(found, out / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
-    # Gloo's threads outlive the group. They are the only ones left here, and the likely reason why a rank once ended with
+    # Gloo's threads, the only ones left here, outlive the group. They are the likely reason why a rank once ended with
     # "terminate called without an active exception" (not seen again in 40 tries), so Python's finalization is left out.
     os._exit(0)
 

@@ -12,7 +12,7 @@ from loaders.sources.source import Options, Sample
 
 
 class Held(ImageFolder):
-    """An image folder that notes where and in which process a reading begins, and stops at sample 70 while `hold` exists.
+    """An image folder that notes each reading (name, start, process) and stops at sample 70 while `hold` exists.
 
     By then the converter has taken two jobs of 32 samples, and has stored the first.
     """

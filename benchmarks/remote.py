@@ -30,7 +30,8 @@ ORDERS: dict[str, Any] = {"quasi": "quasi", "random": True}
 ABLE = ("ours-quasi", "webdataset", "streaming", "litdata")
 """Contestants that read from a store."""
 FAIRNESS = (
-    "Epochs, local and remote in turn, after one of each that is not counted. The local file is in the page cache.",
+    "Epochs, local and remote in turn. Before each comes another of the same loader, which is not counted, since an "
+    "epoch's last batches are delivered while the next epoch's first are fetched. The local file is in the page cache.",
     "The store answers every request after the latency that is named; nothing is cached (no `cache_dir`).",
     "bytes: sent by the store, as a share of all full-size records; requests: answered by it. Both without the index.",
     "The store runs on the same processors as the loader.",
@@ -92,7 +93,7 @@ def run(
         with serving(folder, latency) as server:
             url = f"{server}/{pyramid.relative_to(folder)}"
             options: dict[str, Any] = {"seed": seed, "num_workers": threads, "dtype": "uint8"}
-            results = _ours(str(pyramid), url, server, batch_size, sides, rounds, images, full, options)
+            results = _ours(str(pyramid), url, server, batch_size, sides, rounds, images, full, latency, options)
             found = []
             if records is not None:
                 found = _peers(records, peers, pythons, server, place, (threads, batch_size, seed), sides, rounds)
@@ -117,11 +118,12 @@ def _ours(
     rounds: int,
     images: int,
     full: int,
+    latency: float,
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Local and remote epochs in turn, in each order and at each resolution."""
     results = []
-    with tqdm(total=len(ORDERS) * len(sides) * (rounds + 1), desc="epochs", leave=False, file=sys.stderr) as bar:
+    with tqdm(total=len(ORDERS) * len(sides) * rounds, desc="epochs", leave=False, file=sys.stderr) as bar:
         for order, shuffle in ORDERS.items():
             chosen = {**options, "shuffle": shuffle, "drop_last": False}
             with (
@@ -131,11 +133,12 @@ def _ours(
                 for side in sides:
                     local.set_stage(resolution=side)
                     remote.set_stage(resolution=side)
+                    answered = _answered(remote, server, latency)
                     epochs = []
-                    for _ in range(rounds + 1):
-                        epochs.append(_epochs(local, remote, server, images))
+                    for _ in range(rounds):
+                        epochs.append(_epochs(local, remote, images))
                         bar.update()
-                    results.append(_result(order, side, epochs[1:], images, full))
+                    results.append(_result(order, side, epochs, answered, images, full))
     return results
 
 
@@ -218,19 +221,34 @@ def _full_bytes(dataset: Any) -> int:
     return sum(int(dataset.entries(range(k, min(k + block, len(dataset))))[:, 0]["size"].sum()) for k in starts)
 
 
-def _epochs(local: Loader, remote: Loader, server: str, images: int) -> dict[str, float]:
-    """One epoch of each: images/s, their ratio, that of processor times, and what the store answered."""
+def _answered(remote: Loader, server: str, latency: float) -> tuple[int, int]:
+    """Requests and bytes of an epoch.
+
+    The first groups of the next epoch are fetched at the end of each: counted once they are here, before and after.
+    """
+    found = []
+    for _ in range(2):
+        _seconds(remote)
+        before, now = (-1, -1), counts(server)
+        while before != now:
+            time.sleep(0.2 + 2 * latency)
+            before, now = now, counts(server)
+        found.append(now)
+    (requests, size), after = found
+    return after[0] - requests, after[1] - size
+
+
+def _epochs(local: Loader, remote: Loader, images: int) -> dict[str, float]:
+    """An epoch of each, after another that is not counted: images/s, their ratio, and that of processor times."""
+    _seconds(local)
     wall, processor = _seconds(local)
-    requests, size = counts(server)
+    _seconds(remote)
     wall_remote, processor_remote = _seconds(remote)
-    after = counts(server)
     return {
         "local": images / wall,
         "remote": images / wall_remote,
         "ratio": wall / wall_remote,
         "cpu": processor / processor_remote,
-        "requests": after[0] - requests,
-        "bytes": after[1] - size,
     }
 
 
@@ -242,12 +260,14 @@ def _seconds(loader: Loader) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def _result(order: str, side: int, epochs: list[dict[str, float]], images: int, full: int) -> dict[str, Any]:
+def _result(
+    order: str, side: int, epochs: list[dict[str, float]], answered: tuple[int, int], images: int, full: int
+) -> dict[str, Any]:
     return {
         "order": order,
         "resolution": side,
-        "requests_per_image": sum(epoch["requests"] for epoch in epochs) / len(epochs) / images,
-        "share_of_bytes": sum(epoch["bytes"] for epoch in epochs) / len(epochs) / full,
+        "requests_per_image": answered[0] / images,
+        "share_of_bytes": answered[1] / full,
         **{what: summary([epoch[what] for epoch in epochs]) for what in ("local", "remote", "ratio", "cpu")},
     }
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +33,38 @@ _EXPECTED = 2
 """Groups of batches that a data set reads ahead of their planning, if planning needs the samples themselves."""
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
 """Groups of batches that are fetched at a time, and bytes of all but the last of them."""
+
+
+class Plans:
+    """An iterator over planned batches. It returns a batch when the bytes that the batch names are here."""
+
+    def __init__(self, coming: Iterator[tuple[BatchPlan, Fetch | None]], wait: Callable[[Fetch | None], None]) -> None:
+        self._coming, self._wait = coming, wait
+        self._next: tuple[BatchPlan, Fetch | None] | None = None
+
+    def here(self) -> bool:
+        """Whether the next batch would be returned without waiting for its bytes; also if there is none."""
+        if self._next is None:
+            self._next = next(self._coming, None)
+        return self._next is None or (fetch := self._next[1]) is None or fetch.done()
+
+    def __iter__(self) -> Plans:
+        return self
+
+    def __next__(self) -> BatchPlan:
+        plan, fetch = self._next or next(self._coming)
+        self._next = None
+        self._wait(fetch)
+        return plan
+
+
+def _cut(
+    batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None
+) -> Iterator[tuple[BatchPlan, Fetch | None]]:
+    """The batches of a group that was planned as one."""
+    end = 0
+    for batch in batches:
+        yield plan.rows(slice(end, end := end + len(batch))), fetch
 
 
 class Decoder:
@@ -100,13 +132,6 @@ class Decoder:
             fetch.wait()
             self._fetch_ns += time.perf_counter_ns() - began
 
-    def _cut(self, batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None) -> Iterator[BatchPlan]:
-        """The batches of a group that was planned as one."""
-        self._wait(fetch)
-        end = 0
-        for batch in batches:
-            yield plan.rows(slice(end, end := end + len(batch)))
-
     def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> tuple[BatchPlan, Fetch | None]:
         """`plan`, whose samples are valid once the fetch's `wait` has returned; None: at once."""
         indices = sample_indices(keys)
@@ -117,13 +142,18 @@ class Decoder:
         pillow = fetch is not None or bool((samples["entry"]["kind"] == OTHER).any())  # a fetch may change them
         return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
 
-    def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
+    def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Plans:
         """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
         self._dataset.begin_epoch()
-        first = [self.plan(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
-        return chain(first, self._later(format, epoch, batches))
+        first = [self._begin(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
+        later = self._later(format, epoch, batches)
+        if first and first[0][1] is not None:  # its bytes are fetched: the next ones set off, too
+            first += islice(later, 1)
+        return Plans(chain(first, later), self._wait)
 
-    def _later(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
+    def _later(
+        self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[BatchPlan, Fetch | None]]:
         """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
@@ -138,9 +168,9 @@ class Decoder:
             coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
             # If no bytes must be fetched, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):
-                yield from self._cut(*coming.popleft())
+                yield from _cut(*coming.popleft())
         while coming:
-            yield from self._cut(*coming.popleft())
+            yield from _cut(*coming.popleft())
 
     @staticmethod
     def _fetch_more(coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]]) -> bool:

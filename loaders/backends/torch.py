@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..buffer_pool import BufferPool
 from ..sources import Dataset
 from ..stage import Stage
 from .base import PendingBatch
-from .decoder import Decoder
+from .decoder import Decoder, Plans
 from .device_queue import Clock, InUse, RunAhead, hand_over
 
 if TYPE_CHECKING:
@@ -59,9 +58,7 @@ class TorchBackend:
         """See `Backend.run`."""
         return self._deliver(batches, self._decoder.plans(self._pipeline.format(stage, in_kernel=True), epoch, batches))
 
-    def _deliver(
-        self, batches: Sequence[NDArray[np.int64]], plans: Iterator[BatchPlan]
-    ) -> Generator[Batch, None, None]:
+    def _deliver(self, batches: Sequence[NDArray[np.int64]], plans: Plans) -> Generator[Batch, None, None]:
         if not batches:
             return
         jobs: deque[tuple[BatchPlan, PendingBatch]] = deque()
@@ -70,7 +67,9 @@ class TorchBackend:
             try:
                 for _ in range(len(batches)):
                     wanted = max(self._prefetch + 1, self._depth(len(batches[0])))  # falls when storage is fast again
-                    jobs.extend(islice(coming, max(0, wanted - len(jobs))))
+                    # A batch that is under way is not kept back by later ones whose bytes are still fetched.
+                    while len(jobs) < wanted and (not jobs or plans.here()) and (job := next(coming, None)):
+                        jobs.append(job)
                     yield self._collect(*jobs.popleft())
             finally:
                 for _, pending in jobs:

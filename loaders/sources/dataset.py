@@ -31,8 +31,12 @@ class Fetch(Protocol):
 
     bytes: int
 
+    def done(self) -> bool:
+        """Whether `wait` would return, or raise its error, at once."""
+        ...
+
     def wait(self) -> None:
-        """Returns when the bytes are here and the samples name them.
+        """Returns when the bytes are here and the samples name them. Harmless when called again.
 
         Raises:
             LoaderError: they cannot be had.

@@ -203,13 +203,19 @@ class _FetchedParts:
     def __init__(
         self, pieces: list[tuple[Fetch, NDArray[np.int64], NDArray[np.void]]], samples: NDArray[np.void]
     ) -> None:
-        self._pieces, self._samples = pieces, samples
+        self._pieces, self._samples, self._here = pieces, samples, False
         self.bytes = sum(piece.bytes for piece, _, _ in pieces)
 
+    def done(self) -> bool:
+        return all(piece.done() for piece, _, _ in self._pieces)
+
     def wait(self) -> None:
+        if self._here:  # rows that were replaced since then must stay
+            return
         for piece, rows, some in self._pieces:
             piece.wait()
             self._samples[rows] = some
+        self._here = True
 
 
 def _check_alike(part: Dataset, first: Dataset) -> None:

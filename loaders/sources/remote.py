@@ -37,8 +37,15 @@ class _Fetched:
     """Records of planned samples on their way."""
 
     def __init__(self, futures: list[Future[Any]], place: Callable[[], object], size: int) -> None:
-        self._futures, self._place, self.bytes = futures, place, size
+        self._coming, self._place, self.bytes = futures, place, size
+        self._ended: list[Future[Any]] = []
         self._lease: object = None
+
+    def done(self) -> bool:
+        """See `Fetch.done`."""
+        while self._coming and self._coming[-1].done():
+            self._ended.append(self._coming.pop())
+        return not self._coming
 
     def wait(self) -> None:
         """Returns when all bytes are here and the samples name them.
@@ -46,10 +53,11 @@ class _Fetched:
         Raises:
             LoaderError: the store refuses, or keeps failing.
         """
-        wait(self._futures)
-        for future in self._futures:
-            future.result()
-        self._lease = self._place()
+        if self._lease is None:
+            wait(self._coming)
+            for future in self._ended + self._coming:
+                future.result()
+            self._lease = self._place()
 
 
 class Remote(Dataset):

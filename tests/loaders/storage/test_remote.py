@@ -15,7 +15,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from loaders import Loader, LoaderError, convert, open_dataset
 from loaders.conversion import (
@@ -26,6 +28,9 @@ from loaders.conversion import (
     verify,
     write_manifest,
 )
+from loaders.plan.records import SAMPLE
+from loaders.sources.dataset import Fetch
+from loaders.sources.remote import Remote
 from loaders.storage import transfer
 from loaders.storage.transfer import coalesce
 from tests.loaders.storage.server import Served, serving
@@ -105,6 +110,54 @@ def test_a_server_that_sends_no_parts_of_files_is_named_at_once(served: Served) 
         with pytest.raises(LoaderError, match=r"train\.beton \(bytes .*: NotSupportedError: .*Range request"):
             Loader(f"http://127.0.0.1:{server.server_port}/train.beton")
         server.shutdown()
+
+
+class Held:
+    """A fetch whose bytes are kept back until `gate` is set."""
+
+    def __init__(self, fetch: Fetch, gate: threading.Event) -> None:
+        self._fetch, self._gate, self.bytes = fetch, gate, fetch.bytes
+
+    def done(self) -> bool:
+        return self._gate.is_set() and self._fetch.done()
+
+    def wait(self) -> None:
+        assert self._gate.wait(60)
+        self._fetch.wait()
+
+
+def test_the_first_batch_does_not_wait_for_later_ones(
+    served: Served, beton: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun, fetch = threading.Event(), [], Remote.fetch
+
+    def held(self: Remote, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch:
+        begun.append(len(indices))
+        made = fetch(self, indices, samples)
+        return made if len(begun) == 1 else Held(made, gate)
+
+    monkeypatch.setattr(Remote, "fetch", held)
+    with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:
+        found = hashlib.sha256()
+        for images, labels in loader:
+            assert begun[:2] == [8, 16]  # all are asked for by now, and the second batch is held
+            gate.set()
+            found.update(images.numpy().tobytes() + labels.numpy().tobytes())
+    assert found.hexdigest() == digest(beton)
+
+
+def test_rows_that_were_replaced_stay_when_a_fetch_is_awaited_again(served: Served) -> None:
+    with serving(served.root) as other, open_dataset([f"{one.url}/train.beton" for one in (served, other)]) as parts:
+        samples = np.zeros(2, SAMPLE)
+        samples["entry"] = parts.decode_entries([3, 30])[:, 0]
+        fetch = parts.fetch(np.array([3, 30]), samples)
+        assert fetch is not None
+        fetch.wait()
+        placed = samples.copy()
+        assert fetch.done() and (placed["entry"]["path"] < 0).all()
+        samples[0] = samples[1]
+        fetch.wait()
+        assert samples[0] == samples[1] == placed[1]
 
 
 def test_an_outage_in_the_middle_of_an_epoch_passes(served: Served, beton: Path) -> None:

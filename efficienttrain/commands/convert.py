@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton; "
         "a path or a URL",
     )  # fmt: skip
-    parser.add_argument("out", metavar="OUT.beton", help="the beton to write, a path or a URL; run again to resume")
+    parser.add_argument(
+        "out",
+        metavar="OUT.beton",
+        help="the beton to write, a path or a URL; run again to resume. A complete one that is there is replaced when "
+        "the new one is complete",
+    )
     _add_source(parser.add_argument_group("source").add_argument)
     _add_levels(parser.add_argument_group("stored images").add_argument)
     _add_parts(parser.add_argument_group("parts, on many machines"))

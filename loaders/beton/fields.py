@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,6 +196,8 @@ def encode(types: Mapping[str, FieldType], values: Mapping[str, Any], row: np.dt
     for name, kind in types.items():
         if name not in values:
             raise ValueError(f"field `{name}` ({kind}) is missing; the sample has {', '.join(values) or 'none'}")
+        if values[name] is None and kind.kind != "json":
+            raise ValueError(f"field `{name}` must be {kind}, got no value (None or null)")
         try:
             stored = _stored(kind, values[name])
         except (TypeError, ValueError, OverflowError) as error:
@@ -280,11 +283,13 @@ def _integer(value: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays as JSON has them; dates and times as ISO 8601 writes them."""
+    """NumPy's scalars and arrays, and decimal numbers, as JSON has them; dates and times as ISO 8601 writes them."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
     raise TypeError(f"JSON cannot hold {type(value).__name__}")
 
 

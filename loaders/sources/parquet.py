@@ -274,7 +274,7 @@ def _field_type(kind: pa.DataType) -> FieldType:
     types = import_pyarrow().types
     if types.is_integer(kind) or types.is_boolean(kind):
         return FieldType("int")
-    if types.is_floating(kind):
+    if types.is_floating(kind) or types.is_decimal(kind):
         return FieldType("float")
     if types.is_binary(kind) or types.is_large_binary(kind) or _is_text(kind):
         return FieldType("bytes")

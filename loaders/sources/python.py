@@ -38,6 +38,7 @@ class PythonSource:
         self._count = self._counted()
         self.classes = list(options.classes or getattr(data, "classes", ()) or ())
         first = next(iter(self._raw(0)), None)
+        self._targets = len(first) - 1 if isinstance(first, tuple | list) else None  # of a sample
         self.fields = options.fields or ({} if first is None else self._guessed(first))
         self._first = b"" if first is None else repr(_facts(first)).encode()
 
@@ -143,6 +144,11 @@ class PythonSource:
         if not isinstance(raw, tuple | list) or not raw:
             raise ValueError(f"{self.path}: a sample must be a tuple (image, label) or a mapping, got {type(raw)}")
         image, *targets = raw
+        if self._names is None and self._targets not in (None, len(targets)):
+            raise ValueError(
+                f"{self.path}: a sample must have as many targets as the first, {self._targets}, got {len(targets)}; "
+                "name those to store by `fields`"
+            )
         if self._names is None and len(targets) > 1:
             names = ["label", *(f"target{k}" for k in range(1, len(targets)))]
         else:

@@ -131,19 +131,24 @@ class WebDataset:
             if isinstance(entries, dict):
                 values |= entries
                 if (label := _entry(entries, self._label)) is not None:
-                    values["label"] = label
+                    values["label"] = _number_or_name(label) if isinstance(label, str) else label
             values["json"] = entries
         for field, member in members.items():
             kind = field.lower().rsplit(".", 1)[-1]
             if kind == "cls":
-                text = _parsed(field, member, lambda data: data.decode("utf-8").strip())
-                number = whole_number(text)
-                values[field] = values["label" if field == "cls" else field] = text if number is None else number
+                label = _parsed(field, member, lambda data: _number_or_name(data.decode("utf-8")))
+                values[field] = values["label" if field == "cls" else field] = label
             elif kind == "json" and field != "json":
                 values[field] = _parsed(field, member, json.loads)
             elif kind not in (*IMAGES, "json") or field in self._masks:
                 values[field] = member.content()
         return values
+
+
+def _number_or_name(text: str) -> int | str:
+    """A label as text: the number that it is, else the name."""
+    number = whole_number(text)
+    return text.strip() if number is None else number
 
 
 def _parsed(field: str, member: Member, parse: Callable[[bytes], Any]) -> Any:

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,15 @@ def test_shards_with_odd_members(tmp_path: Path, members: list[tuple[str, bytes]
 
 
 def test_labels_of_shards(tmp_path: Path) -> None:
-    members = [("1.JPG", JPEG), ("1.CLS", b"3.0"), ("2.jpg", JPEG), ("2.json", b'{"label": 1.0}')]
-    assert labels(shard_of(tmp_path, members), tmp_path / "x.beton", fields={"label": "int"})[0] == [3, 1]
+    given = [
+        (".CLS", b"3.0"),
+        (".json", b'{"label": 1.0}'),
+        (".json", b'{"label": " 2"}'),
+        (".json", b'{"label": "b "}'),
+    ]
+    members = [(f"{k}{name}", data) for k, label in enumerate(given) for name, data in ((".jpg", JPEG), label)]
+    options: dict[str, Any] = {"fields": {"label": "int"}, "classes": ["a", "b", "c", "d"]}
+    assert labels(shard_of(tmp_path, members), tmp_path / "x.beton", **options)[0] == [3, 1, 2, 1]
 
 
 @pytest.mark.parametrize("case", ["no end", "joined", "gzip"])
@@ -264,6 +272,26 @@ def test_dates_become_text(tmp_path: Path) -> None:
     convert(tmp_path / "x.parquet", tmp_path / "x.beton", workers=1)
     with open_dataset(tmp_path / "x.beton") as dataset:
         assert dataset.read_field("when", [0]) == ["1970-01-01T00:00:01"]
+
+
+def test_decimal_numbers_are_numbers(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    prices = pa.array([Decimal("1.25"), Decimal("-2")])
+    columns = {"image": [JPEG] * 2, "label": [0, 1], "price": prices, "prices": pa.array([[Decimal("0.5")], []])}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    convert(tmp_path / "x.parquet", tmp_path / "x.beton", workers=1)
+    with open_dataset(tmp_path / "x.beton") as dataset:
+        assert np.array_equal(dataset.read_field("price", [0, 1]), [1.25, -2])
+        assert dataset.read_field("prices", [0, 1]) == [[0.5], []]
+
+
+@pytest.mark.parametrize("rows", [[(JPEG, 0), (JPEG, 1, 9)], [(JPEG, 0, 9), (JPEG, 1)]])
+def test_tuples_have_as_many_targets_as_the_first(tmp_path: Path, rows: list[Any]) -> None:
+    with pytest.raises(BadSample, match=r"sample 1.*as many targets as the first, [12], got [12]; name those"):
+        convert(rows, tmp_path / "x.beton", workers=1)
+    assert labels(rows, tmp_path / "x.beton", fields={"label": "int"})[0] == [0, 1]  # the first target alone
 
 
 def test_labels_deep_in_json(tmp_path: Path) -> None:

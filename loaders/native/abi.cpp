@@ -20,9 +20,10 @@ static const EtField kFields[] = {
     FIELD(EtAugment, operations), FIELD(EtAugment, erasures), FIELD(EtAugment, cubic), FIELD(EtAugment, noise),
     FIELD(EtAugment, low_pass), FIELD(EtAugment, steps), FIELD(EtAugment, fill),
 
-    FIELD(EtLowPass, taps), FIELD(EtLowPass, weights), FIELD(EtLowPass, down), FIELD(EtLowPass, across),
-    FIELD(EtLowPass, normalise), FIELD(EtLowPass, side), FIELD(EtLowPass, room), FIELD(EtLowPass, rows),
-    FIELD(EtLowPass, columns), FIELD(EtLowPass, corner),
+    FIELD(EtLowPass, taps), FIELD(EtLowPass, weights), FIELD(EtLowPass, down_even), FIELD(EtLowPass, down_odd),
+    FIELD(EtLowPass, across_even), FIELD(EtLowPass, across_odd), FIELD(EtLowPass, normalise), FIELD(EtLowPass, side),
+    FIELD(EtLowPass, room), FIELD(EtLowPass, rows_even), FIELD(EtLowPass, rows_odd), FIELD(EtLowPass, columns_even),
+    FIELD(EtLowPass, columns_odd), FIELD(EtLowPass, corner),
 
     FIELD(EtBatch, samples), FIELD(EtBatch, count), FIELD(EtBatch, filter), FIELD(EtBatch, fd), FIELD(EtBatch, side),
     FIELD(EtBatch, out), FIELD(EtBatch, lut), FIELD(EtBatch, element), FIELD(EtBatch, channels_last), FIELD(EtBatch, status),

@@ -22,32 +22,36 @@ class LowPass:
         side: of the smaller pictures, pixels.
         taps: int32 [side, 2], for Lanczos: each output's first pixel and the number of them.
         weights: int32 [side, most of them], Q22, likewise.
-        down: float32 [rows, B], for Fourier: rows a multiple of 4.
-        across: float32 [B, columns], likewise: columns a multiple of 8.
-        corner: whether the last element of the product is the spectrum's corner.
+        down_even, down_odd: float32 [rows, B // 2 + 1] and [rows, (B - 1) // 2], for Fourier: rows multiples of 4.
+        across_even, across_odd: float32 [B // 2 + 1, columns] and [(B - 1) // 2, columns], likewise: multiples of 8.
+        corner: whether the last row and column of the odd parts make the spectrum's corner.
         normalise: float32 [2, 3]: means and standard deviations; the output is float32 then. None: 8-bit levels.
     """
 
     side: int
     taps: NDArray[np.int32] | None = None
     weights: NDArray[np.int32] | None = None
-    down: NDArray[np.float32] | None = None
-    across: NDArray[np.float32] | None = None
+    down_even: NDArray[np.float32] | None = None
+    down_odd: NDArray[np.float32] | None = None
+    across_even: NDArray[np.float32] | None = None
+    across_odd: NDArray[np.float32] | None = None
     corner: bool = False
     normalise: NDArray[np.float32] | None = None
 
     @cached_property
     def struct(self) -> EtLowPass:
         """As the kernel reads it; this object must live as long."""
-        names = ("taps", "weights", "down", "across", "normalise")
+        names = ("taps", "weights", "down_even", "down_odd", "across_even", "across_odd", "normalise")
         arrays = {name: getattr(self, name) for name in names}
         assert all(array is None or array.flags.c_contiguous for array in arrays.values())
         return EtLowPass(
             **{name: None if array is None else array.ctypes.data for name, array in arrays.items()},
             side=self.side,
             room=0 if self.weights is None else self.weights.shape[1],
-            rows=0 if self.down is None else len(self.down),
-            columns=0 if self.across is None else self.across.shape[1],
+            rows_even=0 if self.down_even is None else len(self.down_even),
+            rows_odd=0 if self.down_odd is None else len(self.down_odd),
+            columns_even=0 if self.across_even is None else self.across_even.shape[1],
+            columns_odd=0 if self.across_odd is None else self.across_odd.shape[1],
             corner=self.corner,
         )
 

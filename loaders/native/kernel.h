@@ -86,11 +86,14 @@ static_assert(sizeof(EtErasure) == 24 && offsetof(EtErasure, left) == 4 && offse
 struct EtLowPass {
   const int32_t* taps;      // Lanczos: of output i, taps[2 * i] is the first pixel and taps[2 * i + 1] the number of them
   const int32_t* weights;   // side x room, Q22; null: Fourier
-  const float* down;        // Fourier: rows x B, where B is the side of the pictures; `rows` is a multiple of 4
-  const float* across;      // B x columns, a multiple of 8
+  // Fourier, for pictures of S x S pixels, see Note [folding] in augment/low_pass.cpp. Rows are multiples of 4, columns of 8.
+  const float* down_even;    // rows_even x (S / 2 + 1)
+  const float* down_odd;     // rows_odd x ((S - 1) / 2)
+  const float* across_even;  // (S / 2 + 1) x columns_even
+  const float* across_odd;   // ((S - 1) / 2) x columns_odd
   const float* normalise;   // means and standard deviations of red, green and blue: float32 out; null: 8-bit levels, rounded
-  int32_t side, room, rows, columns;
-  int32_t corner;           // 1: the last element of the product is the spectrum's corner, see Note [Nyquist] in that file
+  int32_t side, room, rows_even, rows_odd, columns_even, columns_odd;
+  int32_t corner;           // 1: the odd parts' last row and column make the spectrum's corner, see Note [Nyquist] in that file
 };
 
 // What happens to the pixels of a batch after resampling.

@@ -37,13 +37,17 @@ class EtLowPass(ctypes.Structure):
     _fields_ = [
         ("taps", _PTR),
         ("weights", _PTR),
-        ("down", _PTR),
-        ("across", _PTR),
+        ("down_even", _PTR),
+        ("down_odd", _PTR),
+        ("across_even", _PTR),
+        ("across_odd", _PTR),
         ("normalise", _PTR),
         ("side", _I32),
         ("room", _I32),
-        ("rows", _I32),
-        ("columns", _I32),
+        ("rows_even", _I32),
+        ("rows_odd", _I32),
+        ("columns_even", _I32),
+        ("columns_odd", _I32),
         ("corner", _I32),
     ]
 

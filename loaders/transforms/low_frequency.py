@@ -167,16 +167,36 @@ def _for_kernel(
         taps = np.stack((first, last - first), 1).astype(np.int32)
         columns = np.minimum(first[:, None] + np.arange((last - first).max()), side - 1)
         return LowPass(side=resolution, taps=taps, weights=np.take_along_axis(whole, columns, 1))
-    waves = _waves(side, resolution)
-    down, across = np.zeros((-(-len(waves) // 4) * 4, side)), np.zeros((side, -(-len(waves) // 8) * 8))
-    down[: len(waves)], across[:, : len(waves)] = waves, waves.T
+    even, odd = _folded(side, resolution)
     return LowPass(
         side=resolution,
-        down=down.astype(np.float32),
-        across=across.astype(np.float32),
+        down_even=_padded(even, 4),
+        down_odd=_padded(odd, 4),
+        across_even=np.ascontiguousarray(_padded(even, 8).T),
+        across_odd=np.ascontiguousarray(_padded(odd, 8).T),
         corner=resolution % 2 == 0,
         normalise=None if statistics is None else np.array(statistics, np.float32),
     )
+
+
+def _folded(side: int, resolution: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The Fourier crop's matrix for the sums and the differences of opposite pixels, of one of two opposite outputs.
+
+    See Note [folding] in loaders/native/augment/low_pass.cpp.
+
+    Returns:
+        Even part [B // 2 + 1, side // 2 + 1], and odd part [(B - 1) // 2, (side - 1) // 2]; for even B the last row of
+        `_waves` is one more row of the latter.
+    """
+    waves = _waves(side, resolution)
+    opposite = waves[:, -np.arange(side)]
+    even, odd = (waves + opposite)[:, : side // 2 + 1] / 2, (waves - opposite)[:, 1 : (side + 1) // 2] / 2
+    return even[: resolution // 2 + 1], np.concatenate((odd[1 : (resolution + 1) // 2], odd[resolution:]))
+
+
+def _padded(matrix: NDArray[np.float64], multiple: int) -> NDArray[np.float32]:
+    """With rows of zeros, so that their number is a multiple."""
+    return np.pad(matrix, ((0, -len(matrix) % multiple), (0, 0))).astype(np.float32)
 
 
 def _check(images: Tensor, resolution: int) -> None:

@@ -20,7 +20,8 @@ const Loops kLoops = {ET_BUILD_NAME, build_ac,  build_dc,  build_skip, copy_to_m
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
                   read_tokens,   write_tokens, forward8, tokens_of,
                   count_levels,  level_range, grey_sum, map_levels, color, sharpen,
-                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, weigh_rows, multiply, check};
+                  pair_pixels,   truncate_q6, transpose_levels, frame_pixels, move_pixels, weigh_rows,
+                  fold_levels,   fold_line,   unfold_line,      round_levels, multiply, check};
 
 }  // namespace ET_BUILD
 }  // namespace et

@@ -229,6 +229,10 @@ struct Loops {
   void (*move_pixels)(const uint8_t* framed, int side, const int32_t* map, const int16_t* cubic, const uint8_t* fill, uint8_t* to);
   // The low-pass, see low_pass_loops.h.
   void (*weigh_rows)(const uint8_t* rows, size_t stride, const int32_t* weights, int taps, int n, uint8_t* out);
+  void (*fold_levels)(const uint8_t* a, const uint8_t* b, int n, float* sum, float* difference);
+  void (*fold_line)(const float* line, int side, float* sum, float* difference);
+  void (*unfold_line)(const float* even, const float* odd, int side, float* line);
+  void (*round_levels)(const float* values, const float* more, int n, uint8_t* out);
   void (*multiply)(const float* a, size_t a_stride, int rows, int depth, const float* b, int columns, float* out);
   uint32_t (*check)(const uint8_t* bytes, size_t size);  // see row_check.h
 };

@@ -120,8 +120,10 @@ def run(
                 print(f"{model}, {arm.name}, seed {seed}", flush=True)
                 report.add("runs", train_arm(model, arm, seed, config), ("model", "arm", "seed"), lock)
         for model in () if elsewhere else models:  # the process that ends last measures, undisturbed
-            if remeasure or not of_model(report.read()["windows"], model):
-                report.add("windows", windows(model, place, shared, epochs, threads), ("model",), lock)
+            now = report.read()
+            wanted = {stage["resolution"] for run in of(now["runs"], model=model) for stage in run["stages"]}
+            if remeasure or not wanted <= covered(of_model(now["windows"], model)):
+                report.add("windows", windows(model, place, shared, epochs, threads, wanted), ("model",), lock)
     return finished(report.read())
 
 
@@ -159,11 +161,13 @@ def config_of(model: str, arm: Arm, seed: int, place: Bench, shared: dict[str, A
     )  # fmt: skip
 
 
-def windows(model: str, place: Bench, shared: dict[str, Any], epochs: float, threads: int) -> dict[str, Any]:
-    """Training images a second at each resolution of the curriculum with each loader, round by round."""
+def windows(
+    model: str, place: Bench, shared: dict[str, Any], epochs: float, threads: int, trained: set[int]
+) -> dict[str, Any]:
+    """Training images a second with each loader, round by round, at the curriculum's resolutions and `trained`."""
     config = config_of(model, BASELINE, 0, place, shared, epochs)
     stages = resolve.scaled(recipe(config.model, epochs).stages, config.size, prepare.multiple(config))
-    resolutions = sorted({stage.resolution for stage in stages} | {config.size})
+    resolutions = sorted({stage.resolution for stage in stages} | {config.size} | trained)
     folder = str(place.images / "train")
     fields = {key: value for key, value in shared.items() if key not in ("val", "workers")}
     options = {"config": {**fields, "out": "", "model": config.model, "epochs": epochs, "curriculum": "none"}}
@@ -192,6 +196,11 @@ def windows(model: str, place: Bench, shared: dict[str, Any], epochs: float, thr
 def of_model(found: Sequence[dict[str, Any]], model: str) -> dict[str, Any] | None:
     """The windows of this model, if there are any."""
     return next((each for each in found if each["model"] == model), None)
+
+
+def covered(measured: dict[str, Any] | None) -> set[int]:
+    """The resolutions that were measured."""
+    return {found["resolution"] for found in measured["rates"]} if measured else set()
 
 
 def wall_times(run: dict[str, Any], measured: dict[str, Any], loader: str, until: int | None = None) -> list[float]:
@@ -226,7 +235,8 @@ def compare(report: dict[str, Any]) -> list[dict[str, Any]]:
             "against": against, "difference": spread(gaps) if gaps and name != against else None,
         }  # fmt: skip
         baselines, measured = of(report["runs"], model=model, arm=BASELINE.name), of_model(report["windows"], model)
-        if measured and baselines:
+        resolutions = {stage["resolution"] for run in mine[:1] + baselines[:1] for stage in run["stages"]}
+        if measured and baselines and resolutions <= covered(measured):  # else the windows follow
             for loader in LOADERS:
                 seconds = wall_times(mine[0], measured, loader)
                 usual = wall_times(baselines[0], measured, "torchvision")

@@ -63,6 +63,26 @@ def test_arms_are_compared_seed_by_seed_and_in_wall_time() -> None:
     assert base["torchvision"]["faster_than_baseline_on_torchvision"]["median"] == pytest.approx(1.0)
 
 
+def test_an_arm_at_a_resolution_that_is_not_measured_yet_has_no_wall_time() -> None:
+    runs = [made(BASE, 0, 0.5, (112, 8)), made("mine", 0, 0.6, (64, 9), (112, 1))]
+    base, mine = photographs.compare({"runs": runs, "windows": [MEASURED]})
+    assert "ours" in base and "ours" not in mine and mine["top1"]["mean"] == pytest.approx(0.6)
+
+
+def test_the_resolutions_of_a_curriculum_of_ones_own_are_measured(photos: list[str], tmp_path: Path) -> None:
+    report, curriculum = tmp_path / "E.json", tmp_path / "mine.yaml"
+    assert cli.main([*photos, "--seeds", "1"]) == 0  # windows for the published resolutions
+    curriculum.write_text(
+        "stages: [{resolution: 112, magnitude: 1, compute: 0.5}, {resolution: 224, magnitude: 9, compute: 0.5}]"
+    )
+    assert cli.main([*photos, "--seeds", "1", "--curricula", str(curriculum)]) == 0
+    found = json.loads(report.read_text())
+    assert {rate["resolution"] for rate in found["windows"][0]["rates"]} == {32, 46, 64} | {
+        stage["resolution"] for stage in found["runs"][-1]["stages"]
+    }
+    assert found["results"][-1]["arm"] == "mine" and found["results"][-1]["ours"]["seconds"]["median"] > 0
+
+
 def test_a_stop_at_any_time_leaves_balanced_runs() -> None:
     found = photographs.order(("a", "b"), arms(True, ()), 2)
     assert [(model, seed) for model, _, seed in found[:12:3]] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]

@@ -115,13 +115,13 @@ def _serve(folder: str, latency: float) -> None:
                 size, start = end, int(asked[1])
                 end = min(int(asked[2]) + 1, size) if asked[2] else size
                 self._begin(206, end - start, Content_Range=f"bytes {start}-{end - 1}/{size}")
-            self._count(1, end - start)  # first: whoever has the answer finds it counted
+            self._count(1, end - start)  # before it is sent, so that a client that has it finds it in the counts
             self.wfile.flush()
             at = start
             with open(path, "rb") as opened, suppress(ConnectionError):  # the loader may be closed meanwhile
                 while at < end:
                     at += os.sendfile(self.connection.fileno(), opened.fileno(), at, end - at)
-            self._count(0, at - end)  # less what was not taken
+            self._count(0, at - end)  # less the bytes that were not sent
 
         def _count(self, requests: int, size: int) -> None:
             with lock:

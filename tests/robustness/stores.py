@@ -84,7 +84,7 @@ def small_cache(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         convert(files.folder(Path(place), 60, (480, 360)), path, workers=1)
         folder, ahead = Path(place, "cache"), 8
         url, options = f"{served.url}/{path.name}", {"cache_dir": folder, "cache_gb": CACHE / 1e9, "num_workers": 1}
-        with Loader(url, 8, resolution=192, seed=seed, drop_last=False, **options) as loader:
+        with Loader(url, 2, resolution=192, seed=seed, drop_last=False, **options) as loader:
             assert isinstance(loader.source, Remote)
             loader.source.together = ahead
             private = loader.source._inner.private  # type: ignore[union-attr]
@@ -105,7 +105,9 @@ def small_cache(seed: int, tries: int) -> Iterator[dict[str, Any]]:
             "mb_held": round(max(held) / 1e6, 2),
         }
         flat = anonymous[-1] <= anonymous[tries // 2] * 1.02 + 1
-        most = data * 6 * ahead // len(loader.source)  # a group of samples in use, four on their way, and chance
+        # A group of samples in use, four on their way (at an epoch's end the next one's), and chance. As in real use, a
+        # group is several batches.
+        most = data * 6 * ahead // len(loader.source)
         good = data >= 10 * CACHE and disk <= room and max(held) <= most and flat
         tally.add(SURVIVED if good else LOST, f"{tally.facts}, {anonymous[-1] - anonymous[tries // 2]:.1f} MB more")
     yield tally.as_dict()

@@ -106,9 +106,7 @@ def work(rank: int, port: int, photos: Path, out: Path, with_lightning: bool) ->
         torch.save(found, out / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
-    # Gloo's threads, the only ones left here, outlive the group. They are the likely reason why a rank once ended with
-    # "terminate called without an active exception" (not seen again in 40 tries), so Python's finalization is left out.
-    os._exit(0)
+    os._exit(0)  # as in tests/frameworks/test_two_ranks.py
 
 
 @pytest.fixture(scope="module")

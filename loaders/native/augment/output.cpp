@@ -10,32 +10,22 @@
 namespace et {
 namespace {
 
-// Levels to values of the batch's type, by tables that begin `next` values after each other.
+// Levels to values of the batch's type, those that are still to be replaced included.
 template <class T>
-void look_up(const uint8_t* pixels, const T* table, int area, bool channels_last, T* out) {
-  for (int c = 0; c < 3; c++) {
-    const T* values = table + c * 256;
-    const uint8_t* plane = pixels + size_t(c) * area;
-    if (channels_last)
-      for (int i = 0; i < area; i++) out[3 * size_t(i) + c] = values[plane[i]];
-    else
-      for (int i = 0; i < area; i++) out[size_t(c) * area + i] = values[plane[i]];
-  }
-}
-
-template <class T>
-void look_up_pending(const Picture& p, const void* table, int area, bool channels_last, void* out) {
-  const T* values = static_cast<const T*>(table);
+void write_values(const Picture& p, const void* tables, size_t area, bool channels_last,
+                  void (*values)(const uint8_t*, size_t, const T*, bool, T*), void* out) {
+  const T* by_level = static_cast<const T*>(tables);
   T composed[3 * 256];
-  for (int i = 0; i < 3 * 256; i++) composed[i] = values[i / 256 * 256 + p.table[i / 256][i % 256]];
-  look_up(p.pixels, p.pending ? composed : values, area, channels_last, static_cast<T*>(out));
+  if (p.pending) {
+    for (int i = 0; i < 3 * 256; i++) composed[i] = by_level[i / 256 * 256 + p.table[i / 256][i % 256]];
+    by_level = composed;
+  }
+  values(p.pixels, area, by_level, channels_last, static_cast<T*>(out));
 }
 
 void write_levels(const Picture& p, size_t area, bool channels_last, uint8_t* out) {
-  if (channels_last)
-    look_up(p.pixels, p.table[0], int(area), true, out);
-  else if (p.pending)
-    for (int c = 0; c < 3; c++) loops().map_levels(p.pixels + c * area, area, p.table[c], out + c * area);
+  if (channels_last || p.pending)
+    loops().values_8(p.pixels, area, p.table[0], channels_last, out);
   else if (p.pixels != out)
     std::memcpy(out, p.pixels, 3 * area);
 }
@@ -86,9 +76,9 @@ bool deliver(const EtBatch& b, int64_t i, const uint8_t* pixels, uint8_t* out, S
   } else if (!b.lut) {
     return write_levels(p, area, b.channels_last, out), true;
   } else if (b.element == 4) {
-    look_up_pending<uint32_t>(p, b.lut, area, b.channels_last, out);
+    write_values(p, b.lut, area, b.channels_last, loops().values_32, out);
   } else {
-    look_up_pending<uint16_t>(p, b.lut, area, b.channels_last, out);
+    write_values(p, b.lut, area, b.channels_last, loops().values_16, out);
   }
   if (!a.erasures) return true;
   const EtErasure& box = a.erasures[i];

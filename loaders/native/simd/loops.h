@@ -227,6 +227,10 @@ struct Loops {
   void (*transpose_levels)(const uint8_t* from, int stride, int rows, int columns, uint8_t* to, int to_stride);
   void (*frame_pixels)(const uint8_t* rgb, int side, uint8_t* to);
   void (*move_pixels)(const uint8_t* framed, int side, const int32_t* map, const int16_t* cubic, const uint8_t* fill, uint8_t* to);
+  // Levels to the batch's values, of 8, 16 or 32 bits, see value_loops.h.
+  void (*values_8)(const uint8_t* planes, size_t area, const uint8_t* tables, bool channels_last, uint8_t* out);
+  void (*values_16)(const uint8_t* planes, size_t area, const uint16_t* tables, bool channels_last, uint16_t* out);
+  void (*values_32)(const uint8_t* planes, size_t area, const uint32_t* tables, bool channels_last, uint32_t* out);
   // The low-pass, see low_pass_loops.h.
   void (*weigh_rows)(const uint8_t* rows, size_t stride, const int32_t* weights, int taps, int n, uint8_t* out);
   void (*fold_levels)(const uint8_t* a, const uint8_t* b, int n, float* sum, float* difference);

@@ -124,6 +124,21 @@ def test_normalised_and_erased_as_by_the_modules(dtype: torch.dtype, channels_la
         assert torch.equal(made.reshape(wanted.shape), wanted)
 
 
+@pytest.mark.parametrize("side", [16, 45, 97])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+def test_levels_become_the_tables_values(isa: str, dtype: type[np.generic], side: int) -> None:  # noqa: ARG001
+    """Every bit of a value, planes that end inside a vector, and pixels side by side."""
+    images = pictures(side).numpy()
+    table: NDArray[Any] = np.random.default_rng(side).integers(0, 256, (3, 1024), np.uint8).view(dtype)[:, :256]
+    if dtype is np.uint8:  # levels as they are, which need no table
+        table = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+    wanted = np.stack([table[c][images[:, c]] for c in range(3)], axis=1)
+    for last in (False, True):
+        lut = None if dtype is np.uint8 else np.ascontiguousarray(table)
+        made = finished(torch.from_numpy(images), native.Augment(), lut, last).view(dtype)
+        assert np.array_equal(made.reshape(4, -1), (wanted.transpose(0, 2, 3, 1) if last else wanted).reshape(4, -1))
+
+
 def test_erasing_needs_a_floating_point_table() -> None:
     with pytest.raises(ValueError, match=r"`dtype` must be floating-point for erasing, got torch\.uint8"):
         RandomErasing().for_kernel(np.arange(2), 32, torch.uint8, seed=0, epoch=0)

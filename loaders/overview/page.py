@@ -43,7 +43,7 @@ svg .name { fill: var(--ink); font-size: 12px }
   text-overflow: ellipsis; white-space: nowrap }
 .grid img { display: block; width: 100%; border-radius: 4px; background: var(--card) }
 .warn { color: var(--warn) } footer { margin-top: 48px; color: var(--soft); font-size: 13px }
-@media print { body { max-width: none; padding: 0; font-size: 11pt } h2 { break-after: avoid }
+@media print { body { max-width: none; padding: 0; font-size: 11pt } h2, h3 { break-after: avoid }
   .card, .tile, figure, tr { break-inside: avoid } }
 """
 
@@ -111,7 +111,9 @@ def _classes(survey: Survey) -> str:
     some = "" if survey.counted == survey.samples else f" among {survey.counted:,} samples, spread evenly"
     order = np.argsort(-counts, kind="stable")
     empty = int((counts == 0).sum())
-    text = f"{int(counts.min()):,} to {int(counts.max()):,} samples a class, median {np.median(counts):,.0f}{some}."
+    fewest, most = int(counts.min()), int(counts.max())
+    spread = f"{fewest:,} to {most:,} samples a class, median {np.median(counts):,.0f}"
+    text = (spread if fewest < most else f"{most:,} samples in each class") + f"{some}."
     if empty:
         text += f' <span class="warn">{empty:,} classes have no samples.</span>'
     if len(counts) <= _LISTED:
@@ -132,7 +134,7 @@ def _images(survey: Survey) -> str:
         cards.append(("Bytes of an image", _histogram(np.log10(np.maximum(survey.bytes, 1)), lambda v: _bytes(10**v))))
     if survey.qualities:
         qualities = np.array(survey.qualities, float)
-        edges = (min(50.0, float(qualities.min())), 101.0)
+        edges = (min(50.0, float(qualities.min())), 100.0)
         cards.append(("JPEG quality, about", _histogram(qualities, lambda v: f"{v:.0f}", edges)))
     for title, counter in (("Format", survey.formats), ("Chroma sub-sampling", survey.samplings)):
         if counter:

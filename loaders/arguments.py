@@ -161,8 +161,6 @@ def sampling_of(arguments: Mapping[str, Any], source: Dataset) -> Sampling:
     """Which samples an epoch shows, and in which order. Raises ValueError for values that do not fit the data set."""
     shuffle = arguments["train"] if arguments["shuffle"] is None else arguments["shuffle"]
     chosen, window = indices_of(arguments["indices"], len(source)), window_of(len(source), source.image_bytes)
-    if shuffle == "quasi" and source.together:
-        source.together = window
     return Sampling(
         n=len(source),
         seed=operator.index(arguments["seed"]),

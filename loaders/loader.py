@@ -200,6 +200,7 @@ class Loader(DataLoaderAttributes):
                 max_level=max_level,
                 geometry=geometry_of(self._arguments),
                 replace_from=self.sampling.indices,
+                window=self.sampling.window if self.shuffle == "quasi" else 0,
             )
         except BaseException:
             if self.source is not data:
@@ -377,10 +378,13 @@ class Loader(DataLoaderAttributes):
         return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
 
     def close(self) -> None:
-        """Stops the threads and closes the file. Also done at garbage collection, and by `with`."""
+        """Stops the threads and closes the file, unless the data are a `Dataset` of yours. Also done by `with`, and at
+        garbage collection.
+        """
         self._closed, self._coming = True, None
         self._backend.close()
-        self.source.close()
+        if self.source is not self._data:
+            self.source.close()
 
     def __enter__(self) -> Loader:
         return self

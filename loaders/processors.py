@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from .values import whole
+
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 CPUS_VARIABLE = "EFFICIENTTRAIN_CPUS"
@@ -96,8 +98,10 @@ def check_ranks(rank: int | None, world_size: int | None) -> None:
     """Raises ValueError unless both are given, with 0 <= rank < world_size, or neither."""
     if (rank is None) != (world_size is None):
         raise ValueError(f"`rank` and `world_size` must be given together, got {rank} and {world_size}.")
-    if rank is not None and world_size is not None and not 0 <= rank < world_size:
-        raise ValueError(f"`rank` must be from 0 to `world_size` - 1, got rank {rank} of {world_size}.")
+    if rank is None or world_size is None:
+        return
+    if not (whole(rank) and whole(world_size) and 0 <= rank < world_size):
+        raise ValueError(f"`rank` must be a whole number from 0 to `world_size` - 1, got rank {rank} of {world_size}.")
 
 
 def _cpu_quota(root: Path = CGROUP, own: Path = OWN_CGROUPS) -> float | None:

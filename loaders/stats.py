@@ -71,7 +71,7 @@ def summarise(
 
 
 def storage_advice(source: Dataset, shuffle: bool | str, cached: bool) -> str:
-    """Advice on settings, for a data set whose reads wait for storage.
+    """Advice on settings, for a data set whose reads wait for storage; "" if there is none.
 
     Args:
         shuffle: of the loader.
@@ -86,4 +86,4 @@ def storage_advice(source: Dataset, shuffle: bool | str, cached: bool) -> str:
         remedies += [] if cached else ["set cache_dir=FOLDER, so that later epochs read from the local disk"]
     else:
         remedies.append("copy the data to a faster disk")
-    return "reads wait for storage: " + "; ".join(remedies)
+    return "reads wait for storage: " + "; ".join(remedies) if remedies else ""

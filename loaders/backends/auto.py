@@ -45,7 +45,7 @@ class AutoBackend:
         self._device = pipeline.device
         self._made: dict[str, Backend] = {}
         self.chosen: str | None = None
-        if len(self._candidates) == 1:
+        if len(self._candidates) == 1 and self._device.type == "cpu":  # on a GPU other ranks may have more
             self.decide("torch")
 
     @property
@@ -56,7 +56,8 @@ class AutoBackend:
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
         if self.chosen is None:
-            self.decide(self._fastest(stage, epoch, batches[:PROBE]))
+            alone = len(self._candidates) == 1 and _ranks() == 1
+            self.decide("torch" if alone else self._fastest(stage, epoch, batches[:PROBE]))
         assert self.chosen is not None
         return self._made[self.chosen].run(stage, epoch, batches)
 
@@ -90,7 +91,9 @@ class AutoBackend:
             backend.close()
 
     def _fastest(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> str:
-        """The candidate with most images a second on the slowest rank; "torch" if all have failed somewhere."""
+        """The candidate with most images a second on the slowest rank; "torch" if each has failed, or is missing,
+        somewhere.
+        """
         rates = dict.fromkeys(self._candidates, 0.0)
         for name in rates:
             try:
@@ -99,7 +102,8 @@ class AutoBackend:
                 rates[name] = self._rate(self._made[name], stage, epoch, batches)
             except Exception:  # a candidate that fails is not chosen; errors in the data will show in the epoch itself
                 continue
-        slowest = {name: min(rank[name] for rank in _of_all_ranks(rates)) for name in rates}
+        ranks = _of_all_ranks(rates)
+        slowest = {name: min(rank.get(name, 0.0) for rank in ranks) for name in rates}
         best = max(slowest, key=lambda name: slowest[name])
         return best if slowest[best] > 0 else "torch"
 
@@ -122,14 +126,20 @@ class AutoBackend:
             torch.cuda.synchronize(self._device)
 
 
+def _ranks() -> int:
+    """Ranks of torch's process group; 1 without one."""
+    import torch.distributed as dist
+
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
     """The rates of each rank; just `rates` without a process group."""
     import torch.distributed as dist
 
-    if not (dist.is_available() and dist.is_initialized()):
-        return [rates]
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, rates)
+    found: list[Any] = [rates] * _ranks()
+    if len(found) > 1:
+        dist.all_gather_object(found, rates)
     return found
 
 

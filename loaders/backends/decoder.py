@@ -86,12 +86,14 @@ class Decoder:
         filter: str,
         max_level: int | None,
         replace_from: NDArray[np.int64] | None = None,
+        window: int = 0,
         geometry: CropGeometry = DEFAULT,
     ) -> None:
         """
         Args:
             num_workers: threads.
             on_error: "raise", or "replace" by one of `replace_from` (sample indices; None: all).
+            window: samples of a window of quasi-random order, which are neighbours in storage; 0: another order.
             train, seed, max_level: see `Loader`.
             filter: training's, see `plan.filters.build`.
             geometry: of the crops; its `interpolation` is evaluation's filter.
@@ -103,6 +105,7 @@ class Decoder:
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         dataset.expect_random_reads()
         self._replace_from = replace_from
+        self._together = window if window and dataset.together else dataset.together or PLANNED
         self._plan_options: dict[str, Any] = {
             "seed": seed,
             "train": train,
@@ -157,7 +160,7 @@ class Decoder:
         """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
-        at_once = max(1, (self._dataset.together or PLANNED) // max(1, len(batches[0])))
+        at_once = max(1, self._together // max(1, len(batches[0])))
         # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,7 +202,7 @@ def compact_parts(
         workers, progress, work_dir: see `convert`.
 
     Returns:
-        Paths of the files that were deleted.
+        Paths of the files that were deleted. Replaced files outside the manifest's folder are left, with a warning.
 
     Raises:
         BadDataset: a part with removed samples is no pyramid.
@@ -222,6 +224,13 @@ def compact_parts(
     with _edited(manifest) as content:
         for path in content.pop("obsolete", []):
             place = _place({"path": path}, manifest)
+            if not _beside(place, manifest):  # a file that was appended from elsewhere, or a manifest from strangers
+                warnings.warn(
+                    f"{place}: was replaced, but is outside the folder of {manifest} and therefore not deleted; "
+                    "delete it if nothing else uses it",
+                    stacklevel=2,
+                )
+                continue
             with suppress(FileNotFoundError):
                 files.delete(place)
                 deleted.append(place)
@@ -355,6 +364,15 @@ def _place(part: dict[str, Any], manifest: str) -> str:
     """Path or URL of a manifest's part."""
     place = files.join(files.folder_of(manifest), part["path"])
     return place if is_url(place) else os.path.normpath(place)
+
+
+def _beside(place: str, manifest: str) -> bool:
+    """Whether a file lies in the manifest's folder or below."""
+    if is_url(place) != is_url(manifest):
+        return False
+    if is_url(place):
+        return place.startswith(f"{files.folder_of(manifest)}/") and ".." not in place.split("/")
+    return Path(place).resolve().is_relative_to(Path(files.folder_of(manifest)).resolve())
 
 
 def _check_manifest_name(manifest: str) -> None:

@@ -23,6 +23,7 @@ from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.parts import Parts
 from ..sources.pyramid import Pyramid
+from ..sources.without import Without
 
 BLOCK = 64  # samples checked by a thread in one go
 RUN = 8  # the same if only a share of the samples is checked: damage in one place is then found more surely
@@ -69,24 +70,29 @@ def verify(
     with open_dataset(path) as dataset:
         parts = dataset.parts if isinstance(dataset, Parts) else [dataset]
         damages: list[Damage] = []
-        blocks: list[tuple[int, Dataset, np.ndarray]] = []
+        blocks: list[tuple[Dataset, np.ndarray, np.ndarray]] = []  # a beton, indices in it, places in the data set
         start = 0
         for part in parts:
-            tables = part.with_tables()
+            beton = part.whole if isinstance(part, Without) else part
+            tables = beton.with_tables()
             if tables.fd < 0:
                 raise BadDataset(f"{part.path}: only betons can be verified, this is a folder; convert it first")
             if isinstance(tables, Pyramid) and (why := _header_fault(tables)):
                 damages.append(Damage(-1, part.path, -1, why))
-            blocks += [(start, part, part.stored_at(block)) for block in _blocks(len(part), sample, turn)]
+            for positions in _blocks(len(part), sample, turn):
+                indices = part.stored_at(positions)
+                inside = part.inside(indices) if isinstance(part, Without) else indices
+                blocks.append((beton, inside, start + indices))
             start += len(part)
-        total = sum(len(block) for _, _, block in blocks)
         pool = ThreadPoolExecutor(workers or available_processors())
         try:
-            found = pool.map(lambda task: list(_check(task[1], task[2])), blocks)
+            found = pool.map(lambda task: list(_check(task[0], task[1])), blocks)
+            total = sum(len(inside) for _, inside, _ in blocks)
             with progress_bar(progress, total=total, unit="img", desc="verify") as bar:
-                for (start, _, block), damaged in zip(blocks, found, strict=True):
-                    damages += [damage._replace(sample=_index(dataset, start + damage.sample)) for damage in damaged]
-                    bar.update(len(block))
+                for (_, inside, places), damaged in zip(blocks, found, strict=True):
+                    place_of = dict(zip(inside.tolist(), places.tolist(), strict=True))
+                    damages += [damage._replace(sample=_index(dataset, place_of[damage.sample])) for damage in damaged]
+                    bar.update(len(inside))
         finally:
             pool.shutdown(cancel_futures=True)
     return sorted(damages, key=lambda damage: (damage.sample, damage.level))

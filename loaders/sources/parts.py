@@ -317,6 +317,7 @@ def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
         manifest = json.loads(text)
         good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
         good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
+        good = good and all(isinstance(path, str) and _is_beton(path) for path in manifest.get("obsolete", []))
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:

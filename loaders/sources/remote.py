@@ -8,6 +8,7 @@ they vanish with their batch. The kernel reads both as files.
 from __future__ import annotations
 
 import threading
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
@@ -28,7 +29,7 @@ from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .parts import Parts, opened, parse_manifest
 from .pyramid import Pyramid
-from .window import Window
+from .window import Lease, Window
 
 _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
 
@@ -129,8 +130,8 @@ class Remote(Dataset):
         sizes = ranges[:, 1] - ranges[:, 0]
         lease = self._window.take(int(sizes.sum()))
         places = lease.start + np.cumsum(sizes) - sizes
-        futures += [
-            self._transfer.submit(self._into_window, start, end, place)
+        mine = [
+            self._transfer.submit(self._into_window, lease, start, end, place)
             for (start, end), place in zip(ranges.tolist(), places.tolist(), strict=True)
         ]
 
@@ -141,9 +142,12 @@ class Remote(Dataset):
             samples["entry"]["offset"][~kept] += places[at] - ranges[at, 0]
             return lease
 
-        return _Fetched(futures, place, int(sizes.sum()))
+        fetched = _Fetched(futures + mine, place, int(sizes.sum()))
+        weakref.finalize(fetched, _cancel, mine).atexit = False  # an epoch that is left needs no more of them
+        return fetched
 
-    def _into_window(self, start: int, end: int, place: int) -> None:
+    def _into_window(self, _lease: Lease, start: int, end: int, place: int) -> None:
+        """Holds the lease, so that the memory is not given back before it is written to."""
         self._window.write(self._mirror.read(start, end), place)
 
     def with_tables(self) -> Dataset:
@@ -171,7 +175,8 @@ class Remote(Dataset):
     def forget(self, index: int) -> bool:
         """See `Dataset.forget`."""
         for entry in [*self.entries([index])[0], self.decode_entries([index])[0, 0]]:
-            self._mirror.forget(int(entry["offset"]), int(entry["offset"]) + int(entry["size"]))
+            start = int(entry["offset"]) - int(table_bytes(int(entry["rows"])))
+            self._mirror.forget(start, int(entry["offset"]) + int(entry["size"]))
         return True
 
     def close(self) -> None:
@@ -277,6 +282,11 @@ def _rows(head: Head) -> tuple[int, int]:
 
 def _extent(section: Any) -> tuple[int, int]:
     return int(section["offset"]), int(section["offset"]) + int(section["size"])
+
+
+def _cancel(futures: list[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _arrive(mirror: Mirror, ranges: list[tuple[int, int]]) -> None:

@@ -219,7 +219,7 @@ class SourceDataset(Dataset):
         for entry, one in zip(entries[:, 0], read, strict=True):
             entry["offset"], entry["size"], entry["kind"] = position, len(one.data), one.kind
             entry["width"], entry["height"] = one.width, one.height
-            os.pwrite(self.fd, one.data, position)
+            self._window.write(memoryview(one.data), position)
             position += len(one.data)
         return _Chunk(entries, [one.sample for one in read], lease)
 

@@ -6,16 +6,13 @@ an error and never another image.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import weakref
-from functools import lru_cache
 
 from ..storage.filled_file import FilledFile
 
 _PAGE = 4096
-_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
 
 class Lease:
@@ -58,20 +55,17 @@ class Window:
         """
         self._file.write(data, start)
 
+    def give_back(self, start: int, size: int) -> None:
+        """Returns the memory of a run to the system. Nothing after `close`."""
+        self._file.give_back(start, size)
+
     def close(self) -> None:
         """Closes the file. Harmless when called again."""
         self._file.close()
 
 
-@lru_cache(maxsize=1)
-def _libc() -> ctypes.CDLL:
-    library = ctypes.CDLL(None)
-    library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return library
-
-
 def _give_back(window: weakref.ref[Window], start: int, size: int) -> None:
     """Returns the memory of a run to the system."""
     alive = window()
-    if alive is not None and alive.fd >= 0 and size:
-        _libc().fallocate(alive.fd, _PUNCH_HOLE, start, size)
+    if alive is not None:
+        alive.give_back(start, size)

@@ -11,11 +11,15 @@ from .dataset import Dataset, Fetch
 
 
 class Without(Dataset):
-    """The samples of a data set that were not removed; their indices close ranks."""
+    """The samples of a data set that were not removed, numbered without gaps.
+
+    Attributes:
+        whole: the data set with the removed samples.
+    """
 
     def __init__(self, inner: Dataset, removed: ArrayLike) -> None:
         """Takes over `inner`. removed: indices in it, fewer than all."""
-        self._inner = inner
+        self.whole = inner
         self._kept = np.delete(np.arange(len(inner)), np.asarray(removed, np.int64))
         self.path, self.fd, self.classes, self.ratios = inner.path, inner.fd, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
@@ -34,41 +38,41 @@ class Without(Dataset):
         return self._kept[self._checked(indices)]
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._inner.entries(self.inside(indices))
+        return self.whole.entries(self.inside(indices))
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._inner.decode_entries(self.inside(indices))
+        return self.whole.decode_entries(self.inside(indices))
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        return self._inner.labels(self.inside(indices))
+        return self.whole.labels(self.inside(indices))
 
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
-        return self._inner.read_field(name, self.inside(indices))
+        return self.whole.read_field(name, self.inside(indices))
 
     def lease(self, indices: ArrayLike) -> object:
-        return self._inner.lease(self.inside(indices))
+        return self.whole.lease(self.inside(indices))
 
     def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
-        return self._inner.fetch(self.inside(indices), samples)
+        return self.whole.fetch(self.inside(indices), samples)
 
     def forget(self, index: int) -> bool:
-        return self._inner.forget(int(self.inside([index])[0]))
+        return self.whole.forget(int(self.inside([index])[0]))
 
     def head_fd(self) -> int:
-        return self._inner.head_fd()
+        return self.whole.head_fd()
 
     def name(self, index: int) -> str:
-        return self._inner.name(int(self.inside([index])[0]))
+        return self.whole.name(int(self.inside([index])[0]))
 
     def read(self, index: int, level: int = 0) -> bytes:
-        return self._inner.read(int(self.inside([index])[0]), level)
+        return self.whole.read(int(self.inside([index])[0]), level)
 
     def read_record(self, index: int, level: int) -> bytes:
-        return self._inner.read_record(int(self.inside([index])[0]), level)
+        return self.whole.read_record(int(self.inside([index])[0]), level)
 
     def check_unchanged(self) -> None:
-        self._inner.check_unchanged()
+        self.whole.check_unchanged()
 
     def close(self) -> None:
-        self._inner.close()
+        self.whole.close()
         self.fd = -1

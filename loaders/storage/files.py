@@ -50,7 +50,8 @@ class _Shared:
             found = self._stores.get(f"{scheme}://{host}")
         if found is None:
             store, path = stores.open_store(url)
-            found = store, url[: len(url) - len(path)]
+            start = url[: len(url) - len(path)]
+            found = store, start if start.endswith("/") else f"{start}/"  # a URL may be the store's alone
             with self._lock:
                 self._stores[f"{scheme}://{host}"] = found
         return found[0], url[len(found[1]) :]
@@ -336,8 +337,9 @@ class _RemoteFile(io.RawIOBase):
             end = min(self._next + self._step, self._facts.size)
             self._coming.append((self._next, self._transfer.submit(self._fetch, self._next, end)))
             self._next = end
-        self._start, future = self._coming.popleft()
-        self._data = future.result()
+        start, future = self._coming.popleft()
+        self._data = memoryview(b"")  # if this raises, the next read begins anew
+        self._start, self._data = start, future.result()
 
     def _fetch(self, start: int, end: int) -> memoryview:
         return self._transfer.read(self._store, self._path, self.name, start, end, self._facts.version)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 
 from ..errors import LoaderError
+
+_PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
 
 class FilledFile:
@@ -33,18 +39,30 @@ class FilledFile:
             LoaderError: the file is closed.
             OSError: the file cannot be written.
         """
-        with self._lock:
-            if self.fd < 0:
+        with self._held() as fd:
+            if fd < 0:
                 raise LoaderError("the loader was closed while its data were on their way")
-            fd = self.fd
-            self._writers += 1
-        try:
             while data.nbytes:
                 written = os.pwrite(fd, data, start)
                 start, data = start + written, data[written:]
+
+    def give_back(self, start: int, size: int) -> None:
+        """Returns the memory or disk space of a range to the system; its bytes read as zeros. Nothing after `close`."""
+        with self._held() as fd:
+            if fd >= 0 and size:
+                _libc().fallocate(fd, _PUNCH_HOLE, start, size)
+
+    @contextmanager
+    def _held(self) -> Iterator[int]:
+        """The descriptor, which is not closed meanwhile; -1 after `close`."""
+        with self._lock:
+            fd = self.fd
+            self._writers += fd >= 0
+        try:
+            yield fd
         finally:
             with self._lock:
-                self._writers -= 1
+                self._writers -= fd >= 0
                 if self.fd < 0 and not self._writers:
                     self._closing()
 
@@ -54,3 +72,10 @@ class FilledFile:
             self.fd = -1
             if not self._writers:
                 self._closing()
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None)
+    library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return library

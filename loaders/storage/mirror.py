@@ -27,6 +27,7 @@ from .store import Facts, Store
 from .transfer import Transfer, coalesce
 
 CHUNK = 128 << 10
+_DELETED = ".deleted"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -152,17 +153,24 @@ def _close(files: list[int]) -> None:
 def _use(folder: Path) -> int:
     """Makes the folder and locks it: for this process alone if no other uses it, else shared."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        with suppress(FileNotFoundError):
-            if os.stat(folder / "lock").st_ino == os.fstat(lock).st_ino:
+        with suppress(FileNotFoundError, FileExistsError):  # `make_room` deletes the folder meanwhile
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            if _is_lock(lock, folder):
                 os.utime(lock)
                 return lock
-        os.close(lock)  # `make_room` deleted the folder meanwhile
+            os.close(lock)
+
+
+def _is_lock(lock: int, folder: Path) -> bool:
+    """Whether an open lock is still that of the folder, which may have been deleted and made anew."""
+    with suppress(FileNotFoundError):
+        return os.stat(folder / "lock").st_ino == os.fstat(lock).st_ino
+    return False
 
 
 def _key(url: str, facts: Facts) -> str:
@@ -170,25 +178,39 @@ def _key(url: str, facts: Facts) -> str:
 
 
 def make_room(cache_dir: str, limit: int) -> None:
-    """Deletes cached objects that no process uses, the oldest first, until the folder holds at most `limit` bytes."""
+    """Deletes cached objects that no process uses, the oldest first, until the folder holds at most `limit` bytes.
+
+    Several processes may do so at once.
+    """
     root = Path(cache_dir)
     if not root.is_dir():
         return
-    folders = sorted((path for path in root.iterdir() if (path / "lock").exists()), key=_age)
-    held = {path: sum(file.stat().st_blocks * 512 for file in path.iterdir()) for path in folders}
-    for path in folders:
-        if sum(held.values()) <= limit:
+    found = []
+    for path in root.iterdir():
+        if path.suffix == _DELETED:  # by a process that was killed meanwhile
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        with suppress(FileNotFoundError, NotADirectoryError):
+            age = (path / "lock").stat().st_mtime
+            found.append((age, path, sum(file.stat().st_blocks * 512 for file in path.iterdir())))
+    held = sum(size for _, _, size in found)
+    for _, path, size in sorted(found):
+        if held <= limit:
             break
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            held -= size  # another process has deleted it
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path)
-            held.pop(path)
+            if _is_lock(lock, path):
+                # At once: a process that makes the folder anew must not find some of its files.
+                deleted = path.with_name(f"{path.name}-{os.getpid()}-{threading.get_ident()}{_DELETED}")
+                path.rename(deleted)
+                shutil.rmtree(deleted, ignore_errors=True)
+            held -= size
         except BlockingIOError:
             pass  # in use
         finally:
             os.close(lock)
-
-
-def _age(folder: Path) -> float:
-    return (folder / "lock").stat().st_mtime

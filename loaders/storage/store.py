@@ -129,10 +129,16 @@ def expand(url: str, tried: Callable[[str, Callable[[], Any]], Any]) -> list[str
     store, pattern = open_store(url)
     start = url[: len(url) - len(pattern)]
     folder = pattern[: first - len(start)].rpartition("/")[0]
-    found = sorted(path for path in tried(url, lambda: store.below(folder)) if fnmatch.fnmatchcase(path, pattern))
+    found = sorted(path for path in tried(url, lambda: store.below(folder)) if _matches(path, pattern))
     if not found:
         raise FileNotFoundError(f"{url}: no object of that pattern")
     return [start + path for path in found]
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """As a shell has it: `*` stands for no `/`."""
+    names, patterns = path.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
 
 
 class ObjectStore:

@@ -13,6 +13,7 @@ import pytest
 from loaders import BadDataset, BadSample, Loader, convert, native, open_dataset
 from loaders.conversion import append_parts, check_parts, compact_parts, edit_parts, remove_samples, split_parts, verify
 from loaders.sources.parts import Parts
+from loaders.sources.pyramid import Pyramid
 from tests.loaders.storage.conftest import Bucket, bucket, s3_server  # noqa: F401  (fixtures)
 
 Stored = list[tuple[str, int, list[bytes]]]
@@ -189,6 +190,22 @@ def test_samples_are_removed_and_their_bytes_go(manifest: Path, tmp_path: Path) 
     assert compact_parts(str(manifest)) == []
 
 
+def test_parts_with_removed_samples_are_verified_whole(manifest: Path, tmp_path: Path) -> None:
+    """Their tables and records, too, and damage is named by the index that is left."""
+    remove_samples(str(manifest), indices=at_places(manifest, 8, 10))
+    assert verify(str(manifest)) == []
+    (damaged,) = at_places(manifest, 9)  # place 11 before two samples went; number 3 of the second part
+    with open_dataset(manifest) as whole, open_dataset(tmp_path / "train-00001-of-00003.beton") as part:
+        assert isinstance(part, Pyramid)
+        name, row = whole.name(damaged), part.head.rows + 3 * part.head.row.itemsize
+        record = int(part.entries([3])[0, 0]["offset"])
+    for at, level, why in ((row, -1, "FFCV's tables disagree with the index"), (record + 9, 0, "its CRC does not match")):
+        data = bytearray((tmp_path / "train-00001-of-00003.beton").read_bytes())
+        data[at] ^= 1
+        (tmp_path / "train-00001-of-00003.beton").write_bytes(data)
+        assert verify(str(manifest), workers=1)[-1] == (damaged, name, level, why)
+
+
 def test_an_interrupted_compaction_still_deletes(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +221,25 @@ def test_an_interrupted_compaction_still_deletes(
     assert len(stored(manifest)) == 23
     assert [Path(path).name for path in compact_parts(str(manifest))] == ["train-00000-of-00003.beton"]
     assert not (tmp_path / "train-00000-of-00003.beton").exists()
+
+
+def test_only_betons_of_the_data_set_s_folder_are_deleted(manifest: Path, beton: Path, tmp_path: Path) -> None:
+    content = json.loads(manifest.read_text())
+    elsewhere = tmp_path / "elsewhere" / "mine.beton"
+    elsewhere.parent.mkdir()
+    shutil.copy(beton, elsewhere)
+    (tmp_path / "set").mkdir()
+    for part in content["parts"]:
+        part["path"] = f"../{part['path']}"
+    manifest = tmp_path / "set" / "train.json"
+    for path in (str(elsewhere), "../elsewhere/mine.beton"):
+        manifest.write_text(json.dumps({**content, "version": 2, "obsolete": [path]}))
+        with pytest.warns(UserWarning, match=r"mine\.beton: was replaced, but is outside the folder of .* not deleted"):
+            assert compact_parts(str(manifest)) == []
+        assert elsewhere.exists() and "obsolete" not in json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**content, "version": 2, "obsolete": ["notes.txt"]}))
+    with pytest.raises(BadDataset, match="no manifest of betons"):
+        compact_parts(str(manifest))
 
 
 def test_a_whole_part_may_go(manifest: Path, tmp_path: Path) -> None:
@@ -262,6 +298,7 @@ def test_a_remote_data_set_is_edited(
     (gone,) = at_places(manifest, 2)
     remove_samples(manifest, indices=[gone])
     assert stored(manifest)[:23] == before[:gone] + before[gone + 1 :]
+    assert verify(manifest) == []
     compact_parts(manifest, **options)  # type: ignore[arg-type]
     assert stored(manifest)[:23] == before[:gone] + before[gone + 1 :]
     assert [part.fault for part in check_parts(manifest)] == ["", "", ""]

@@ -21,6 +21,8 @@ class Beton:
     Raw pixels are handed on as they are, and stored at quality 95.
     """
 
+    choices = ("label_column",)
+
     def __init__(self, path: str, options: Options) -> None:
         """Opens the beton.
 

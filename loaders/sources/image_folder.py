@@ -28,6 +28,8 @@ _GROWTH, _GROWTH_OTHERS = 1.25, 4  # restart markers make JPEGs grow; other form
 class ImageFolder:
     """The samples of an ImageFolder tree."""
 
+    choices = ("split",)
+
     def __init__(self, path: str, options: Options) -> None:
         """Lists the folder, or takes the listing that an earlier run kept. Sizes are read when they are needed.
 

@@ -24,6 +24,8 @@ class ImageNet:
     classes, then of their names, as in an image folder made of the same files.
     """
 
+    choices = ("labels",)
+
     def __init__(self, path: str, options: Options) -> None:
         """Reads the tars' headers.
 

@@ -78,6 +78,8 @@ class IndexedShards:
     column `label`, `labels`, `class`, `cls`, `target` or `y`. Pickled values are never loaded.
     """
 
+    choices = ("split", "image_column", "label_column")
+
     format: ClassVar[str]
     listed: ClassVar[str]
     """The index's name for its list of shards."""

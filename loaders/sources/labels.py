@@ -92,5 +92,7 @@ class Labels:
         label = int(label)
         most = len(self._number) or len(self.classes) or MOST_CLASSES
         if not 0 <= label < most:
-            raise Refused(f"label {label} must be from 0 to {most - 1}")
+            known = self._number or self.classes
+            hint = f"; if labels count from 1, put a name for 0 before the other {most} in `classes`" if known else ""
+            raise Refused(f"label {label} must be from 0 to {most - 1}{hint if label == most else ''}")
         return self._number[label] if self._number else label

@@ -16,7 +16,7 @@ from .ffcv_beton import FFCVBeton
 from .folder import Folder
 from .parts import names_parts, open_parts
 from .pyramid import Pyramid
-from .source import Options, Source
+from .source import Options, Source, check_choices
 
 
 def open_dataset(
@@ -97,18 +97,19 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         known = ", ".join(Options.__dataclass_fields__)
         wrong = ", ".join(sorted(options.keys() - Options.__dataclass_fields__.keys()))
         raise ValueError(f"sources have the options {known}, got {wrong}") from None
-    if isinstance(src, Source):
-        return src
     if not isinstance(src, str | os.PathLike):
         from .python import PythonSource
 
-        return PythonSource(src, chosen)
+        check_choices(PythonSource, type(src).__name__, chosen)
+        return src if isinstance(src, Source) else PythonSource(src, chosen)
     path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
     kind = format or _kind(path)
     if kind is not None:
-        return SOURCES.find(kind)(path, chosen)
+        found = SOURCES.find(kind)
+        check_choices(found, path, chosen)
+        return found(path, chosen)
     if not files.exists(path):
         raise FileNotFoundError(f"{path}: no such file or folder")
     raise ValueError(f"{path}: no kind of source recognises it; name one by `format`: {', '.join(SOURCES)}")

@@ -34,6 +34,8 @@ class Parquet:
     `ClassLabel`, or named `label` or `labels`.
     """
 
+    choices = ("split", "image_column", "label_column")
+
     def __init__(self, path: str, options: Options) -> None:
         """Reads the files' metadata, and no image.
 

@@ -17,7 +17,7 @@ from ..errors import BadDataset
 from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
-from .labels import whole_number
+from .labels import MOST_CLASSES, whole_number
 from .source import FileRange, Options, Sample, file_facts
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -33,8 +33,11 @@ class Table:
     Paths are relative to the table's folder, or URLs. Labels are class names, unless all that are given are numbers
     (`3.0` is 3; a fraction is refused). Class names are sorted, or in the order of the option `classes`. A label of
     another type than int (`fields`) is read as that type: numbers, or JSON for arrays and lists. Without `fields`,
-    columns of numbers, and of lists of as many numbers in each row, are fields of that type.
+    columns of numbers, and of lists of as many numbers in each row, are fields of that type. The option `split` chooses
+    the rows that have this value in the column `split`.
     """
+
+    choices = ("split", "path_column", "label_column")
 
     def __init__(self, path: str, options: Options) -> None:
         """Reads the table, and no image.
@@ -48,6 +51,9 @@ class Table:
         self._table = _read(path)
         if not self._table:
             raise BadDataset(f"{path}: must have at least one row with an image's path, got none")
+        self._split = options.split
+        if options.split is not None:
+            self._table = _of_split(path, self._table, options.split)
         columns = list(dict.fromkeys(key for row in self._table for key in row))
         wanted = (options.fields or LABEL_ONLY).get("label")
         path_column = _chosen(path, options.path_column, columns, _PATHS)
@@ -93,6 +99,9 @@ class Table:
                 number = whole_number(label)
                 other = float(label) if isinstance(label, str) and label.strip() and number is None else label
                 row["label"] = other if number is None else number
+            numbers = [row["label"] for row in self._table if isinstance(row["label"], int)]
+            if not self.classes and numbers and min(numbers) >= 0 and max(numbers) < MOST_CLASSES:
+                self.classes = [str(k) for k in range(max(numbers) + 1)]
             return
         for row in self._table:
             label = row.get(column)
@@ -117,7 +126,7 @@ class Table:
             values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
             return Sample(name, FileRange(place, files.size(place)), values)
         except OSError as error:
-            return Sample(name, b"", {}, error.strerror or str(error))
+            return Sample(name, b"", {}, f"{place}: {error.strerror}" if error.strerror else str(error))
         except ValueError as error:
             return Sample(name, b"", {}, str(error))
 
@@ -144,7 +153,8 @@ class Table:
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`. Of the table and its columns; each image's size is compared when it is read."""
-        return f"{file_facts([self.path])} {self._path_column} {self._label}"
+        split = "" if self._split is None else f" {self._split}"
+        return f"{file_facts([self.path])} {self._path_column} {self._label}{split}"
 
 
 def _read(path: str) -> list[dict[str, Any]]:
@@ -168,6 +178,15 @@ def _read(path: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or None in row or (delimiter and None in row.values()):
             raise BadDataset(f"{path}: row {number} has other columns than the header, or is no JSON object")
     return rows
+
+
+def _of_split(path: str, table: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    """The rows of a split."""
+    values = [None if row.get("split") is None else str(row["split"]).strip() for row in table]
+    if split not in values:
+        have = ", ".join(sorted({value for value in values if value})) or "no column `split`"
+        raise ValueError(f"{path}: `split` must be a value in the column `split`, got {split!r}; it has {have}")
+    return [row for row, value in zip(table, values, strict=True) if value == split]
 
 
 def _chosen(path: str, name: str | None, columns: list[str], usual: tuple[str, ...]) -> str | None:

@@ -27,6 +27,8 @@ class PythonSource:
     (path, label) is read from its files.
     """
 
+    choices = ()
+
     def __init__(self, data: Any, options: Options) -> None:
         """
         Raises:

@@ -129,12 +129,16 @@ class Source(Protocol):
         ...
 
 
+CHOICES = ("split", "image_column", "path_column", "label_column", "labels")
+"""Options that not every kind of source has, see `Kind`."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """Options of all sources; each source uses those that apply to it.
+    """Options of all sources; each source uses those that apply to it, see `check_choices`.
 
     Attributes:
-        split: sub-folder, or split of a Hugging Face layout.
+        split: sub-folder, split of a Hugging Face layout, or value in a table's column `split`.
         classes: class names in the order of their labels; None: as the source has them.
         allow_empty: accept classes without samples.
         fields: targets wanted, with their types; None: all that the source knows.
@@ -157,7 +161,10 @@ class Options:
 
 
 class Kind(Protocol):
-    """A class of sources that are found by a path; `plugins.SOURCES` lists them."""
+    """A class of sources that are found by a path; `plugins.SOURCES` lists them.
+
+    One with an attribute `choices` has only those of `CHOICES`: any other that is given is refused.
+    """
 
     @staticmethod
     def recognises(path: str) -> bool:
@@ -165,6 +172,30 @@ class Kind(Protocol):
         ...
 
     def __call__(self, path: str, options: Options) -> Source: ...
+
+
+def check_choices(kind: Any, path: str, options: Options) -> None:
+    """Refuses an option that would have no effect.
+
+    Raises:
+        ValueError: an option that this kind of source does not have.
+    """
+    has = getattr(kind, "choices", CHOICES)
+    for name in CHOICES:
+        if getattr(options, name) is not None and name not in has:
+            others = " and ".join(f"`{other}`" for other in has) or "none of these options"
+            remedy = _REMEDIES.get(name, "leave it out")
+            raise ValueError(
+                f"{path}: `{name}` has no effect on a source of this kind, which has {others}; got "
+                f"{getattr(options, name)!r}; {remedy}"
+            )
+
+
+_REMEDIES = {
+    "split": "name the files of the split alone",
+    "labels": "for images in one folder and their labels in a file, write a table with the columns path and label, and "
+    "convert that",
+}
 
 
 def file_facts(paths: Iterable[str]) -> str:

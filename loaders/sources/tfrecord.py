@@ -30,6 +30,8 @@ class TFRecord:
     one value counts as the value. The CRC of each length is compared, that of the data is not.
     """
 
+    choices = ("image_column", "label_column")
+
     def __init__(self, path: str, options: Options) -> None:
         """Finds the files and counts their records.
 

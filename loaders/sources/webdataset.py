@@ -48,6 +48,8 @@ class WebDataset:
     name in `.json`. Without the option `fields`, the first sample's label, JSON and text are stored.
     """
 
+    choices = ("image_column", "label_column")
+
     def __init__(self, path: str, options: Options) -> None:
         """Finds the shards and counts their samples by reading the tars' headers.
 

@@ -155,7 +155,7 @@ def test_targets_are_stored_or_refused(odd_folder: Path) -> None:
     assert [why for _, why in done.refused] == [
         "field `x` must be int, got 2.5: it is not a whole number",
         "label 'c' is none of the 2 classes",
-        "label 2 must be from 0 to 1",
+        "label 2 must be from 0 to 1; if labels count from 1, put a name for 0 before the other 2 in `classes`",
         "has no label; its fields are x",
         "has no image",
     ]

@@ -19,11 +19,11 @@ def test_numbers_names_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b" / "ü.JPG").write_bytes(b"image")
     source = open_source(written(tmp_path / "x.csv", 'path,label\n"a b/ü.JPG",2\ngone.jpg,0\n'))
-    assert isinstance(source, Table) and source.classes == [] and len(source) == 2
+    assert isinstance(source, Table) and source.classes == ["0", "1", "2"] and len(source) == 2
     first, second = source.samples()
     assert (first.name, first.values) == ("a b/ü.JPG", {"label": 2})
     assert not isinstance(first.image, bytes) and first.image.read() == b"image"
-    assert (second.name, second.problem) == ("gone.jpg", "No such file or directory")
+    assert (second.name, second.problem) == ("gone.jpg", f"{tmp_path}/gone.jpg: No such file or directory")
     named = open_source(written(tmp_path / "y.tsv", "image\tclass\n1.jpg\tzebra\n2.jpg\tant\n3.jpg\t7\n"))
     assert named.classes == ["7", "ant", "zebra"]
     ordered = open_source(tmp_path / "y.tsv", classes=("zebra", "ant", "7"))
@@ -67,6 +67,17 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
     assert [sample.name for sample in source.samples()] == ["1.jpg"] and source.classes == ["cat"]
     with pytest.raises(ValueError, match="has the columns path, where, breed, got 'kind'"):
         open_source(path, label_column="kind")
+
+
+def test_a_split_is_a_value_of_its_column(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "path,label,split\n0.jpg,b,train\n1.jpg,a,val\n2.jpg,b,val \n")
+    both, val = open_source(path), open_source(path, split="val")
+    assert ([sample.name for sample in val.samples()], val.classes) == (["1.jpg", "2.jpg"], ["a", "b"])
+    assert len(both) == 3 and both.fingerprint() != val.fingerprint()
+    with pytest.raises(ValueError, match="must be a value in the column `split`, got 'test'; it has train, val"):
+        open_source(path, split="test")
+    with pytest.raises(ValueError, match="got 'val'; it has no column `split`"):
+        open_source(written(tmp_path / "y.csv", "path,label\n0.jpg,b\n"), split="val")
 
 
 def test_columns_of_numbers_are_fields(tmp_path: Path) -> None:

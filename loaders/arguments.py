@@ -73,6 +73,7 @@ def check(arguments: Mapping[str, Any]) -> None:
             f"`label_field` must be the name of a stored field, False or None, got {given['label_field']!r}."
         )
     _check_caches(given)
+    _check_effect(given)
     check_ranks(given["rank"], given["world_size"])
     if not whole(given["seed"]) and not isinstance(given["seed"], bool):
         raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1, got {given['seed']!r}.")
@@ -96,6 +97,21 @@ def _check_caches(given: Mapping[str, Any]) -> None:
                 f"`{name}` is for data at a URL and has no effect on `cache`, got {given[name]!r}; leave it out: "
                 "`cache` alone names the beton to be made."
             )
+
+
+def _check_effect(given: Mapping[str, Any]) -> None:
+    """Arguments that other ones leave without effect."""
+    if given["transforms"] is not None:
+        for name, usual in {"dtype": ("float32", "uint8"), "memory_format": ("contiguous",), "erase": (0,)}.items():
+            if given[name] not in usual:
+                raise ValueError(
+                    f"`{name}` has no effect on `transforms`, which get 8-bit images and decide what becomes of them, "
+                    f"got {given[name]!r}; leave it out, and add a transform that does it."
+                )
+    if given["weights"] is not None and given["shuffle"] in (False, "quasi"):
+        raise ValueError(
+            f"`weights` draw samples at random, which `shuffle` {given['shuffle']!r} contradicts; leave one out."
+        )
 
 
 def _check_device(device: Any) -> None:

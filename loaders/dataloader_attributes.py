@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
     from .dataloader_view import EpochBatchSampler, EpochSampler, LoadedDataset
     from .loader import Loader
 
@@ -88,6 +90,17 @@ class DataLoaderAttributes:
         from .dataloader_view import collate
 
         return collate
+
+    def as_dataloader(self) -> DataLoader[Any]:
+        """A real torch `DataLoader` that hands on this loader's batches, for code that accepts no other class: Keras,
+        `Fabric.setup_dataloaders`, captum. Each of its iterations is an epoch of this loader; stages, epochs and states
+        are set on this loader.
+        """
+        from torch.utils.data import DataLoader
+
+        from .dataloader_view import LoadedBatches
+
+        return DataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
 
     generator = worker_init_fn = multiprocessing_context = None
     pin_memory = persistent_workers = False

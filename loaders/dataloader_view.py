@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import BatchSampler, Dataset, DistributedSampler, SequentialSampler
+from torch.utils.data import BatchSampler, Dataset, DistributedSampler, IterableDataset, SequentialSampler
 
 from .batch import deliver
+from .plan.rng import Purpose, words
 
 if TYPE_CHECKING:
     from .loader import Loader
@@ -54,12 +55,13 @@ def _decoded_samples(samples: list[Any], batch: Any) -> DecodedSamples:
 class LoadedDataset(Dataset[Any]):
     """The samples of a loader, one by one: `dataset[i]` is sample i as the loader's present stage shows it.
 
-    An index from the loader's samplers shows the sample as the loader would in that epoch; a plain index, as in the
-    epoch `loader.epoch`.
+    An index from the loader's samplers shows the sample as the loader would in that epoch. In training, a plain index
+    has another crop at each access, keyed by torch's seed: a `DataLoader` that is made of this data set alone knows of
+    no epochs.
     """
 
     def __init__(self, loader: Loader) -> None:
-        self._loader, self._pid = loader, os.getpid()
+        self._loader, self._pid, self._accesses = loader, os.getpid(), 0
 
     def __len__(self) -> int:
         """Samples of one epoch, all ranks together."""
@@ -124,12 +126,19 @@ class LoadedDataset(Dataset[Any]):
                 raise IndexError(f"sample indices go from 0 to {len(self) - 1}, got {index}")
             else:
                 keys.append(int(index) % len(self) if chosen is None else int(chosen[index]))
-        epoch = next((index.epoch for index in indices if isinstance(index, KeyedIndex)), loader.epoch)
+        epoch = next((index.epoch for index in indices if isinstance(index, KeyedIndex)), None)
+        if epoch is None:
+            epoch = self._next_access() if loader.train else loader.epoch
         batch = loader.decode(np.array(keys, np.int64), epoch)
         value = deliver(batch, loader.source, loader.fields, "tuple")
         samples = DecodedSamples(zip(*value, strict=True))
         samples.batch = deliver(batch, loader.source, loader.fields, loader.collate)
         return samples
+
+    def _next_access(self) -> int:
+        """An epoch's number for an access by plain index. Torch seeds each worker process anew in every epoch."""
+        self._accesses += 1
+        return int(words(torch.initial_seed(), self._accesses, np.zeros(1, np.int64), Purpose.ACCESS, 1)[0, 0])
 
     def _here(self) -> Loader:
         """The loader; in a forked process, which its threads did not follow, one of the process's own."""
@@ -138,6 +147,19 @@ class LoadedDataset(Dataset[Any]):
             twin.__setstate__(self._loader.__getstate__())
             self._loader, self._pid = twin, os.getpid()
         return self._loader
+
+
+class LoadedBatches(IterableDataset[Any]):
+    """A loader as torch's `DataLoader` wants its data: `DataLoader(LoadedBatches(loader), batch_size=None)`."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
 
 
 class EpochSampler(DistributedSampler[Any]):

@@ -378,9 +378,7 @@ class Loader(DataLoaderAttributes):
         return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
 
     def close(self) -> None:
-        """Stops the threads and closes the file, unless the data are a `Dataset` of yours. Also done by `with`, and at
-        garbage collection.
-        """
+        """Stops the threads and closes what was opened here. Also done at garbage collection, and by `with`."""
         self._closed, self._coming = True, None
         self._backend.close()
         if self.source is not self._data:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int], None]]:
     """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
 
-    Yields a function to be called before each batch is delivered, with the number of batches that follow it. Does
-    no effect if the program has not set Accelerate up; Accelerate is never imported for this.
+    Yields a function to be called before each batch is delivered, with the number of batches that follow it. Has no
+    effect unless the program has set Accelerate up; Accelerate is never imported for this.
     """
     module = sys.modules.get("accelerate.state")
     if module is None or not module.GradientState._shared_state or not steps:

@@ -15,6 +15,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { std::free(data_); }
   uint8_t* data() { return data_; }
+  size_t capacity() const { return capacity_; }
   void swap(Buffer& other) { std::swap(data_, other.data_), std::swap(capacity_, other.capacity_); }
   // At least `bytes` usable, 64-byte aligned, contents undefined; null when memory is out.
   uint8_t* reserve(size_t bytes) {

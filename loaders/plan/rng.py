@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     STORAGE = 16
     WINDOW = 17
     LARGE_ORDER = 18
+    ACCESS = 19
 
 
 INDEX_BITS = 48

@@ -44,7 +44,7 @@ def open_dataset(
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without images.
-        ValueError: a folder of splits, or a wrong `label_field`.
+        ValueError: a folder of splits, a wrong `label_field`, or a `cache_dir` for data of this machine.
         BadDataset: a file that is none of these, or is damaged.
     """
     if isinstance(data, Dataset):
@@ -56,6 +56,11 @@ def open_dataset(
 
         folder = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))
         return open_remote(data, label_field, classes, Cache(folder, int(cache_gb * 1e9)))
+    if cache_dir is not None:
+        raise ValueError(
+            f"`cache_dir` is for data at a URL and has no effect on local data, got {os.fspath(cache_dir)!r}; "
+            "leave it out; for a folder on a slow disk, `Loader(cache=FILE)` makes a local beton"
+        )
     if names_parts(data):
         return open_parts(data, lambda path: _open_beton(path, label_field, classes))
     if not isinstance(data, str | os.PathLike):

@@ -46,6 +46,18 @@ def test_odd_values_work_or_are_refused_by_name(beton: Path, name: str) -> None:
         ({"std": (0, 1, 1)}, "`std` must be positive"),
         ({"mean": (0.5,)}, "`mean` must be three numbers, for R, G and B"),
         ({"train": 1}, "`train` must be one of True, False, got 1."),
+        (
+            {"rank": 0.5, "world_size": 2},
+            "`rank` must be a whole number from 0 to `world_size` - 1, got rank 0.5",
+        ),
+        (
+            {"weights": "balanced", "shuffle": "quasi"},
+            "`weights` draw samples at random, which `shuffle` 'quasi'",
+        ),
+        ({"transforms": [], "dtype": "float16"}, "`dtype` has no effect on `transforms`, which get 8-bit images"),
+        ({"transforms": [], "memory_format": "channels_last"}, "`memory_format` has no effect on `transforms`"),
+        ({"transforms": [], "erase": 0.5}, "`erase` has no effect on `transforms`"),
+        ({"cache_dir": "x"}, "`cache_dir` is for data at a URL and has no effect on local data, got 'x'"),
         ({"device": "warp"}, '`device` must be "cpu", or "cuda" if torch sees a GPU, got \'warp\'.'),
         (
             {"device": "mps"},

@@ -58,7 +58,33 @@ def test_the_dataset_is_torchvisions(beton: Path) -> None:
         assert names[9].startswith("class001/") and [label for _, label in dataset.samples] == dataset.targets
     with make(beton, indices=[20, 3], drop_last=False) as subset:
         assert subset.dataset.samples == [(names[20], 2), (names[3], 0)]
-        assert torch.equal(subset.dataset[-1][0], subset.dataset[1][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataloader_of_the_dataset_alone_shows_new_crops_each_epoch(beton: Path, workers: int) -> None:
+    with make(beton) as loader, make(beton) as other, make(beton, train=False) as val:
+        torch.manual_seed(3)
+        first, second = (
+            torch.cat([images for images, _ in DataLoader(data.dataset, 8, num_workers=workers)])
+            for data in (loader, loader)
+        )
+        assert not (first == second).flatten(1).all(1).any()
+        torch.manual_seed(3)  # the same seed, the same crops
+        assert torch.equal(
+            torch.cat([images for images, _ in DataLoader(other.dataset, 8, num_workers=workers)]), first
+        )
+        once, again = (torch.cat([images for images, _ in DataLoader(val.dataset, 8)]) for _ in range(2))
+        assert torch.equal(once, again)
+
+
+def test_a_real_dataloader_hands_on_the_batches(beton: Path) -> None:
+    with make(beton) as loader, make(beton) as other:
+        plain = loader.as_dataloader()
+        assert isinstance(plain, DataLoader) and len(plain) == len(loader)
+        for _ in range(2):  # epochs 0 and 1
+            pairs = zip(plain, other, strict=True)
+            assert all(torch.equal(mine, theirs) for (mine, _), (theirs, _) in pairs)
+        assert loader.epoch == 2
 
 
 def test_what_would_have_no_effect_cannot_be_set(beton: Path) -> None:
@@ -78,7 +104,7 @@ def test_a_sequential_sampler_is_one_that_goes_in_order(beton: Path) -> None:
     for options, in_order in (
         ({"train": False}, True),
         ({}, False),
-        ({"shuffle": False, "weights": "balanced"}, False),
+        ({"train": False, "weights": "balanced"}, False),
     ):
         with make(beton, **options) as loader:
             assert isinstance(loader.sampler, SequentialSampler) == in_order

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders import BadDataset, BadSample, Loader
+from loaders import BadDataset, BadSample, Loader, open_dataset
 from loaders.plan import epoch_order
 from tests.contract import check_resume, digest, make
 
@@ -291,3 +291,12 @@ def test_ranks_share_the_global_order(beton: Path) -> None:
                 shares.append([images for images, _ in loader])
         for step, images in enumerate(whole):
             np.testing.assert_array_equal(torch.cat([share[step] for share in shares]).numpy(), images.numpy())
+
+
+def test_loaders_share_an_open_data_set(beton: Path) -> None:
+    with open_dataset(beton) as dataset:
+        together = dataset.together
+        for shuffle in ("quasi", True):
+            with Loader(dataset, batch_size=8, resolution=32, num_workers=1, shuffle=shuffle) as loader:
+                assert len(list(loader)) == 3
+            assert dataset.together == together

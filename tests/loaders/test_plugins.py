@@ -82,10 +82,13 @@ def test_a_source_can_be_named(jpeg_folder: Path, tmp_path: Path) -> None:
         open_source(tmp_path / "table", format="lmdb")
     with pytest.raises(ValueError, match=r"sources have the options split, .*, got sort"):
         open_source(tmp_path / "table", sort=True)
-    for option, remedy in (("labels", "write a table with the columns path and label"), ("path_column", "leave it out")):
+    for option, remedy in (
+        ("labels", "write a table with the columns path and label"),
+        ("path_column", "leave it out"),
+    ):
         with pytest.raises(ValueError, match=f"`{option}` has no effect .* which has `split`; got 'x'; .*{remedy}"):
             open_source(jpeg_folder / "train", **{option: "x"})
-    with pytest.raises(ValueError, match="list: `split` has no effect .* which has none of these options"):
+    with pytest.raises(ValueError, match=r"list: `split` has no effect .* which has none of these options"):
         open_source([(b"", 0)], split="val")
     with pytest.raises(FileNotFoundError, match="none: no such file or folder"):
         open_source(tmp_path / "none")

@@ -88,7 +88,7 @@ class Resampling:
         return self._rest.message(row) if known else "its pixels could not be resampled"
 
     def close(self) -> None:
-        """Cancels samples that have not begun, waits for the rest."""
+        """Cancels samples that have not begun."""
         self._spread.close()
         self._rest.close()
 

@@ -19,7 +19,7 @@ struct WordTable {
         const __m512i sixteen = _mm512_loadu_si512(table + 32 * k + at);
         return _mm512_maskz_cvtepi32_epi16(0xFFFF, _mm512_maskz_srl_epi32(0xFFFF, sixteen, _mm_cvtsi32_si128(shift)));
       };
-      part[k] = _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(16), 1);
+      part[k] = _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512(half(0)), half(16), 1);
     }
   }
   void load(const uint16_t* table) {

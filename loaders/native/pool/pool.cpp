@@ -22,6 +22,7 @@ int64_t now_ns() {
 struct Slot {
   enum { kUnread, kReading, kRead, kTaken } state = kUnread;
   std::unique_ptr<et::Ahead> ahead;
+  int64_t counted = 0;  // its part of EtPool::bytes_ahead
 };
 
 enum : int64_t { kMostAhead = 256 << 20 };  // bytes read ahead and not yet decoded
@@ -59,7 +60,7 @@ struct EtPool {
   std::vector<std::thread> threads, readers;
   et::Pace pace;
   int reading = 0;         // reads in flight
-  int64_t bytes_ahead = 0;  // read ahead, or being read, and not yet taken
+  int64_t bytes_ahead = 0;  // memory of what was read ahead, or is being read, and is not yet taken
   std::vector<std::unique_ptr<et::Ahead>> spare;
 
   void add(const EtStats& mine) {
@@ -128,7 +129,7 @@ struct EtPool {
       const int64_t waited = now_ns() - start;
       mine.read_ns += waited, mine.storage_ns += waited;
     }
-    if (slot->state == Slot::kRead) bytes_ahead -= ticket->bytes(i);
+    if (slot->state == Slot::kRead) bytes_ahead -= slot->counted;
     slot->state = Slot::kTaken;
     return std::move(slot->ahead);
   }
@@ -166,7 +167,7 @@ struct EtPool {
       if (spare.empty()) slot.ahead = std::make_unique<et::Ahead>();
       else slot.ahead = std::move(spare.back()), spare.pop_back();
       slot.state = Slot::kReading;
-      ticket->reading++, reading++, bytes_ahead += ticket->bytes(i);
+      ticket->reading++, reading++, bytes_ahead += slot.counted = ticket->bytes(i);
       to_read.notify_one();
       lock.unlock();
       EtStats mine{};
@@ -177,6 +178,8 @@ struct EtPool {
       add(mine);
       pace.read(took);
       slot.state = Slot::kRead;
+      const int64_t held = int64_t(slot.ahead->memory.capacity());  // a file's size is known only now
+      bytes_ahead += held - slot.counted, slot.counted = held;
       ticket->reading--, reading--;
       arrived.notify_all();
       if (ticket->finished()) finished.notify_all();
@@ -196,7 +199,7 @@ struct EtPool {
   // Frees a ticket that is off the queue and that no thread works on.
   void forget(EtTicket* ticket) {
     for (int64_t i = 0; ticket->slots && i < ticket->ahead; i++)
-      if (ticket->slots[i].state == Slot::kRead) bytes_ahead -= ticket->bytes(i);
+      if (ticket->slots[i].state == Slot::kRead) bytes_ahead -= ticket->slots[i].counted;
   }
 };
 

@@ -199,7 +199,10 @@ def test_parts_with_removed_samples_are_verified_whole(manifest: Path, tmp_path:
         assert isinstance(part, Pyramid)
         name, row = whole.name(damaged), part.head.rows + 3 * part.head.row.itemsize
         record = int(part.entries([3])[0, 0]["offset"])
-    for at, level, why in ((row, -1, "FFCV's tables disagree with the index"), (record + 9, 0, "its CRC does not match")):
+    for at, level, why in (
+        (row, -1, "FFCV's tables disagree with the index"),
+        (record + 9, 0, "its CRC does not match"),
+    ):
         data = bytearray((tmp_path / "train-00001-of-00003.beton").read_bytes())
         data[at] ^= 1
         (tmp_path / "train-00001-of-00003.beton").write_bytes(data)

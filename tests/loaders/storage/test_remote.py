@@ -28,10 +28,11 @@ from loaders.conversion import (
     verify,
     write_manifest,
 )
-from loaders.plan.records import SAMPLE
+from loaders.plan.records import SAMPLE, table_bytes
+from loaders.plugins import STORES
 from loaders.sources.dataset import Fetch
 from loaders.sources.remote import Remote
-from loaders.storage import transfer
+from loaders.storage import files, store, transfer
 from loaders.storage.transfer import coalesce
 from tests.loaders.storage.server import Served, serving
 
@@ -338,3 +339,80 @@ def test_keys_of_the_environment_are_in_no_message(
     with pytest.raises(LoaderError, match=r"s3://bucket/x.*failed") as told:
         convert(url, tmp_path / "x.beton") if url.endswith("csv") else Loader(url)
     assert SECRET not in str(told.value) + caplog.text
+
+
+def test_memory_of_an_epoch_that_is_left_goes_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if bytes still arrive after the plan that wanted them is gone."""
+    begun, arrive = threading.Event(), threading.Event()
+    with open_dataset(f"{served.url}/train.beton") as remote:
+        assert isinstance(remote, Remote)
+        read = remote._mirror.read
+
+        def late(start: int, end: int) -> memoryview:
+            begun.set()
+            assert arrive.wait(60)
+            return read(start, end)
+
+        monkeypatch.setattr(remote._mirror, "read", late)
+        indices = np.arange(len(remote))
+        samples = np.zeros(len(indices), SAMPLE)
+        samples["entry"] = remote.entries(indices)[:, 0]
+        fetched = remote.fetch(indices, samples)
+        assert begun.wait(60)
+        del fetched
+        arrive.set()
+        remote._transfer._threads.shutdown(wait=True)
+        assert remote._transfer.bytes > 0 and os.fstat(remote._window.fd).st_blocks == 0
+
+
+def test_a_wrong_row_table_is_fetched_again_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_dataset(f"{served.url}/train.beton") as remote:
+        assert isinstance(remote, Remote)
+        forgotten: list[tuple[int, int]] = []
+        monkeypatch.setattr(remote._mirror, "forget", lambda start, end: forgotten.append((start, end)))
+        assert remote.forget(5)
+        entry = remote.entries([5])[0, 0]
+        assert int(entry["rows"]) > 0
+        assert forgotten[0] == (
+            int(entry["offset"]) - table_bytes(int(entry["rows"])),
+            int(entry["offset"]) + int(entry["size"]),
+        )
+
+
+def test_a_file_is_read_on_after_a_failure(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "DEADLINE", 0.2)
+    data = bytes(np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8))
+    (served.root / "x.bin").write_bytes(data)
+    with files.connections(), files.open_file(f"{served.url}/x.bin") as file:
+        assert file.read(1000) == data[:1000]
+        file.seek(200_000)
+        served.failing = 1 << 30
+        with pytest.raises(LoaderError, match=r"x\.bin \(bytes .* failed"):
+            file.read(1000)
+        served.failing = 0
+        assert file.read(1000) == data[200_000:201_000]
+        file.seek(500_000)
+        assert file.read(300_000) == data[500_000:800_000]
+
+
+def test_a_pattern_stays_in_its_folder() -> None:
+    names = ["a/train-0.beton", "a/train-old/x.beton", "a/train-1.beton", "train-2.beton"]
+    assert [name for name in names if store._matches(name, "a/train-*.beton")] == ["a/train-0.beton", "a/train-1.beton"]
+
+
+def test_the_first_url_of_a_store_may_be_its_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Rooted:
+        def __init__(self, url: str) -> None:
+            assert url == "rooted://bucket"
+
+        def children(self, folder: str) -> tuple[list[str], list[str]]:
+            asked.append(folder)
+            return ["a"], []
+
+    monkeypatch.setitem(STORES, "rooted", Rooted)
+    with files.connections():
+        for url in ("rooted://bucket", "rooted://bucket/a"):
+            files.children(url)
+    assert asked == ["", "a"]

@@ -105,7 +105,7 @@ class Decoder:
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         dataset.expect_random_reads()
         self._replace_from = replace_from
-        self._together = window if window and dataset.together else dataset.together or PLANNED
+        self._window = window
         self._plan_options: dict[str, Any] = {
             "seed": seed,
             "train": train,
@@ -160,7 +160,8 @@ class Decoder:
         """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
-        at_once = max(1, self._together // max(1, len(batches[0])))
+        together = self._window if self._window and self._dataset.together else self._dataset.together or PLANNED
+        at_once = max(1, together // max(1, len(batches[0])))
         # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()

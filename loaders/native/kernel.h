@@ -156,9 +156,10 @@ struct EtTicket;
 EtPool* et_pool_new(int32_t threads);
 void et_pool_free(EtPool*);  // finishes the samples in hand, drops the rest, joins the threads; tickets may outlive it
 void et_pool_stats(EtPool*, EtStats*);
-// The arrays named in `batch` must stay alive until et_ticket_wait returned 1 or et_ticket_free returned.
-EtTicket* et_submit(EtPool*, const EtBatch* batch);
-EtTicket* et_submit_cut(EtPool*, const EtCutBatch* batch);  // likewise
+// The arrays named in `batch` must stay alive until et_ticket_wait returned 1 or et_ticket_free returned. `ticket` is set before a
+// thread begins, so that a caller that is interrupted behind the call still knows what to free.
+void et_submit(EtPool*, const EtBatch* batch, EtTicket** ticket);
+void et_submit_cut(EtPool*, const EtCutBatch* batch, EtTicket** ticket);  // likewise
 int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
 void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
 

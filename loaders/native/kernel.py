@@ -11,8 +11,16 @@ from pathlib import Path
 from ..errors import LoaderError
 from . import structs
 
-_POINTERS = ("et_pool_new", "et_submit", "et_submit_cut")
-_NOTHING = ("et_pool_free", "et_pool_stats", "et_ticket_free", "et_peek_files", "et_free")
+_POINTERS = ("et_pool_new",)
+_NOTHING = (
+    "et_pool_free",
+    "et_pool_stats",
+    "et_submit",
+    "et_submit_cut",
+    "et_ticket_free",
+    "et_peek_files",
+    "et_free",
+)
 
 _I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 _ARGUMENTS = {
@@ -20,8 +28,8 @@ _ARGUMENTS = {
     "et_pool_free": (_PTR,),
     "et_pool_stats": (_PTR, _PTR),
     "et_pool_readers": (_PTR,),
-    "et_submit": (_PTR, _PTR),
-    "et_submit_cut": (_PTR, _PTR),
+    "et_submit": (_PTR, _PTR, _PTR),
+    "et_submit_cut": (_PTR, _PTR, _PTR),
     "et_ticket_wait": (_PTR, _I32),
     "et_ticket_free": (_PTR,),
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),

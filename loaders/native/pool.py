@@ -146,13 +146,14 @@ class KernelBatch(Outcome):
 class _UnderWay:
     """A batch on its way through a pool."""
 
-    def _begin(self, pool: Pool, submit: Callable[[int, int], int], batch: int, *keep: Any) -> None:
+    def _begin(self, pool: Pool, submit: Callable[..., None], batch: int, *keep: Any) -> None:
         """Starts it. batch: address of the argument of `submit`. keep: objects kept alive until the kernel is done."""
-        self._pool = pool
-        self._handle = pool.call(submit, batch)
-        self._close = weakref.finalize(self, _free_ticket, self._handle, pool.pid, *keep)
+        self._pool, self._ticket = pool, ctypes.c_void_p()
+        # Before it starts: Ctrl-C may come at any line, and threads must not write to memory that was given back.
+        self._close = weakref.finalize(self, _free_ticket, self._ticket, pool.pid, *keep)
         # At the program's end a daemon thread may still wait for this batch: the pool is closed, which ends the wait.
         self._close.atexit = False
+        pool.call(submit, batch, ctypes.addressof(self._ticket))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
@@ -163,7 +164,7 @@ class _UnderWay:
         if os.getpid() != self._pool.pid:
             self._pool.check()
         left = float("inf") if timeout is None else timeout * 1000
-        while not (state := library().et_ticket_wait(self._handle, int(min(_POLL, max(left, 0))))):
+        while not (state := library().et_ticket_wait(self._ticket, int(min(_POLL, max(left, 0))))):
             left -= _POLL
             if left <= 0:
                 return False
@@ -185,9 +186,9 @@ class PendingBatch(KernelBatch, _UnderWay):
         self._begin(pool, library().et_submit, self.address, *self._keep)
 
 
-def _free_ticket(handle: int, pid: int, *_keep: Any) -> None:
-    if os.getpid() == pid:  # after a fork the threads exist in the parent only
-        library().et_ticket_free(handle)
+def _free_ticket(ticket: ctypes.c_void_p, pid: int, *_keep: Any) -> None:
+    if ticket.value and os.getpid() == pid:  # after a fork the threads exist in the parent only
+        library().et_ticket_free(ticket)
 
 
 def _free_pool(handle: int, pid: int, lock: threading.RLock) -> None:

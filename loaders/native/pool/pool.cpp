@@ -186,14 +186,13 @@ struct EtPool {
     }
   }
 
-  EtTicket* submit(EtTicket* ticket, int64_t count) {
+  void submit(EtTicket* ticket, int64_t count) {
     ticket->count = count, ticket->pool = this;
     std::lock_guard<std::mutex> lock(mutex);
     tickets++;
     if (count > 0) queue.push_back(ticket);
     work.notify_all();
     employ();
-    return ticket;
   }
 
   // Frees a ticket that is off the queue and that no thread works on.
@@ -246,18 +245,18 @@ int32_t et_pool_readers(EtPool* pool) {
   return pool->pace.readers();
 }
 
-EtTicket* et_submit(EtPool* pool, const EtBatch* batch) {
-  auto* ticket = new EtTicket;
+void et_submit(EtPool* pool, const EtBatch* batch, EtTicket** out) {
+  auto* ticket = *out = new EtTicket;
   ticket->batch = *batch;
   ticket->samples = batch->samples, ticket->fd = batch->fd, ticket->side = batch->side;
-  return pool->submit(ticket, batch->count);
+  pool->submit(ticket, batch->count);
 }
 
-EtTicket* et_submit_cut(EtPool* pool, const EtCutBatch* batch) {
-  auto* ticket = new EtTicket;
+void et_submit_cut(EtPool* pool, const EtCutBatch* batch, EtTicket** out) {
+  auto* ticket = *out = new EtTicket;
   ticket->work = [b = *batch](int64_t i, et::Scratch& scratch, EtStats& stats) { et::cut_sample(b, i, scratch, stats); };
   ticket->samples = batch->samples, ticket->fd = batch->fd;
-  return pool->submit(ticket, batch->count);
+  pool->submit(ticket, batch->count);
 }
 
 int32_t et_ticket_wait(EtTicket* ticket, int32_t milliseconds) {

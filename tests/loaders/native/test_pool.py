@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 
 from loaders import native
 from loaders.errors import LoaderError
+from loaders.native import pool as pool_module
 from loaders.native.kernel import builds
 from loaders.plan.filters import build
 from tests.images import SAMPLINGS, jpeg, picture
@@ -285,3 +288,29 @@ def test_a_flipped_bit_under_the_crop_is_damage_and_elsewhere_nothing(tmp_path: 
         assert status(at) == native.DAMAGED, at
     assert status(len(record.table) + offsets[0] + 50) == native.OK
     assert status(len(sound) - 3) == native.OK
+
+
+def test_an_interrupt_right_behind_the_start_frees_the_batch(
+    shelf: tuple[NDArray[np.void], list[bytes], list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C may come at any line: the batch's memory must not be given back while threads write to it."""
+    samples, _, _ = shelf
+    out, interrupts = np.zeros((len(samples), 3, 64, 64), np.uint8), 0
+    freed: list[bool] = []
+    pool = native.Pool(1)
+    call, free = pool.call, pool_module._free_ticket
+
+    def interrupted(function: Any, *arguments: Any) -> None:
+        call(function, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "call", interrupted)
+    monkeypatch.setattr(pool_module, "_free_ticket", lambda *a: (freed.append(bool(a[0].value)), free(*a)))
+    try:
+        pool.submit(samples, side=64, filter=build(64, "bicubic"), out=out)
+    except KeyboardInterrupt:
+        interrupts = 1
+    gc.collect()
+    assert interrupts
+    assert freed == [True]
+    pool.close()

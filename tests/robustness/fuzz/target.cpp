@@ -112,7 +112,8 @@ void decode(const uint8_t* arguments, const uint8_t* data, size_t size, const Et
   EtCutBatch cuts{};
   cuts.samples = &sample, cuts.count = 1, cuts.fd = fd, cuts.out = part.data(), cuts.slots = slots, cuts.sizes = &length;
   cuts.origins = origin, cuts.status = &status, cuts.messages = message;
-  EtTicket* const ticket = et_submit_cut(pool, &cuts);
+  EtTicket* ticket;
+  et_submit_cut(pool, &cuts, &ticket);
   while (!et_ticket_wait(ticket, 1000)) continue;
   et_ticket_free(ticket);
 }

@@ -34,7 +34,7 @@ struct Job {
       s.scale = uint8_t(1 << draw % 4);
     }
     EtBatch batch{samples.data(), kBatch, filter, -1, kSide, out.data(), nullptr, 1, 0, status.data(), messages.data()};
-    ticket = et_submit(pool, &batch);
+    et_submit(pool, &batch, &ticket);
   }
 };
 

@@ -261,6 +261,7 @@ def report(summary: Summary, table: Path | None = None) -> str:
     ]
     if summary.originals:
         lines.append(f"{summary.originals} original files are kept, and read in place of their full-size JPEGs")
+    lines += [f"note: {hint}" for hint in summary.hints]
     remarks = {"accepted": summary.notes, "changed": summary.changed, "refused": summary.refused}
     for kind, each in remarks.items():
         lines += [f"{kind}: {name}: {why}" for name, why in each[:LISTED]]

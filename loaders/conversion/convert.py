@@ -50,6 +50,7 @@ class Summary(NamedTuple):
         refused: (name, why) of each sample left out.
         notes: (name, remark) of each odd sample that is stored without loss, e.g. stray bytes before its end.
         originals: number of samples whose original file is kept, see `convert(keep_codec=)`.
+        hints: on the source as a whole: it has no labels, only one class, or files that were left out.
     """
 
     out: str
@@ -61,6 +62,7 @@ class Summary(NamedTuple):
     refused: list[tuple[str, str]]
     notes: list[tuple[str, str]]
     originals: int = 0
+    hints: tuple[str, ...] = ()
 
 
 class NothingConverted(BadDataset):
@@ -217,7 +219,18 @@ def convert(
         meta["classes"] = names
         with _finish_bar(work_left(journal), progress) as bar:
             size = finish(journal, target, writer.page_size, meta, further, bar.update)
-        return summary._replace(bytes=size)
+        return summary._replace(bytes=size, hints=tuple(_hints_on(origin, types)))
+
+
+def _hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
+    """What the user of a source may not expect."""
+    yield from getattr(source, "hints", ())
+    if "label" not in types:
+        stored = ", ".join(name for name in types if name != ORIGINAL) or "none"
+        yield (
+            f"no label was found; stored fields: {stored}. Name the label by `label_column` (--label-column), or train "
+            "on a field (--target)"
+        )
 
 
 def _settings(quality: int, overhead: float, ratios: Sequence[float], depth: str) -> dict[str, Any]:
@@ -344,4 +357,4 @@ def _summary(writer: Writer, target: str, classes: int) -> Summary:
         for kind in REMARKS:
             remarks[kind] += job[kind]
     ordered = {kind: [(name, why) for _, name, why in sorted(found)] for kind, found in remarks.items()}
-    return Summary(target, images, classes, source_bytes, 0, **ordered, originals=originals)
+    return Summary(target, images, classes, source_bytes, 0, **ordered, originals=originals, hints=())

@@ -96,6 +96,21 @@ class ImageFolder:
         """See `Source.samples`."""
         return (self[k] for k in range(start, len(self)))
 
+    @property
+    def hints(self) -> list[str]:
+        """What the folder may hold beside the samples, for the summary of a conversion."""
+        found = []
+        if self._sources.ignored:
+            kinds = sorted(self._sources.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
+            some = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in kinds[:5])
+            found.append(f"files that are no images by their endings were left out: {some}{', ...' * (len(kinds) > 5)}")
+        if len(self.classes) == 1 and self._sources.names:
+            found.append(
+                f"all images are of one class, {self.classes[0]!r}: classes are the folders directly in the source; is "
+                "this the right folder?"
+            )
+        return found
+
     def part(self, numbers: Sequence[int]) -> ImageFolder:
         """The samples of these numbers as a source of their own, which reads the sizes of their files only."""
         part = copy(self)

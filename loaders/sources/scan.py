@@ -7,7 +7,8 @@ ignored, and a link that leads back to a folder above is not followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class Sources(NamedTuple):
         labels: one for each name.
         folders: modification time, in nanoseconds, and inode of each folder that was listed, by its path, taken before
             it was listed. Empty for a store.
+        ignored: number of files that are not listed, by their ending ("" without one); hidden ones are not counted.
     """
 
     root: str
@@ -36,6 +38,7 @@ class Sources(NamedTuple):
     names: list[str]
     labels: list[int]
     folders: dict[str, tuple[int, int]]
+    ignored: Mapping[str, int] = {}
 
 
 def scan(
@@ -72,7 +75,7 @@ def scan(
         loose = tree.images()
         if not loose:
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
-        return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed)
+        return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         raise ValueError(
             f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
@@ -92,7 +95,7 @@ def scan(
         labels += [labels_of[name]] * len(found)
     if not names:
         raise FileNotFoundError(f"{root}: none of its {len(found_classes)} class folders holds an image")
-    return Sources(root, list(labels_of), names, labels, tree.listed)
+    return Sources(root, list(labels_of), names, labels, tree.listed, tree.ignored)
 
 
 def folder_stamp(folder: str) -> tuple[int, int]:
@@ -127,12 +130,20 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not _hidden(name)
 
 
+def _count(ignored: Counter[str], names: Iterable[str]) -> None:
+    """Adds the files that are no images by their names."""
+    for name in names:
+        base = name.rpartition("/")[2]
+        if not _hidden(base) and not _is_image(base):
+            ignored[os.path.splitext(base)[1].lower()] += 1
+
+
 class _OnDisk:
     """A folder of this machine.
 
     Attributes:
         root: its path.
-        listed: see `Sources.folders`.
+        listed, ignored: see `Sources`.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -142,6 +153,7 @@ class _OnDisk:
         if not path.is_dir():
             raise NotADirectoryError(f"{path}: must be a folder of images, is a file")
         self.root, self.listed = os.fspath(path), dict[str, tuple[int, int]]()
+        self.ignored: Counter[str] = Counter()
 
     def inside(self, split: str) -> _OnDisk:
         """A sub-folder of this one."""
@@ -171,6 +183,8 @@ class _OnDisk:
         above = (os.path.realpath(self.root),) if folder else ()
         found = sorted(self._walk(os.path.join(self.root, folder).rstrip("/") or "/", above))
         below = [(os.path.join(at, "")[start:], sorted(names)) for at, names in found]
+        for _, names in below:
+            _count(self.ignored, names)
         return [prefix + name for prefix, names in below for name in names if _is_image(name)]
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
@@ -195,6 +209,7 @@ class _Stored:
 
     def __init__(self, folder: str, listing: Iterable[str]) -> None:
         self.root, self.listed = folder.rstrip("/"), dict[str, tuple[int, int]]()
+        self.ignored: Counter[str] = Counter()
         self._below: dict[str, list[str]] = {}  # first folder, or "" for files of the root: paths from there
         for path in listing:
             first, slash, rest = path.partition("/")
@@ -220,5 +235,7 @@ class _Stored:
 
     def images(self, folder: str = "") -> list[str]:
         paths = [f"{folder}/{path}" if folder else path for path in self._below.get(folder, ())]
-        shown = (path for path in paths if not any(map(_hidden, path.split("/"))) and _is_image(path))
+        visible = [path for path in paths if not any(map(_hidden, path.split("/")))]
+        _count(self.ignored, visible)
+        shown = (path for path in visible if _is_image(path))
         return sorted(shown, key=lambda path: (path.rpartition("/")[0], path))

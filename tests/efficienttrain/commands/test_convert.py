@@ -94,6 +94,25 @@ def test_a_bad_file_stops_it_or_is_named(tmp_path: Path, jpeg_folder: Path, caps
     assert out.exists()
 
 
+def test_what_may_be_a_mistake_is_noted(jpeg_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def notes(source: Path, *options: str) -> list[str]:
+        assert main(["convert", str(source), str(tmp_path / "x.beton"), "--quiet", "--workers", "1", *options]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+
+    assert notes(jpeg_folder / "val") == []
+    image, folder = next(jpeg_folder.rglob("*.jpg")).read_bytes(), tmp_path / "images" / "a"
+    folder.mkdir(parents=True)
+    for name in ("1.jpg", "2.GIF", "3.gif", "Thumbs.db", ".hidden.gif", "notes"):
+        (folder / name).write_bytes(image)
+    left, single = notes(tmp_path / "images")
+    assert left.endswith("left out: 2 .gif, 1 without an ending, 1 .db")
+    assert single.startswith("note: all images are of one class, 'a': ")
+    (tmp_path / "x.csv").write_text("path,breed,age\nimages/a/1.jpg,cat,3\n")
+    (unlabelled,) = notes(tmp_path / "x.csv")
+    assert unlabelled.startswith("note: no label was found; stored fields: age. Name the label by `label_column`")
+    assert notes(tmp_path / "x.csv", "--label-column", "breed") == []
+
+
 def test_every_changed_and_refused_file_is_listed(tmp_path: Path) -> None:
     changed, refused = [(f"{k}\t.png", "PNG") for k in range(300)], [("x.jpg", "cut short")]
     summary = Summary("o.beton", 500, 2, 1000, 1400, changed, refused, [("ü.jpg", "odd")])

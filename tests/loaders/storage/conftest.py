@@ -1,14 +1,17 @@
-"""A real S3 server on loopback."""
+"""Stores on loopback: a real S3 server, and a web server that misbehaves when it is told to."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.loaders.storage.server import Served, serving
 
 
 class Bucket(NamedTuple):
@@ -72,3 +75,11 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> B
     name = "b" + "".join(c for c in os.fspath(tmp_path).lower() if c.isalnum())[-40:]
     client.create_bucket(Bucket=name)
     return Bucket(f"s3://{name}", client)
+
+
+@pytest.fixture
+def served(beton: Path, tmp_path: Path) -> Iterator[Served]:
+    (tmp_path / "served").mkdir()
+    shutil.copy(beton, tmp_path / "served" / "train.beton")
+    with serving(tmp_path / "served") as served:
+        yield served

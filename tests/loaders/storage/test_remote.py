@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,22 +29,13 @@ from loaders.conversion import (
     write_manifest,
 )
 from loaders.plan.records import SAMPLE, table_bytes
-from loaders.plugins import STORES
 from loaders.sources.dataset import Fetch
 from loaders.sources.remote import Remote
-from loaders.storage import files, store, transfer
+from loaders.storage import transfer
 from loaders.storage.transfer import coalesce
 from tests.loaders.storage.server import Served, serving
 
 pytest.importorskip("obstore")
-
-
-@pytest.fixture
-def served(beton: Path, tmp_path: Path) -> Iterator[Served]:
-    (tmp_path / "served").mkdir()
-    shutil.copy(beton, tmp_path / "served" / "train.beton")
-    with serving(tmp_path / "served") as served:
-        yield served
 
 
 def digest(data: object, **options: object) -> str:
@@ -377,42 +368,3 @@ def test_a_wrong_row_table_is_fetched_again_too(served: Served, monkeypatch: pyt
             int(entry["offset"]) - table_bytes(int(entry["rows"])),
             int(entry["offset"]) + int(entry["size"]),
         )
-
-
-def test_a_file_is_read_on_after_a_failure(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "DEADLINE", 0.2)
-    data = bytes(np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8))
-    (served.root / "x.bin").write_bytes(data)
-    with files.connections(), files.open_file(f"{served.url}/x.bin") as file:
-        assert file.read(1000) == data[:1000]
-        file.seek(200_000)
-        served.failing = 1 << 30
-        with pytest.raises(LoaderError, match=r"x\.bin \(bytes .* failed"):
-            file.read(1000)
-        served.failing = 0
-        assert file.read(1000) == data[200_000:201_000]
-        file.seek(500_000)
-        assert file.read(300_000) == data[500_000:800_000]
-
-
-def test_a_pattern_stays_in_its_folder() -> None:
-    names = ["a/train-0.beton", "a/train-old/x.beton", "a/train-1.beton", "train-2.beton"]
-    assert [name for name in names if store._matches(name, "a/train-*.beton")] == ["a/train-0.beton", "a/train-1.beton"]
-
-
-def test_the_first_url_of_a_store_may_be_its_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    class Rooted:
-        def __init__(self, url: str) -> None:
-            assert url == "rooted://bucket"
-
-        def children(self, folder: str) -> tuple[list[str], list[str]]:
-            asked.append(folder)
-            return ["a"], []
-
-    monkeypatch.setitem(STORES, "rooted", Rooted)
-    with files.connections():
-        for url in ("rooted://bucket", "rooted://bucket/a"):
-            files.children(url)
-    assert asked == ["", "a"]

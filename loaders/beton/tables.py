@@ -197,17 +197,6 @@ def write_rows(
     return Written(samples, table, crc)
 
 
-def write_tables(
-    file: IO[bytes],
-    page_size: int,
-    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
-    types: Mapping[str, FieldType] = LABEL_ONLY,
-) -> None:
-    """Ends a beton whose pages are written, and that is no pyramid: its tables, then its head. See `write_rows`."""
-    written = write_rows(file, blocks, types)
-    write_head(file, page_size, written.samples, written.table, b"", types)
-
-
 def write_head(
     file: IO[bytes], page_size: int, samples: int, table: int, arguments: bytes, types: Mapping[str, FieldType]
 ) -> None:

@@ -21,10 +21,11 @@ import numpy as np
 from ..beton.fields import ORIGINAL
 from ..errors import BadDataset, BadSample, LoaderError
 from ..sources.open import open_dataset
-from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe, parse_manifest
+from ..sources.parts import Parts, describe, parse_manifest
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 from .convert import convert
+from .manifest import manifest_text
 from .stored_samples import StoredSamples, cut, order_of, settings_of
 from .verify import verify
 
@@ -82,7 +83,7 @@ def split_parts(
         order = "source" if dataset.storage is None or order_of(dataset) is not None else None
         for path, samples in zip(paths, cut(dataset, ends[1:]), strict=True):
             _copy(samples, path, workers, progress, work_dir, order)
-    _write(out, [_line(path, out) for path in paths])
+    files.replace(out, manifest_text([_line(path, out) for path in paths]))
     return paths
 
 
@@ -317,7 +318,7 @@ def _edited(manifest: str) -> Iterator[dict[str, Any]]:
         content: dict[str, Any] = json.loads(text)
         yield content
         if content != json.loads(text):
-            _write(manifest, content["parts"], content.get("obsolete", ()))
+            files.replace(manifest, manifest_text(content["parts"], content.get("obsolete", ())))
 
 
 @contextmanager
@@ -332,14 +333,6 @@ def _locked(manifest: str) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def _write(manifest: str, parts: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> None:
-    edited = bool(obsolete) or any(part.get("removed") for part in parts)
-    content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION, "parts": list(parts)}
-    if obsolete:
-        content["obsolete"] = list(obsolete)
-    files.replace(manifest, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _opened(manifest: str) -> Parts:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..sources.open import open_dataset
-from ..sources.parts import FORMAT, VERSION, Parts, describe
+from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 
@@ -42,9 +42,9 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
     if is_url(out):
         if files.exists(out):
             raise FileExistsError(f"{out}: exists already; name a new manifest")
-        files.replace(out, _text(lines).encode())
+        files.replace(out, manifest_text(lines))
         return samples
-    unfinished = _written(out, _text(lines))
+    unfinished = _written(out, manifest_text(lines))
     try:
         os.link(unfinished, out)  # which, unlike a rename, never replaces a file
     finally:
@@ -69,26 +69,23 @@ def _relative(part: str, manifest: str) -> str:
 
 def replace_manifest(lines: Sequence[dict[str, Any]], out: str | os.PathLike[str]) -> None:
     """Writes the manifest of parts that were described before; an existing one is replaced. lines: see `describe`."""
-    replace_file(out, _text(lines))
+    files.replace(os.fspath(out), manifest_text(lines))
 
 
-def replace_file(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file, or object, which appears when it is complete; an existing one is replaced."""
-    if is_url(path):
-        files.replace(path, text.encode())
-        return
-    os.replace(_written(os.fspath(path), text), path)
+def manifest_text(lines: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> bytes:
+    """A manifest. lines: of its parts, see `describe`; obsolete: see `sources.parts`."""
+    edited = bool(obsolete) or any(line.get("removed") for line in lines)
+    content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION, "parts": list(lines)}
+    if obsolete:
+        content["obsolete"] = list(obsolete)
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
-def _text(lines: Sequence[dict[str, Any]]) -> str:
-    return json.dumps({"format": FORMAT, "version": VERSION, "parts": list(lines)}, indent=1) + "\n"
-
-
-def _written(path: str, text: str) -> str:
+def _written(path: str, text: bytes) -> str:
     """Writes the text to a file of another name beside `path`, and returns that name."""
     unfinished = f"{path}.{os.uname().nodename}.{os.getpid()}.unfinished"  # unlike those of other machines
     try:
-        with open(unfinished, "w", encoding="utf-8") as file:
+        with open(unfinished, "wb") as file:
             file.write(text)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -34,7 +34,7 @@ from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert
 from .jobs import StoredSource
-from .manifest import replace_file, replace_manifest
+from .manifest import replace_manifest
 from .target import Target
 from .writer import REMARKS
 
@@ -140,7 +140,7 @@ class Part(NamedTuple):
         report |= {
             name: getattr(summary, name) for name in ("images", "classes", "source_bytes", "originals", *REMARKS)
         }
-        replace_file(_report_path(self.path), json.dumps(report, indent=1) + "\n")
+        files.replace(_report_path(self.path), (json.dumps(report, indent=1) + "\n").encode())
         return summary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -195,11 +195,6 @@ class Dataset(ABC):
     def forget(self, _index: int) -> bool:
         """Drops wrong copies of a sample's bytes; True if another `fetch` may bring right ones."""
         return False
-
-    def storage_blocks(self, size: int) -> Iterator[NDArray[np.int64]]:
-        """The indices of all samples in the order of storage, `size` at a time: neighbours on the disk together."""
-        for start in range(0, len(self), size):
-            yield self.stored_at(np.arange(start, min(start + size, len(self))))
 
     def stored_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The indices of the samples at these positions in the order of storage."""

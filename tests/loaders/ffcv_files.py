@@ -8,13 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from loaders.beton import layout
-from loaders.beton.tables import Pages, write_tables
+from loaders.beton.fields import LABEL_ONLY
+from loaders.beton.tables import Pages, write_head, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +47,12 @@ extras = {"text": fields.BytesField(), "half": fields.FloatField(), "class": lab
 DatasetWriter(sys.argv[2], {"image": image, "label": label}, num_workers=1).from_indexed_dataset(folder)
 DatasetWriter(sys.argv[3], extras, num_workers=1).from_indexed_dataset(Mixed())
 """
+
+
+def write_tables(file: IO[bytes], page_size: int, blocks: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Ends a beton whose pages are written, and that is no pyramid: its tables, then its head. See `write_rows`."""
+    written = write_rows(file, blocks, LABEL_ONLY)
+    write_head(file, page_size, written.samples, written.table, b"", LABEL_ONLY)
 
 
 def write_beton(path: Path, images: list[bytes | np.ndarray], labels: list[int]) -> Path:

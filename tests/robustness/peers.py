@@ -153,7 +153,8 @@ def _libjpeg(jpeg: bytes) -> NDArray[np.uint8]:
 def _beton(jpegs: list[bytes], path: Path) -> None:
     """A FFCV beton of these very bytes, all said to be SIDE x SIDE."""
     from loaders.beton import layout
-    from loaders.beton.tables import Pages, write_tables
+    from loaders.beton.tables import Pages
+    from tests.loaders.ffcv_files import write_tables
 
     levels, pages = np.zeros(len(jpegs), layout.LEVEL), Pages(len(jpegs), layout.MIN_PAGE)
     with open(path, "w+b") as file:

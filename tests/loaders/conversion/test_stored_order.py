@@ -26,7 +26,7 @@ def places(path: Path) -> np.ndarray:
 def walked(path: Path) -> list[int]:
     """Sample indices in the order in which the data set says that they lie."""
     with open_dataset(path) as dataset:
-        return np.concatenate(list(dataset.storage_blocks(7))).tolist()
+        return dataset.stored_at(np.arange(len(dataset))).tolist()
 
 
 def test_a_pyramid_is_stored_shuffled_and_numbered_as_its_source(many: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_batches_do_not_get_mixed_up(pyramid: Path, together: bool, monkeypatch:
 
 def test_levels_lie_in_one_piece_each(pyramid: Path) -> None:
     with opened(pyramid) as dataset:
-        entries = dataset.entries(np.concatenate(list(dataset.storage_blocks(5))))
+        entries = dataset.entries(dataset.stored_at(np.arange(len(dataset))))
         ends = entries["offset"] + entries["size"]
         first = entries["offset"] - table_bytes(entries["rows"].astype(int))
         assert ends[:, 0].max() <= first[:, 1].min() and ends[:, 1].max() <= first[:, 2].min()

@@ -165,10 +165,16 @@ class Decoder:
         # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
-        groups = [some for start, end in pairwise([1, *ends]) if (some := list(batches[start:end]))]
-        for number, some in enumerate(groups):
-            for later in groups[number + _EXPECTED if number else 0 : number + _EXPECTED + 1]:
+        # Of a large set the samples of a batch are computed when they are asked for, so not all batches are at once.
+        groups = (list(batches[start:end]) for start, end in pairwise([1, *ends]) if start < end)
+        expected: deque[list[NDArray[np.int64]]] = deque()
+        while True:
+            for later in islice(groups, _EXPECTED + 1 - len(expected)):
                 self._dataset.expect(sample_indices(np.concatenate(later)))
+                expected.append(later)
+            if not expected:
+                break
+            some = expected.popleft()
             coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
             # If no bytes must be fetched, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):

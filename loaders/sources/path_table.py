@@ -93,7 +93,7 @@ class Table:
         labels = [row.get(column) for row in self._table]
         given = [label for label in labels if not _missing(label)]
         named = bool(self.classes) and {str(label).strip() for label in given} <= set(self.classes)
-        if given and all(map(_number, given)) and (not named or all(map(_integer, given))):
+        if given and all(map(_number, given)) and not named:
             for row in self._table:
                 label = row.get(column)
                 number = whole_number(label)

@@ -285,3 +285,24 @@ def test_randaugment_by_hand_equals_the_built_in_one(beton: Path) -> None:
             for (wanted, _), (images, _, indices) in zip(built_in, loader, strict=True):
                 made = augment(images, indices.numpy(), seed=loader.seed, epoch=loader.epoch)
                 assert torch.equal(made, wanted)
+
+
+def test_the_first_batch_does_not_wait_for_the_order_of_all(beton: Path) -> None:
+    """Of a large set the samples of each batch are computed when they are asked for."""
+    asked: list[int] = []
+
+    class Batches(list[Any]):
+        def __len__(self) -> int:
+            return 100_000
+
+        def __getitem__(self, k: Any) -> Any:
+            if isinstance(k, slice):
+                return [self[one] for one in range(*k.indices(len(self)))]
+            asked.append(k)
+            return np.arange(4) + k % 20
+
+    with make(beton, batch_size=4) as loader:
+        run = loader._backend.run(loader.stage, 0, Batches())
+        next(run)
+        run.close()
+    assert 0 < len(asked) <= 3 * 2048 // 4

@@ -69,6 +69,16 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
         open_source(path, label_column="kind")
 
 
+def test_numbers_that_are_class_names_are_names(tmp_path: Path) -> None:
+    """Given the names 1 to 3, the label 1 is the first class, not the second."""
+    (tmp_path / "0.jpg").write_bytes(b"image")
+    path = written(tmp_path / "x.csv", "path,label\n0.jpg,1\n0.jpg,3\n")
+    source = open_source(path, classes=("1", "2", "3"))
+    assert [sample.values["label"] for sample in source.samples()] == ["1", "3"]
+    counted = open_source(path, classes=("none", "one", "two", "three"))
+    assert [sample.values["label"] for sample in counted.samples()] == [1, 3]
+
+
 def test_a_split_is_a_value_of_its_column(tmp_path: Path) -> None:
     path = written(tmp_path / "x.csv", "path,label,split\n0.jpg,b,train\n1.jpg,a,val\n2.jpg,b,val \n")
     both, val = open_source(path), open_source(path, split="val")

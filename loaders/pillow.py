@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import IO, Any, NamedTuple
@@ -61,7 +62,7 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.__class__ = _strict_class(type(image))
-            kind = f"{image.format} of mode {image.mode}"
+            kind = f"{image.format} of mode {image.mode}{_left_out(image)}"
             if image.mode.startswith(_DEEP):
                 grey, how = _to_8_bits(image, depth)
                 return Decoded(np.repeat(grey[:, :, None], 3, axis=2), f"{kind}, {how}", exact=False)
@@ -76,6 +77,16 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
         if isinstance(error, Image.DecompressionBombError):
             reason = f"{reason} Set PIL.Image.MAX_IMAGE_PIXELS to half the pixels of the largest image, or None."
         raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def _left_out(image: Any) -> str:
+    """What of an opened file its RGB pixels lack: bits beyond eight of colours, and further pages."""
+    cut = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
+    pages = 1
+    if image.format == "TIFF":
+        with suppress(Exception):  # a damaged page behind the first
+            pages = image.n_frames
+    return (", 16 bits cut to 8" if cut else "") + (f", the first of {pages} pages" if pages > 1 else "")
 
 
 def _unknown(data: bytes) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -53,6 +55,21 @@ def test_pixels_are_those_of_convert_rgb(kind: str) -> None:
 def test_the_kind_is_named() -> None:
     assert decode_rgb(FILES["png"]).kind == "PNG of mode RGB"
     assert decode_rgb(FILES["cmyk"]).kind == "JPEG of mode CMYK"
+
+
+def test_what_is_left_out_is_named() -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + bytes(range(2 * 3 * 4)) for _ in range(2))  # 4 x 2 pixels of 3 x 16 bits
+    header = struct.pack(">IIBBBBB", 4, 2, 16, 2, 0, 0, 0)
+    deep = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert decode_rgb(deep).kind == "PNG of mode RGB, 16 bits cut to 8"
+    pages = [Image.fromarray(np.full((4, 4, 3), k, np.uint8)) for k in (7, 8, 9)]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    found = decode_rgb(file.getvalue())
+    assert found.kind == "TIFF of mode RGB, the first of 3 pages" and (found.pixels == 7).all()
 
 
 @pytest.mark.usefixtures("lenient")

@@ -45,8 +45,8 @@ def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]
             there = f"{list(found[name].shape)} there" if name in found else "nothing there"
             raise ValueError(
                 f"{path} holds the weights of another network: {name} is {list(own.shape)} here, {there}; "
-                "give the model that they were trained with, and if the data set has other classes than its training set, "
-                "their number (`--classes`)."
+                "give the model that they were trained with, and if the data set lacks some of its classes, their "
+                "number (`--classes`)."
             )
     return fresh
 

@@ -100,7 +100,7 @@ def _check_caches(given: Mapping[str, Any]) -> None:
 
 
 def _check_effect(given: Mapping[str, Any]) -> None:
-    """Arguments that other ones leave without effect."""
+    """Refuses arguments that have no effect together with others."""
     if given["transforms"] is not None:
         for name, usual in {"dtype": ("float32", "uint8"), "memory_format": ("contiguous",), "erase": (0,)}.items():
             if given[name] not in usual:

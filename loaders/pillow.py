@@ -80,7 +80,7 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
 
 
 def _left_out(image: Any) -> str:
-    """What of an opened file its RGB pixels lack: bits beyond eight of colours, and further pages."""
+    """The parts of an opened file that its RGB pixels lose: the lower bits of deep colours, and further pages."""
     cut = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
     pages = 1
     if image.format == "TIFF":

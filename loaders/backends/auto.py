@@ -33,7 +33,8 @@ class AutoBackend:
 
     It decides once, before its first batch: each candidate is timed on every rank, and the one whose slowest rank is
     fastest serves all ranks, in all stages. The others are closed. A loader's state holds the choice, so that a resumed
-    training keeps its pixels. With several ranks, all must iterate the loader for the first time together.
+    training keeps its pixels. With several ranks, all must iterate the loader for the first time together, and have the
+    same candidates; a rank with a single one has nothing to choose, and waits for no other.
 
     Attributes:
         chosen: the backend's name; None until it is decided.
@@ -45,7 +46,7 @@ class AutoBackend:
         self._device = pipeline.device
         self._made: dict[str, Backend] = {}
         self.chosen: str | None = None
-        if len(self._candidates) == 1 and self._device.type == "cpu":  # on a GPU other ranks may have more
+        if len(self._candidates) == 1:
             self.decide("torch")
 
     @property
@@ -56,8 +57,7 @@ class AutoBackend:
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
         if self.chosen is None:
-            alone = len(self._candidates) == 1 and _ranks() == 1
-            self.decide("torch" if alone else self._fastest(stage, epoch, batches[:PROBE]))
+            self.decide(self._fastest(stage, epoch, batches[:PROBE]))
         assert self.chosen is not None
         return self._made[self.chosen].run(stage, epoch, batches)
 
@@ -91,9 +91,7 @@ class AutoBackend:
             backend.close()
 
     def _fastest(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> str:
-        """The candidate with most images a second on the slowest rank; "torch" if each has failed, or is missing,
-        somewhere.
-        """
+        """The candidate with most images a second on the slowest rank; "torch" if all have failed somewhere."""
         rates = dict.fromkeys(self._candidates, 0.0)
         for name in rates:
             try:
@@ -103,7 +101,7 @@ class AutoBackend:
             except Exception:  # a candidate that fails is not chosen; errors in the data will show in the epoch itself
                 continue
         ranks = _of_all_ranks(rates)
-        slowest = {name: min(rank.get(name, 0.0) for rank in ranks) for name in rates}
+        slowest = {name: min(rank[name] for rank in ranks) for name in rates}
         best = max(slowest, key=lambda name: slowest[name])
         return best if slowest[best] > 0 else "torch"
 
@@ -126,20 +124,14 @@ class AutoBackend:
             torch.cuda.synchronize(self._device)
 
 
-def _ranks() -> int:
-    """Ranks of torch's process group; 1 without one."""
-    import torch.distributed as dist
-
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
     """The rates of each rank; just `rates` without a process group."""
     import torch.distributed as dist
 
-    found: list[Any] = [rates] * _ranks()
-    if len(found) > 1:
-        dist.all_gather_object(found, rates)
+    if not (dist.is_available() and dist.is_initialized()):
+        return [rates]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, rates)
     return found
 
 

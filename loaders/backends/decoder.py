@@ -165,7 +165,7 @@ class Decoder:
         # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
-        # Of a large set the samples of a batch are computed when they are asked for, so not all batches are at once.
+        # A generator, because indexing `batches` computes samples: for all of a large set that takes long.
         groups = (list(batches[start:end]) for start, end in pairwise([1, *ends]) if start < end)
         expected: deque[list[NDArray[np.int64]]] = deque()
         while True:

@@ -112,7 +112,7 @@ class PartlyPillow:
         return self._why[i] if i in self._why else self._pending.message(i)
 
     def close(self) -> None:
-        """Cancels samples that have not started, and waits for those in the kernel; Pillow finishes its own in vain."""
+        """Cancels samples that have not started, and waits for those in the kernel, but not for Pillow's."""
         for future in self._made.values():
             future.cancel()
         self._pending.close()

@@ -223,7 +223,7 @@ def convert(
 
 
 def _hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
-    """What the user of a source may not expect."""
+    """Remarks on a source as a whole."""
     yield from getattr(source, "hints", ())
     if "label" not in types:
         stored = ", ".join(name for name in types if name != ORIGINAL) or "none"

@@ -98,7 +98,7 @@ class ImageFolder:
 
     @property
     def hints(self) -> list[str]:
-        """What the folder may hold beside the samples, for the summary of a conversion."""
+        """Remarks on the folder, for the summary of a conversion."""
         found = []
         if self._sources.ignored:
             kinds = sorted(self._sources.ignored.items(), key=lambda kind: (-kind[1], kind[0]))

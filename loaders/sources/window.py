@@ -56,7 +56,7 @@ class Window:
         self._file.write(data, start)
 
     def give_back(self, start: int, size: int) -> None:
-        """Returns the memory of a run to the system. Nothing after `close`."""
+        """Returns the memory of a run to the system. Idle after `close`."""
         self._file.give_back(start, size)
 
     def close(self) -> None:

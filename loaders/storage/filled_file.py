@@ -47,7 +47,7 @@ class FilledFile:
                 start, data = start + written, data[written:]
 
     def give_back(self, start: int, size: int) -> None:
-        """Returns the memory or disk space of a range to the system; its bytes read as zeros. Nothing after `close`."""
+        """Returns the memory or disk space of a range to the system; its bytes read as zeros. Idle after `close`."""
         with self._held() as fd:
             if fd >= 0 and size:
                 _libc().fallocate(fd, _PUNCH_HOLE, start, size)

@@ -81,3 +81,12 @@ def test_fabric_trains_without_setup_dataloaders(beton: Path) -> None:
     assert seen == epochs(beton, 0, 1)
     with pytest.raises(TypeError, match="Only PyTorch DataLoader"):  # as docs/loader.md says
         fabric.setup_dataloaders(loader)
+
+
+def test_fabric_takes_the_real_dataloader(beton: Path) -> None:
+    fabric = L.Fabric(accelerator="cpu", devices=1)
+    with make(beton) as loader, make(beton) as other:
+        prepared = fabric.setup_dataloaders(loader.as_dataloader())
+        for _ in range(2):  # epochs 0 and 1
+            shown = [text(images, indices) for images, _, indices in prepared]
+            assert shown == [text(images, indices) for images, _, indices in other]

@@ -86,22 +86,13 @@ def test_all_ranks_take_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert backend.chosen == "torch"
 
 
-def test_a_rank_without_dali_takes_part_in_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the others, which have DALI, would wait for it for ever."""
-    asked: list[dict[str, float]] = []
-    others = {"torch": 1.0, "dali": 900.0}
-    monkeypatch.setattr(auto, "_ranks", lambda: 2)
-    monkeypatch.setattr(auto, "_of_all_ranks", lambda rates: [asked.append(rates) or rates, others])  # type: ignore[func-returns-value]
-    monkeypatch.setattr(auto, "candidates", lambda *_: {"torch": lambda: Fake(0.001)})
-    pipeline = TransformPipeline(dtype="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cuda"), seed=0)
-    monkeypatch.setattr(AutoBackend, "_settle", lambda _: None)
-    backend = AutoBackend(None, pipeline, num_workers=1)  # type: ignore[arg-type]
-    list(backend.run(STAGE, 0, BATCHES))
-    assert backend.chosen == "torch" and [list(rates) for rates in asked] == [["torch"]]
-    both = choosing(monkeypatch, torch=lambda: Fake(0.01), dali=lambda: Fake(0.001))
-    monkeypatch.setattr(auto, "_of_all_ranks", lambda rates: [rates, {"torch": 1.0}])  # the other rank has none
-    list(both.run(STAGE, 0, BATCHES))
-    assert both.chosen == "torch"
+def test_the_ranks_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(auto, "_of_all_ranks", lambda rates: (asked.append(list(rates)), [rates])[1])
+    list(choosing(monkeypatch, torch=lambda: Fake(0.01), dali=lambda: Fake(0.001)).run(STAGE, 0, BATCHES))
+    assert asked == [["torch", "dali"]]
+    list(choosing(monkeypatch, torch=lambda: Fake(0.01)).run(STAGE, 0, BATCHES))  # as for evaluation on one rank alone
+    assert len(asked) == 1
 
 
 def test_a_state_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
@@ -156,15 +155,17 @@ def place(position: int, size: int, page_size: int) -> tuple[int, int, int]:
 
 
 class Written(NamedTuple):
-    """The tables of a beton: number of samples, file offset of the allocation table, CRC-32 of the metadata table."""
+    """The tables of a beton: number of samples, file offset of the allocation table."""
 
     samples: int
     table: int
-    crc: int
 
 
 def write_rows(
-    file: IO[bytes], blocks: Iterator[tuple[np.ndarray, np.ndarray]], types: Mapping[str, FieldType] = LABEL_ONLY
+    file: IO[bytes],
+    blocks: Iterator[tuple[np.ndarray, np.ndarray]],
+    types: Mapping[str, FieldType] = LABEL_ONLY,
+    see: Callable[[bytes], object] = lambda _: None,
 ) -> Written:
     """Writes the allocation table to the end of `file`, and the metadata table to its place near the beginning.
 
@@ -173,8 +174,9 @@ def write_rows(
         blocks: (LEVEL rows with absolute pointers, field values) of runs of samples in order; field values are the
             labels, or rows of `fields.row_dtype` with absolute pointers if there are other fields.
         types: the fields beside the image.
+        see: is shown the metadata table, piece by piece.
     """
-    table, samples, crc = file.tell(), 0, 0
+    table, samples = file.tell(), 0
     row, pointed = table_row(types), with_pointers(types)
     head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
     for level, values in blocks:
@@ -188,13 +190,13 @@ def write_rows(
             rows[f"f{k}"] = values[name] if values.dtype.names else values
         for k, name in enumerate(pointed, 1):
             allocation["ptr"][:, k], allocation["size"][:, k] = extents(types[name], values[name])
-        crc = zlib.crc32(rows.tobytes(), crc)
+        see(rows.tobytes())
         file.seek(head + samples * row.itemsize)
         file.write(rows.tobytes())
         file.seek(table + samples * layout.ALLOCATION.itemsize * (1 + len(pointed)))
         file.write(allocation.tobytes())
         samples += len(level)
-    return Written(samples, table, crc)
+    return Written(samples, table)
 
 
 def write_head(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldType, row_dtype, with_pointers
 from ..beton.fields import move as move_pointers
+from ..beton.sections import BLOCK as CHECKED
+from ..beton.sections import META, BlockSums
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
 from .move import move
@@ -71,23 +73,27 @@ def finish(
     for name, place in places.items():
         move(journal.files[name].fileno(), beton.fileno(), place, advance)
     beton.seek(position)
-    _append_rows(_in_order(journal.files["index"], row, ranks), beton, private, "index", advance)
-    _append(journal.files["names"], beton, private, "names", advance)
-    if types is not None:
-        checks = np.dtype(("V", 4 * len(with_pointers(types))))
-        _append_rows(_in_order(journal.files["checks"], checks, ranks), beton, private, "checks", advance)
-    text = layout.pack_meta(meta)
-    private["meta"]["offset"], private["meta"]["size"] = beton.tell(), len(text)
-    private["meta"]["crc"] = zlib.crc32(text)
-    beton.write(text)
+    index = (rows.tobytes() for rows in _in_order(journal.files["index"], row, ranks))
+    blocks: dict[str, Any] = {"size": CHECKED, "index": _append(index, beton, private["index"], advance)}
+    blocks["names"] = _append(_pieces(journal.files["names"]), beton, private["names"], advance)
     if types is None:
+        _write_meta(beton, private, {**meta, META: blocks})
         types, written = LABEL_ONLY, write_rows(beton, _labels(journal, row, ranks, advance))
     else:
-        fields = _fields(journal, row, ranks, types, int(private["values"]["offset"]), advance)
-        written = write_rows(beton, fields, types)
-        head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
-        private["rows"]["offset"], private["rows"]["crc"] = head, written.crc
+        form = np.dtype(("V", 4 * len(with_pointers(types))))
+        checks = (rows.tobytes() for rows in _in_order(journal.files["checks"], form, ranks))
+        blocks["checks"] = _append(checks, beton, private["checks"], advance)
+        private["rows"]["offset"] = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
         private["rows"]["size"] = samples * table_row(types).itemsize
+        fields = _fields(journal, row, ranks, types, int(private["values"]["offset"]), advance)
+        place = beton.tell()
+        # FFCV's tables lie behind the meta data, which state their checks: room is left for those
+        _write_meta(beton, private, {**meta, META: {**blocks, "rows": BlockSums.blank(int(private["rows"]["size"]))}})
+        rows = BlockSums()
+        written = write_rows(beton, fields, types, rows.update)
+        private["rows"]["crc"], blocks["rows"] = rows.crc, rows.packed()
+        beton.seek(place)
+        _write_meta(beton, private, {**meta, META: blocks})
     size = written.table + samples * (1 + len(with_pointers(types))) * layout.ALLOCATION.itemsize
     private["file_size"] = size
     write_head(beton, page_size, samples, written.table, layout.pack_private(private), types)
@@ -127,27 +133,31 @@ def _in_order(stored: IO[bytes], row: np.dtype[Any], ranks: NDArray[np.int64]) -
             yield rows[start : start + BLOCK]
 
 
-def _append_rows(
-    blocks: Iterator[np.ndarray], beton: IO[bytes], private: np.ndarray, name: str, advance: Advance
-) -> None:
-    """Writes rows to the beton's end as a section of that name."""
-    private[name]["offset"], crc = beton.tell(), 0
-    for block in blocks:
-        crc = zlib.crc32(block.tobytes(), crc)
-        beton.write(block.tobytes())
-        advance(block.nbytes)
-    private[name]["crc"], private[name]["size"] = crc, beton.tell() - int(private[name]["offset"])
+def _append(pieces: Iterator[bytes], beton: IO[bytes], section: np.ndarray, advance: Advance) -> str:
+    """Writes a section to the beton's end; returns the CRCs of its blocks."""
+    sums = BlockSums()
+    section["offset"] = beton.tell()
+    for piece in pieces:
+        sums.update(piece)
+        beton.write(piece)
+        advance(len(piece))
+    section["crc"], section["size"] = sums.crc, sums.size
+    return sums.packed()
 
 
-def _append(source: IO[bytes], beton: IO[bytes], private: np.ndarray, name: str, advance: Advance) -> None:
-    """Copies a file to the beton's end as a section of that name."""
-    private[name]["offset"], crc = beton.tell(), 0
+def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+    """A file from its beginning."""
     source.seek(0)
-    while block := source.read(COPY):
-        crc = zlib.crc32(block, crc)
-        beton.write(block)
-        advance(len(block))
-    private[name]["crc"], private[name]["size"] = crc, beton.tell() - int(private[name]["offset"])
+    while piece := source.read(COPY):
+        yield piece
+
+
+def _write_meta(beton: IO[bytes], private: np.ndarray, meta: dict[str, Any]) -> None:
+    """Writes the meta data to the beton's place."""
+    text = layout.pack_meta(meta)
+    section = private["meta"]
+    section["offset"], section["size"], section["crc"] = beton.tell(), len(text), zlib.crc32(text)
+    beton.write(text)
 
 
 def _labels(

@@ -262,6 +262,7 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
         path, fault, samples, damaged = line["path"], "", 0, 0
         try:
             with open_dataset(path) as part:
+                part.check_tables()
                 samples = len(part) - len(expected.get("removed", []))
                 now = describe(part, path)
                 wrong = next((k for k in ("samples", "bytes", "head") if now[k] != expected.get(k, now[k])), "")

@@ -75,6 +75,7 @@ def verify(
         for part in parts:
             beton = part.whole if isinstance(part, Without) else part
             tables = beton.with_tables()
+            tables.check_tables()
             if tables.fd < 0:
                 raise BadDataset(f"{part.path}: only betons can be verified, this is a folder; convert it first")
             if isinstance(tables, Pyramid) and (why := _header_fault(tables)):

@@ -275,6 +275,14 @@ class Dataset(ABC):
         """This data set, with all tables of its file at hand, those that loading does not need, too."""
         return self
 
+    def check_tables(self) -> None:
+        """Checks what `entries` and the like check only where they read: all tables of the file.
+
+        Raises:
+            BadDataset: one is damaged, or cannot be read, or the file has changed.
+        """
+        self.check_unchanged()
+
     def reader(
         self,
         starts: NDArray[np.int64],  # noqa: ARG002

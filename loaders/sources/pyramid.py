@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout, stored_order
 from ..beton.fields import LABEL_ONLY, META, FieldType, extents, with_pointers
+from ..beton.sections import META as BLOCKS
+from ..beton.sections import Sections
 from ..beton.stored_fields import StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
@@ -20,7 +22,6 @@ from ..plan.order import StorageOrder
 from ..plan.records import OTHER, table_bytes
 from .dataset import Dataset, empty_entries
 
-CHECK = 4 << 20  # bytes read at a time while checking a section
 _CHECK = np.dtype("<u4")
 _A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
 
@@ -28,7 +29,8 @@ _A_READ = 4096  # bytes that are read in about the time that one more read takes
 class Pyramid(Dataset):
     """A pyramid, open. The index stays on disk: each batch reads its own rows.
 
-    Opening checks everything but the records: sizes, the extents of every part, and the CRCs of index and names.
+    Opening checks sizes, the extents of every part, and the CRCs of the meta data, index and names. Of long tables each
+    block is checked when it is first used, see `sections.Sections`.
 
     Attributes:
         head: FFCV's part of the file.
@@ -49,10 +51,10 @@ class Pyramid(Dataset):
         self.fields = LABEL_ONLY if self._stored is None else self._stored.types
         self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
         self._pointed = with_pointers(self.fields)
-        self._check_extents(levels)
-        for name in self._sections():
-            self._check_section(name)
+        names = ("index", "names") if self._stored is None else ("index", "names", "rows", "checks")
+        self._check_extents(levels, names)
         self.meta: dict[str, Any] = self._read_meta(levels)
+        self._sections = Sections(fd, self.path, private, names, self.meta.pop(BLOCKS, None))
         for kind, key in META.items():
             named = {name: FieldType(kind) for name in self.meta.get(key, []) if name in self.fields}
             self.fields = {**self.fields, **named}
@@ -91,18 +93,17 @@ class Pyramid(Dataset):
     def _same_tables(self) -> bool:
         if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest
             return False
-        for name in self._sections():
-            self._check_section(name)
+        self._sections.check_again()
         return True
 
-    def _sections(self) -> tuple[str, ...]:
-        """Names of the sections whose CRCs are compared when the file is opened."""
-        return ("index", "names") if self._stored is None else ("index", "names", "rows", "checks")
+    def check_tables(self) -> None:
+        """See `Dataset.check_tables`."""
+        self._sections.check_all()
 
     def _damaged(self, why: str) -> NoReturn:
         raise BadDataset(f"{self.path}: damaged, {why}; copy or convert it again")
 
-    def _check_extents(self, levels: int) -> None:
+    def _check_extents(self, levels: int, sections: tuple[str, ...]) -> None:
         private, size = self.private, self.head.file_size
         if private["file_size"] != size:
             raise BadDataset(
@@ -123,19 +124,9 @@ class Pyramid(Dataset):
             if private["checks"]["size"] != samples * len(self._pointed) * _CHECK.itemsize:
                 self._damaged("its checks have another length than its samples need")
         ends = [int(end) for end in (*private["start"][:levels], *private["end"][:levels])]
-        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in (*self._sections(), "meta")]
+        ends += [int(private[name]["offset"]) + int(private[name]["size"]) for name in (*sections, "meta")]
         if max(ends) > self.head.table:
             self._damaged("a part of it reaches into the allocation table")
-
-    def _check_section(self, name: str) -> None:
-        section = self.private[name]
-        offset, end, crc = int(section["offset"]), int(section["offset"]) + int(section["size"]), 0
-        while offset < end:
-            block = read_exactly(self.fd, min(CHECK, end - offset), offset, self.path)
-            crc = zlib.crc32(block, crc)
-            offset += len(block)
-        if crc != section["crc"]:
-            self._damaged(f"the CRC of its {name} does not match")
 
     def __len__(self) -> int:
         return self._samples
@@ -155,6 +146,7 @@ class Pyramid(Dataset):
         size, base = self._row.itemsize, int(self.private["index"]["offset"])
         if not len(indices):
             return np.zeros(0, self._row)
+        self._sections.check("index", base + indices * size, size)
         first, span = int(indices.min()), int(np.ptp(indices)) + 1
         if span * size <= _A_READ * len(indices):
             raw = read_exactly(self.fd, span * size, base + first * size, self.path)
@@ -185,6 +177,7 @@ class Pyramid(Dataset):
         if self.originals is not None:
             indices = self._checked(indices)
             assert self._stored is not None
+            self._check_rows(indices)
             column = self._stored.column(self.fd, self.originals, indices)
             pointers, sizes = extents(self.fields[self.originals], column)
             values = self.private["values"]
@@ -214,6 +207,7 @@ class Pyramid(Dataset):
         assert self._stored is not None
         kind = self.fields[name]
         if kind.inline:
+            self._check_rows(indices)
             return self._stored.read(self.fd, name, indices)
         blobs, sound = self._checked_values(name, indices)
         if not sound.all():
@@ -224,13 +218,19 @@ class Pyramid(Dataset):
     def _checked_values(self, name: str, indices: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.bool_]]:
         """Stored bytes of a field with pointers, and whether each matches its check."""
         assert self._stored is not None
+        self._check_rows(indices)
         blobs = self._stored.blobs(self.fd, name, self._stored.column(self.fd, name, indices))
         return blobs, np.array([zlib.crc32(blob) for blob in blobs], _CHECK) == self._checks(name, indices)
+
+    def _check_rows(self, indices: NDArray[np.int64]) -> None:
+        size = self.head.row.itemsize
+        self._sections.check("rows", self.head.rows + indices * size, size)
 
     def _checks(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
         """The stored CRC-32 of a field with pointers, for each sample."""
         places = indices * len(self._pointed) + self._pointed.index(name)
         offsets = int(self.private["checks"]["offset"]) + places * _CHECK.itemsize
+        self._sections.check("checks", offsets, _CHECK.itemsize)
         sizes = np.full(len(places), _CHECK.itemsize, np.int64)
         return np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
 
@@ -246,5 +246,6 @@ class Pyramid(Dataset):
         section = self.private["names"]
         if int(row["name"]) + int(row["name_size"]) > section["size"]:
             self._damaged(f"the name of sample {index} lies outside its names")
-        offset = int(section["offset"]) + int(row["name"])
-        return os.fsdecode(read_exactly(self.fd, int(row["name_size"]), offset, self.path))
+        offset, size = int(section["offset"]) + int(row["name"]), int(row["name_size"])
+        self._sections.check("names", np.array([offset]), size)
+        return os.fsdecode(read_exactly(self.fd, size, offset, self.path))

@@ -273,7 +273,9 @@ def _open_index(mirror: Mirror, url: str, label_field: Any) -> Pyramid | FFCVBet
         return FFCVBeton(mirror.fd, head, label_field)
     names = ["index", "names", "meta"] + (["rows", "checks"] if private.dtype == layout.PRIVATE_FIELDS else [])
     _arrive(mirror, [_extent(private[name]) for name in names])
-    return Pyramid(mirror.fd, head, private)
+    pyramid = Pyramid(mirror.fd, head, private)
+    pyramid.check_tables()  # all of it has just come a long way
+    return pyramid
 
 
 def _rows(head: Head) -> tuple[int, int]:

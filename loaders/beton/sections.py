@@ -1,0 +1,175 @@
+"""Checks of a pyramid's tables: CRC-32 of each whole section, and of each of its blocks.
+
+A reader of a large set compares the blocks that it uses, when it first uses them, so that opening takes no longer for
+more samples. The blocks' CRCs are in the meta data, under `META`. Older files have none: their sections are checked
+whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadDataset
+from .tables import read_exactly
+
+META = "blocks"
+"""Key of the meta data: {"size": bytes of a block, section: its blocks' CRCs, little-endian u32 in base64}."""
+BLOCK = 32 << 10
+"""Bytes of a block. Random samples need one block each at first, so it is about as long as a read costs to begin."""
+WHOLE = 4 << 20
+"""Bytes read at a time. A section that is no longer is checked when the file is opened."""
+
+_CRC = np.dtype("<u4")
+
+
+class BlockSums:
+    """The CRCs of a section that is being written.
+
+    Attributes:
+        crc: CRC-32 of all bytes so far.
+        size: how many they are.
+    """
+
+    def __init__(self) -> None:
+        self.crc = self.size = self._open = 0
+        self._blocks: list[int] = []
+
+    def update(self, data: bytes) -> None:
+        """The next bytes of the section."""
+        self.crc = zlib.crc32(data, self.crc)
+        view, start = memoryview(data), 0
+        while start < len(view):
+            part = view[start : start + BLOCK - self.size % BLOCK]
+            self._open = zlib.crc32(part, self._open)
+            self.size += len(part)
+            start += len(part)
+            if self.size % BLOCK == 0:
+                self._blocks.append(self._open)
+                self._open = 0
+
+    def packed(self) -> str:
+        """The value of the section's name in the meta data. Its length depends on `size` alone."""
+        blocks = self._blocks + [self._open] * (self.size % BLOCK > 0)
+        return base64.b64encode(np.array(blocks, _CRC).tobytes()).decode("ascii")
+
+    @staticmethod
+    def blank(size: int) -> str:
+        """As `packed` for a section of that many bytes, with all CRCs 0."""
+        return base64.b64encode(bytes(_CRC.itemsize * -(-size // BLOCK))).decode("ascii")
+
+
+class Sections:
+    """Compares the sections of an open file with their CRCs."""
+
+    def __init__(self, fd: int, path: str, private: np.ndarray, names: tuple[str, ...], blocks: Any) -> None:
+        """Checks the sections that are short, and those that have no CRCs of their blocks.
+
+        Args:
+            fd: the file.
+            path: what errors call it.
+            private: a PRIVATE; its sections lie inside the file.
+            names: the sections to check.
+            blocks: META's value, or None.
+
+        Raises:
+            BadDataset: damaged.
+        """
+        self._fd, self._path, self._private, self._names = fd, path, private, names
+        self._sums: dict[str, NDArray[np.uint32]] = {}
+        self._sound: dict[str, NDArray[np.bool_]] = {}
+        self._done: set[str] = set()  # all of whose blocks are sound
+        self._block = BLOCK
+        if blocks is not None:
+            self._read(blocks)
+        for name in names:
+            if name not in self._sums:
+                self._check_section(name)
+
+    def _read(self, blocks: Any) -> None:
+        """Takes over META's value, for sections that are worth it."""
+        size = blocks.get("size") if isinstance(blocks, Mapping) else None
+        if not isinstance(size, int) or size < 1:
+            raise self._damaged(f"its meta data give blocks of {size!r} bytes")
+        self._block = size
+        for name in self._names:
+            if int(self._private[name]["size"]) <= WHOLE:
+                continue
+            try:
+                sums = np.frombuffer(base64.b64decode(blocks[name], validate=True), _CRC)
+            except (KeyError, TypeError, ValueError, binascii.Error):
+                sums = np.zeros(0, _CRC)
+            if len(sums) != -(-int(self._private[name]["size"]) // size):
+                raise self._damaged(f"the checks of its {name} have another length than the {name}")
+            self._sums[name], self._sound[name] = sums, np.zeros(len(sums), np.bool_)
+
+    def check(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64] | int) -> None:
+        """Checks the blocks of a section that these byte ranges touch, if they were not checked before.
+
+        Args:
+            name: the section.
+            offsets: where the ranges begin in the file, [n].
+            sizes: their lengths.
+
+        Raises:
+            BadDataset: one is damaged, or cannot be read.
+        """
+        sums = self._sums.get(name)
+        if sums is None or name in self._done or not len(offsets):
+            return
+        sound, start = self._sound[name], int(self._private[name]["offset"])
+        firsts = (offsets - start) // self._block
+        lasts = (offsets - start + np.maximum(sizes, 1) - 1) // self._block
+        most = int((lasts - firsts).max()) + 1
+        touched = np.unique(np.minimum(firsts[:, None] + np.arange(most), lasts[:, None]))
+        for block in touched[~sound[touched]].tolist():
+            first = start + block * self._block
+            end = min(first + self._block, start + int(self._private[name]["size"]))
+            if zlib.crc32(read_exactly(self._fd, end - first, first, self._path)) != sums[block]:
+                raise self._damaged(f"bytes {first} to {end} of it do not match the CRC of its {name}")
+            sound[block] = True
+        if sound.all():
+            self._done.add(name)
+
+    def check_all(self) -> None:
+        """Checks all sections whole.
+
+        Raises:
+            BadDataset: one is damaged, or cannot be read.
+        """
+        for name in self._names:
+            self._check_section(name)
+
+    def check_again(self) -> None:
+        """The same for what was checked so far, block by block; the file has changed.
+
+        Raises:
+            BadDataset: a section is damaged, or cannot be read.
+        """
+        for name in self._names:
+            if name not in self._sums:
+                self._check_section(name)
+                continue
+            used = np.flatnonzero(self._sound[name])
+            self._sound[name][:] = False
+            self._done.discard(name)
+            self.check(name, int(self._private[name]["offset"]) + used * self._block, 1)
+
+    def _check_section(self, name: str) -> None:
+        section = self._private[name]
+        offset, end, crc = int(section["offset"]), int(section["offset"]) + int(section["size"]), 0
+        while offset < end:
+            part = read_exactly(self._fd, min(WHOLE, end - offset), offset, self._path)
+            crc = zlib.crc32(part, crc)
+            offset += len(part)
+        if crc != section["crc"]:
+            raise self._damaged(f"the CRC of its {name} does not match")
+
+    def _damaged(self, why: str) -> BadDataset:
+        return BadDataset(f"{self._path}: damaged, {why}; copy or convert it again")

@@ -13,7 +13,7 @@ last page and the allocation table, which FFCV does not read, lies the private s
     index                     one row (`index_dtype`) per sample
     names                     source paths, one after the other, without separators
     checks                    version 3 only: CRC-32 of each stored value, u32 [samples, fields with pointers]
-    meta                      JSON: classes, ratios, quality, how it was made
+    meta                      JSON: classes, ratios, quality, how it was made, and checks of the tables (sections.py)
 
 Version 2 has the fields `image` and `label`. Version 3 has others, and two more sections: `rows` is FFCV's own metadata
 table, and `values` are the bytes that the fields' pointers name. They begin at a page's start right after level 0, and

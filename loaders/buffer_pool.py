@@ -6,6 +6,7 @@ so a buffer comes back once the last array or tensor that views it is gone, and 
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -26,20 +27,27 @@ class BufferPool:
         self._allocate = allocate or _pageable
         self._free: list[NDArray[np.uint8]] = []
         self._size = 0
+        self._lock = (
+            threading.RLock()
+        )  # `_put` may run while its own thread is in `take`: a collection can come anywhere
 
     def take(self, size: int) -> NDArray[np.uint8]:
         """An array of `size` bytes, contents undefined. Its memory is used again once no view of it is left."""
-        if size != self._size:
-            self._size = size
-            self._free.clear()
-        buffer = self._free.pop() if self._free else self._allocate(size)
+        with self._lock:
+            if size != self._size:
+                self._size = size
+                self._free.clear()
+            buffer = self._free.pop() if self._free else None
+        if buffer is None:
+            buffer = self._allocate(size)
         # NumPy makes views of a plain array share that array as their base; the lease is a base of its own, so that its
         # end is the end of the last view.
         return np.asarray(_Lease(self, buffer))
 
     def _put(self, buffer: NDArray[np.uint8]) -> None:
-        if buffer.nbytes == self._size and len(self._free) < self._spare:
-            self._free.append(buffer)
+        with self._lock:
+            if buffer.nbytes == self._size and len(self._free) < self._spare:
+                self._free.append(buffer)
 
 
 class _Lease:

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,9 @@ class CachedFolder(Dataset):
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self._active.entries(indices)
 
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._active.decode_entries(indices)
+
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
         return self._active.labels(indices)
 
@@ -179,10 +182,16 @@ class _Patched(Dataset):
         return len(self._folder)
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._from_both(indices, self._pyramid.entries)
+
+    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._from_both(indices, self._pyramid.decode_entries)
+
+    def _from_both(self, indices: ArrayLike, pyramid: Callable[[ArrayLike], NDArray[np.void]]) -> NDArray[np.void]:
         indices = self._checked(indices)
         rows = self._rows[indices]
         entries = empty_entries(len(indices), len(self.ratios))
-        entries[rows >= 0] = self._pyramid.entries(rows[rows >= 0])
+        entries[rows >= 0] = pyramid(rows[rows >= 0])
         entries[rows < 0, :1] = self._folder.entries(indices[rows < 0])
         return entries
 

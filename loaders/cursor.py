@@ -8,8 +8,10 @@ from typing import Any
 
 from .plan.order import LARGE
 
-VERSION = 3
+VERSION = 4
 """Of the states."""
+ORDER = frozenset({"aug_repeats", "indices", "weights"})
+"""Keys that a state has if they are not the default, and that matter within an epoch; version 4 brought them."""
 Place = tuple[int, int]
 """An epoch, and the samples of it that all ranks together have been given."""
 
@@ -107,11 +109,12 @@ class Cursor:
             ValueError: the state belongs to other data, another seed or another order.
         """
         state = self._upgraded(state)
-        for key, mine in self._identity.items():
-            if state.get(key) != mine:
+        for key in {*self._identity, *ORDER} if state.get("position") else self._identity.keys() - ORDER:
+            theirs, mine = state.get(key), self._identity.get(key)
+            if theirs != mine:
                 raise ValueError(
-                    f"the state was taken with {key} = {state.get(key)!r}, this loader has {mine!r}; "
-                    "make the loader with the same data, `seed` and `shuffle`."
+                    f"the state was taken with {key} = {theirs!r}, this loader has {mine!r}; "
+                    "make the loader with the same data, `seed`, `shuffle`, `indices`, `weights` and `aug_repeats`."
                 )
         self._chosen, self._claimed = (state["epoch"], state["position"]), None
 
@@ -121,13 +124,18 @@ class Cursor:
         Raises:
             ValueError: it was taken within an epoch whose order is another one now.
         """
-        if state.get("version") not in (1, 2):
+        if state.get("version") not in (1, 2, 3):
             return state
         if state["version"] == 1:  # which named the order
             names = {"random": True, "sequential": False, "quasi": "quasi"}
             state = {**state, "shuffle": names.get(state.get("order", ""))}
         shuffle = state.get("shuffle")
-        if state.get("position") and (shuffle == "quasi" or (shuffle is True and state.get("samples", 0) > LARGE)):
+        changed = state["version"] < 3
+        if (
+            changed
+            and state.get("position")
+            and (shuffle == "quasi" or (shuffle is True and state.get("samples", 0) > LARGE))
+        ):
             raise ValueError(
                 f"the state was taken within an epoch ({state['position']} samples) by a version that shuffled it in "
                 "another order; set its `position` to 0 to begin that epoch anew."

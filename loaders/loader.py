@@ -27,6 +27,7 @@ from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
 from .stats import storage_advice, summarise
+from .values import plain
 
 if TYPE_CHECKING:
     import torch
@@ -164,16 +165,16 @@ class Loader(DataLoaderAttributes):
             ValueError: an argument out of its range, or an epoch without a single batch.
             FileNotFoundError, BadDataset: the data set is not there, or not sound.
         """
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "data", "__class__")}
+        given = self._arguments = {k: plain(v) for k, v in locals().items() if k not in ("self", "data", "__class__")}
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
-        check(self._arguments)
-        self.train, self.seed, self.collate, self.views = train, operator.index(seed), collate, views
-        self.device, self.prefetch_factor, self.backend = device_of(device), prefetch_factor, backend
-        self.shuffle = train if shuffle is None else shuffle
-        self.drop_last = train if drop_last is None else drop_last
-        self._uneven = uneven or ("drop" if train else "keep")
-        self._given_ranks = rank, world_size
-        self.num_workers = num_workers or default_workers(spare=2 if self.device.type == "cuda" else 0)
+        check(given)
+        self.train, self.seed, self.collate, self.views = given["train"], operator.index(seed), collate, given["views"]
+        self.device, self.prefetch_factor, self.backend = device_of(device), given["prefetch_factor"], backend
+        self.shuffle = self.train if shuffle is None else given["shuffle"]
+        self.drop_last = self.train if drop_last is None else given["drop_last"]
+        self._uneven = uneven or ("drop" if self.train else "keep")
+        self._given_ranks = given["rank"], given["world_size"]
+        self.num_workers = given["num_workers"] or default_workers(spare=2 if self.device.type == "cuda" else 0)
         self._coming: tuple[_Epoch, _Run] | None = None
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
@@ -181,25 +182,25 @@ class Loader(DataLoaderAttributes):
             remote: dict[str, Any] = {"cache_dir": cache_dir, "cache_gb": cache_gb}
             self.source = open_dataset(self._data, classes=classes, label_field=label_field, **remote)
         else:
-            self._arguments["cache"] = absolute(cache)
+            given["cache"] = absolute(cache)
             self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
         try:
             self.fields = check_fields(fields, self.source)
-            self.sampling = sampling_of(self._arguments, self.source)
+            self.sampling = sampling_of(given, self.source)
             self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.place)
             self._check_stage(self._stage)
             self._backend = BACKENDS.find(backend)(
                 self.source,
-                pipeline_of(self._arguments),
-                train=train,
+                pipeline_of(given),
+                train=self.train,
                 seed=self.seed,
                 num_workers=self.num_workers,
-                prefetch_factor=prefetch_factor,
+                prefetch_factor=self.prefetch_factor,
                 on_error=on_error,
                 filter=interpolation or "fourier",
-                max_level=max_level,
-                geometry=geometry_of(self._arguments),
-                replace_from=self.sampling.indices,
+                max_level=given["max_level"],
+                geometry=geometry_of(given),
+                replace_from=self.sampling.drawable,
                 window=self.sampling.window if self.shuffle == "quasi" else 0,
             )
         except BaseException:

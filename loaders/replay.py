@@ -185,7 +185,7 @@ class _Coming:
         """Starts the copy, behind what is queued on the current stream."""
         self.slot, self.images, self.labels = slot, images.half(), labels
         self.host = [
-            torch.empty(each.shape, dtype=each.dtype, pin_memory=True).copy_(each, non_blocking=True)
+            torch.empty(each.shape, dtype=each.dtype, device="cpu", pin_memory=True).copy_(each, non_blocking=True)
             for each in (self.images, self.labels)
         ]
         self.copied = torch.cuda.Event(blocking=True)

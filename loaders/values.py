@@ -6,6 +6,8 @@ from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 
 def whole(value: Any) -> bool:
     """Whether this is an integer, of Python or NumPy; True and False are not."""
@@ -15,6 +17,11 @@ def whole(value: Any) -> bool:
 def number(value: Any) -> bool:
     """Whether this is a real number, of Python or NumPy; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def plain(value: Any) -> Any:
+    """A NumPy number as Python's: products of small integers wrap around otherwise. Other values as they are."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:

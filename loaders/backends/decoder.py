@@ -19,7 +19,7 @@ from ..plan import CropGeometry, plan_batch, replacements
 from ..plan.crop import DEFAULT
 from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.records import OTHER
-from ..plan.rng import sample_indices
+from ..plan.rng import copy_numbers, draw_keys, sample_indices
 from ..sources import Dataset
 from ..sources.dataset import Fetch
 from ..transforms.pipeline import OutputFormat
@@ -264,8 +264,9 @@ class Decoder:
         index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
         if status == native.DAMAGED and self._dataset.forget(index):  # damaged on the way, perhaps
             plan, status, message = self._again(batch, key, pixels)
-        chosen = self._replace_from
-        found = replacements(self._seed, batch.epoch, key, len(self._dataset) if chosen is None else len(chosen))
+        chosen, copy = self._replace_from, copy_numbers(batch.keys[i : i + 1])
+        # All copies of a sample have the same stand-ins: its views stay views of one image.
+        found = replacements(self._seed, batch.epoch, index, len(self._dataset) if chosen is None else len(chosen))
         others = iter(found if chosen is None else chosen[found].tolist())
         while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
             bad = BadSample(index, self._dataset.name(index), why)
@@ -274,7 +275,7 @@ class Decoder:
             self.bad[index] = bad
             if (index := next(others, -1)) < 0:
                 raise bad
-            key = index
+            key = int(draw_keys(np.array([index]), copy)[0])
             plan, status, message = self._again(batch, key, pixels)
         batch.keys[i], batch.labels[i], batch.samples[i] = key, plan.labels[0], plan.samples[0]
 

@@ -135,4 +135,4 @@ class TorchBackend:
 
 
 def _pinned(size: int) -> NDArray[np.uint8]:
-    return torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
+    return torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True).numpy()

@@ -7,6 +7,7 @@ behind by a fork never blocks and never touches freed memory.
 from __future__ import annotations
 
 import ctypes
+import operator
 import os
 import threading
 import weakref
@@ -98,7 +99,7 @@ class KernelBatch(Outcome):
         Raises:
             ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
-        samples = np.ascontiguousarray(samples, SAMPLE)
+        samples, side = np.ascontiguousarray(samples, SAMPLE), operator.index(side)  # whose square may not wrap around
         n = len(samples)
         item = 1 if lut is None else lut.dtype.itemsize
         low, steps = side, EtAugment()

@@ -7,8 +7,10 @@ batch size are by then.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -110,10 +112,32 @@ class Sampling:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The inputs of a quasi-random order besides the seed: empty for others."""
-        if self.kind != "quasi":
-            return {}
-        return {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
+        """What else determines the order besides the seed, where it is not the usual: the arguments in short."""
+        found: dict[str, Any] = {}
+        if self.kind == "quasi":
+            found = {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
+        if self.repeats > 1:
+            found["aug_repeats"] = self.repeats
+        for name, values in (("indices", self.indices), ("weights", self.weights)):
+            if values is not None:
+                found[name] = f"{len(values)} numbers, CRC-32 {zlib.crc32(values.tobytes()):08x}"
+        return found
+
+    @property
+    def drawable(self) -> NDArray[np.int64] | None:
+        """Sample indices that an epoch may show, in the order of `indices`; None: all."""
+        if self.weights is None:
+            return self.indices
+        positive = np.flatnonzero(self.weights)
+        return positive if self.indices is None else self.indices[positive]
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        """Draw keys of `indices`: a sample that is named again is another copy, with crops of its own."""
+        assert self.indices is not None
+        if np.bincount(self.indices, minlength=self.n).max() == 1:
+            return self.indices
+        return draw_keys(self.indices, occurrences(self.indices))
 
     @property
     def in_order(self) -> bool:
@@ -129,7 +153,8 @@ class Sampling:
         m = len(self)
         if self.weights is not None:
             drawn = self._drawn(epoch, -(-m // self.repeats))
-            chosen = draw_keys(drawn if self.indices is None else self.indices[drawn], occurrences(drawn))
+            found = drawn if self.indices is None else self.indices[drawn]
+            chosen = draw_keys(found, occurrences(found))
         else:
             order = epoch_order(m, self.seed, epoch, self.kind, self.window)
             walk = self.storage if self.kind == "quasi" else None
@@ -148,9 +173,9 @@ class Sampling:
         return chosen
 
     def _subset(self, walk: StorageOrder | None) -> NDArray[np.int64]:
-        """`indices`, in the order of storage if there is one."""
+        """Keys of `indices`, in the order of storage if there is one."""
         assert self.indices is not None
-        return self.indices if walk is None else self.indices[np.argsort(walk.positions(self.indices), kind="stable")]
+        return self._keys if walk is None else self._keys[np.argsort(walk.positions(self.indices), kind="stable")]
 
     def _drawn(self, epoch: int, count: int) -> NDArray[np.int64]:
         """[count] positions drawn with replacement by weight."""

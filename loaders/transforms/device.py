@@ -59,7 +59,7 @@ def drawn_by(
         return batch.keys, batch.seed if seed is None else seed, batch.epoch if epoch is None else epoch
     if seed is None or epoch is None:
         raise TypeError("`seed` and `epoch` must be given with sample indices; a `Batch` brings its own.")
-    return batch, seed, epoch
+    return np.asarray(batch, np.int64), seed, epoch
 
 
 @settled
@@ -77,4 +77,5 @@ def constant(
 def _cached(
     make: Callable[..., NDArray[np.float64]], arguments: tuple[Any, ...], device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    return torch.from_numpy(make(*arguments)).to(dtype).to(device)
+    with torch.inference_mode(False):  # what is made in that mode could not be used for gradients later
+        return torch.from_numpy(make(*arguments)).to(dtype).to(device)

@@ -116,7 +116,7 @@ def mix(images: Tensor, share: float, box: tuple[slice, slice] | None) -> Tensor
 def targets(labels: Tensor, classes: int, smoothing: float, share: float) -> Tensor:
     """float32 [n, classes], in one launch: smoothed targets of each image and its mirror image, mixed."""
     n, rest = len(labels), smoothing / classes
-    out = torch.empty((n, classes), device=labels.device)
+    out = torch.empty((n, classes), dtype=torch.float32, device=labels.device)
     numbers = (rest, 1 - smoothing + rest, share, 1 - share)
     launch("targets", (n, -(-classes // BLOCK)), labels.contiguous(), out, n, classes, *numbers, BLOCK=BLOCK)
     return out

@@ -45,4 +45,4 @@ def _splitmix(bits: Tensor) -> Tensor:
 
 def quantiles() -> NDArray[np.float64]:
     """[65536]: of the normal distribution, at the middles of as many equal parts."""
-    return torch.special.ndtri((torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS).numpy()
+    return torch.special.ndtri((torch.arange(_LEVELS, dtype=torch.float64, device="cpu") + 0.5) / _LEVELS).numpy()

@@ -175,7 +175,7 @@ class Mixup(nn.Module):
             hard = labels
         else:
             rest = self.label_smoothing / self.num_classes
-            hard = torch.full((len(labels), self.num_classes), rest, device=labels.device)
+            hard = torch.full((len(labels), self.num_classes), rest, dtype=torch.float32, device=labels.device)
             hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
         return hard * share + hard.flip(0) * (1 - share)
 

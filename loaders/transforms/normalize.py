@@ -89,8 +89,9 @@ class Normalize(nn.Module):
 
 @lru_cache(maxsize=8)
 def _table(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    levels = torch.arange(256, dtype=torch.uint8).expand(1, len(mean), 1, 256)
-    return Normalize(mean, std, dtype)(levels).reshape(len(mean), 256).to(device)
+    levels = torch.arange(256, dtype=torch.uint8, device="cpu").expand(1, len(mean), 1, 256)
+    with torch.inference_mode(False):  # as in device.py
+        return Normalize(mean, std, dtype)(levels).reshape(len(mean), 256).to(device)
 
 
 def _rows(mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float64]:

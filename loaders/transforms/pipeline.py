@@ -189,6 +189,8 @@ class TransformPipeline:
             if isinstance(known, Moving):
                 batch.moved.append((known, batch.images.shape[-1]))
             made = transform(batch.images, batch)
+            if made is None:
+                raise TypeError(f"a transform must return images, or (images, targets), got None from {transform!r}.")
             if isinstance(made, tuple):
                 made, targets = made
                 if targets is not batch:  # a torchvision transform returns unknown arguments unchanged
@@ -202,7 +204,7 @@ class TransformPipeline:
 
     @cached_property
     def _lut(self) -> NDArray[Any]:
-        every = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
+        every = torch.arange(256, dtype=torch.uint8, device="cpu").expand(1, 3, 1, 256)
         values = Normalize(self.mean, self.std, DTYPES[self.dtype])(every).reshape(3, 256)
         return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
 

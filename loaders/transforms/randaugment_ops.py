@@ -227,7 +227,7 @@ def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
     whole, weights = _taps(first, images.device)
     place = torch.arange(-1, side + 2, device=images.device) + whole[..., None]
     taps = images.gather(3, place.clamp_(0, side - 1)[:, None].expand(-1, 3, -1, -1)).float()
-    moved = torch.zeros(images.shape, device=images.device)
+    moved = torch.zeros(images.shape, dtype=torch.float32, device=images.device)
     for tap in range(4):
         moved.addcmul_(weights[:, None, :, None, tap], taps[..., tap : tap + side])
     inside = _within(first[..., None] + columns * POSITION_ONE, side)

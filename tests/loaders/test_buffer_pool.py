@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 
 import numpy as np
 import torch
@@ -46,3 +48,24 @@ def test_a_batch_may_outlive_its_buffers() -> None:
     del slab
     gc.collect()
     assert np.all(kept == 5)
+
+
+def test_threads_that_need_other_sizes_do_not_get_each_others() -> None:
+    slab, wrong = BufferPool(4), []
+
+    def work(size: int) -> None:
+        for _ in range(3000):
+            if slab.take(size).nbytes != size:
+                wrong.append(size)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(size,)) for size in (64, 65, 66, 67)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert not wrong

@@ -257,3 +257,14 @@ def test_what_cannot_have_a_cache(jpeg_folder: Path, beton: Path, tmp_path: Path
     for name, value in (("cache_dir", tmp_path), ("cache_gb", 10)):
         with pytest.raises(ValueError, match=f"`{name}` is for data at a URL and has no effect on `cache`"):
             cached(folder, tmp_path / "x.beton", **{name: value})
+
+
+def test_kept_original_files_are_decoded_as_from_the_pyramid(dirty: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "c.beton"
+    convert(dirty, cache, as_cache=True, keep_codec=True, on_error="skip", workers=1)
+    options: dict[str, Any] = {"train": False, "shuffle": False, "batch_size": 64, "crop_pct": 1.0, "dtype": "uint8"}
+    options |= {"interpolation": "bicubic", "max_level": 0, "on_error": "replace"}
+    with cached(dirty, cache, **options) as loader, make(dirty, **options) as folder:
+        assert converted(loader)
+        ((images, _),), ((wanted, _),) = loader, folder
+        assert int((images[2].int() - wanted[2].int()).abs().max()) == 0  # the PNG

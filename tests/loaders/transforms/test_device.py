@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from loaders.transforms import device
+from loaders.transforms import LowFrequencyCrop, Mixup, Normalize, RandAugment, RandomErasing, device
+from loaders.transforms.pipeline import TransformPipeline
 
 
 def test_portions_cover_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +43,40 @@ def test_the_compilers_mark_is_torchs_own() -> None:
 
     torch.compiler.assume_constant_result(theirs)
     assert vars(device.settled(ours)) == vars(theirs) != {}
+
+
+def test_constants_made_in_inference_mode_serve_gradients_later() -> None:
+    def triple() -> np.ndarray:
+        return np.array([3.0])
+
+    with torch.inference_mode():
+        device.constant(triple, device=torch.device("cpu"))
+        LowFrequencyCrop(24)(torch.zeros(1, 3, 56, 56))
+        Normalize((0.25,) * 3, (0.5,) * 3)(torch.zeros(1, 3, 8, 8))
+    images = torch.ones(1, 3, 56, 56, requires_grad=True)
+    three = device.constant(triple, device=images.device)
+    (Normalize((0.25,) * 3, (0.5,) * 3)(LowFrequencyCrop(24)(images)).sum() * three).backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_the_default_device_and_dtype_do_not_matter() -> None:
+    made: list[list[torch.Tensor]] = []
+    for place, dtype in (("cpu", torch.float32), ("meta", torch.float64)):
+        device._cached.cache_clear()
+        torch.set_default_device(place)
+        torch.set_default_dtype(dtype)
+        try:
+            images = torch.arange(2 * 3 * 32 * 32, device="cpu").view(2, 3, 32, 32).to(torch.uint8)
+            labels = torch.tensor([0, 1], device="cpu")
+            keys = np.arange(2)
+            erased = RandomErasing(1.0)(images.float(), keys, seed=0, epoch=0)
+            moved = RandAugment(9.0)(images, keys, seed=0, epoch=0)
+            pipe = TransformPipeline(
+                dtype="float32", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0
+            )
+            mixed = Mixup(num_classes=3, mode="elem")(images.float(), labels, 0, seed=0, epoch=0)
+            made.append([erased, moved, torch.from_numpy(pipe._lut), *mixed])
+        finally:
+            torch.set_default_device(None)
+            torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(*made, strict=True))

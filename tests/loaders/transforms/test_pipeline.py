@@ -194,3 +194,12 @@ def test_the_loader_takes_the_further_transforms_and_keys_them_as_a_call_by_hand
                 for transform in augment:
                     wanted = transform(wanted, indices.numpy(), seed=4, epoch=epoch)
                 assert torch.equal(images, last(wanted, None))
+
+
+def test_a_transform_that_returns_nothing_is_named() -> None:
+    def forgets(images: torch.Tensor, _batch: Batch) -> None:
+        images.mul_(2)
+
+    pipe = pipeline("uint8", custom=(forgets,))
+    with pytest.raises(TypeError, match=r"must return images.*got None from <function .*forgets"):
+        made(pixels(8, 32), pipe, stage())

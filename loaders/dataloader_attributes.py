@@ -44,22 +44,29 @@ class DataLoaderAttributes:
 
     def __new__(cls, *_: Any, **given: Any) -> Any:
         """Raises TypeError for an argument that a Loader does not have; the message gives the remedy."""
-        known = inspect.signature(cls.__init__).parameters
-        for name in given.keys() - known.keys():
+        from .loader import Loader
+
+        known = inspect.signature(Loader.__init__).parameters
+        own = cls.__init__ is not Loader.__init__  # a subclass, which takes what it likes
+        for name in () if own else given.keys() - known.keys():
             close = difflib.get_close_matches(name, known, 1)
             remedy = INSTEAD.get(name) or (f"did you mean `{close[0]}`?" if close else "see docs/loader.md for all")
             raise TypeError(f"Loader has no argument `{name}`: {remedy}")
         return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError for an argument of the Loader once it is made: setting it would have no effect."""
-        if (
-            not name.startswith("_")
-            and self.__dict__.get("_made")
-            and name in inspect.signature(type(self).__init__).parameters
-        ):
-            remedy = f"`set_stage({name}=...)`" if name in ("resolution", "magnitude", "batch_size") else "a new Loader"
-            raise AttributeError(f"`{name}` cannot be set after the Loader is made; it takes {remedy}")
+        """Raises AttributeError for an argument of the Loader once it is made, and for what a `DataLoader` would sample
+        by: setting it would have no effect.
+        """
+        if not name.startswith("_") and self.__dict__.get("_made"):
+            if name in ("dataset", "sampler", "batch_sampler", "generator", "worker_init_fn"):
+                raise AttributeError(f"`{name}` of a Loader cannot be set: {INSTEAD[name]}")
+            from .loader import Loader
+
+            if name in inspect.signature(Loader.__init__).parameters:
+                stage = name in ("resolution", "magnitude", "batch_size")
+                remedy = f"`set_stage({name}=...)`" if stage else "a new Loader"
+                raise AttributeError(f"`{name}` cannot be set after the Loader is made; it takes {remedy}")
         super().__setattr__(name, value)
 
     @cached_property
@@ -100,7 +107,9 @@ class DataLoaderAttributes:
 
         from .dataloader_view import LoadedBatches
 
-        return DataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
+        made: Any = DataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
+        made._is_accelerate_prepared = True  # ranks share the samples already; Accelerate would share them again
+        return made
 
     generator = worker_init_fn = multiprocessing_context = None
     pin_memory = persistent_workers = False

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import BatchSampler, Dataset, DistributedSampler, IterableDataset, SequentialSampler
 
 from .batch import deliver
+from .errors import LoaderError
 from .plan.rng import Purpose, words
 
 if TYPE_CHECKING:
@@ -24,32 +25,50 @@ if TYPE_CHECKING:
 
 
 class KeyedIndex(int):
-    """A draw key (see `plan.rng.draw_keys`) and the epoch it belongs to: all that decides a sample's pixels."""
+    """A draw key (see `plan.rng.draw_keys`) and the epoch it belongs to: all that decides a sample's pixels.
+
+    Attributes:
+        epoch: the loader's.
+        views: crops of each sample in its batch.
+        counts: whether the sample does more than fill up a rank's share, see the field "mask".
+    """
 
     epoch: int
+    views: int
+    counts: bool
 
-    def __new__(cls, key: int, epoch: int) -> KeyedIndex:
+    def __new__(cls, key: int, epoch: int, views: int = 1, counts: bool = True) -> KeyedIndex:
         made = super().__new__(cls, key)
-        made.epoch = epoch
+        made.epoch, made.views, made.counts = epoch, views, counts
         return made
 
-    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]
-        return int(self), self.epoch
+    def __getnewargs__(self) -> tuple[int, int, int, bool]:  # type: ignore[override]
+        return int(self), self.epoch, self.views, self.counts
 
 
-class DecodedSamples(list[Any]):
+class DecodedSamples(Sequence[Any]):
     """The samples of one batch, and the batch itself, which `Loader.collate_fn` returns."""
 
-    batch: Any
+    def __init__(self, count: int, values: tuple[Any, ...], batch: Any) -> None:
+        """values: the batch's parts, which are taken apart only if somebody wants single samples."""
+        self._count, self._values, self.batch = count, values, batch
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _decoded_samples, (list(self), self.batch)
+    def __len__(self) -> int:
+        return self._count
 
+    def __getitem__(self, index: Any) -> Any:
+        """A sample.
 
-def _decoded_samples(samples: list[Any], batch: Any) -> DecodedSamples:
-    made = DecodedSamples(samples)
-    made.batch = batch
-    return made
+        Raises:
+            LoaderError: a part of the batch is not one value a sample.
+        """
+        try:
+            return list(zip(*self._values, strict=True))[index]
+        except (TypeError, ValueError):
+            raise LoaderError(
+                "a batch whose parts are not one value a sample (several views, targets of a transform) has no single "
+                "samples; iterate the Loader, or use its `collate_fn`"
+            ) from None
 
 
 class LoadedDataset(Dataset[Any]):
@@ -130,10 +149,14 @@ class LoadedDataset(Dataset[Any]):
         if epoch is None:
             epoch = self._next_access() if loader.train else loader.epoch
         batch = loader.decode(np.array(keys, np.int64), epoch)
-        value = deliver(batch, loader.source, loader.fields, "tuple")
-        samples = DecodedSamples(zip(*value, strict=True))
-        samples.batch = deliver(batch, loader.source, loader.fields, loader.collate)
-        return samples
+        keyed = [index for index in indices if isinstance(index, KeyedIndex)]
+        if keyed and len(keyed) == len(indices):
+            batch.views = keyed[0].views
+            counts = np.array([index.counts for index in keyed[: batch.count]])
+            batch.mask = None if counts.all() else counts
+        values = deliver(batch, loader.source, loader.fields, "tuple")
+        made = values if loader.collate == "tuple" else deliver(batch, loader.source, loader.fields, loader.collate)
+        return DecodedSamples(batch.count, values, made)
 
     def _next_access(self) -> int:
         """An epoch's number for an access by plain index. Torch seeds each worker process anew in every epoch."""
@@ -146,6 +169,8 @@ class LoadedDataset(Dataset[Any]):
             twin = object.__new__(type(self._loader))
             twin.__setstate__(self._loader.__getstate__())
             self._loader, self._pid = twin, os.getpid()
+        if self._loader._closed:
+            raise LoaderError("the loader is closed; make a new Loader")
         return self._loader
 
 
@@ -185,14 +210,23 @@ class EpochSampler(DistributedSampler[Any]):
         """The loader's epoch."""
         return self._loader.epoch
 
+    @property
+    def num_samples(self) -> int:  # type: ignore[override]
+        """As `len`."""
+        return len(self)
+
+    @property
+    def total_size(self) -> int:  # type: ignore[override]
+        """Samples of the epoch on all ranks, if each has as many as this one."""
+        return len(self) * self.num_replicas
+
     def set_epoch(self, epoch: int) -> None:
         """As `Loader.set_epoch`."""
         self._loader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, batches = self._loader.next_batches()
-        for keys in batches:
-            yield from (KeyedIndex(key, epoch) for key in keys.tolist())
+        for batch in self._loader.batch_sampler:
+            yield from batch
 
     def __len__(self) -> int:
         return sum(len(keys) for keys in self._loader.next_batches(advance=False)[1])
@@ -223,9 +257,14 @@ class EpochBatchSampler(BatchSampler):
         self._loader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, batches = self._loader.next_batches()
-        for keys in batches:
-            yield [KeyedIndex(key, epoch) for key in keys.tolist()]
+        loader = self._loader
+        epoch, batches = loader.next_batches()
+        for keys, mask in zip(batches, batches.masks(), strict=True):
+            counts = [True] * len(keys) if mask is None else mask.tolist() * loader.views
+            yield [
+                KeyedIndex(key, epoch, loader.views, counted)
+                for key, counted in zip(keys.tolist(), counts, strict=True)
+            ]
 
     def __len__(self) -> int:
         return len(self._loader)

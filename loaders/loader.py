@@ -281,7 +281,7 @@ class Loader(DataLoaderAttributes):
         run, steps = _Epoch(stage, progress.epoch, progress.position, rank, world_size), progress.steps_left
         with (
             closing(self._taken(run)) as batches,
-            report_to_accelerate(self, steps) as report,
+            report_to_accelerate(self, steps, shares.rest(n, progress.position)) as report,
             Halting() as halting,
         ):
             started = time.perf_counter()

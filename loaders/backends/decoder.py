@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from typing import Any, cast
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import native
 from ..batch import BatchPlan
-from ..errors import BadSample
+from ..errors import BadSample, LoaderError
 from ..plan import CropGeometry, plan_batch, replacements
 from ..plan.crop import DEFAULT
 from ..plan.filters import Filter, FilterName, build, interpolation
@@ -102,6 +103,7 @@ class Decoder:
         self._pillow = PillowThreads(num_workers)
         self.bad: dict[int, BadSample] = {}
         self._fetch_ns = 0
+        self._final: dict[str, int] | None = None
         self._dataset, self._on_error, self._seed = dataset, on_error, seed
         dataset.expect_random_reads()
         self._replace_from = replace_from
@@ -219,11 +221,15 @@ class Decoder:
 
     def stats(self) -> dict[str, int]:
         """Sums so far: those of `native.Pool.stats`, with Pillow's, and `fetch_ns`: waits for samples from far away."""
+        if self._final is not None:
+            return self._final
         sums = {**self.pool.stats(), "fetch_ns": self._fetch_ns}
         return {**sums, **self._pillow.sums, "bytes_read": sums["bytes_read"] + self._pillow.sums["bytes_read"]}
 
     def close(self) -> None:
-        """Stops the threads."""
+        """Stops the threads. Their sums stay."""
+        with suppress(LoaderError):  # closed before
+            self._final = self.stats()
         self._pillow.close()
         self.pool.close()
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int], None]]:
+def report_to_accelerate(loader: Loader, steps: int, rest: int) -> Iterator[Callable[[int], None]]:
     """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
+
+    rest: samples of the last batch on all ranks together if that is smaller than the others, else 0.
 
     Yields a function to be called before each batch is delivered, with the number of batches that follow it. Has no
     effect unless the program has set Accelerate up; Accelerate is never imported for this.
@@ -29,8 +31,7 @@ def report_to_accelerate(loader: Loader, steps: int) -> Iterator[Callable[[int],
 
     def report(left: int) -> None:
         if not left:
-            loader.end_of_dataloader = True
-            loader.remainder = 0 if loader.drop_last else len(loader.sampling) % (loader.batch_size * loader.ranks[1])
+            loader.end_of_dataloader, loader.remainder = True, rest
 
     state._add_dataloader(loader)
     try:

@@ -8,7 +8,7 @@ batch size are by then.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, overload
@@ -245,6 +245,10 @@ class Shares:
             return full + (rest > self.rank)
         return full + (self.uneven == "pad" or rest >= self.world_size)
 
+    def rest(self, n: int, position: int = 0) -> int:
+        """Samples of the last batch on all ranks together if that is smaller than the others, else 0."""
+        return 0 if self.drop_last else (n - position) % (self.batch_size * self.world_size)
+
     def slice(self, position: int, n: int) -> slice:
         """The place of this rank's next batch in the order; with "pad", it may reach beyond `n`."""
         left = min(n - position, self.batch_size * self.world_size)
@@ -281,6 +285,12 @@ class Batches(Sequence[NDArray[np.int64]]):
 
     def __len__(self) -> int:
         return self._steps
+
+    def masks(self) -> Iterator[NDArray[np.bool_] | None]:
+        """Of each batch: `Shares.mask`."""
+        step = self._shares.batch_size * self._shares.world_size
+        for k in range(self._steps):
+            yield self._shares.mask(self._position + k * step, len(self._order))
 
     @overload
     def __getitem__(self, at: int) -> NDArray[np.int64]: ...

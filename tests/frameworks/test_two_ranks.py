@@ -50,16 +50,25 @@ def evaluate(data: Path, samples: int) -> dict[str, Any]:
     return {"counted": counted.tolist(), "shown": shown.sum().item(), "sizes": sizes}
 
 
-def gather(data: Path, samples: int) -> list[int]:
-    """The sample indices that Accelerate's `gather_for_metrics` returns on this rank."""
+def gather(data: Path, samples: int) -> list[list[int]]:
+    """The sample indices that Accelerate's `gather_for_metrics` returns on this rank: from a Loader, from a DataLoader
+    made of it, and from a Loader that resumes behind eight samples with another batch size.
+    """
     import accelerate
 
     accelerator = accelerate.Accelerator(cpu=True)
-    loader = accelerator.prepare(make(data, train=False, batch_size=4, uneven="pad", indices=range(samples)))
-    found: list[int] = []
-    for _, _, indices in loader:
-        found += accelerator.gather_for_metrics(indices).tolist()
-    return found
+    lists: list[list[int]] = []
+    for way in ("loader", "dataloader", "resumed"):
+        loader = make(data, train=False, batch_size=4, uneven="pad", indices=range(samples))
+        if way == "resumed":
+            loader.load_state_dict({**loader.state_dict(), "position": 8})
+            loader.set_stage(batch_size=3)
+        prepared = accelerator.prepare(loader.as_dataloader() if way == "dataloader" else loader)
+        found: list[int] = []
+        for _, _, indices in prepared:
+            found += accelerator.gather_for_metrics(indices).tolist()
+        lists.append(found)
+    return lists
 
 
 def work(rank: int, port: int, data: Path, out: Path, gathers: bool) -> None:
@@ -121,4 +130,6 @@ def test_padded_evaluation_counts_each_image_once(found: list[Any], samples: int
 def test_gather_for_metrics_returns_each_sample_once(found: list[Any], samples: int) -> None:
     pytest.importorskip("accelerate")
     for rank in found:
-        assert np.array_equal(np.sort(rank[samples]["gather"]), np.arange(samples))
+        whole, by_dataloader, resumed = (np.sort(found) for found in rank[samples]["gather"])
+        assert np.array_equal(whole, np.arange(samples)) and np.array_equal(by_dataloader, whole)
+        assert np.array_equal(resumed, np.arange(8, samples))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
+from loaders import Loader, LoaderError
 from loaders.dataloader_view import KeyedIndex
 from tests.contract import digest, make
 
@@ -124,3 +126,69 @@ def test_a_keyed_index_survives_pickling_and_copying() -> None:
     index = KeyedIndex(7, 3)
     for twin in (pickle.loads(pickle.dumps(index)), copy.copy(index)):
         assert (twin, twin.epoch) == (7, 3)
+
+
+def first_as_dictionary(images: torch.Tensor, _batch: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    return images, {"first": images[:1, 0, 0, 0], "pair": torch.arange(2)}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"views": 2},
+        {"uneven": "pad", "fields": ("mask", "index"), "rank": 3, "world_size": 4, "train": False},
+        {"views": 2, "uneven": "pad", "fields": ("mask", "index"), "rank": 1, "world_size": 2, "train": False},
+        {"transforms": [first_as_dictionary]},
+    ],
+)
+def test_views_padding_and_targets_are_those_of_the_loader(
+    beton: Path, options: dict[str, Any], num_workers: int
+) -> None:
+    with make(beton, **options) as loader, make(beton, **options) as wanted:
+        rebuilt = DataLoader(
+            loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn, num_workers=num_workers
+        )
+        for mine, theirs in zip(rebuilt, wanted, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+        if "uneven" not in options and "transforms" in options:
+            with pytest.raises(LoaderError, match="not one value a sample"):
+                loader.dataset[0]
+
+
+def test_a_subclass_may_have_arguments_of_its_own(beton: Path) -> None:
+    class Tagged(Loader):
+        def __init__(self, data: Path, *, tag: str, **options: Any) -> None:
+            super().__init__(data, **options)
+            self.tag = tag
+
+    with Tagged(beton, tag="x", batch_size=6, resolution=32, num_workers=1) as loader:
+        assert loader.tag == "x" and len(loader) == 4
+        loader.tag = "y"
+        with pytest.raises(AttributeError, match=r"set_stage\(batch_size="):
+            loader.batch_size = 4
+    with pytest.raises(TypeError, match="batch"):
+        Tagged(beton, tag="x", batch=6)
+
+
+@pytest.mark.parametrize("name", ["dataset", "sampler", "batch_sampler", "generator", "worker_init_fn"])
+def test_what_a_dataloader_samples_by_cannot_be_set(beton: Path, name: str) -> None:
+    with make(beton) as loader, pytest.raises(AttributeError, match=f"`{name}` of a Loader cannot be set: "):
+        setattr(loader, name, None)
+
+
+def test_after_the_end_statistics_stay_and_samples_are_refused(beton: Path) -> None:
+    with make(beton) as loader:
+        list(loader)
+        seen = loader.stats()["samples"]
+    ended = loader.stats()["samples"]
+    assert ended >= seen >= 20  # the next epoch's first batches are under way
+    loader.close()
+    assert loader.stats()["samples"] == ended
+    with pytest.raises(LoaderError, match="the loader is closed"):
+        loader.dataset[0]
+
+
+def test_the_sampler_has_a_distributed_samplers_counts(beton: Path) -> None:
+    with make(beton, rank=1, world_size=2, batch_size=4) as loader:
+        assert (loader.sampler.num_samples, loader.sampler.total_size) == (12, 24)

@@ -254,6 +254,8 @@ class Curriculum:
                     epoch, position = epoch + 1, 0
                 some = min(left, (self._samples - position) // take)
                 left, position = left - some, position + some * take
+                if self.loader.drop_last and self._samples - position < take:  # the loader has left the rest out
+                    epoch, position = epoch + 1, 0
         self.loader.load_state_dict({**self.loader.state_dict(), "epoch": epoch, "position": position})
         self._entered, self._delivered, self._done, self._resolution = -1, batch, batch, 0
         self.before_step()

@@ -20,9 +20,10 @@ class Feed:
     """Brings the micro-batches of one step after the other.
 
     Note [whole steps]: an epoch is a permutation of the data set, and a step takes the next `fresh_step` samples of it,
-    whichever ranks and micro-batches they fall to; if too few are left, the next epoch begins. So steps see the
-    same samples for every world size and accumulation, a new layout or stage goes on in the middle of an epoch, and
-    the place is two numbers.
+    whichever ranks and micro-batches they fall to; if too few are left for another one, the next epoch begins, also if
+    the next stage has smaller steps. So steps see the same samples for every world size and accumulation, a new layout
+    or stage goes on in the middle of an epoch, and the place is two numbers. They are counted here: the loader's own
+    place is that of its batches, whose size depends on the layout.
     """
 
     def __init__(
@@ -30,7 +31,11 @@ class Feed:
     ) -> None:
         """targets: makes a tensor of the loader's values of the target field."""
         self._loader, self._rank, self._seed, self._targets = loader, rank, seed, targets
-        self.samples: int = loader.state_dict()["samples"]
+        state = loader.state_dict()
+        self.samples: int = state["samples"]
+        self.cursor: Cursor = (state["epoch"], state["position"])
+        """Place of the next loader batch."""
+        self._layout: Layout | None = None
         self._batches: Iterator[tuple[torch.Tensor, Any]] | None = None
         self._replay: Replay | None = None
         self._held: deque[Cursor] = deque()
@@ -41,6 +46,7 @@ class Feed:
         Raises:
             ValueError: the replay buffer is larger than the memory that is free.
         """
+        self._finish()
         self._pause()
         self._layout = layout
         self._loader.set_stage(resolution=stage.resolution, magnitude=stage.magnitude, batch_size=layout.fresh)
@@ -50,22 +56,15 @@ class Feed:
 
     def step(self, number: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """The micro-batches of step `number`: their number within the step over all ranks, images, targets."""
-        epoch, position = self.cursor
-        if self.samples - position < self._layout.fresh_step:
-            self._jump((epoch + 1, 0))
-        for turn in range(self._layout.accumulation):
-            group = turn * self._layout.ranks + self._rank
+        layout = self._finish()
+        assert layout is not None
+        for turn in range(layout.accumulation):
+            group = turn * layout.ranks + self._rank
             self._held.append(self.cursor)
             images, labels = self._next()
             if self._replay is not None:
                 images, labels = self._replay(images, labels, seed=self._seed, step=number, group=group)
             yield group, images, labels
-
-    @property
-    def cursor(self) -> Cursor:
-        """Position of the next loader batch."""
-        state = self._loader.state_dict()
-        return state["epoch"], state["position"]
 
     def rewind(self, cursor: Cursor) -> None:
         """Returns to the start of a step, to repeat it."""
@@ -73,7 +72,11 @@ class Feed:
 
     def state_dict(self) -> dict[str, Any]:
         """The feed's position, and which loader batches its replay buffer holds: their places, not their pixels."""
-        state = {"loader": self._loader.state_dict(), "shape": (self._layout.ranks, self._layout.fresh), "pushed": 0}
+        layout = self._finish()
+        assert layout is not None
+        place = dict(zip(("epoch", "position"), self.cursor, strict=True))
+        loader = {**self._loader.state_dict(), **place}
+        state = {"loader": loader, "shape": (layout.ranks, layout.fresh), "pushed": 0}
         if self._replay is None:
             return {**state, "held": []}
         return {**state, "held": list(self._held), "pushed": self._replay.pushed}
@@ -86,7 +89,8 @@ class Feed:
         """
         self._pause()
         self._loader.load_state_dict(state["loader"])
-        if self._replay is None or not state["held"]:
+        self.cursor = state["loader"]["epoch"], state["loader"]["position"]
+        if self._replay is None or self._layout is None or not state["held"]:
             return True
         if tuple(state["shape"]) != (self._layout.ranks, self._layout.fresh):
             return False
@@ -110,6 +114,9 @@ class Feed:
         if batch is None:  # the first batch, or the first one of the next epoch
             self._batches = iter(self._loader)
             batch = next(self._batches)
+        assert self._layout is not None
+        epoch, position = self.cursor
+        self.cursor = epoch, position + self._layout.fresh * self._layout.ranks
         images, values = batch
         return images, self._targets(values).to(images.device, non_blocking=True)
 
@@ -117,6 +124,14 @@ class Feed:
         state = {**self._loader.state_dict(), "epoch": cursor[0], "position": cursor[1]}
         self.close()
         self._loader.load_state_dict(state)
+        self.cursor = cursor
+
+    def _finish(self) -> Layout | None:
+        """Goes to the next epoch if too few samples are left for another step. Returns the present layout."""
+        epoch, position = self.cursor
+        if self._layout is not None and self.samples - position < self._layout.fresh_step:
+            self._jump((epoch + 1, 0))
+        return self._layout
 
     def _pause(self) -> None:
         """Drops batches loaded ahead; the next loader batch follows the last delivered one."""

@@ -101,3 +101,28 @@ def test_another_layout_begins_with_an_empty_buffer(loader: Loader) -> None:
     assert not feed.load_state_dict(state)
     assert len(labels(feed, 1)) == 8
     feed.close()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_next_stage_sees_the_same_samples_on_any_number_of_ranks(jpeg_folder: Path, resumed: bool) -> None:
+    def steps(ranks: int, accumulation: int) -> list[list[int]]:
+        """The samples of two steps of 10 and two of 4, of 24 in all: the first stage leaves 4 of the epoch."""
+        found: list[list[int]] = [[], [], [], []]
+        for rank in range(ranks):
+            with Loader(
+                jpeg_folder / "train", 1, num_workers=1, rank=rank, world_size=ranks, fields=("image", "index")
+            ) as loader:
+                feed = Feed(loader, rank=rank, seed=0)
+                feed.begin(SMALL, Layout(ranks, accumulation, 10 // ranks // accumulation))
+                for number in (0, 1):
+                    found[number] += labels(feed, number)
+                if resumed:
+                    state = feed.state_dict()
+                    feed.load_state_dict(state)
+                feed.begin(LARGE, Layout(ranks, 1, 4 // ranks))
+                for number in (2, 3):
+                    found[number] += labels(feed, number)
+                feed.close()
+        return [sorted(samples) for samples in found]
+
+    assert steps(1, 1) == steps(1, 5) == steps(2, 1) == steps(2, 5)

@@ -52,15 +52,15 @@ class Shuffled:
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return _close(self._order(_open(positions, self._gaps)), self._left_out)
+        return close_gaps(self._order(open_gaps(positions, self._gaps)), self._left_out)
 
     def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return _close(self._order.inverse(_open(indices, self._left_out)), self._gaps)
+        return close_gaps(self._order.inverse(open_gaps(indices, self._left_out)), self._gaps)
 
     def spans(self, ends: Sequence[int]) -> list[Span]:
         """Consecutive runs of the order, as parts. ends: position behind each of them, rising, the last is the end."""
-        bounds = [0, *_open(np.array(ends[:-1], np.int64), self._gaps).tolist(), len(self._order)]
+        bounds = [0, *open_gaps(np.array(ends[:-1], np.int64), self._gaps).tolist(), len(self._order)]
         places = self._order.inverse(self._left_out)
         return [
             Span(
@@ -153,11 +153,21 @@ def parse_span(meta: dict[str, Any], samples: int) -> Span | None:
         samples_of, first, last, seed = (int(entry[name]) for name in ("samples", "first", "last", "seed"))
         span = Span(samples_of, first, last, tuple(sorted(set(map(int, entry["left_out"])))), seed)
         sound = 0 <= first < last <= samples_of and len(span) == samples and 0 <= seed < 1 << 64
-        if sound and set(span.left_out) <= set(span.numbers().tolist()):
+        if sound and _held(span):
             return span
     except (TypeError, KeyError, ValueError):
         pass
     raise ValueError("its meta data name no part of a shuffled order")
+
+
+def _held(span: Span) -> bool:
+    """Whether the samples that are left out lie in the run."""
+    if not span.left_out:
+        return True
+    if not 0 <= span.left_out[0] <= span.left_out[-1] < span.samples:
+        return False
+    places = permutation(span.samples, span.seed).inverse(np.array(span.left_out, np.int64))
+    return bool(((places >= span.first) & (places < span.last)).all())
 
 
 class Numbering:
@@ -229,11 +239,11 @@ def _joined(row: Sequence[Span]) -> Shuffled:
     return Shuffled(samples, left_out, seed)
 
 
-def _open(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
+def open_gaps(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
     """The numbers-th of all whole numbers that are not in `gaps`, which is sorted."""
     return numbers + np.searchsorted(gaps - np.arange(len(gaps)), numbers, side="right")
 
 
-def _close(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Undoes `_open`."""
+def close_gaps(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Undoes `open_gaps`."""
     return numbers - np.searchsorted(gaps, numbers)

@@ -13,19 +13,20 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..beton.fields import ORIGINAL
-from ..errors import BadDataset, BadSample, LoaderError
+from ..errors import BadDataset, LoaderError
 from ..sources.open import open_dataset
 from ..sources.parts import Parts, describe, parse_manifest
 from ..storage import files
 from ..storage.store import check_credentials, is_url
-from .convert import convert
 from .manifest import manifest_text
+from .part_file import copy_part, make_part
 from .stored_samples import StoredSamples, cut, order_of, settings_of
 from .verify import verify
 
@@ -82,7 +83,7 @@ def split_parts(
         # Parts that are each stored shuffled, without an order of the whole, are cut by index and shuffled again.
         order = "source" if dataset.storage is None or order_of(dataset) is not None else None
         for path, samples in zip(paths, cut(dataset, ends[1:]), strict=True):
-            _copy(samples, path, workers, progress, work_dir, order)
+            copy_part(samples, path, workers, progress, work_dir, order)
     files.replace(out, manifest_text([_line(path, out) for path in paths]))
     return paths
 
@@ -129,16 +130,8 @@ def append_parts(
                     raise BadDataset(f"{manifest}: its parts are no pyramids; convert {path} first, and append that")
                 path = _free_name(manifest, content)
                 place = work_dir if is_url(path) else None
-                convert(
-                    source,
-                    path,
-                    workers=workers,
-                    progress=progress,
-                    work_dir=place,
-                    **settings_of(meta),
-                    **like,
-                    **options,
-                )
+                how = {**settings_of(meta), **like, **options}
+                make_part(source, path, workers=workers, progress=progress, work_dir=place, **how)
             if any(_place(part, manifest) == path for part in content["parts"]):
                 raise ValueError(f"{path}: belongs to {manifest} already; append other parts")
             content["parts"].append(_line(path, manifest))
@@ -214,17 +207,20 @@ def compact_parts(
             if not line.get("removed"):
                 continue
             old = _place(line, manifest)
-            new = _next_name(old)
+            new = _next_name(old, _taken(manifest, content))
             with open_dataset(old) as part:
                 kept = np.delete(np.arange(len(part)), line["removed"])
                 span = None if part.span is None else part.span.without(line["removed"])
-                _copy(StoredSamples(part, kept.tolist(), span), new, workers, progress, work_dir)
+                copy_part(StoredSamples(part, kept.tolist(), span), new, workers, progress, work_dir)
             content["parts"][number] = _line(new, manifest)
             _replaced(content, line)
     deleted = []
     with _edited(manifest) as content:
-        for path in content.pop("obsolete", []):
-            place = _place({"path": path}, manifest)
+        obsolete = content.pop("obsolete", [])
+        used = _taken(manifest, content)
+        for place in {_place({"path": path}, manifest): None for path in obsolete}:
+            if place in used:
+                continue
             if not _beside(place, manifest):  # a file that was appended from elsewhere, or a manifest from strangers
                 warnings.warn(
                     f"{place}: was replaced, but is outside the folder of {manifest} and therefore not deleted; "
@@ -279,34 +275,6 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
             fault = str(error).removeprefix(f"{path}: ")
         found.append(Checked(path, 0 if fault else samples, fault, damaged))
     return found
-
-
-def _copy(
-    source: StoredSamples,
-    path: str,
-    workers: int | None,
-    progress: bool,
-    work_dir: str | None,
-    order: str | None = None,
-) -> None:
-    """Makes a beton of these samples, unless it is there. order: see `convert`."""
-    if not _holds(path, source):
-        place = work_dir if is_url(path) else None
-        try:
-            convert(source, path, workers=workers, progress=progress, work_dir=place, order=order, **source.settings())
-        except BadSample as error:  # by its index in the data set
-            raise BadSample(source.index(error.index), error.name, error.why) from None
-
-
-def _holds(path: str, source: StoredSamples) -> bool:
-    """Whether a part is there, with exactly these samples' records."""
-    if not files.exists(path):
-        return False
-    try:
-        with open_dataset(path) as part:
-            return len(part) == len(source) and StoredSamples(part, range(len(part))).digest() == source.digest()
-    except BadDataset:
-        return False
 
 
 @contextmanager
@@ -378,17 +346,23 @@ def _check_manifest_name(manifest: str) -> None:
         )
 
 
+def _taken(manifest: str, content: dict[str, Any]) -> set[str]:
+    """Places of the files that a manifest names."""
+    lines = [*content["parts"], *({"path": path} for path in content.get("obsolete", []))]
+    return {_place(line, manifest) for line in lines}
+
+
 def _free_name(manifest: str, content: dict[str, Any]) -> str:
     """A name for one more part, beside the manifest. A part that an interrupted append left is written anew."""
-    taken = {_place(part, manifest) for part in content["parts"]}
-    taken |= {_place({"path": path}, manifest) for path in content.get("obsolete", [])}
+    taken = _taken(manifest, content)
     stem = manifest if is_url(manifest) else os.path.abspath(manifest)
     names = (f"{stem[: -len('.json')]}-added-{k:05d}{ENDING}" for k in range(len(taken) + 1))
     return next(name for name in names if name not in taken)
 
 
-def _next_name(path: str) -> str:
+def _next_name(path: str, taken: set[str]) -> str:
     """The name of a part's next edition: train-00003.beton, train-00003.r1.beton, train-00003.r2.beton, ..."""
     stem = path[: -len(ENDING)] if path.lower().endswith(ENDING) else path
     base, mark, number = stem.rpartition(".r")
-    return f"{base}.r{int(number) + 1}{ENDING}" if mark and number.isdecimal() else f"{stem}.r1{ENDING}"
+    base, last = (base, int(number)) if mark and number.isdecimal() else (stem, 0)
+    return next(name for k in count(last + 1) if (name := f"{base}.r{k}{ENDING}") not in taken)

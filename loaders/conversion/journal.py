@@ -55,6 +55,10 @@ def _boot() -> str:
         return ""
 
 
+class OtherWork(BadDataset):
+    """The folder holds the unfinished work of another conversion."""
+
+
 class Busy(BadDataset):
     """Another converter is at work in the folder."""
 
@@ -142,7 +146,7 @@ class Journal:
             theirs = {}
         differing = sorted(key for key in manifest.keys() | theirs if manifest.get(key) != theirs.get(key))
         if differing:
-            raise BadDataset(
+            raise OtherWork(
                 f"{self.folder}: the unfinished conversion there differs in {', '.join(differing)}; "
                 "run with the settings it had, or with --restart to begin anew"
             )

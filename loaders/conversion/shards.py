@@ -39,7 +39,8 @@ from .target import Target
 from .writer import REMARKS
 
 REPORT, REPORT_VERSION = "beton-part", 1
-_SETTINGS = ("ratios", "quality", "page_size", "depth", "order")  # of `convert`; they determine a part's bytes
+_SETTINGS = ("ratios", "quality", "overhead", "page_size", "depth", "order")
+"""Options of `convert` that determine a part's bytes."""
 
 
 class Spread:

@@ -318,7 +318,7 @@ def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
         good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
         good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
         good = good and all(isinstance(path, str) and _is_beton(path) for path in manifest.get("obsolete", []))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         good = False
     if not good:
         raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; `efficienttrain parts merge` makes one")

@@ -98,7 +98,15 @@ class Remote(Dataset):
                 )
             _arrive(self._mirror, [_extent(self._inner.private["values"])])
             self._values_here.set()
-        return self._inner._read_field(name, indices)
+        try:
+            return self._inner._read_field(name, indices)
+        except BadDataset:  # a wrong byte on the way: fetched once more
+            if self.fields[name].inline or not isinstance(self._inner, Pyramid):
+                raise
+            values = _extent(self._inner.private["values"])
+            self._mirror.forget(*values)
+            _arrive(self._mirror, [values])
+            return self._inner._read_field(name, indices)
 
     def name(self, index: int) -> str:
         return self._inner.name(index)

@@ -108,7 +108,7 @@ class WebDataset:
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return file_facts(self._shards)
+        return f"{file_facts(self._shards)} {self._image} {self._label}"
 
     def _sample(self, shard: str, key: str, members: dict[str, Member]) -> Sample:
         name = f"{os.path.basename(shard)}/{key}"

@@ -7,7 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..beton.stored_order import close_gaps, open_gaps
+from ..plan.order import StorageOrder
 from .dataset import Dataset, Fetch
+
+
+class _Kept:
+    """The order of storage of the samples that are left, both numbered without gaps."""
+
+    def __init__(self, whole: StorageOrder, removed: NDArray[np.int64]) -> None:
+        """removed: sorted indices in the whole."""
+        self._whole, self._removed, self._gaps = whole, removed, np.sort(whole.positions(removed))
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `plan.order.StorageOrder`."""
+        return close_gaps(self._whole.indices(open_gaps(positions, self._gaps)), self._removed)
+
+    def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `plan.order.StorageOrder`."""
+        return close_gaps(self._whole.positions(open_gaps(indices, self._removed)), self._gaps)
 
 
 class Without(Dataset):
@@ -25,6 +43,8 @@ class Without(Dataset):
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.immutable, self.together = inner.immutable, inner.together
         self.span = None if inner.span is None else inner.span.without(np.asarray(removed).tolist())
+        self.image_bytes = inner.image_bytes * len(self._kept) // len(inner)
+        self.storage = None if inner.storage is None else _Kept(inner.storage, np.unique(np.asarray(removed, np.int64)))
 
     def __len__(self) -> int:
         return len(self._kept)

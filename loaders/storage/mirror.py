@@ -116,6 +116,8 @@ class Mirror:
                     self._have[a:b] = b"\1" * (b - a)
             finally:
                 self._lock_chunks(first, last, fcntl.F_UNLCK)
+        except LoaderError:  # some of which are OSErrors, too
+            raise
         except OSError as error:
             raise LoaderError(f"{self._url}: the cache cannot be written: {error.strerror}") from None
         finally:
@@ -174,7 +176,7 @@ def _is_lock(lock: int, folder: Path) -> bool:
 
 
 def _key(url: str, facts: Facts) -> str:
-    return hashlib.sha256(f"{url}\n{facts.size}\n{facts.version}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{url}\n{facts.size}\n{facts.version or facts.stamp}".encode()).hexdigest()[:32]
 
 
 def make_room(cache_dir: str, limit: int) -> None:

@@ -27,10 +27,12 @@ class Facts(NamedTuple):
     Attributes:
         size: bytes.
         version: changes when the object does (an ETag); None: the store does not say.
+        stamp: changes when the object does, as a rule, but cannot be asked for: a weak ETag, or when it was changed.
     """
 
     size: int
     version: str | None
+    stamp: str | None = None
 
 
 class Refused(LoaderError):
@@ -220,7 +222,8 @@ def _names(paths: Iterable[str]) -> list[str]:
 
 def _facts(found: Any) -> Facts:
     tag = found.get("e_tag")
-    return Facts(int(found["size"]), None if tag is None or tag.startswith("W/") else tag)
+    weak = tag is None or tag.startswith("W/")
+    return Facts(int(found["size"]), None if weak else tag, str(tag or found.get("last_modified")) if weak else None)
 
 
 class _Fsspec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from loaders import BadDataset, BadSample, Loader, convert, native, open_dataset
-from loaders.conversion import append_parts, check_parts, compact_parts, edit_parts, remove_samples, split_parts, verify
+from loaders.conversion import append_parts, check_parts, compact_parts, part_file, remove_samples, split_parts, verify
+from loaders.conversion.manifest import write_manifest
 from loaders.sources.parts import Parts
 from loaders.sources.pyramid import Pyramid
 from tests.loaders.storage.conftest import Bucket, bucket, s3_server  # noqa: F401  (fixtures)
@@ -96,7 +98,7 @@ def test_a_cut_that_was_interrupted_resumes(manifest: Path, beton: Path, monkeyp
     manifest.unlink()
     (manifest.parent / "train-00001-of-00003.beton").unlink()
     made = []
-    monkeypatch.setattr(edit_parts, "convert", lambda *a, **k: (made.append(a[1]), convert(*a, **k)))
+    monkeypatch.setattr(part_file, "convert", lambda *a, **k: (made.append(a[1]), convert(*a, **k)))
     split_parts(beton, str(manifest), 3, workers=1)
     assert made == [str(manifest.parent / "train-00001-of-00003.beton")]
     assert stored(manifest) == whole
@@ -312,3 +314,67 @@ def test_a_remote_data_set_is_edited(
         "set/train.json",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compacted_part_takes_no_name_that_is_in_use(manifest: Path, tmp_path: Path) -> None:
+    first, _, taken = (tmp_path / f"train-{k:05d}-of-00003.beton" for k in range(3))
+    taken.rename(tmp_path / "train-00000-of-00003.r1.beton")
+    content = json.loads(manifest.read_text())
+    content["parts"][2]["path"] = "train-00000-of-00003.r1.beton"
+    manifest.write_text(json.dumps(content))
+    before = stored(manifest)
+    (gone,) = at_places(manifest, 0)
+    remove_samples(str(manifest), indices=[gone])
+    assert compact_parts(str(manifest), workers=1) == [str(first)]
+    assert stored(manifest) == before[:gone] + before[gone + 1 :]
+    assert (tmp_path / "train-00000-of-00003.r2.beton").exists()
+
+
+def test_a_file_that_another_part_needs_is_not_deleted(beton: Path, tmp_path: Path) -> None:
+    shutil.copy(beton, tmp_path / "a.beton")
+    write_manifest([tmp_path / "a.beton", tmp_path / "a.beton"], tmp_path / "two.json")
+    remove_samples(str(tmp_path / "two.json"), indices=[0])
+    assert compact_parts(str(tmp_path / "two.json"), workers=1) == []
+    assert len(stored(tmp_path / "two.json")) == 47
+
+
+def test_another_edit_follows_one_that_was_killed(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jpeg_folder: Path
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    remove_samples(str(manifest), indices=at_places(manifest, 0))
+    for edit in (
+        lambda: compact_parts(str(manifest), workers=1),
+        lambda: append_parts(str(manifest), [jpeg_folder / "val"], workers=1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules["loaders.conversion.convert"], "finish", killed)
+            with pytest.raises(KeyboardInterrupt):
+                edit()
+    before = stored(manifest)
+    remove_samples(str(manifest), indices=[3])
+    assert len(compact_parts(str(manifest), workers=1)) >= 1
+    assert stored(manifest) == before[:3] + before[4:]
+    append_parts(str(manifest), [jpeg_folder / "train"], workers=1)
+    assert len(stored(manifest)) == 22 + 24
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_is_left_of_a_shuffled_set_is_walked_in_its_order(manifest: Path, beton: Path) -> None:
+    write_manifest([beton], beton.with_name("one.json"))
+    for whole in (manifest, beton.with_name("one.json")):
+        with open_dataset(whole) as dataset:
+            assert dataset.storage is not None
+            bytes_before, order = dataset.image_bytes, dataset.storage.indices(np.arange(24))
+            names = [dataset.name(int(k)) for k in order]
+        gone = at_places(whole, 3, 11)
+        left_out = {stored(whole)[k][0] for k in gone}
+        remove_samples(str(whole), indices=gone)
+        with open_dataset(whole) as dataset:
+            assert dataset.storage is not None
+            order = dataset.storage.indices(np.arange(22))
+            assert [dataset.name(int(k)) for k in order] == [name for name in names if name not in left_out]
+            np.testing.assert_array_equal(dataset.storage.positions(order), np.arange(22))
+            assert 0.8 * bytes_before < dataset.image_bytes < bytes_before

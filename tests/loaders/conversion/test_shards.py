@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
-from loaders.beton.stored_order import Span, parse_span
+from loaders.beton.stored_order import Span, parse_span, permutation
 from loaders.conversion import ShardedConversion, append_parts, compact_parts, remove_samples, verify
 from loaders.sources.parts import Parts
 from tests.loaders.conversion.records import records
@@ -251,3 +251,35 @@ def test_usual_numbers_of_parts() -> None:
 
     wanted = {1: 1, 5: 5, 50_000: 16, 1_281_167: 65, 14_200_000: 710, 1_000_000_000: 1024}
     assert {images: usual_parts(images) for images in wanted} == wanted
+
+
+@pytest.mark.parametrize("name, values", [("overhead", (0.0, 9.0)), ("label_column", ("a", "b"))])
+def test_parts_of_other_settings_do_not_count(jpeg_folder: Path, tmp_path: Path, name: str, values: Any) -> None:
+    data = sorted((jpeg_folder / "train").rglob("*.jpg"))[0].read_bytes()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for k in range(20):
+            for ending, content in (("jpg", data), ("json", json.dumps({"a": 1, "b": 2}).encode())):
+                member = tarfile.TarInfo(f"{k:03d}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    fixed = {"classes": ["0", "1", "2"], "label_column": "a", "fields": {"label": "int"}}
+    first, second = (
+        ShardedConversion(tmp_path / "x.tar", tmp_path / "train.beton", 2, **{**fixed, name: value}) for value in values
+    )
+    made(first, 0)
+    made(second, 1)
+    assert second.finish() is None
+    made(second, 0)
+    assert second.finish() is not None
+
+
+def test_left_out_samples_of_a_span_lie_in_it() -> None:
+    order = permutation(1000)(np.arange(1000)).tolist()
+    entry = {"samples": 1000, "first": 100, "last": 200, "seed": 0}
+    for left_out, sound in (([], True), (order[100:103], True), (order[99:102], False), ([1000], False), ([-1], False)):
+        meta = {"span": {**entry, "left_out": left_out}}
+        if sound:
+            assert parse_span(meta, 100 - len(left_out)) is not None
+        else:
+            with pytest.raises(ValueError, match="no part of a shuffled order"):
+                parse_span(meta, 100 - len(left_out))

@@ -170,7 +170,7 @@ def geometry_of(arguments: Mapping[str, Any]) -> CropGeometry:
     """How images are cropped. Raises ValueError for a setting out of its range."""
     names = ("scale", "ratio", "hflip", "crop_pct", "crop_mode", "resize_size", "interpolation")
     fill = [min(255, max(0, round(255 * value))) for value in arguments["mean"]]
-    return CropGeometry(**{name: arguments[name] for name in names}, fill=fill)
+    return CropGeometry(**{name: arguments[name] for name in names}, fill=fill, resize_at=arguments["resolution"])
 
 
 def sampling_of(arguments: Mapping[str, Any], source: Dataset) -> Sampling:

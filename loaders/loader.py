@@ -21,6 +21,7 @@ from .cursor import Cursor
 from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
+from .iteration import Iteration
 from .plan import Batches, Shares, next_position
 from .plugins import BACKENDS
 from .processors import default_workers, ranks
@@ -179,8 +180,8 @@ class Loader(DataLoaderAttributes):
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
         if cache is None:
-            remote: dict[str, Any] = {"cache_dir": cache_dir, "cache_gb": cache_gb}
-            self.source = open_dataset(self._data, classes=classes, label_field=label_field, **remote)
+            options = {k: given[k] for k in ("classes", "label_field", "cache_dir", "cache_gb")}
+            self.source = open_dataset(self._data, **options)
         else:
             given["cache"] = absolute(cache)
             self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
@@ -272,7 +273,7 @@ class Loader(DataLoaderAttributes):
             raise LoaderError("the loader is closed; make a new Loader")
         self._check_stage(self._stage)  # ranks may have come since
         self._cursor.claim()
-        return self._deliver()
+        return Iteration(self._deliver())
 
     def _deliver(self) -> Generator[Any, None, None]:
         n, stage, (rank, world_size) = len(self.sampling), self._stage, self.ranks
@@ -290,10 +291,10 @@ class Loader(DataLoaderAttributes):
                     self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
                 batch.mask = shares.mask(progress.position, n)
                 batch.views = self.views
+                value = deliver(batch, self.source, self.fields, self.collate)
                 progress.position = next_position(progress.position, n, run.stage.batch_size, run.world_size)
                 progress.steps_left -= 1
                 report(progress.steps_left)
-                value = deliver(batch, self.source, self.fields, self.collate)
                 delivered = time.perf_counter()
                 yield value
                 halting.before_batch()
@@ -345,9 +346,8 @@ class Loader(DataLoaderAttributes):
         return self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
-        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead.
-
-        After an epoch's last batch, that is the first batch of the next epoch.
+        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead. After an epoch's
+        last batch, it is the next epoch's first.
         """
         chosen = getattr(self._backend, "chosen", None)  # by backend="auto"
         return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}

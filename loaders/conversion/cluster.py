@@ -16,6 +16,7 @@ import tempfile
 import time
 from typing import Any
 
+from ..arguments import absolute
 from ..errors import LoaderError
 from ..progress import progress_bar
 from ..storage.store import is_url
@@ -84,7 +85,8 @@ def convert_on_ray(
     """
     if cpus < 1:
         raise ValueError(f"`cpus` must be at least 1, got {cpus}")
-    conversion = ShardedConversion(src, out, parts, **settings)
+    # The machines' processes have folders of their own.
+    conversion = ShardedConversion(absolute(src), absolute(out), parts, **settings)
     waiting = list(range(len(conversion))) if restart else conversion.missing()
     done = conversion.images - sum(conversion.size(number) for number in waiting)
     ray = join_cluster(address)

@@ -40,6 +40,8 @@ class CropGeometry:
     resize_size: int | None = None
     """Evaluation: side of the resized image in pixels, in place of floor(resolution / crop_pct), as torchvision's
     `Resize(232)`."""
+    resize_at: int | None = None
+    """The resolution that `resize_size` belongs to: at others the same part of the image is shown. None: at all."""
     interpolation: Interpolation | None = None
     """Evaluation: Pillow's filter of that name, or "fourier", see `filters.build`. None: the filter of training."""
     fill: Sequence[int] = (124, 116, 104)
@@ -66,7 +68,9 @@ class CropGeometry:
 
     def resized(self, resolution: int) -> int:
         """Side in pixels that evaluation resizes an image to, before it crops `resolution` x `resolution`."""
-        return self.resize_size or math.floor(resolution / self.crop_pct)
+        if self.resize_size is None:
+            return math.floor(resolution / self.crop_pct)
+        return max(1, round(self.resize_size * resolution / (self.resize_at or resolution)))
 
 
 def _pair(name: str, value: Any, largest: float) -> None:

@@ -19,7 +19,9 @@ import glob
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +34,7 @@ from .dataset import Dataset, Fetch, empty_entries
 from .without import Without
 
 FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
+_FILES, _OTHERS = 4, 512  # descriptors of an open part, remote ones with their cache; and of the rest of the program
 
 
 class Parts(Dataset):
@@ -289,6 +292,7 @@ def opened(
     made: type[Parts] = Parts,
 ) -> Parts:
     """Opens these parts. expected: the manifest's line of each; whole: the name of all. See `open_parts`."""
+    _allow_files(_FILES * len(paths))
     parts: list[Dataset] = []
     try:
         for k, path in enumerate(paths):
@@ -305,6 +309,15 @@ def opened(
             part.close()
         raise
     return made(parts, whole)
+
+
+def _allow_files(count: int) -> None:
+    """Raises this process's limit of open files if so many more would come near to it, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and count + _OTHERS > soft:
+        wanted = count + _OTHERS if hard == resource.RLIM_INFINITY else min(hard, count + _OTHERS)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:

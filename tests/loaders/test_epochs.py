@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders import Loader, LoaderError
+from loaders import BadSample, Loader, LoaderError
 from loaders.cursor import Cursor
 from loaders.plan.order import LARGE
 from tests.contract import Batch, digest, make
@@ -390,3 +390,36 @@ def test_stand_ins_of_a_samples_copies_are_one_image(dirty: Path, option: dict[s
     for indices in seen:
         pairs = indices.reshape(2, -1) if "views" in option else indices.reshape(-1, 2).T
         np.testing.assert_array_equal(*pairs)
+
+
+def test_after_an_error_the_epoch_does_not_end_quietly(dirty: Path) -> None:
+    with make(dirty, shuffle=False, batch_size=2) as loader:
+        batches = iter(loader)
+        with pytest.raises(BadSample):
+            list(batches)
+        with pytest.raises(LoaderError, match="this epoch ended with an error"):
+            next(batches)
+        assert loader.state_dict()["position"] == 0
+
+
+def test_a_batch_whose_fields_cannot_be_read_was_not_delivered(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with make(beton) as loader:
+        batches = iter(loader)
+        next(batches)
+
+        def fails(*_: object) -> None:
+            raise OSError("disk")
+
+        monkeypatch.setattr("loaders.loader.deliver", fails)
+        with pytest.raises(OSError, match="disk"):
+            next(batches)
+        assert loader.state_dict()["position"] == 5
+
+
+def test_the_resized_side_follows_the_resolution(beton: Path) -> None:
+    with make(beton, train=False, resolution=64, resize_size=72, batch_size=24, fields=("crop",)) as loader:
+        ((crops,),) = loader
+        loader.set_stage(resolution=32)
+        ((smaller,),) = loader
+        sides, others = (found[:, 2:] - found[:, :2] for found in (crops, smaller))
+        torch.testing.assert_close(sides.float(), others.float(), rtol=0.02, atol=1.5)

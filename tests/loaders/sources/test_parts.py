@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +116,13 @@ def test_damage_in_a_part_is_named(folders: Path, tmp_path: Path) -> None:
     with loader, pytest.raises(BadSample) as caught:
         list(loader)
     assert caught.value.index == 15
+
+
+def test_many_parts_raise_the_limit_of_open_files(beton: Path) -> None:
+    code = (
+        "import resource, sys; from loaders import open_dataset\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+        "assert len(open_dataset([sys.argv[1]] * 80)) == 80 * 24\n"
+    )
+    subprocess.run([sys.executable, "-c", code, os.fspath(beton)], check=True, timeout=120)

@@ -308,18 +308,6 @@ def test_the_first_batch_does_not_wait_for_the_order_of_all(beton: Path) -> None
     assert 0 < len(asked) <= 3 * 2048 // 4
 
 
-@pytest.mark.parametrize("shuffle", [True, False, "quasi"])
-def test_a_sample_named_twice_has_crops_of_its_own(beton: Path, shuffle: bool | str) -> None:
-    def crops_of(indices: list[int]) -> list[tuple[int, ...]]:
-        with make(beton, indices=indices, shuffle=shuffle, batch_size=len(indices), fields=("index", "crop")) as loader:
-            ((found, crops),) = loader
-        return sorted((int(k), *crop) for k, crop in zip(found, crops.tolist(), strict=True))
-
-    repeated = crops_of([5, 7, 5, 9, 5, 7])
-    assert [crop[0] for crop in repeated] == [5, 5, 5, 7, 7, 9] and len(set(repeated)) == 6
-    assert set(crops_of([5, 7, 9])) <= set(repeated)
-
-
 @pytest.mark.parametrize(
     "order", [{"aug_repeats": 3}, {"weights": "balanced"}, {"indices": range(23, -1, -1)}, {"weights": [1.0] * 24}]
 )
@@ -353,43 +341,6 @@ def test_numpys_small_integers_are_numbers_like_others(beton: Path) -> None:
                 assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
         next(iter(loader))
         assert json.loads(json.dumps(loader.state_dict()))["position"] == 5
-
-
-def test_samples_of_weight_0_are_no_stand_ins(dirty: Path) -> None:
-    with make(dirty, fields=("index",), drop_last=False, batch_size=2) as loader:
-        count = len(loader.source)
-    bad = next(k for k in range(count) if not _readable(dirty, k))
-    sound = [k for k in range(count) if _readable(dirty, k)][:2]
-    weights = np.zeros(count)
-    weights[[bad, *sound]] = 1
-    with make(dirty, weights=weights, on_error="replace", fields=("index",), drop_last=False) as loader:
-        seen = {int(k) for _ in range(5) for (indices,) in loader for k in indices}
-        assert seen == set(sound) and loader.stats()["bad"]
-
-
-def _readable(dirty: Path, index: int) -> bool:
-    with make(dirty, indices=[index], batch_size=1) as loader:
-        try:
-            list(loader)
-        except LoaderError:
-            return False
-        return True
-
-
-@pytest.mark.parametrize("option", [{"views": 2}, {"aug_repeats": 2}])
-def test_stand_ins_of_a_samples_copies_are_one_image(dirty: Path, option: dict[str, int]) -> None:
-    seen: list[np.ndarray] = []
-
-    def look(images: torch.Tensor, batch: Any) -> torch.Tensor:
-        seen.append(batch.indices.copy())
-        return images
-
-    with make(dirty, on_error="replace", batch_size=8, transforms=[look], shuffle=False, **option) as loader:
-        list(loader)
-        assert loader.stats()["bad"]
-    for indices in seen:
-        pairs = indices.reshape(2, -1) if "views" in option else indices.reshape(-1, 2).T
-        np.testing.assert_array_equal(*pairs)
 
 
 def test_after_an_error_the_epoch_does_not_end_quietly(dirty: Path) -> None:

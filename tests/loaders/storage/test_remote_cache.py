@@ -1,0 +1,59 @@
+"""A remote beton's bytes on their way and in the cache: objects that change or go, wrong bytes of stored fields."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loaders import Loader, LoaderError, convert, open_dataset
+from tests.loaders.storage.server import Served
+from tests.loaders.storage.test_remote import digest
+
+pytest.importorskip("obstore")
+
+
+def test_a_cache_follows_an_object_whose_version_cannot_be_asked_for(
+    served: Served, beton: Path, jpeg_folder: Path, tmp_path: Path
+) -> None:
+    url, cache = f"{served.url}/train.beton", tmp_path / "cache"
+    served.tag = 'W/"1"'
+    assert digest(url, cache_dir=cache) == digest(beton)
+    other = tmp_path / "other.beton"
+    convert(jpeg_folder / "train", other, classes=["class002", "class001", "class000"], workers=1)
+    assert other.stat().st_size == beton.stat().st_size and digest(other) != digest(beton)
+    shutil.copy(other, served.root / "train.beton")
+    served.tag = 'W/"2"'
+    assert digest(url, cache_dir=cache) == digest(other)
+
+
+def test_an_object_that_is_gone_is_no_fault_of_the_cache(served: Served, tmp_path: Path) -> None:
+    with Loader(
+        f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1, cache_dir=tmp_path / "c"
+    ) as loader:
+        (served.root / "train.beton").unlink()
+        with pytest.raises(LoaderError) as caught:
+            list(loader)
+    assert "cache cannot be written" not in str(caught.value) and "train.beton" in str(caught.value)
+
+
+def test_wrong_bytes_of_a_field_are_fetched_again(served: Served, tmp_path: Path) -> None:
+    samples = [{"image": _jpeg(), "label": k % 2, "note": {"k": k, "long": "x" * 20000}} for k in range(40)]
+    convert(
+        samples, served.root / "notes.beton", fields={"label": "int", "note": "json"}, classes=["a", "b"], workers=1
+    )
+    for cache in (None, tmp_path / "cache"):
+        with open_dataset(f"{served.url}/notes.beton", cache_dir=cache) as dataset:
+            served.wrong = 1
+            assert [note["k"] for note in dataset.read_field("note", range(40))] == list(range(40))
+            assert not served.wrong
+
+
+def _jpeg() -> bytes:
+    made = io.BytesIO()
+    Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(made, "JPEG")
+    return made.getvalue()

@@ -130,12 +130,8 @@ class Cursor:
             names = {"random": True, "sequential": False, "quasi": "quasi"}
             state = {**state, "shuffle": names.get(state.get("order", ""))}
         shuffle = state.get("shuffle")
-        changed = state["version"] < 3
-        if (
-            changed
-            and state.get("position")
-            and (shuffle == "quasi" or (shuffle is True and state.get("samples", 0) > LARGE))
-        ):
+        changed = shuffle == "quasi" or (shuffle is True and state.get("samples", 0) > LARGE)
+        if changed and state["version"] < 3 and state.get("position"):
             raise ValueError(
                 f"the state was taken within an epoch ({state['position']} samples) by a version that shuffled it in "
                 "another order; set its `position` to 0 to begin that epoch anew."

@@ -7,7 +7,7 @@ batches, slower. Accelerate's `skip_first_batches`, which the Hugging Face Train
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,18 @@ class DecodedSamples(Sequence[Any]):
         Raises:
             LoaderError: a part of the batch is not one value a sample.
         """
-        try:
-            return list(zip(*self._values, strict=True))[index]
-        except (TypeError, ValueError):
+        return self._samples[index]
+
+    @cached_property
+    def _samples(self) -> list[Any]:
+        if not all(isinstance(part, Sized) and len(part) == self._count for part in self._values) or any(
+            isinstance(part, Mapping) for part in self._values
+        ):
             raise LoaderError(
                 "a batch whose parts are not one value a sample (several views, targets of a transform) has no single "
                 "samples; iterate the Loader, or use its `collate_fn`"
-            ) from None
+            )
+        return list(zip(*self._values, strict=True))
 
 
 class LoadedDataset(Dataset[Any]):

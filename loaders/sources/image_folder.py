@@ -65,9 +65,8 @@ class ImageFolder:
         Zeros for a broken link, which is refused later.
         """
         if self._stored is not None:
-            return np.array([facts.size for facts in self._stored], np.int64), [
-                facts.version or facts.stamp for facts in self._stored
-            ]
+            sizes = np.array([facts.size for facts in self._stored], np.int64)
+            return sizes, [facts.version for facts in self._stored]
         stats = np.array(file_stats([os.path.join(self.path, name) for name in self._names]), np.int64).reshape(-1, 2)
         return np.ascontiguousarray(stats[:, 0]), np.ascontiguousarray(stats[:, 1])
 

@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,7 +118,7 @@ def append_parts(
             fields = {name: kind for name, kind in dataset.fields.items() if kind.kind != ORIGINAL}
             like: dict[str, Any] = {"classes": dataset.classes, "fields": fields}
             like["keep_codec"], meta = len(fields) < len(dataset.fields), dataset.meta
-        for source in new:
+        for source in chain.from_iterable(map(_betons, new)):
             check_credentials(source)
             path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
             if path.lower().endswith((ENDING, ".ffcv")):
@@ -344,6 +344,16 @@ def _check_manifest_name(manifest: str) -> None:
             f"a data set that changes needs a manifest, a .json file, got {manifest!r}; "
             "`efficienttrain parts merge OUT.json PART.beton ...` makes one"
         )
+
+
+def _betons(source: Any) -> list[Any]:
+    """The betons that a pattern names; any other source as it is."""
+    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    if not path.lower().endswith((ENDING, ".ffcv")):
+        return [source]
+    if not (found := files.expand(path)):
+        raise FileNotFoundError(f"{path}: no file of that pattern")
+    return list(found)
 
 
 def _taken(manifest: str, content: dict[str, Any]) -> set[str]:

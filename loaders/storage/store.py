@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import IO, Any, NamedTuple, Protocol, TypeGuard
+from urllib.parse import unquote
 
 from ..errors import LoaderError
 from ..plugins import STORES
@@ -111,6 +112,8 @@ def open_store(url: str) -> tuple[Store, str]:
     check_credentials(url)
     scheme, rest = url.split("://", 1)
     host, _, path = rest.partition("/")
+    if scheme in ("http", "https"):  # such URLs are encoded, keys of object stores are not
+        path = unquote(path)
     if scheme in STORES:
         return STORES.find(scheme)(f"{scheme}://{host}"), path
     return _Fsspec(scheme), rest

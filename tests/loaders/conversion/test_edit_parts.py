@@ -159,6 +159,16 @@ def test_samples_are_appended(manifest: Path, jpeg_folder: Path, tmp_path: Path)
         append_parts(str(manifest), [tmp_path / "val.beton"])
 
 
+def test_a_pattern_of_betons_is_appended(manifest: Path, beton: Path, tmp_path: Path) -> None:
+    for name in ("new-b.beton", "new-a.beton"):
+        shutil.copy(beton, tmp_path / name)
+    assert append_parts(str(manifest), [f"{tmp_path}/new-*.beton"]) == 72
+    added = [line["path"] for line in json.loads(manifest.read_text())["parts"][3:]]
+    assert added == ["new-a.beton", "new-b.beton"]
+    with pytest.raises(FileNotFoundError, match=r"none-\*\.beton: no file of that pattern"):
+        append_parts(str(manifest), [f"{tmp_path}/none-*.beton"])
+
+
 def test_a_foreign_part_is_not_appended(manifest: Path, jpeg_folder: Path, tmp_path: Path) -> None:
     text = manifest.read_bytes()
     convert(jpeg_folder / "val", tmp_path / "val.beton", ratios=(1, 0.5), workers=1)

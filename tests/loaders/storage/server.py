@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 @dataclass
@@ -76,7 +77,7 @@ def serving(root: Path) -> Iterator[Served]:
             self.wfile.write(body)
 
         def do_HEAD(self) -> None:
-            path = served.root / self.path.lstrip("/")
+            path = served.root / unquote(self.path.lstrip("/"))
             if self._fails():
                 return
             if path.is_file():
@@ -85,7 +86,7 @@ def serving(root: Path) -> Iterator[Served]:
                 self._answer(404, b"", 0)
 
         def do_GET(self) -> None:
-            path = served.root / self.path.lstrip("/")
+            path = served.root / unquote(self.path.lstrip("/"))
             if self._fails():
                 return
             if not path.is_file():

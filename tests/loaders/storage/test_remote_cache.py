@@ -57,3 +57,8 @@ def _jpeg() -> bytes:
     made = io.BytesIO()
     Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(made, "JPEG")
     return made.getvalue()
+
+
+def test_an_http_url_is_encoded_once(served: Served, beton: Path) -> None:
+    shutil.copy(beton, served.root / "my train.beton")
+    assert digest(f"{served.url}/my%20train.beton") == digest(beton)

@@ -21,6 +21,7 @@ import json
 import os
 import resource
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -290,24 +291,37 @@ def opened(
     whole: str,
     open_beton: Callable[[str], Dataset],
     made: type[Parts] = Parts,
+    at_once: int = 1,
 ) -> Parts:
-    """Opens these parts. expected: the manifest's line of each; whole: the name of all. See `open_parts`."""
+    """Opens these parts, so many at a time. See `open_parts`.
+
+    expected: the manifest's line of each; whole: the name of all.
+    """
     _allow_files(_FILES * len(paths))
-    parts: list[Dataset] = []
+    found: list[Dataset] = []  # in the order in which they are open
+
+    def one(k: int) -> Dataset:
+        try:
+            part = open_beton(paths[k])
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{paths[k]}: no such file, a part of {whole}; copy it there") from None
+        found.append(part)
+        if expected is None:
+            return part
+        _check_expected(part, expected[k], whole)
+        removed = expected[k].get("removed")
+        return Without(part, removed) if removed else part
+
+    pool = ThreadPoolExecutor(at_once, "open")
     try:
-        for k, path in enumerate(paths):
-            try:
-                parts.append(open_beton(path))
-            except FileNotFoundError:
-                raise FileNotFoundError(f"{path}: no such file, a part of {whole}; copy it there") from None
-            if expected is not None:
-                _check_expected(parts[-1], expected[k], whole)
-                if removed := expected[k].get("removed"):
-                    parts[-1] = Without(parts[-1], removed)
+        parts = list((map if at_once == 1 else pool.map)(one, range(len(paths))))
     except BaseException:
-        for part in parts:
+        pool.shutdown(cancel_futures=True)
+        for part in found:
             part.close()
         raise
+    finally:
+        pool.shutdown()
     return made(parts, whole)
 
 

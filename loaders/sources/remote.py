@@ -31,6 +31,7 @@ from .parts import Parts, opened, parse_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
 
+_AT_ONCE = 16  # parts that are opened at a time: each takes three requests, one after the other
 _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
 
 
@@ -238,7 +239,7 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
 
         if len(urls) == 1 and expected is None:
             return one(urls[0])
-        return opened(urls, expected, url, one, RemoteParts)
+        return opened(urls, expected, url, one, RemoteParts, _AT_ONCE)
     except BaseException:
         transfer.close()
         window.close()

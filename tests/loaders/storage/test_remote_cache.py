@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from loaders import Loader, LoaderError, convert, open_dataset
+from loaders.conversion import split_parts
 from tests.loaders.storage.server import Served
 from tests.loaders.storage.test_remote import digest
 
@@ -62,3 +65,22 @@ def _jpeg() -> bytes:
 def test_an_http_url_is_encoded_once(served: Served, beton: Path) -> None:
     shutil.copy(beton, served.root / "my train.beton")
     assert digest(f"{served.url}/my%20train.beton") == digest(beton)
+
+
+def test_a_missing_remote_part_is_named_and_the_others_are_closed(served: Served, beton: Path) -> None:
+    paths = split_parts(beton, str(served.root / "t.json"), 12, workers=1)
+    with open_dataset(f"{served.url}/t.json") as whole:
+        assert [whole.name(k) for k in range(24)] == _names(beton)
+    Path(paths[5]).unlink()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError, match=r"t-00005-of-00012\.beton: no such file, a part of http"):
+        open_dataset(f"{served.url}/t.json")
+    deadline = time.monotonic() + 30
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        time.sleep(0.05)  # obstore's connections end by themselves
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def _names(beton: Path) -> list[str]:
+    with open_dataset(beton) as dataset:
+        return [dataset.name(k) for k in range(len(dataset))]

@@ -20,9 +20,11 @@ import hashlib
 import json
 import os
 import resource
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -72,6 +74,7 @@ class Parts(Dataset):
         self.storage = self if stored else None
         inside = any(part.storage is not None for part in self._parts)
         self.shuffled = None if inside else self._numbering.whole(len(self))
+        _warn_of_overlaps(self._parts)
 
     @property
     def parts(self) -> list[Dataset]:
@@ -220,6 +223,21 @@ class _FetchedParts:
             piece.wait()
             self._samples[rows] = some
         self._here = True
+
+
+def _warn_of_overlaps(parts: Sequence[Dataset]) -> None:
+    """Warns of parts that hold the same run of a source's order, as those of two conversions in one folder do."""
+    spans = [
+        (part.span.samples, part.span.seed, part.span.first, part.span.last, part.path) for part in parts if part.span
+    ]
+    for (*of, _, last, path), (*like, first, _, other) in pairwise(sorted(spans)):
+        if of == like and first < last and path != other:  # one that is named twice is meant so
+            warnings.warn(
+                f"{path} and {other} hold the same samples, if both were made of one source of {of[0]:,}; these come "
+                "twice. Name the parts of one conversion, or its manifest",
+                stacklevel=2,
+            )
+            return
 
 
 def _check_alike(part: Dataset, first: Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,13 @@ def test_left_out_samples_of_a_span_lie_in_it() -> None:
         else:
             with pytest.raises(ValueError, match="no part of a shuffled order"):
                 parse_span(meta, 100 - len(left_out))
+
+
+def test_parts_of_two_conversions_are_noticed(jpeg_folder: Path, tmp_path: Path) -> None:
+    for count in (2, 3):
+        made(ShardedConversion(jpeg_folder / "train", tmp_path / "train.beton", count), *range(count))
+    with pytest.warns(UserWarning, match=r"train-00000-of-0000.\.beton hold the same samples"):
+        open_dataset(str(tmp_path / "train-*.beton")).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_dataset(str(tmp_path / "train-*-of-00003.beton")).close()

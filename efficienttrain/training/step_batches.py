@@ -35,7 +35,6 @@ class Feed:
         self.samples: int = state["samples"]
         self.cursor: Cursor = (state["epoch"], state["position"])
         """Place of the next loader batch."""
-        self._layout: Layout | None = None
         self._batches: Iterator[tuple[torch.Tensor, Any]] | None = None
         self._replay: Replay | None = None
         self._held: deque[Cursor] = deque()
@@ -46,7 +45,6 @@ class Feed:
         Raises:
             ValueError: the replay buffer is larger than the memory that is free.
         """
-        self._finish()
         self._pause()
         self._layout = layout
         self._loader.set_stage(resolution=stage.resolution, magnitude=stage.magnitude, batch_size=layout.fresh)
@@ -56,12 +54,14 @@ class Feed:
 
     def step(self, number: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """The micro-batches of step `number`: their number within the step over all ranks, images, targets."""
-        layout = self._finish()
-        assert layout is not None
-        for turn in range(layout.accumulation):
-            group = turn * layout.ranks + self._rank
+        self._leave_out_rest()  # after smaller steps
+        last = self._layout.accumulation - 1
+        for turn in range(last + 1):
+            group = turn * self._layout.ranks + self._rank
             self._held.append(self.cursor)
             images, labels = self._next()
+            if turn == last:  # now, so that the place between steps is one, whatever is measured or saved there
+                self._leave_out_rest()
             if self._replay is not None:
                 images, labels = self._replay(images, labels, seed=self._seed, step=number, group=group)
             yield group, images, labels
@@ -72,11 +72,9 @@ class Feed:
 
     def state_dict(self) -> dict[str, Any]:
         """The feed's position, and which loader batches its replay buffer holds: their places, not their pixels."""
-        layout = self._finish()
-        assert layout is not None
-        place = dict(zip(("epoch", "position"), self.cursor, strict=True))
-        loader = {**self._loader.state_dict(), **place}
-        state = {"loader": loader, "shape": (layout.ranks, layout.fresh), "pushed": 0}
+        epoch, position = self.cursor
+        loader = {**self._loader.state_dict(), "epoch": epoch, "position": position}
+        state = {"loader": loader, "shape": (self._layout.ranks, self._layout.fresh), "pushed": 0}
         if self._replay is None:
             return {**state, "held": []}
         return {**state, "held": list(self._held), "pushed": self._replay.pushed}
@@ -90,7 +88,7 @@ class Feed:
         self._pause()
         self._loader.load_state_dict(state["loader"])
         self.cursor = state["loader"]["epoch"], state["loader"]["position"]
-        if self._replay is None or self._layout is None or not state["held"]:
+        if self._replay is None or not state["held"]:
             return True
         if tuple(state["shape"]) != (self._layout.ranks, self._layout.fresh):
             return False
@@ -114,7 +112,6 @@ class Feed:
         if batch is None:  # the first batch, or the first one of the next epoch
             self._batches = iter(self._loader)
             batch = next(self._batches)
-        assert self._layout is not None
         epoch, position = self.cursor
         self.cursor = epoch, position + self._layout.fresh * self._layout.ranks
         images, values = batch
@@ -126,12 +123,11 @@ class Feed:
         self._loader.load_state_dict(state)
         self.cursor = cursor
 
-    def _finish(self) -> Layout | None:
-        """Goes to the next epoch if too few samples are left for another step. Returns the present layout."""
+    def _leave_out_rest(self) -> None:
+        """Goes to the next epoch if too few samples are left for another step."""
         epoch, position = self.cursor
-        if self._layout is not None and self.samples - position < self._layout.fresh_step:
+        if self.samples - position < self._layout.fresh_step:
             self._jump((epoch + 1, 0))
-        return self._layout
 
     def _pause(self) -> None:
         """Drops batches loaded ahead; the next loader batch follows the last delivered one."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,26 +104,77 @@ def test_another_layout_begins_with_an_empty_buffer(loader: Loader) -> None:
     feed.close()
 
 
-@pytest.mark.parametrize("resumed", [False, True])
-def test_the_next_stage_sees_the_same_samples_on_any_number_of_ranks(jpeg_folder: Path, resumed: bool) -> None:
-    def steps(ranks: int, accumulation: int) -> list[list[int]]:
+BETWEEN: dict[str, Callable[[Feed, int], object]] = {
+    "nothing": lambda _, __: None,
+    "resumed": lambda feed, _: feed.load_state_dict(feed.state_dict()),
+    "measured": lambda feed, ranks: measured(feed, ranks),
+    "saved by rank 0, then measured": lambda feed, ranks: (feed._rank or feed.state_dict(), measured(feed, ranks)),
+}
+"""What may happen between two stages."""
+
+
+def measured(feed: Feed, ranks: int) -> None:
+    """Takes a small micro-batch and goes back, as `micro_batch.fitting` does on a GPU."""
+    cursor = feed.cursor
+    feed.begin(LARGE, Layout(ranks, 1, 1))
+    next(feed.step(2))
+    feed.rewind(cursor)
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_the_next_stage_sees_the_same_samples_on_any_number_of_ranks(jpeg_folder: Path, between: str) -> None:
+    def steps(ranks: int, accumulation: int, event: str) -> list[list[int]]:
         """The samples of two steps of 10 and two of 4, of 24 in all: the first stage leaves 4 of the epoch."""
         found: list[list[int]] = [[], [], [], []]
         for rank in range(ranks):
-            with Loader(
-                jpeg_folder / "train", 1, num_workers=1, rank=rank, world_size=ranks, fields=("image", "index")
-            ) as loader:
+            with opened(jpeg_folder, rank, ranks) as loader:
                 feed = Feed(loader, rank=rank, seed=0)
                 feed.begin(SMALL, Layout(ranks, accumulation, 10 // ranks // accumulation))
                 for number in (0, 1):
                     found[number] += labels(feed, number)
-                if resumed:
-                    state = feed.state_dict()
-                    feed.load_state_dict(state)
+                BETWEEN[event](feed, ranks)
                 feed.begin(LARGE, Layout(ranks, 1, 4 // ranks))
                 for number in (2, 3):
                     found[number] += labels(feed, number)
                 feed.close()
         return [sorted(samples) for samples in found]
 
-    assert steps(1, 1) == steps(1, 5) == steps(2, 1) == steps(2, 5)
+    wanted = steps(1, 1, "nothing")
+    for ranks, accumulation in ((1, 1), (1, 5), (2, 1), (2, 5)):
+        assert steps(ranks, accumulation, between) == wanted
+
+
+@pytest.mark.parametrize("batches", [(20, 4, 8), (4, 12, 4), (8, 24, 20, 4)])
+def test_every_step_can_be_resumed_at_on_another_number_of_ranks(jpeg_folder: Path, batches: tuple[int, ...]) -> None:
+    rows = [batch for batch in batches for _ in range(3)]  # three steps a stage
+
+    def walk(ranks: int, first: int, states: list[dict]) -> list[list[int]]:
+        """The samples of the steps from `first` on. `states`: before each step; made if there are none."""
+        found: list[list[int]] = [[] for _ in rows[first:]]
+        made: list[dict] = []
+        for rank in range(ranks):
+            with opened(jpeg_folder, rank, ranks) as loader:
+                feed = Feed(loader, rank=rank, seed=0)
+                for number, batch in enumerate(rows[first:], first):
+                    if number == first and first:  # as the trainer does: the stage that the checkpoint is of
+                        feed.begin(SMALL, Layout(ranks, 1, rows[first - 1] // ranks))
+                        feed.load_state_dict(states[first])
+                    if number % 3 == 0 or number == first:
+                        feed.begin(SMALL, Layout(ranks, 2, batch // ranks // 2))
+                    if rank == 0:
+                        made.append(feed.state_dict())
+                    found[number - first] += labels(feed, number)
+                feed.close()
+        states[:] = states or made
+        return [sorted(samples) for samples in found]
+
+    states: list[dict] = []
+    wanted = walk(1, 0, states)
+    for ranks in (1, 2):
+        for first in range(1, len(rows)):
+            assert walk(ranks, first, states) == wanted[first:], (ranks, first)
+
+
+def opened(photos: Path, rank: int, ranks: int) -> Loader:
+    """Delivers indices in the place of labels."""
+    return Loader(photos / "train", 1, num_workers=1, rank=rank, world_size=ranks, fields=("image", "index"))

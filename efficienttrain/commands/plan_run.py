@@ -11,6 +11,7 @@ GPU's rate: assumed figures are for orientation only.
 from __future__ import annotations
 
 import argparse
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def planned(args: argparse.Namespace) -> RunPlan:
         ValueError: a wrong option, or no report of rates.
     """
     for option in ("images", "nodes", "gpus", "epochs"):
-        if not 1 <= getattr(args, option) < 1e18:
-            raise ValueError(f"`{option}` must be at least 1 and less than 1e18, got {getattr(args, option):g}")
+        if not 1 <= getattr(args, option) < math.inf:
+            raise ValueError(f"`{option}` must be at least 1, got {getattr(args, option):g}")
     given = {}
     for option, default, _ in OPTIONS:
         value = getattr(args, option[2:].replace("-", "_"))

@@ -69,7 +69,7 @@ def fresh_head(model: nn.Module) -> list[str]:
     return [name for name, _ in model.named_parameters() if name.startswith(tuple(f"{part}." for part in parts))]
 
 
-def timm_state_dict(path: Path, average: bool = True) -> dict[str, Tensor]:
+def timm_state_dict(path: str | Path, average: bool = True) -> dict[str, Tensor]:
     """The weights of one of our checkpoints under the names of plain timm.
 
         model = timm.create_model("resnet50", num_classes=1000)
@@ -84,7 +84,7 @@ def timm_state_dict(path: Path, average: bool = True) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError, ValueError: as `weight_file.read_weights` does.
     """
-    return {name: value.contiguous() for name, value in read_weights(path, average).items()}
+    return {name: value.contiguous() for name, value in read_weights(Path(path), average).items()}
 
 
 def _fitted(weights: Tensor | None, own: Tensor, name: str) -> Tensor | None:

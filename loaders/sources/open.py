@@ -78,7 +78,11 @@ def open_dataset(
         raise FileNotFoundError(f"{name}: no such file or folder{remedy}")
     if label_field not in (None, False, dataset.label_field):
         dataset.close()
-        raise ValueError(f"{name}: `label_field` must be {dataset.label_field!r} or None, got {label_field!r}.")
+        own = "" if dataset.label_field is None else f"{dataset.label_field!r} or "
+        raise ValueError(
+            f"{name}: `label_field` must be {own}None, got {label_field!r}; another column becomes the label by "
+            "`efficienttrain convert --label-column`."
+        )
     return dataset
 
 

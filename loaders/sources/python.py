@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from .source import FileRange, Options, Sample, guess_type
+
+_COMPARED = 5  # samples whose labels are compared with those that a data set lists
 
 
 class PythonSource:
@@ -88,7 +91,13 @@ class PythonSource:
         if self._files is not None:
             return [label for _, label in self._files]
         listed = plain(getattr(self._data, "targets", None))
-        return list(listed) if isinstance(listed, list | tuple | np.ndarray) and len(listed) == len(self) else None
+        if not isinstance(listed, list | tuple | np.ndarray) or len(listed) != len(self) or not self.indexable:
+            return None
+        if getattr(self._data, "target_transform", None) is not None:
+            return None
+        # A subclass may deliver others than its parent lists: some are compared.
+        some = sorted({k * (len(self) - 1) // (_COMPARED - 1) for k in range(_COMPARED)})
+        return list(listed) if all(self[k].values.get("label") == listed[k] for k in some) else None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""
@@ -224,6 +233,12 @@ def _file_list(data: Any) -> list[tuple[str, Any]] | None:
         return None
     files = getattr(data, "samples", None)
     if isinstance(files, list) and files and all(isinstance(f, tuple) and len(f) == 2 for f in files):
+        if getattr(data, "transform", None) is not None:
+            warnings.warn(
+                f"the `transform` of this {type(data).__name__} is unused, its files are read: crops and augmentation "
+                "are set by the Loader's arguments and `transforms`",
+                stacklevel=2,
+            )
         return [(os.fspath(path), label) for path, label in files]
     return None
 

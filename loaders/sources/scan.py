@@ -123,7 +123,7 @@ def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> di
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".")
+    return name.startswith(".") or name == "__MACOSX"  # which macOS adds to the archives that it makes
 
 
 def _is_image(name: str) -> bool:

@@ -60,7 +60,7 @@ def test_a_checkpoint_of_ours_in_a_plain_model_of_timms(tmp_path: Path) -> None:
     averaged = {name: value + 1 for name, value in ours.state_dict().items()}
     torch.save({"identity": {}, "learner": {"model": ours.state_dict(), "ema": averaged}}, tmp_path / "best.pt")
     plain = timm.create_model("deit_tiny_patch16_224", num_classes=3, img_size=32)
-    plain.load_state_dict(timm_state_dict(tmp_path / "best.pt"))
+    plain.load_state_dict(timm_state_dict(str(tmp_path / "best.pt")))
     assert torch.equal(plain.cls_token, averaged["cls_token"])
     plain.load_state_dict(timm_state_dict(tmp_path / "best.pt", average=False))
     images = torch.zeros(1, 3, 32, 32)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,3 +228,32 @@ def test_the_documented_source_works(jpeg_folder: Path, tmp_path: Path, monkeypa
         with Loader(data, batch_size=6, resolution=32, train=False, fields=("image", "label", "dose")) as loader:
             ((_, labels, doses),) = loader
         assert labels.tolist() == [0, 1, 0, 1, 0, 1] and doses.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+
+
+def test_labels_are_those_that_a_data_set_delivers(jpeg_folder: Path) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+
+    class Coarse(datasets.ImageFolder):  # type: ignore[name-defined,misc]
+        def __getitem__(self, index: int) -> Any:
+            image, label = super().__getitem__(index)
+            return image, int(label > 1)
+
+    root = str(jpeg_folder / "train")
+    options: dict[str, Any] = {"train": False, "batch_size": 24, "resolution": 32, "num_workers": 1}
+    for data, wanted in (
+        (datasets.ImageFolder(root), [0] * 8 + [1] * 8 + [2] * 8),
+        (datasets.ImageFolder(root, target_transform=lambda label: 2 - label), [2] * 8 + [1] * 8 + [0] * 8),
+        (Coarse(root), [0] * 16 + [1] * 8),
+    ):
+        with Loader(data, **options) as loader:
+            assert next(iter(loader))[1].tolist() == wanted
+    with pytest.warns(UserWarning, match="the `transform` of this ImageFolder is unused"):
+        Loader(datasets.ImageFolder(root, transform=lambda image: image), **options).close()
+
+
+def test_what_macos_adds_to_an_archive_is_no_class(jpeg_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(jpeg_folder / "train", tmp_path / "photos")
+    (tmp_path / "photos" / "__MACOSX" / "class000").mkdir(parents=True)
+    (tmp_path / "photos" / "__MACOSX" / "class000" / "._a.jpg").write_bytes(b"x")
+    with open_dataset(tmp_path / "photos") as dataset:
+        assert dataset.classes == ["class000", "class001", "class002"] and len(dataset) == 24

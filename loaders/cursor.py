@@ -24,7 +24,7 @@ class Progress:
     position: int
     """Samples of the epoch that all ranks together have been given."""
     steps_left: int
-    """Batches that this rank still gets."""
+    """Batches that at least one rank still gets."""
     ended: bool = False
     """Whether the iterator was advanced past its last batch."""
 
@@ -76,7 +76,7 @@ class Cursor:
         self._claimed, self._chosen = self.place, None
 
     def begin(self, steps: Callable[[int], int]) -> Progress:
-        """An iteration begins. steps: the number of its batches, given the position it begins at."""
+        """An iteration begins. steps: see `Progress.steps_left`, given the position it begins at."""
         epoch, position = self.place
         self._chosen = self._claimed = None
         self._latest = Progress(epoch, position, steps(position))
@@ -95,11 +95,12 @@ class Cursor:
             self._chosen = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch and position to resume at; after an epoch's last batch, the start of the next epoch."""
-        if self._chosen or self._claimed or self._latest is None or self._latest.steps_left <= 0:
+        """Epoch and position to resume at; after an epoch's last batch on all ranks, the start of the next epoch."""
+        latest = self._latest
+        if self._chosen or self._claimed or latest is None or latest.ended or latest.steps_left <= 0:
             epoch, position = self.place
         else:
-            epoch, position = self._latest.epoch, self._latest.position
+            epoch, position = latest.epoch, latest.position
         return {**self._identity, "epoch": epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

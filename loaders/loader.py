@@ -278,23 +278,23 @@ class Loader(DataLoaderAttributes):
     def _deliver(self) -> Generator[Any, None, None]:
         n, stage, (rank, world_size) = len(self.sampling), self._stage, self.ranks
         shares = self._shares(stage, rank, world_size)
-        progress = self._cursor.begin(lambda position: shares.steps(n, position))
-        run, steps = _Epoch(stage, progress.epoch, progress.position, rank, world_size), progress.steps_left
+        progress = self._cursor.begin(lambda position: shares.most_steps(n, position))
+        run = _Epoch(stage, progress.epoch, progress.position, rank, world_size)
+        steps = shares.steps(n, run.position)
         with (
             closing(self._taken(run)) as batches,
-            report_to_accelerate(self, steps, shares.rest(n, progress.position)) as report,
+            report_to_accelerate(self, steps, shares.rest(n, run.position)) as report,
             Halting() as halting,
         ):
             started = time.perf_counter()
             for done, batch in enumerate(batches):
                 if done == max(0, steps - 1 - self.prefetch_factor):  # the others are all under way
                     self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
-                batch.mask = shares.mask(progress.position, n)
-                batch.views = self.views
+                batch.mask, batch.views = shares.mask(progress.position, n), self.views
                 value = deliver(batch, self.source, self.fields, self.collate)
                 progress.position = next_position(progress.position, n, run.stage.batch_size, run.world_size)
                 progress.steps_left -= 1
-                report(progress.steps_left)
+                report(steps - done - 1)
                 delivered = time.perf_counter()
                 yield value
                 halting.before_batch()
@@ -346,8 +346,8 @@ class Loader(DataLoaderAttributes):
         return self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
-        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead. After an epoch's
-        last batch, it is the next epoch's first.
+        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead. The same on
+        all ranks; after the last batch that any of them gets in an epoch, it is the next epoch's first.
         """
         chosen = getattr(self._backend, "chosen", None)  # by backend="auto"
         return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}

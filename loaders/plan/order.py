@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, overload
 
@@ -248,6 +248,10 @@ class Shares:
     def rest(self, n: int, position: int = 0) -> int:
         """Samples of the last batch on all ranks together if that is smaller than the others, else 0."""
         return 0 if self.drop_last else (n - position) % (self.batch_size * self.world_size)
+
+    def most_steps(self, n: int, position: int = 0) -> int:
+        """Batches that at least one rank still gets: none has more than the first."""
+        return replace(self, rank=0).steps(n, position)
 
     def slice(self, position: int, n: int) -> slice:
         """The place of this rank's next batch in the order; with "pad", it may reach beyond `n`."""

@@ -17,20 +17,21 @@ class Iteration(Iterator[Any]):
 
     def __init__(self, batches: Generator[Any, None, None]) -> None:
         self._batches = batches
-        self._error: Exception | None = None
+        self._error: str | None = None
+        """As text: the error's traceback would keep this iterator, and with it the loader's threads."""
 
     def __next__(self) -> Any:
         if self._error is not None:
             raise LoaderError(
-                f"this epoch ended with an error ({type(self._error).__name__}: {self._error}); begin another one by "
-                '`iter(loader)`, resume behind the batch by `load_state_dict`, or pass `on_error="replace"`'
-            ) from self._error
+                f"this epoch ended with an error ({self._error}); `iter(loader)` begins the next one, `state_dict()` "
+                'is still at the batch that failed; `on_error="replace"` replaces bad samples'
+            )
         try:
             return next(self._batches)
         except StopIteration:
             raise
-        except Exception as error:
-            self._error = error
+        except BaseException as error:  # Ctrl-C ends a generator, too
+            self._error = f"{type(error).__name__}: {error}"
             raise
 
     def close(self) -> None:

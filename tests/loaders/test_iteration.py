@@ -1,0 +1,47 @@
+"""An epoch that ends with an error says so to who asks for more, and keeps nothing alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loaders import LoaderError
+from loaders.iteration import Iteration
+from tests.contract import make
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
+def test_no_error_looks_like_the_end(error: BaseException) -> None:
+    def batches() -> Iterator[int]:
+        yield 1
+        raise error
+
+    epoch = Iteration(batches())  # type: ignore[arg-type]
+    assert next(epoch) == 1
+    with pytest.raises(type(error)):
+        next(epoch)
+    for _ in range(2):
+        with pytest.raises(LoaderError, match=rf"this epoch ended with an error \({type(error).__name__}: {error}\); "):
+            next(epoch)
+
+
+def test_an_iterator_that_failed_keeps_no_loader(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr("loaders.loader.deliver", fails)
+    loader = make(beton)
+    batches, alive = iter(loader), weakref.ref(loader)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(OSError, match="disk") as caught:
+            next(batches)
+        del loader, batches, caught
+        assert alive() is None
+    finally:
+        gc.enable()

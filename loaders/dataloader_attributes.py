@@ -55,11 +55,11 @@ class DataLoaderAttributes:
         return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError for an argument of the Loader once it is made, and for what a `DataLoader` would sample
-        by: setting it would have no effect.
+        """Raises AttributeError for an argument of the Loader once it is made, and for what sets up a `DataLoader`:
+        setting it would have no effect. Lightning sets `worker_init_fn` after `seed_everything(workers=True)`.
         """
         if not name.startswith("_") and self.__dict__.get("_made"):
-            if name in ("dataset", "sampler", "batch_sampler", "generator", "worker_init_fn"):
+            if name in INSTEAD and name != "worker_init_fn" and hasattr(DataLoaderAttributes, name):
                 raise AttributeError(f"`{name}` of a Loader cannot be set: {INSTEAD[name]}")
             from .loader import Loader
 

@@ -76,6 +76,13 @@ class DecodedSamples(Sequence[Any]):
         return list(zip(*self._values, strict=True))
 
 
+_REMEDIES = {
+    **dict.fromkeys(("transform", "target_transform", "transforms"), "transforms"),
+    **dict.fromkeys(("samples", "imgs", "targets"), "indices"),
+}
+"""Attributes of torchvision's data sets that people set, and the argument of a Loader that has the effect."""
+
+
 class LoadedDataset(Dataset[Any]):
     """The samples of a loader, one by one: `dataset[i]` is sample i as the loader's present stage shows it.
 
@@ -118,18 +125,16 @@ class LoadedDataset(Dataset[Any]):
         chosen = self._loader.sampling.indices
         return np.arange(len(self._loader.source)) if chosen is None else chosen
 
-    @property
-    def transform(self) -> None:
-        """None: samples arrive as the loader makes them.
+    transform = target_transform = None
+    """Samples arrive as the loader makes them."""
 
-        Raises:
-            AttributeError: when it is set, because that would have no effect.
-        """
-        return None
-
-    @transform.setter
-    def transform(self, _: object) -> None:
-        raise AttributeError("a Loader's data set has no `transform`; pass `transforms=` to the Loader")
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises AttributeError for what would change the samples of a data set of torchvision, but none of these."""
+        if name in _REMEDIES:
+            raise AttributeError(
+                f"`{name}` of a Loader's data set cannot be set: pass `{_REMEDIES[name]}=` to the Loader"
+            )
+        super().__setattr__(name, value)
 
     def __getitem__(self, index: int) -> Any:
         return self.__getitems__([index])[0]

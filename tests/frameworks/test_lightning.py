@@ -47,6 +47,13 @@ def test_every_epoch_is_new_and_evaluation_sees_every_image(beton: Path, tmp_pat
     assert made.validated == 3 * 24
 
 
+def test_seeded_workers(beton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_SEED_WORKERS", "1")  # as `seed_everything(workers=True)`: it sets `worker_init_fn`
+    made = module()
+    trainer(tmp_path, enable_checkpointing=False, max_epochs=1).fit(made, make(beton), make(beton, train=False))
+    assert made.seen == epochs(beton, 0)
+
+
 def test_overfitting_a_few_batches_in_order(beton: Path, tmp_path: Path) -> None:
     made = module()
     run = trainer(tmp_path, enable_checkpointing=False, overfit_batches=2, max_epochs=2)

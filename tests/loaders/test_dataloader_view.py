@@ -91,9 +91,12 @@ def test_a_real_dataloader_hands_on_the_batches(beton: Path) -> None:
 
 def test_what_would_have_no_effect_cannot_be_set(beton: Path) -> None:
     with make(beton) as loader:
-        with pytest.raises(AttributeError, match="pass `transforms=` to the Loader"):
-            loader.dataset.transform = str
-        assert loader.dataset.transform is None
+        targets = loader.dataset.targets
+        for name, argument in (("transform", "transforms"), ("target_transform", "transforms"), ("targets", "indices")):
+            with pytest.raises(AttributeError, match=f"`{name}` of .* cannot be set: pass `{argument}=` to the Loader"):
+                setattr(loader.dataset, name, None)
+        assert loader.dataset.transform is loader.dataset.target_transform is None
+        assert loader.dataset.targets == targets
         for name, remedy in (("resolution", r"`set_stage\(resolution=\.\.\.\)`"), ("drop_last", "a new Loader")):
             with pytest.raises(
                 AttributeError, match=f"`{name}` cannot be set after the Loader is made; it takes {remedy}"
@@ -171,8 +174,10 @@ def test_a_subclass_may_have_arguments_of_its_own(beton: Path) -> None:
         Tagged(beton, tag="x", batch=6)
 
 
-@pytest.mark.parametrize("name", ["dataset", "sampler", "batch_sampler", "generator", "worker_init_fn"])
-def test_what_a_dataloader_samples_by_cannot_be_set(beton: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["dataset", "sampler", "batch_sampler", "generator", "collate_fn", "pin_memory", "timeout"]
+)
+def test_what_sets_up_a_dataloader_cannot_be_set(beton: Path, name: str) -> None:
     with make(beton) as loader, pytest.raises(AttributeError, match=f"`{name}` of a Loader cannot be set: "):
         setattr(loader, name, None)
 

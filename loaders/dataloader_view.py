@@ -198,7 +198,9 @@ class LoadedBatches(IterableDataset[Any]):
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """This rank's samples of the loader's next epoch. A `DistributedSampler`, so that no framework replaces it."""
+    """This rank's samples of the loader's next epoch, each of several views as one. A `DistributedSampler`, so that no
+    framework replaces it.
+    """
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
@@ -235,8 +237,8 @@ class EpochSampler(DistributedSampler[Any]):
         self._loader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self._loader.batch_sampler:
-            yield from batch
+        for batch in self._loader.batch_sampler:  # others may cut it differently, so that views would be no pairs
+            yield from (KeyedIndex(int(key), key.epoch, counts=key.counts) for key in batch)
 
     def __len__(self) -> int:
         return sum(len(keys) for keys in self._loader.next_batches(advance=False)[1])
@@ -266,7 +268,7 @@ class EpochBatchSampler(BatchSampler):
         """As `Loader.set_epoch`."""
         self._loader.set_epoch(epoch)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[KeyedIndex]]:  # type: ignore[override]
         loader = self._loader
         epoch, batches = loader.next_batches()
         for keys, mask in zip(batches, batches.masks(), strict=True):

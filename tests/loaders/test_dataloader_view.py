@@ -159,6 +159,17 @@ def test_views_padding_and_targets_are_those_of_the_loader(
                 loader.dataset[0]
 
 
+def test_the_samplers_views_are_single_crops_however_they_are_cut_into_batches(beton: Path) -> None:
+    options = {"views": 2, "fields": ("image", "index")}
+    with make(beton, **options) as loader, make(beton, **options) as other:
+        crops = DataLoader(loader.dataset, 4, sampler=loader.sampler, collate_fn=loader.collate_fn)
+        images, indices = (torch.cat(parts) for parts in zip(*crops, strict=True))
+        wanted = [(torch.cat(views), indices.repeat(2)) for views, indices in other]
+        assert torch.equal(images, torch.cat([images for images, _ in wanted]))
+        assert torch.equal(indices, torch.cat([indices for _, indices in wanted]))
+        assert loader.dataset[next(iter(loader.sampler))][0].shape == (3, 32, 32)
+
+
 def test_a_subclass_may_have_arguments_of_its_own(beton: Path) -> None:
     class Tagged(Loader):
         def __init__(self, data: Path, *, tag: str, **options: Any) -> None:

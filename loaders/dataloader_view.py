@@ -111,12 +111,12 @@ class LoadedDataset(Dataset[Any]):
     @cached_property
     def targets(self) -> list[int]:
         """The label of each sample of `len`, in the order of the indices."""
-        return self._loader.source.labels(self._indices).tolist()
+        return self._here().source.labels(self._indices).tolist()
 
     @cached_property
     def samples(self) -> list[tuple[str, int]]:
         """Name and label of each sample of `len`; names are relative to the folder that was opened or converted."""
-        name = self._loader.source.name
+        name = self._here().source.name
         return [(name(index), label) for index, label in zip(self._indices.tolist(), self.targets, strict=True)]
 
     @property
@@ -174,13 +174,17 @@ class LoadedDataset(Dataset[Any]):
         return int(words(torch.initial_seed(), self._accesses, np.zeros(1, np.int64), Purpose.ACCESS, 1)[0, 0])
 
     def _here(self) -> Loader:
-        """The loader; in a forked process, which its threads did not follow, one of the process's own."""
+        """The loader; in a forked process, which its threads did not follow, one of the process's own.
+
+        Raises:
+            LoaderError: it is closed.
+        """
+        if self._loader._closed:
+            raise LoaderError("the loader is closed; make a new Loader")
         if os.getpid() != self._pid:
             twin = object.__new__(type(self._loader))
             twin.__setstate__(self._loader.__getstate__())
             self._loader, self._pid = twin, os.getpid()
-        if self._loader._closed:
-            raise LoaderError("the loader is closed; make a new Loader")
         return self._loader
 
 

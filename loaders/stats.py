@@ -78,8 +78,8 @@ def storage_advice(source: Dataset, shuffle: bool | str, cached: bool) -> str:
         cached: records from a store are kept on the local disk.
     """
     remedies = []
-    if source.fd < 0 and not is_url(source.path):
-        remedies.append("convert the images to a beton (efficienttrain convert), or set cache=FILE")
+    if not source.image_bytes and not is_url(source.path):
+        remedies.append("convert the images to a beton (efficienttrain convert, or cache=FILE for an image folder)")
     elif shuffle is True and source.storage is not None:
         remedies.append('set shuffle="quasi", which reads neighbours together')
     if is_url(source.path):

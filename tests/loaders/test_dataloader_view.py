@@ -201,8 +201,11 @@ def test_after_the_end_statistics_stay_and_samples_are_refused(beton: Path) -> N
     assert ended >= seen >= 20  # the next epoch's first batches are under way
     loader.close()
     assert loader.stats()["samples"] == ended
+    for read in (lambda: loader.dataset[0], lambda: loader.dataset.targets, lambda: loader.dataset.samples):
+        with pytest.raises(LoaderError, match="the loader is closed"):
+            read()
     with pytest.raises(LoaderError, match="the loader is closed"):
-        loader.dataset[0]
+        list(DataLoader(loader.dataset, num_workers=1))  # whose process would make a loader of its own
 
 
 def test_the_sampler_has_a_distributed_samplers_counts(beton: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from loaders import open_dataset
 from loaders.stats import STORAGE, storage_advice, summarise
 
 SUMS = {
@@ -53,19 +55,27 @@ def test_waiting_for_a_store_is_storage_latency() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "fd", "shuffle", "cached", "told"),
+    ("path", "image_bytes", "shuffle", "cached", "told"),
     [
         ("x.beton", 3, True, False, ["shuffle=", "faster disk"]),
         ("x.beton", 3, "quasi", False, ["faster disk"]),
-        ("photos", -1, True, False, ["efficienttrain convert", "faster disk"]),
-        ("s3://b/x.beton", -1, True, False, ["shuffle=", "cache_dir="]),
-        ("s3://b/x.beton", -1, "quasi", False, ["cache_dir="]),
-        ("s3://b/x.beton", -1, True, True, ["shuffle="]),
-        ("s3://b/x.beton", -1, "quasi", True, []),
+        ("photos", 0, True, False, ["efficienttrain convert", "faster disk"]),
+        ("s3://b/x.beton", 3, True, False, ["shuffle=", "cache_dir="]),
+        ("s3://b/x.beton", 3, "quasi", False, ["cache_dir="]),
+        ("s3://b/x.beton", 3, True, True, ["shuffle="]),
+        ("s3://b/x.beton", 3, "quasi", True, []),
     ],
 )
-def test_the_advice_fits_the_data_set(path: str, fd: int, shuffle: Any, cached: bool, told: list[str]) -> None:
-    source: Any = SimpleNamespace(path=path, fd=fd, storage=object())
+def test_the_advice_fits_the_data_set(path: str, image_bytes: int, shuffle: Any, cached: bool, told: list[str]) -> None:
+    source: Any = SimpleNamespace(path=path, image_bytes=image_bytes, storage=object())
     advice = storage_advice(source, shuffle, cached)
     remedies = advice.split(": ", 1)[1].split("; ") if advice else []
     assert len(remedies) == len(told) and all(word in remedy for word, remedy in zip(told, remedies, strict=True))
+
+
+def test_betons_need_no_conversion_be_they_parts_or_closed(beton: Path, jpeg_folder: Path) -> None:
+    for data, convert in ((beton, False), ([beton, beton], False), (jpeg_folder / "train", True)):
+        with open_dataset(data) as dataset:
+            opened = storage_advice(dataset, True, cached=False)
+        assert storage_advice(dataset, True, cached=False) == opened
+        assert ("efficienttrain convert" in opened) == convert

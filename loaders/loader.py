@@ -367,8 +367,8 @@ class Loader(DataLoaderAttributes):
         return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A fresh loader of the same arguments, stage and place, for another process."""
-        self.__init__(state["data"], **state["arguments"])  # type: ignore[misc]
+        """A fresh loader of the same arguments, stage and place, for another process; a subclass adds what it has."""
+        Loader.__init__(self, state["data"], **state["arguments"])
         self._stage = state["stage"]
         self.load_state_dict(state["place"])
 

@@ -185,6 +185,30 @@ def test_a_subclass_may_have_arguments_of_its_own(beton: Path) -> None:
         Tagged(beton, tag="x", batch=6)
 
 
+class Small(Loader):
+    """A loader whose own arguments are not those of Loader."""
+
+    def __init__(self, data: Path, side: int) -> None:
+        super().__init__(data, batch_size=6, resolution=side, num_workers=1)
+        self.side = side
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "side": self.side}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.side = state["side"]
+
+
+def test_a_subclass_goes_to_other_processes(beton: Path) -> None:
+    with Small(beton, 32) as loader, pickle.loads(pickle.dumps(loader)) as twin:
+        assert twin.side == 32
+        rebuilt = DataLoader(
+            loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn, num_workers=1
+        )
+        assert digest(list(rebuilt)) == digest(list(twin))
+
+
 @pytest.mark.parametrize(
     "name", ["dataset", "sampler", "batch_sampler", "generator", "collate_fn", "pin_memory", "timeout"]
 )

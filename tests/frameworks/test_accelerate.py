@@ -60,6 +60,20 @@ def test_skip_first_batches_gives_the_rest_of_the_epoch(beton: Path, num_workers
     assert [text(images, indices) for images, _, indices in loader] == epochs(beton, 2)
 
 
+@pytest.mark.parametrize("real", [False, True])
+def test_the_end_of_skipped_epochs(beton: Path, real: bool) -> None:
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
+    network, loader = Network(), make(beton)
+    model, prepared = accelerator.prepare(network, loader.as_dataloader() if real else loader)
+    stepped, seen = [], []
+    for images, _, indices in accelerator.skip_first_batches(prepared, 2):
+        with accelerator.accumulate(model):
+            stepped.append(accelerator.sync_gradients)
+        seen.append(text(images, indices))
+    assert seen == epochs(beton, 0)[2:]
+    assert stepped == [False, real]  # as docs/loader.md says
+
+
 def test_registered_for_checkpointing(beton: Path, tmp_path: Path) -> None:
     accelerator = accelerate.Accelerator(cpu=True)
     loader = make(beton)

@@ -54,11 +54,20 @@ def test_seeded_workers(beton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert made.seen == epochs(beton, 0)
 
 
-def test_overfitting_a_few_batches_in_order(beton: Path, tmp_path: Path) -> None:
-    made = module()
-    run = trainer(tmp_path, enable_checkpointing=False, overfit_batches=2, max_epochs=2)
-    run.fit(made, make(beton, shuffle=False), make(beton, train=False))
-    assert [seen.split("]")[0] for seen in made.seen] == ["[0, 1, 2, 3, 4", "[5, 6, 7, 8, 9"] * 2
+@pytest.mark.parametrize("real", [False, True])
+def test_overfitting_a_few_batches_in_order(beton: Path, tmp_path: Path, real: bool) -> None:
+    def fit(**options: Any) -> list[str]:
+        made, loader = module(), make(beton, **options)
+        run = trainer(tmp_path, enable_checkpointing=False, overfit_batches=2, max_epochs=2)
+        run.fit(made, loader.as_dataloader() if real else loader, make(beton, train=False))
+        return [seen.split("]")[0] for seen in made.seen]
+
+    assert fit(shuffle=False) == ["[0, 1, 2, 3, 4", "[5, 6, 7, 8, 9"] * 2
+    if real:  # as docs/loader.md says
+        assert len(set(fit())) == 4
+    else:
+        with pytest.raises(ValueError, match="needs to subclass"):
+            fit()
 
 
 @pytest.mark.parametrize("steps", [4, 6, 8])

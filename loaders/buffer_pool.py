@@ -27,9 +27,8 @@ class BufferPool:
         self._allocate = allocate or _pageable
         self._free: list[NDArray[np.uint8]] = []
         self._size = 0
-        self._lock = (
-            threading.RLock()
-        )  # `_put` may run while its own thread is in `take`: a collection can come anywhere
+        # `_put` may run while its own thread is in `take`: a garbage collection can begin anywhere.
+        self._lock = threading.RLock()
 
     def take(self, size: int) -> NDArray[np.uint8]:
         """An array of `size` bytes, contents undefined. Its memory is used again once no view of it is left."""

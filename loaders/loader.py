@@ -28,7 +28,7 @@ from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
 from .stats import storage_advice, summarise
-from .values import plain
+from .values import unbox
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +166,7 @@ class Loader(DataLoaderAttributes):
             ValueError: an argument out of its range, or an epoch without a single batch.
             FileNotFoundError, BadDataset: the data set is not there, or not sound.
         """
-        given = self._arguments = {k: plain(v) for k, v in locals().items() if k not in ("self", "data", "__class__")}
+        given = self._arguments = {k: unbox(v) for k, v in locals().items() if k not in ("self", "data", "__class__")}
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
         check(given)
         self.train, self.seed, self.collate, self.views = given["train"], operator.index(seed), collate, given["views"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .values import in_range, number, plain
+from .values import in_range, number, unbox
 
 SMALLEST, LARGEST = 16, 1024
 """Resolutions that a loader can make, pixels."""
@@ -27,7 +27,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("resolution", "magnitude", "batch_size"):
-            object.__setattr__(self, name, plain(getattr(self, name)))
+            object.__setattr__(self, name, unbox(getattr(self, name)))
         in_range("resolution", self.resolution, SMALLEST, LARGEST)
         if not (self.magnitude is None or (number(self.magnitude) and 0 <= self.magnitude <= 10)):
             raise ValueError(

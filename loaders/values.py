@@ -19,7 +19,7 @@ def number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def plain(value: Any) -> Any:
+def unbox(value: Any) -> Any:
     """A NumPy number as Python's: products of small integers wrap around otherwise. Other values as they are."""
     return value.item() if isinstance(value, np.generic) else value
 

@@ -72,7 +72,9 @@ def planned(args: argparse.Namespace) -> RunPlan:
         ValueError: a wrong option, or no report of rates.
     """
     for option in ("images", "nodes", "gpus", "epochs"):
-        if not 1 <= getattr(args, option) < math.inf:
+        if not math.isfinite(getattr(args, option)):
+            raise ValueError(f"`{option}` must be a finite number, got {getattr(args, option):g}")
+        if getattr(args, option) < 1:
             raise ValueError(f"`{option}` must be at least 1, got {getattr(args, option):g}")
     given = {}
     for option, default, _ in OPTIONS:

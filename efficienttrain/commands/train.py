@@ -85,12 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     recipe = parser.add_argument_group("recipe", "instead of the model's recipe")
     add = recipe.add_argument
-    add(
-        "--batch",
-        type=int,
-        metavar="N",
-        help="samples of a step on all ranks; --lr follows unless given (give it for a few dozen)",
-    )
+    add("--batch", type=int, metavar="N", help="samples of a step on all ranks; --lr follows: give both for a small N")
     add("--optimizer", choices=CHOICES["optimizer"], help="AdamW, LAMB, or SGD with Nesterov momentum")
     add("--lr", type=float, metavar="X", help="peak learning rate")
     add("--layer-decay", type=float, metavar="X", help="factor of the learning rate from each layer to the one below")

@@ -65,6 +65,11 @@ class BlockSums:
         return base64.b64encode(bytes(_CRC.itemsize * -(-size // BLOCK))).decode("ascii")
 
 
+def described(packed: Mapping[str, str]) -> dict[str, Any]:
+    """META's value. packed: `BlockSums.packed` of each section."""
+    return {"size": BLOCK, **packed}
+
+
 class Sections:
     """Compares the sections of an open file with their CRCs."""
 
@@ -84,7 +89,6 @@ class Sections:
         self._fd, self._path, self._private, self._names = fd, path, private, names
         self._sums: dict[str, NDArray[np.uint32]] = {}
         self._sound: dict[str, NDArray[np.bool_]] = {}
-        self._done: set[str] = set()  # all of whose blocks are sound
         self._block = BLOCK
         if blocks is not None:
             self._read(blocks)
@@ -115,17 +119,17 @@ class Sections:
         Args:
             name: the section.
             offsets: where the ranges begin in the file, [n].
-            sizes: their lengths.
+            sizes: their lengths, at least 1.
 
         Raises:
             BadDataset: one is damaged, or cannot be read.
         """
         sums = self._sums.get(name)
-        if sums is None or name in self._done or not len(offsets):
+        if sums is None or not len(offsets) or self._sound[name].all():
             return
         sound, start = self._sound[name], int(self._private[name]["offset"])
         firsts = (offsets - start) // self._block
-        lasts = (offsets - start + np.maximum(sizes, 1) - 1) // self._block
+        lasts = (offsets - start + sizes - 1) // self._block
         most = int((lasts - firsts).max()) + 1
         touched = np.unique(np.minimum(firsts[:, None] + np.arange(most), lasts[:, None]))
         for block in touched[~sound[touched]].tolist():
@@ -134,8 +138,6 @@ class Sections:
             if zlib.crc32(read_exactly(self._fd, end - first, first, self._path)) != sums[block]:
                 raise self._damaged(f"bytes {first} to {end} of it do not match the CRC of its {name}")
             sound[block] = True
-        if sound.all():
-            self._done.add(name)
 
     def check_all(self) -> None:
         """Checks all sections whole.
@@ -158,7 +160,6 @@ class Sections:
                 continue
             used = np.flatnonzero(self._sound[name])
             self._sound[name][:] = False
-            self._done.discard(name)
             self.check(name, int(self._private[name]["offset"]) + used * self._block, 1)
 
     def _check_section(self, name: str) -> None:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, FieldType, row_dtype, with_pointers
 from ..beton.fields import move as move_pointers
-from ..beton.sections import BLOCK as CHECKED
-from ..beton.sections import META, BlockSums
+from ..beton.sections import META, BlockSums, described
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
 from .move import move
@@ -74,10 +73,10 @@ def finish(
         move(journal.files[name].fileno(), beton.fileno(), place, advance)
     beton.seek(position)
     index = (rows.tobytes() for rows in _in_order(journal.files["index"], row, ranks))
-    blocks: dict[str, Any] = {"size": CHECKED, "index": _append(index, beton, private["index"], advance)}
+    blocks = {"index": _append(index, beton, private["index"], advance)}
     blocks["names"] = _append(_pieces(journal.files["names"]), beton, private["names"], advance)
     if types is None:
-        _write_meta(beton, private, {**meta, META: blocks})
+        _write_meta(beton, private, meta, blocks)
         types, written = LABEL_ONLY, write_rows(beton, _labels(journal, row, ranks, advance))
     else:
         form = np.dtype(("V", 4 * len(with_pointers(types))))
@@ -88,12 +87,12 @@ def finish(
         fields = _fields(journal, row, ranks, types, int(private["values"]["offset"]), advance)
         place = beton.tell()
         # FFCV's tables lie behind the meta data, which state their checks: room is left for those
-        _write_meta(beton, private, {**meta, META: {**blocks, "rows": BlockSums.blank(int(private["rows"]["size"]))}})
+        _write_meta(beton, private, meta, {**blocks, "rows": BlockSums.blank(int(private["rows"]["size"]))})
         rows = BlockSums()
         written = write_rows(beton, fields, types, rows.update)
         private["rows"]["crc"], blocks["rows"] = rows.crc, rows.packed()
         beton.seek(place)
-        _write_meta(beton, private, {**meta, META: blocks})
+        _write_meta(beton, private, meta, blocks)
     size = written.table + samples * (1 + len(with_pointers(types))) * layout.ALLOCATION.itemsize
     private["file_size"] = size
     write_head(beton, page_size, samples, written.table, layout.pack_private(private), types)
@@ -152,9 +151,9 @@ def _pieces(source: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _write_meta(beton: IO[bytes], private: np.ndarray, meta: dict[str, Any]) -> None:
-    """Writes the meta data to the beton's place."""
-    text = layout.pack_meta(meta)
+def _write_meta(beton: IO[bytes], private: np.ndarray, meta: dict[str, Any], blocks: dict[str, str]) -> None:
+    """Writes the meta data, with the CRCs of the sections' blocks, where the beton's file position is."""
+    text = layout.pack_meta({**meta, META: described(blocks)})
     section = private["meta"]
     section["offset"], section["size"], section["crc"] = beton.tell(), len(text), zlib.crc32(text)
     beton.write(text)

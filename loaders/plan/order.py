@@ -292,9 +292,12 @@ class Batches(Sequence[NDArray[np.int64]]):
 
     def masks(self) -> Iterator[NDArray[np.bool_] | None]:
         """Of each batch: `Shares.mask`."""
-        step = self._shares.batch_size * self._shares.world_size
-        for k in range(self._steps):
-            yield self._shares.mask(self._position + k * step, len(self._order))
+        for at in range(self._steps):
+            yield self._shares.mask(self._place(at), len(self._order))
+
+    def _place(self, at: int) -> int:
+        """Position of a batch in the epoch."""
+        return self._position + at * self._shares.batch_size * self._shares.world_size
 
     @overload
     def __getitem__(self, at: int) -> NDArray[np.int64]: ...
@@ -303,8 +306,7 @@ class Batches(Sequence[NDArray[np.int64]]):
     def __getitem__(self, at: int | slice) -> NDArray[np.int64] | list[NDArray[np.int64]]:
         if isinstance(at, slice):
             return [self[k] for k in range(self._steps)[at]]
-        taken = self._position + range(self._steps)[at] * self._shares.batch_size * self._shares.world_size
-        part = self._shares.slice(taken, len(self._order))
+        part = self._shares.slice(self._place(range(self._steps)[at]), len(self._order))
         keys = self._order[part]
         if part.stop > len(self._order):
             keys = self._order[np.arange(part.start, part.stop) % len(self._order)]

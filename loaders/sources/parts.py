@@ -330,16 +330,13 @@ def opened(
         removed = expected[k].get("removed")
         return Without(part, removed) if removed else part
 
-    pool = ThreadPoolExecutor(at_once, "open")
     try:
-        parts = list((map if at_once == 1 else pool.map)(one, range(len(paths))))
+        with ThreadPoolExecutor(at_once, "open") as pool:  # after an error, the parts that have not begun are left
+            parts = list((map if at_once == 1 else pool.map)(one, range(len(paths))))
     except BaseException:
-        pool.shutdown(cancel_futures=True)
         for part in found:
             part.close()
         raise
-    finally:
-        pool.shutdown()
     return made(parts, whole)
 
 

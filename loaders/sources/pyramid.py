@@ -247,5 +247,6 @@ class Pyramid(Dataset):
         if int(row["name"]) + int(row["name_size"]) > section["size"]:
             self._damaged(f"the name of sample {index} lies outside its names")
         offset, size = int(section["offset"]) + int(row["name"]), int(row["name_size"])
-        self._sections.check("names", np.array([offset]), size)
+        if size:
+            self._sections.check("names", np.array([offset]), size)
         return os.fsdecode(read_exactly(self.fd, size, offset, self.path))

@@ -97,17 +97,19 @@ class Remote(Dataset):
                 raise ValueError(
                     f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
                 )
-            _arrive(self._mirror, [_extent(self._inner.private["values"])])
+            self._fetch_values(self._inner)
             self._values_here.set()
         try:
             return self._inner._read_field(name, indices)
         except BadDataset:  # a wrong byte on the way: fetched once more
             if self.fields[name].inline or not isinstance(self._inner, Pyramid):
                 raise
-            values = _extent(self._inner.private["values"])
-            self._mirror.forget(*values)
-            _arrive(self._mirror, [values])
+            self._mirror.forget(*_extent(self._inner.private["values"]))
+            self._fetch_values(self._inner)
             return self._inner._read_field(name, indices)
+
+    def _fetch_values(self, inner: Pyramid) -> None:
+        _arrive(self._mirror, [_extent(inner.private["values"])])
 
     def name(self, index: int) -> str:
         return self._inner.name(index)

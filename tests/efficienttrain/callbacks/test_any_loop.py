@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from efficienttrain import Stage
 from efficienttrain.callbacks import Curriculum
-from loaders import Loader
 from tests.efficienttrain.callbacks.setting import STAGES, convolution, opened, positioned, short
 
 Seen = list[tuple[int, tuple[int, ...], float]]
@@ -174,30 +173,3 @@ def test_wrong_wishes(jpeg_folder: Path) -> None:
         made(jpeg_folder).check_framework(1, 2, "steps")
     with pytest.raises(ValueError, match="must be the bare network, got DistributedDataParallel"):
         Curriculum(short(), opened(jpeg_folder), object.__new__(DistributedDataParallel), size=64)
-
-
-@pytest.mark.parametrize("drop_last", [True, False])
-@pytest.mark.parametrize("batches", [(10, 4), (4, 10), (24, 5), (7, 2, 11)])
-def test_every_batch_can_be_resumed_at_when_stages_differ_in_batch_size(
-    jpeg_folder: Path, batches: tuple[int, ...], drop_last: bool
-) -> None:
-    sides = (64, 32, 48)
-    stages = tuple(Stage(sides[k], None, 1 / len(batches), batch=batch) for k, batch in enumerate(batches))
-
-    def begun() -> Curriculum:
-        loader = Loader(
-            jpeg_folder / "train", 4, num_workers=1, resolution=32, fields=("index",), drop_last=drop_last, train=True
-        )
-        return Curriculum(short(1.5, stages), loader)
-
-    def rest(curriculum: Curriculum) -> list[list[int]]:
-        return [indices.tolist() for _ in range(curriculum.epochs) for (indices,) in curriculum]
-
-    straight = begun()
-    wanted = rest(straight)
-    assert len({len(batch) for batch in wanted}) == len(set(batches))
-    for at in range(1, len(wanted)):
-        resumed = begun()
-        resumed.load_state_dict({"batch": at, "total": resumed.total})
-        assert rest(resumed) == wanted[at:]
-        resumed.loader.close()

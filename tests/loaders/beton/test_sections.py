@@ -26,7 +26,6 @@ def long_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files have tables of several blocks, none of which is short."""
     monkeypatch.setattr(sections, "BLOCK", BLOCK)
     monkeypatch.setattr(sections, "WHOLE", BLOCK)
-    monkeypatch.setattr("loaders.conversion.assemble.CHECKED", BLOCK)
 
 
 @pytest.fixture

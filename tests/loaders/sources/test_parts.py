@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -126,3 +127,10 @@ def test_many_parts_raise_the_limit_of_open_files(beton: Path) -> None:
         "assert len(open_dataset([sys.argv[1]] * 80)) == 80 * 24\n"
     )
     subprocess.run([sys.executable, "-c", code, os.fspath(beton)], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("parts", [[1], ["a"], [{"path": "a.beton", "head": "x", "samples": float("inf")}], [], {}])
+def test_malformed_manifests_are_named(tmp_path: Path, parts: object) -> None:
+    (tmp_path / "t.json").write_text(json.dumps({"format": "beton-parts", "version": 1, "parts": parts}))
+    with pytest.raises(BadDataset, match=r"t\.json: no manifest of betons"):
+        open_dataset(tmp_path / "t.json")

@@ -251,6 +251,23 @@ def test_labels_are_those_that_a_data_set_delivers(jpeg_folder: Path) -> None:
         Loader(datasets.ImageFolder(root, transform=lambda image: image), **options).close()
 
 
+def test_lists_of_several_labels_are_no_classes(jpeg_folder: Path) -> None:
+    data = sorted((jpeg_folder / "train").rglob("*.jpg"))[0].read_bytes()
+
+    class Tagged:
+        targets = np.eye(6, dtype=np.int64)
+
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> Any:
+            return data, self.targets[index]
+
+    with Loader(Tagged(), batch_size=6, resolution=32, train=False, num_workers=1) as loader:
+        ((_, labels),) = loader
+    np.testing.assert_array_equal(labels, np.eye(6))
+
+
 def test_what_macos_adds_to_an_archive_is_no_class(jpeg_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(jpeg_folder / "train", tmp_path / "photos")
     (tmp_path / "photos" / "__MACOSX" / "class000").mkdir(parents=True)

@@ -23,10 +23,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..plan.permutation import Permutation
 from ..plan.rng import Purpose
+from .gaps import Gaps, Members, Renumbering
 
 SEED = 0
 """The key of all stored orders. Fixed, so that the same source always gives the same file."""
@@ -40,36 +41,38 @@ def permutation(samples: int, seed: int = SEED) -> Permutation:
 class Shuffled:
     """The order of a pyramid that was stored shuffled. Samples of the source without a record have no position."""
 
-    def __init__(self, samples: int, left_out: Sequence[int] = (), seed: int = SEED) -> None:
+    def __init__(self, samples: int, left_out: ArrayLike = (), seed: int = SEED) -> None:
         """
         Args:
             samples: of the source.
             left_out: numbers of the source's samples that have no record.
         """
+        left_out = np.asarray(left_out, np.int64)
         self._order = permutation(samples, seed)
-        self._left_out = np.sort(np.array(left_out, np.int64))
-        self._gaps = np.sort(self._order.inverse(self._left_out))  # their places in the order
+        self._numbers: Renumbering = Gaps(left_out)  # of the source's samples that have a record
+        self._places: Renumbering = Gaps(self._order.inverse(left_out))  # theirs in the order of all
+
+    @classmethod
+    def of(cls, samples: int, seed: int, numbers: Renumbering, places: Renumbering) -> Shuffled:
+        """The same, by the samples that have a record: their numbers in the source, and their places in its order."""
+        order = cls(samples, seed=seed)
+        order._numbers, order._places = numbers, places
+        return order
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return close_gaps(self._order(open_gaps(positions, self._gaps)), self._left_out)
+        return self._numbers.ranks(self._order(self._places.present(positions)))
 
     def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return close_gaps(self._order.inverse(open_gaps(indices, self._left_out)), self._gaps)
+        return self._places.ranks(self._order.inverse(self._numbers.present(indices)))
 
     def spans(self, ends: Sequence[int]) -> list[Span]:
         """Consecutive runs of the order, as parts. ends: position behind each of them, rising, the last is the end."""
-        bounds = [0, *open_gaps(np.array(ends[:-1], np.int64), self._gaps).tolist(), len(self._order)]
-        places = self._order.inverse(self._left_out)
+        bounds = [0, *self._places.present(np.array(ends[:-1], np.int64)).tolist(), len(self._order)]
+        samples, seed = len(self._order), self._order.seed
         return [
-            Span(
-                len(self._order),
-                first,
-                last,
-                tuple(self._left_out[(places >= first) & (places < last)].tolist()),
-                self._order.seed,
-            )
+            Span(samples, first, last, tuple(sorted(self._order(self._places.missing(first, last)).tolist())), seed)
             for first, last in pairwise(bounds)
         ]
 
@@ -230,20 +233,20 @@ def _follows(span: Span | None, before: Span) -> bool:
 
 
 def _joined(row: Sequence[Span]) -> Shuffled:
-    """The order of the samples that these spans hold together, in order of their positions."""
-    samples, seed, end = row[0].samples, row[0].seed, 0
-    left_out = [number for span in row for number in span.left_out]
-    for span in [*row, Span(samples, samples, samples)]:
-        left_out += Span(samples, end, span.first, seed=seed).numbers().tolist()
-        end = span.last
-    return Shuffled(samples, left_out, seed)
+    """The order of the samples that these spans hold together, in order of their positions.
 
-
-def open_gaps(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers-th of all whole numbers that are not in `gaps`, which is sorted."""
-    return numbers + np.searchsorted(gaps - np.arange(len(gaps)), numbers, side="right")
-
-
-def close_gaps(numbers: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Undoes `open_gaps`."""
-    return numbers - np.searchsorted(gaps, numbers)
+    It lists the samples that are there or those that are not, whichever are fewer: a set may be opened by few of its
+    parts.
+    """
+    samples, seed = row[0].samples, row[0].seed
+    order = permutation(samples, seed)
+    bounds = np.array([0, *(end for span in row for end in (span.first, span.last)), samples])
+    left_out = np.array([number for span in row for number in span.left_out], np.int64)
+    if 2 * sum(map(len, row)) > samples:
+        places = np.concatenate([np.arange(*run) for run in bounds.reshape(-1, 2)])
+        numbers = np.append(order(places), left_out)
+        return Shuffled.of(samples, seed, Gaps(numbers), Gaps(np.append(places, order.inverse(left_out))))
+    places = np.concatenate([np.arange(*run) for run in bounds[1:-1].reshape(-1, 2)])
+    numbers = order(places)
+    there = ~np.isin(numbers, left_out)
+    return Shuffled.of(samples, seed, Members(numbers[there]), Members(places[there]))

@@ -1,8 +1,8 @@
 """Changes a data set of several betons, and rewrites no more of it than the change touches.
 
-A manifest lists the parts of the data set (see `sources.parts`). It is replaced at once, so a reader finds the data
-set before a change or after it. Edits of a local manifest wait for one another. A store has no locks: edit a remote
-manifest from one place at a time.
+A manifest lists the parts of the data set (see `sources.parts_manifest`). It is replaced at once, so a reader finds the
+data set before a change or after it. Edits of a local manifest wait for one another. A store has no locks: edit a
+remote manifest from one place at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from ..beton.fields import ORIGINAL
 from ..errors import BadDataset, LoaderError
 from ..sources.open import open_dataset
-from ..sources.parts import Parts, describe, parse_manifest
+from ..sources.parts import Parts
+from ..sources.parts_manifest import describe, parse_manifest
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 from .manifest import manifest_text

@@ -1,4 +1,4 @@
-"""Writes the manifest that makes several betons one data set, see `sources.parts`."""
+"""Writes the manifest that makes several betons one data set, see `sources.parts_manifest`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..sources.open import open_dataset
-from ..sources.parts import EDITED_VERSION, FORMAT, VERSION, Parts, describe
+from ..sources.parts import Parts
+from ..sources.parts_manifest import EDITED_VERSION, FORMAT, VERSION, describe
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 
@@ -73,7 +74,7 @@ def replace_manifest(lines: Sequence[dict[str, Any]], out: str | os.PathLike[str
 
 
 def manifest_text(lines: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> bytes:
-    """A manifest. lines: of its parts, see `describe`; obsolete: see `sources.parts`."""
+    """A manifest. lines: of its parts, see `describe`; obsolete: see `sources.parts_manifest`."""
     edited = bool(obsolete) or any(line.get("removed") for line in lines)
     content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION, "parts": list(lines)}
     if obsolete:

@@ -28,7 +28,7 @@ from ..beton.fields import FieldType, parse_fields
 from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
-from ..sources.parts import describe
+from ..sources.parts_manifest import describe
 from ..sources.source import Limited, Options, Sample, Source, indexable
 from ..storage import files
 from ..storage.store import is_url

@@ -76,6 +76,8 @@ class Dataset(ABC):
     together: int = 0
     """Samples to plan together, so that neighbours among them are fetched by one request; less than a batch: each
     batch alone; 0: it does not matter."""
+    bounds: NDArray[np.int64] | None = None
+    """Where the records of each level begin and end in the file, [2, levels], if `index_rows` can be read."""
     _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
@@ -89,6 +91,10 @@ class Dataset(ABC):
             IndexError: an index is negative or not below `len`.
             BadDataset: the file contradicts itself.
         """
+
+    def index_rows(self, _indices: ArrayLike) -> NDArray[np.void]:
+        """Index rows [n] of samples as a pyramid stores them, see `bounds`. Raises as `entries` does."""
+        raise NotImplementedError(f"{type(self).__name__} has no index")
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
         """The records to decode: `entries`, with a kept original file in place of level 0.
@@ -318,9 +324,9 @@ class Dataset(ABC):
 
     def _checked(self, indices: ArrayLike) -> NDArray[np.int64]:
         indices = np.asarray(indices, np.int64)
-        outside = indices[(indices < 0) | (indices >= len(self))]
-        if len(outside):
-            raise IndexError(f"{self.path}: sample indices go from 0 to {len(self) - 1}, got {outside[0]}")
+        outside = (indices < 0) | (indices >= len(self))
+        if outside.any():
+            raise IndexError(f"{self.path}: sample indices go from 0 to {len(self) - 1}, got {indices[outside][0]}")
         return indices
 
 

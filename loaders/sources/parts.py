@@ -1,23 +1,11 @@
 """Several betons as one data set: the samples of the first part, then those of the second, and so on.
 
 Parts that hold a shuffled order together are numbered as their source instead, see `beton.stored_order`.
-
-A manifest is a JSON file that names the parts, relative to itself, with the expected facts of each:
-
-    {"format": "beton-parts", "version": 1,
-     "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
-
-Version 2 may also list, in a part's line, `"removed": [17, 60]`: indices in the part of samples that do not belong to
-the data set any more; and beside `parts`, `"obsolete": ["train-00001.beton"]`: files that were replaced and shall go.
-`head` is the SHA-256 of a part's header and field descriptors. A pyramid's hold the CRCs of its index, which hold those
-of its records: a part of other contents has another head.
 """
 
 from __future__ import annotations
 
 import glob
-import hashlib
-import json
 import os
 import resource
 import warnings
@@ -31,13 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..beton.stored_order import Numbering
-from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
 from .dataset import Dataset, Fetch, empty_entries
+from .parts_manifest import check_expected, is_beton, parse_manifest
+from .pyramid import entries_of
 from .without import Without
 
-FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
 _FILES, _OTHERS = 4, 512  # descriptors of an open part, remote ones with their cache; and of the rest of the program
+
+
+_Share = tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]
+"""A part, the rows of some samples in a request, and their indices in the part."""
 
 
 class Parts(Dataset):
@@ -67,9 +59,11 @@ class Parts(Dataset):
         self.classes = max((part.classes for part in self._parts), key=len)
         self.ratios, self.fields = first.ratios, first.fields
         self.label_field, self.meta = first.label_field, first.meta
-        self._ends = np.cumsum([len(part) for part in self._parts])
+        sizes = [len(part) for part in self._parts]
+        self._ends = np.cumsum(sizes)
+        self._starts = np.cumsum([0, *sizes])
         self.image_bytes = sum(part.image_bytes for part in self._parts)
-        self._numbering = Numbering([part.span for part in self._parts], [len(part) for part in self._parts])
+        self._numbering = Numbering([part.span for part in self._parts], sizes)
         stored = self._numbering or any(part.storage is not None for part in self._parts)
         self.storage = self if stored else None
         inside = any(part.storage is not None for part in self._parts)
@@ -85,20 +79,34 @@ class Parts(Dataset):
         return int(self._ends[-1])
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._entries(indices, "entries")
+        split = self._split(self._checked(indices))
+        bounds = [part.bounds for part, _, _ in split if part.bounds is not None]
+        if len(bounds) == len(split) > 0:
+            # All rows at once: a batch may have one sample from each of hundreds of parts.
+            rows = _joined([part.index_rows(inside) for part, _, inside in split])
+            entries, sound = entries_of(rows, np.repeat(np.stack(bounds), _counts(split), axis=0))
+            if sound:
+                return self._placed(entries, split)
+        return self._each(split, "entries")
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._entries(indices, "decode_entries")
+        if self.originals is None:
+            return self.entries(indices)
+        return self._each(self._split(self._checked(indices)), "decode_entries")
 
-    def _entries(self, indices: ArrayLike, method: Literal["entries", "decode_entries"]) -> NDArray[np.void]:
-        indices = self._checked(indices)
-        entries = empty_entries(len(indices), len(self.ratios))
-        for part, rows, inside in self._split(indices):
-            found = getattr(part, method)(inside)
-            if part.fd >= 0:
-                found["path"][found["path"] == 0] = ~part.fd  # see `plan.records.ENTRY`
-            entries[rows] = found
-        return entries
+    def _each(self, split: list[_Share], method: Literal["entries", "decode_entries"]) -> NDArray[np.void]:
+        if not split:
+            return empty_entries(0, len(self.ratios))
+        return self._placed(_joined([getattr(part, method)(inside) for part, _, inside in split]), split)
+
+    @staticmethod
+    def _placed(entries: NDArray[np.void], split: list[_Share]) -> NDArray[np.void]:
+        """Entries in the order of the split, put in the order that was asked for, with the file of each."""
+        files = np.repeat([~part.fd if part.fd >= 0 else 0 for part, _, _ in split], _counts(split))
+        entries["path"] += (entries["path"] == 0) * files[:, None]  # see `plan.records.ENTRY`
+        placed = np.empty_like(entries)
+        placed[np.concatenate([rows for _, rows, _ in split])] = entries
+        return placed
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
@@ -189,19 +197,31 @@ class Parts(Dataset):
         ((part, _, inside),) = self._split(self._checked([index]))
         return part, int(inside[0])
 
-    def _split(self, indices: NDArray[np.int64]) -> list[tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]]:
-        """For each part that holds any of these samples: the part, their rows in `indices`, their indices in it."""
+    def _split(self, indices: NDArray[np.int64]) -> list[_Share]:
+        """The share of each part that holds any of these samples."""
         return self._at(self._numbering.places(indices))
 
-    def _at(self, places: NDArray[np.int64]) -> list[tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]]:
+    def _at(self, places: NDArray[np.int64]) -> list[_Share]:
         """`_split`, by places."""
         at = np.searchsorted(self._ends, places, side="right")
-        found = []
-        for k in np.unique(at).tolist():
-            rows = np.flatnonzero(at == k)
-            start = int(self._ends[k - 1]) if k else 0
-            found.append((self._parts[k], rows, places[rows] - start))
-        return found
+        rows = np.argsort(at, kind="stable")
+        at = at[rows]
+        inside = places[rows] - self._starts[at]
+        bounds = [*np.flatnonzero(np.diff(at, prepend=-1)).tolist(), len(at)]
+        return [(self._parts[at[a]], rows[a:b], inside[a:b]) for a, b in pairwise(bounds)]
+
+
+def _counts(split: list[_Share]) -> list[int]:
+    return [len(rows) for _, rows, _ in split]
+
+
+def _joined(arrays: list[NDArray[np.void]]) -> NDArray[np.void]:
+    """`np.concatenate` for structured arrays of one type, which it takes long to compare."""
+    joined = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
+    end = 0
+    for array in arrays:
+        joined[end : (end := end + len(array))] = array
+    return joined
 
 
 class _FetchedParts:
@@ -264,20 +284,16 @@ def _short(value: object) -> str:
 def names_parts(data: object) -> bool:
     """Whether this names several betons: a glob or a manifest, or a list of paths of betons."""
     if isinstance(data, list | tuple):
-        return len(data) > 0 and all(isinstance(p, str | os.PathLike) and _is_beton(os.fspath(p)) for p in data)
+        return len(data) > 0 and all(isinstance(p, str | os.PathLike) and is_beton(os.fspath(p)) for p in data)
     if not isinstance(data, str | os.PathLike):
         return False
     name = os.fspath(data)
-    return name.endswith(".json") or (is_pattern(name) and _is_beton(name) and not os.path.exists(name))
+    return name.endswith(".json") or (is_pattern(name) and is_beton(name) and not os.path.exists(name))
 
 
 def is_pattern(name: str) -> bool:
     """Whether a path has wildcards: `*`, `?` or `[`."""
     return glob.has_magic(name)
-
-
-def _is_beton(name: str) -> bool:
-    return name.lower().endswith((".beton", ".ffcv"))
 
 
 def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
@@ -326,7 +342,7 @@ def opened(
         found.append(part)
         if expected is None:
             return part
-        _check_expected(part, expected[k], whole)
+        check_expected(part, expected[k], whole)
         removed = expected[k].get("removed")
         return Without(part, removed) if removed else part
 
@@ -347,51 +363,3 @@ def _allow_files(count: int) -> None:
         wanted = count + _OTHERS if hard == resource.RLIM_INFINITY else min(hard, count + _OTHERS)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-
-
-def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
-    """The parts that a manifest names.
-
-    Raises:
-        BadDataset: it is none.
-    """
-    try:
-        manifest = json.loads(text)
-        good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
-        good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
-        good = good and all(isinstance(path, str) and _is_beton(path) for path in manifest.get("obsolete", []))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        good = False
-    if not good:
-        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; `efficienttrain parts merge` makes one")
-    parts: list[dict[str, Any]] = manifest["parts"]
-    return parts
-
-
-def _is_part(part: dict[str, Any]) -> bool:
-    removed = part.get("removed", [])
-    return (
-        isinstance(part["path"], str)
-        and isinstance(part["head"], str)
-        and int(part["samples"]) > len(removed)
-        and all(isinstance(k, int) and 0 <= k < int(part["samples"]) for k in removed)
-        and len(set(removed)) == len(removed)
-    )
-
-
-def describe(part: Dataset, path: str) -> dict[str, Any]:
-    """A part's line in a manifest. path: relative to the manifest."""
-    fd = part.head_fd()
-    head = read_head(fd, part.path)
-    digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
-    return {"path": path, "samples": len(part), "bytes": head.file_size, "head": digest}
-
-
-def _check_expected(part: Dataset, expected: dict[str, Any], whole: str) -> None:
-    found = describe(part, expected["path"])
-    for what in ("samples", "bytes", "head"):
-        if found[what] != expected.get(what, found[what]):
-            raise BadDataset(
-                f"{part.path}: another file than {whole} names: its {what} is {found[what]}, not {expected[what]}; "
-                "copy the right one, or make the manifest again with `efficienttrain parts merge`"
-            )

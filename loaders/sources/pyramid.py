@@ -38,6 +38,8 @@ class Pyramid(Dataset):
         private: the places of its parts, a PRIVATE.
     """
 
+    bounds: NDArray[np.int64]
+
     def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:
         """Takes over `fd`; the caller closes it if this raises.
 
@@ -63,7 +65,7 @@ class Pyramid(Dataset):
         self.storage, self.span = self._stored_order()
         self.image_bytes = int(private["end"][0]) - head.rows
         self._row = layout.index_dtype(levels)
-        self._start = private["start"][:levels].astype(np.int64)
+        self.bounds = np.stack([private["start"][:levels], private["end"][:levels]]).astype(np.int64)
         self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
 
     def _read_meta(self, levels: int) -> dict[str, Any]:
@@ -131,8 +133,7 @@ class Pyramid(Dataset):
     def __len__(self) -> int:
         return self._samples
 
-    def rows(self, indices: ArrayLike) -> np.ndarray:
-        """Index rows [n] of these samples, as they are stored."""
+    def index_rows(self, indices: ArrayLike) -> NDArray[np.void]:
         self.check_unchanged()
         indices = self._checked(indices)
         key = indices.tobytes()
@@ -142,12 +143,13 @@ class Pyramid(Dataset):
             self._last = (key, rows)
         return rows
 
-    def _read_rows(self, indices: NDArray[np.int64]) -> np.ndarray:
+    def _read_rows(self, indices: NDArray[np.int64]) -> NDArray[np.void]:
         size, base = self._row.itemsize, int(self.private["index"]["offset"])
         if not len(indices):
             return np.zeros(0, self._row)
         self._sections.check("index", base + indices * size, size)
-        first, span = int(indices.min()), int(np.ptp(indices)) + 1
+        first = int(indices.min())
+        span = int(indices.max()) + 1 - first
         if span * size <= _A_READ * len(indices):
             raw = read_exactly(self.fd, span * size, base + first * size, self.path)
             return np.frombuffer(raw, self._row)[indices - first]
@@ -160,15 +162,8 @@ class Pyramid(Dataset):
         return np.frombuffer(raw, self._row)
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        stored = self.rows(indices)["level"]
-        entries = empty_entries(*stored.shape)
-        entries["offset"] = stored["ptr"].astype(np.int64) + self._start
-        for name in ("size", "crc", "head", "rows", "width", "height"):
-            entries[name] = stored[name]
-        first = entries["offset"] - table_bytes(entries["rows"].astype(np.int64))
-        end = self.private["end"][: len(self.ratios)].astype(np.int64)
-        outside = (first < self._start) | (entries["offset"] > end) | (entries["offset"] + entries["size"] > end)
-        if outside.any() or not (entries["width"][:, 0].all() and entries["height"][:, 0].all()):
+        entries, sound = entries_of(self.index_rows(indices), self.bounds)
+        if not sound:
             self._damaged("its index names a record outside its level, or without pixels")
         return entries
 
@@ -193,7 +188,7 @@ class Pyramid(Dataset):
         return entries
 
     def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        labels = self.rows(indices)["label"].astype(np.int64)
+        labels = self.index_rows(indices)["label"].astype(np.int64)
         if (
             self.label_field is not None
             and len(labels)
@@ -242,7 +237,7 @@ class Pyramid(Dataset):
                 yield int(indices[k]), f"its field `{name}` does not match its check"
 
     def name(self, index: int) -> str:
-        row = self.rows([index])[0]
+        row = self.index_rows([index])[0]
         section = self.private["names"]
         if int(row["name"]) + int(row["name_size"]) > section["size"]:
             self._damaged(f"the name of sample {index} lies outside its names")
@@ -250,3 +245,23 @@ class Pyramid(Dataset):
         if size:
             self._sections.check("names", np.array([offset]), size)
         return os.fsdecode(read_exactly(self.fd, size, offset, self.path))
+
+
+def entries_of(rows: NDArray[np.void], bounds: NDArray[np.int64]) -> tuple[NDArray[np.void], bool]:
+    """What index rows say of the levels.
+
+    Args:
+        rows: index rows [n] of any pyramids with as many levels.
+        bounds: `Dataset.bounds` of all, or of the pyramid of each row [n, 2, levels].
+
+    Returns:
+        ENTRY [n, levels], and whether all records lie in their level and have pixels.
+    """
+    stored, start, end = rows["level"], bounds[..., 0, :], bounds[..., 1, :]
+    entries = empty_entries(*stored.shape)
+    entries["offset"] = stored["ptr"].astype(np.int64) + start
+    for name in ("size", "crc", "head", "rows", "width", "height"):
+        entries[name] = stored[name]
+    first = entries["offset"] - table_bytes(entries["rows"].astype(np.int64))
+    outside = (first < start) | (entries["offset"] > end) | (entries["offset"] + entries["size"] > end)
+    return entries, not outside.any() and bool(entries["width"][:, 0].all() and entries["height"][:, 0].all())

@@ -27,7 +27,8 @@ from ..storage.store import expand, is_url, open_store
 from ..storage.transfer import Transfer, coalesce
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
-from .parts import Parts, opened, parse_manifest
+from .parts import Parts, opened
+from .parts_manifest import parse_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
 
@@ -75,6 +76,7 @@ class Remote(Dataset):
         self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
+        self.bounds = inner.bounds
         self._kept = _kept_extents(inner, keep)
         self._values_here = threading.Event()
 
@@ -84,6 +86,9 @@ class Remote(Dataset):
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         """See `Dataset.entries`. The kernel finds the bytes only after `fetch` and its `wait`."""
         return self._inner.entries(indices)
+
+    def index_rows(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self._inner.index_rows(indices)
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self._inner.decode_entries(indices)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..beton.stored_order import close_gaps, open_gaps
+from ..beton.gaps import Gaps
 from ..plan.order import StorageOrder
 from .dataset import Dataset, Fetch
 
@@ -16,16 +16,16 @@ class _Kept:
     """The order of storage of the samples that are left, both numbered without gaps."""
 
     def __init__(self, whole: StorageOrder, removed: NDArray[np.int64]) -> None:
-        """removed: sorted indices in the whole."""
-        self._whole, self._removed, self._gaps = whole, removed, np.sort(whole.positions(removed))
+        """removed: indices in the whole."""
+        self._whole, self._indices, self._places = whole, Gaps(removed), Gaps(whole.positions(removed))
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return close_gaps(self._whole.indices(open_gaps(positions, self._gaps)), self._removed)
+        return self._indices.ranks(self._whole.indices(self._places.present(positions)))
 
     def positions(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """See `plan.order.StorageOrder`."""
-        return close_gaps(self._whole.positions(open_gaps(indices, self._removed)), self._gaps)
+        return self._places.ranks(self._whole.positions(self._indices.present(indices)))
 
 
 class Without(Dataset):
@@ -38,13 +38,15 @@ class Without(Dataset):
     def __init__(self, inner: Dataset, removed: ArrayLike) -> None:
         """Takes over `inner`. removed: indices in it, fewer than all."""
         self.whole = inner
-        self._kept = np.delete(np.arange(len(inner)), np.asarray(removed, np.int64))
+        removed = np.asarray(removed, np.int64)
+        self._kept = np.delete(np.arange(len(inner)), removed)
         self.path, self.fd, self.classes, self.ratios = inner.path, inner.fd, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.immutable, self.together = inner.immutable, inner.together
-        self.span = None if inner.span is None else inner.span.without(np.asarray(removed).tolist())
+        self.span = None if inner.span is None else inner.span.without(removed.tolist())
+        self.bounds = inner.bounds
         self.image_bytes = inner.image_bytes * len(self._kept) // len(inner)
-        self.storage = None if inner.storage is None else _Kept(inner.storage, np.unique(np.asarray(removed, np.int64)))
+        self.storage = None if inner.storage is None else _Kept(inner.storage, removed)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -59,6 +61,9 @@ class Without(Dataset):
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self.whole.entries(self.inside(indices))
+
+    def index_rows(self, indices: ArrayLike) -> NDArray[np.void]:
+        return self.whole.index_rows(self.inside(indices))
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self.whole.decode_entries(self.inside(indices))

@@ -41,6 +41,13 @@ def test_samples_are_those_of_the_parts(folders: Path) -> None:
         names = [(parts[k // 12].name(k % 12), parts[k // 12].read(k % 12, 1)) for k in order.tolist()]
         assert [(whole.name(k), whole.read(k, 1)) for k in order.tolist()] == names
         wanted = [parts[k // 12].labels([k % 12])[0] for k in order.tolist()]
+        entries = whole.entries(order)
+        for row, k in enumerate(order.tolist()):
+            expected = parts[k // 12].entries([k % 12])[0]
+            assert [entries[row][name].tolist() for name in expected.dtype.names[1:]] == [
+                expected[name].tolist() for name in expected.dtype.names[1:]
+            ]
+            assert (entries[row]["path"] == ~whole.parts[k // 12].fd).all()  # type: ignore[attr-defined]
         assert whole.labels(order).tolist() == wanted == whole.read_field("label", order).tolist()
         with pytest.raises(IndexError, match="go from 0 to 23"):
             whole.entries([24])

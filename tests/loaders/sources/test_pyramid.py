@@ -141,6 +141,11 @@ def test_an_index_that_points_outside_is_told(pyramid: Path, tmp_path: Path) -> 
         dataset.entries([4, 6])
         with pytest.raises(BadDataset, match="record outside its level"):
             dataset.entries([4, 5])
+    with open_dataset([pyramid, tmp_path / "wrong.beton"]) as parts:
+        samples = len(parts) // 2
+        parts.entries([5, samples + 4])
+        with pytest.raises(BadDataset, match=r"wrong\.beton: damaged, its index names a record outside its level"):
+            parts.entries([5, samples + 5])
 
 
 def test_equal_sources_make_equal_facts(pyramid: Path) -> None:

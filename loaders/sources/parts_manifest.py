@@ -1,0 +1,80 @@
+"""The manifest of a data set of several betons: a JSON file that names the parts, with the expected facts of each.
+
+    {"format": "beton-parts", "version": 1,
+     "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
+
+Paths are relative to the manifest. Version 2 may also list, in a part's line, `"removed": [17, 60]`: indices in the
+part of samples that do not belong to the data set any more; and beside `parts`, `"obsolete": ["train-00001.beton"]`:
+files that were replaced and shall go. `head` is the SHA-256 of a part's header and field descriptors. A pyramid's hold
+the CRCs of its index, which hold those of its records: a part of other contents has another head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ..beton.tables import read_exactly, read_head
+from ..errors import BadDataset
+from .dataset import Dataset
+
+FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
+
+
+def is_beton(name: str) -> bool:
+    """Whether a path ends as a beton's does."""
+    return name.lower().endswith((".beton", ".ffcv"))
+
+
+def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
+    """The parts that a manifest names.
+
+    Raises:
+        BadDataset: it is none.
+    """
+    try:
+        manifest = json.loads(text)
+        good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
+        good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
+        good = good and all(isinstance(path, str) and is_beton(path) for path in manifest.get("obsolete", []))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        good = False
+    if not good:
+        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; `efficienttrain parts merge` makes one")
+    parts: list[dict[str, Any]] = manifest["parts"]
+    return parts
+
+
+def _is_part(part: dict[str, Any]) -> bool:
+    removed = part.get("removed", [])
+    return (
+        isinstance(part["path"], str)
+        and isinstance(part["head"], str)
+        and int(part["samples"]) > len(removed)
+        and all(isinstance(k, int) and 0 <= k < int(part["samples"]) for k in removed)
+        and len(set(removed)) == len(removed)
+    )
+
+
+def describe(part: Dataset, path: str) -> dict[str, Any]:
+    """A part's line in a manifest. path: relative to the manifest."""
+    fd = part.head_fd()
+    head = read_head(fd, part.path)
+    digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
+    return {"path": path, "samples": len(part), "bytes": head.file_size, "head": digest}
+
+
+def check_expected(part: Dataset, expected: dict[str, Any], whole: str) -> None:
+    """Compares an open part with its line in the manifest `whole`.
+
+    Raises:
+        BadDataset: it is another file than that line describes.
+    """
+    found = describe(part, expected["path"])
+    for what in ("samples", "bytes", "head"):
+        if found[what] != expected.get(what, found[what]):
+            raise BadDataset(
+                f"{part.path}: another file than {whole} names: its {what} is {found[what]}, not {expected[what]}; "
+                "copy the right one, or make the manifest again with `efficienttrain parts merge`"
+            )

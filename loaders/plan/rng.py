@@ -39,6 +39,7 @@ class Purpose(IntEnum):
     WINDOW = 17
     LARGE_ORDER = 18
     ACCESS = 19
+    PER_SAMPLE = 20
 
 
 INDEX_BITS = 48

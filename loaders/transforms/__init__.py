@@ -11,6 +11,7 @@ from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
 from .mix import Mixup
 from .normalize import Normalize
+from .per_sample import PerSample
 from .randaugment import RandAugment
 from .three_augment import ThreeAugment
 from .trivial_augment import TrivialAugmentWide
@@ -20,6 +21,7 @@ __all__ = [
     "LowFrequencyCrop",
     "Mixup",
     "Normalize",
+    "PerSample",
     "RandAugment",
     "RandomErasing",
     "RandomGrayscale",

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
 from . import fused
 from .device import put
@@ -28,7 +29,8 @@ class Mixup(nn.Module):
     """Mixes each image with the one that mirrors it in the batch, in some proportion or in a rectangle.
 
     Draws depend on (seed, epoch, `batch`); `batch` is a number that the caller gives to each batch of an epoch,
-    over all ranks; for instance step * world_size + rank.
+    over all ranks; for instance step * world_size + rank. As the last of a loader's `transforms` it takes the draw key
+    of the batch's first sample.
 
     Args:
         mixup_alpha: of Beta(alpha, alpha), the distribution of mixup's proportions, up to 100; 0: no mixup.
@@ -77,13 +79,22 @@ class Mixup(nn.Module):
             f"num_classes={self.num_classes}"
         )
 
-    def forward(self, images: Tensor, labels: Tensor, batch: int, *, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor | Batch,
+        batch: int | None = None,
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Mixed copies of `images` (themselves without mixing) and their targets.
 
         Args:
             images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
             labels: int64 [N], 0 to num_classes - 1, on the same device; or floating-point targets [N, ...] (several
-                labels, numbers), which are mixed in the proportion of the images and not smoothed.
+                labels, numbers), which are mixed in the proportion of the images and not smoothed. Or the loader's
+                `Batch`, which brings all of the following, and an earlier transform's targets.
             batch: number of the batch in its epoch, 0 to 2**63 - 1.
             seed: 0 to 2**64 - 1.
             epoch: 0 to 2**32 - 1.
@@ -93,7 +104,13 @@ class Mixup(nn.Module):
 
         Raises:
             ValueError: for another shape or dtype, or floating-point targets with `label_smoothing`.
+            TypeError: labels without `batch`, `seed` or `epoch`.
         """
+        if isinstance(labels, Batch):
+            batch, seed, epoch = int(labels.keys[0]) if len(labels.keys) else 0, labels.seed, labels.epoch
+            labels = labels.labels if labels.targets is None else labels.targets
+        if batch is None or seed is None or epoch is None:
+            raise TypeError("`batch`, `seed` and `epoch` must be given with labels; a `Batch` brings its own.")
         if not images.is_floating_point() or images.ndim != 4:
             raise ValueError(
                 f"`images` must be floating-point [N, C, H, W], got {images.dtype} {list(images.shape)}; mix last."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..stage import Stage
 from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
 from .normalize import Normalize
+from .per_sample import PerSample, for_one_image
 from .randaugment import RandAugment
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "uint8": torch.uint8}
@@ -220,13 +222,33 @@ class TransformPipeline:
 
 
 def transforms_of(given: Sequence[Transform] | None) -> tuple[Transform, ...] | None:
-    """Raises TypeError if one of `given` cannot be called."""
-    if given is None:
-        return None
-    for transform in given:
-        if not callable(transform):
-            raise TypeError(f"`transforms` must be callables `transform(images, batch)`, got {transform!r}.")
-    return tuple(given)
+    """The user's transforms; those that torchvision makes for single images are applied to each image by itself.
+
+    Raises:
+        TypeError: one of them cannot be called as a batch transform.
+    """
+    return None if given is None else tuple(map(_of_batches, given))
+
+
+def _of_batches(transform: Transform) -> Transform:
+    rule = "`transforms` must be callables `transform(images, batch)`"
+    if not callable(transform):
+        raise TypeError(f"{rule}, got {transform!r}.")
+    kind = type(transform)
+    if kind.__module__.startswith("torchvision.") and kind.__name__ in ("MixUp", "CutMix"):
+        raise TypeError(f"{rule}, got torchvision's {kind.__name__}; use loaders.transforms.Mixup(num_classes=...).")
+    if for_one_image(transform):
+        return PerSample(transform)  # type: ignore[arg-type]
+    try:
+        inspect.signature(getattr(transform, "forward", transform)).bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"{rule}, got {transform!r}, which takes other arguments; wrap a transform of single images in "
+            "loaders.transforms.PerSample."
+        ) from None
+    except ValueError:  # a function written in C, whose arguments are not known
+        pass
+    return transform
 
 
 def _to_float(images: torch.Tensor, _batch: Batch) -> torch.Tensor:

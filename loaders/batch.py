@@ -123,10 +123,13 @@ class Batch:
 
     @property
     def crops(self) -> NDArray[np.float32]:
-        """Crop x0, y0, x1, y1 of each sample in full-size pixels, float32 [n, 4], on the host."""
+        """Crop x0, y0, x1, y1 of each sample in full-size pixels, float32 [n, 4], on the host.
+
+        In steps of 1/256 pixel, so that whole pixels are whole numbers.
+        """
         box, full = self.samples["box"], self.samples["full"]
         side = box[:, 2:] - box[:, :2]
-        return box * np.tile(full / side, 2)
+        return np.rint(box * np.tile(full / side, 2) * 256) / 256
 
     @property
     def flips(self) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..storage import files
 from ..storage.store import is_url
 from .open import open_dataset
+from .parts_manifest import is_beton
 from .source import Options, Sample, file_facts
 
 _BLOCK = 64  # samples whose fields are read together
@@ -42,7 +44,7 @@ class Beton:
     @staticmethod
     def recognises(path: str) -> bool:
         """By the ending .beton or .ffcv."""
-        return path.lower().endswith((".beton", ".ffcv"))
+        return is_beton(path) and not os.path.isdir(path)
 
     def __len__(self) -> int:
         return len(self._dataset)

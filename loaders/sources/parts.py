@@ -288,7 +288,9 @@ def names_parts(data: object) -> bool:
     if not isinstance(data, str | os.PathLike):
         return False
     name = os.fspath(data)
-    return name.endswith(".json") or (is_pattern(name) and is_beton(name) and not os.path.exists(name))
+    if name.endswith(".json"):
+        return not os.path.isdir(name)
+    return is_pattern(name) and is_beton(name) and not os.path.exists(name)
 
 
 def is_pattern(name: str) -> bool:

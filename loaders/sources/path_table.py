@@ -75,7 +75,7 @@ class Table:
     @staticmethod
     def recognises(path: str) -> bool:
         """By the ending .csv, .tsv, .jsonl or .ndjson."""
-        return path.lower().endswith((*_DELIMITERS, ".jsonl", ".ndjson"))
+        return path.lower().endswith((*_DELIMITERS, ".jsonl", ".ndjson")) and not os.path.isdir(path)
 
     def _guessed(self, columns: list[str]) -> dict[str, FieldType]:
         """The label, and every other column of numbers or of lists of numbers whose name a beton can hold."""

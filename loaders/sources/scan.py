@@ -57,7 +57,7 @@ def scan(
         folder: an ImageFolder tree, or one of splits.
         split: sub-folder that is the tree, e.g. "train".
         classes: class names in the order of their labels, e.g. those of the training set. A class may then have no
-            folder, so that a validation set gets the same labels. None: the sub-folders, sorted.
+            folder or an empty one, so that a validation set gets the same labels. None: the sub-folders, sorted.
         allow_empty: accept class folders without images; they keep their label.
         listing: paths of all files below `folder`, if it lies in a store; None: it is a folder of this machine.
 
@@ -86,10 +86,11 @@ def scan(
     labels: list[int] = []
     for name in found_classes:
         found = tree.images(name)
-        if not found and not allow_empty:
+        if not found and not allow_empty and classes is None:
             raise FileNotFoundError(
                 f"{files.join(root, name)}: holds no image ({' '.join(EXTENSIONS)}); add some, or keep the class "
-                "without samples by allow_empty=True (removing the folder changes the labels of the classes behind it)"
+                "without samples: list the class names in `classes`, or convert with allow_empty=True (removing the "
+                "folder changes the labels of the classes behind it)"
             )
         names += found
         labels += [labels_of[name]] * len(found)

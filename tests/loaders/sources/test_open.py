@@ -10,7 +10,7 @@ import pytest
 
 from loaders.conversion import extract
 from loaders.errors import BadDataset
-from loaders.sources import open_dataset
+from loaders.sources import open_dataset, open_source
 from loaders.sources.folder import Folder
 from loaders.sources.pyramid import Pyramid
 from tests.loaders.ffcv_files import without_index
@@ -19,6 +19,14 @@ from tests.loaders.ffcv_files import without_index
 def test_each_kind_is_told_apart(pyramid: Path, jpeg_folder: Path) -> None:
     with open_dataset(pyramid) as beton, open_dataset(str(jpeg_folder / "val")) as folder:
         assert isinstance(beton, Pyramid) and isinstance(folder, Folder)
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.beton"])
+def test_a_folder_named_like_a_file_is_a_folder(jpeg_folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(jpeg_folder / "val", tmp_path / name)
+    with open_dataset(tmp_path / name) as folder:
+        assert isinstance(folder, Folder)
+    assert len(open_source(tmp_path / name)) > 0
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_empty_classes_keep_their_label(tmp_path: Path) -> None:
         scan(tmp_path)
     found = scan(tmp_path, allow_empty=True)
     assert (found.classes, found.labels) == (["a", "b", "c"], [0, 2])
+    found = scan(tmp_path, classes=["c", "b", "a", "d"])  # the numbers do not depend on the folders
+    assert (found.classes, found.labels) == (["c", "b", "a", "d"], [2, 0])
     touch(tmp_path / "none", "a/x.txt")
     with pytest.raises(FileNotFoundError, match="none of its 1 class folders holds an image"):
         scan(tmp_path / "none", allow_empty=True)

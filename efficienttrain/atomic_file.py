@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +12,33 @@ from typing import BinaryIO
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into. It becomes `path` when it is complete and on the disk; until then `path` is unchanged."""
+    """A file to write into. It becomes `path` when it is complete and on the disk; until then `path` is unchanged.
+
+    Raises:
+        OSError: it cannot be written, also if a library such as torch reported that by an error of its own.
+    """
     partial = path.with_name(f"{path.name}.partial")
     try:
         with open(partial, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:  # a full disk is not to stay full of it
+    except BaseException as error:  # a full disk is not to stay full of it
         partial.unlink(missing_ok=True)
-        raise
+        failed = _of_the_system(error)
+        if failed is None:
+            raise
+        remedy = "; free some and repeat the command" if failed.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise OSError(failed.errno, f"{failed.strerror}{remedy}", os.fspath(path)) from error
     os.replace(partial, path)
     sync(path.parent)
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The operating system's error that this one is, or was raised because of."""
+    while error is not None and not (isinstance(error, OSError) and error.errno):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def sync(folder: Path) -> None:

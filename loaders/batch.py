@@ -169,7 +169,7 @@ def index_field(batch: Batch, _: Dataset) -> torch.Tensor:
 
 
 def name_field(batch: Batch, dataset: Dataset) -> list[str]:
-    return [dataset.name(int(index)) for index in batch.indices[: batch.count]]
+    return dataset.names(batch.indices[: batch.count])
 
 
 def crop_field(batch: Batch, _: Dataset) -> Any:

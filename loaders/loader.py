@@ -180,13 +180,14 @@ class Loader(DataLoaderAttributes):
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
         if cache is None:
-            options = {k: given[k] for k in ("classes", "label_field", "cache_dir", "cache_gb")}
-            self.source = open_dataset(self._data, **options)
+            names = ("classes", "label_field", "cache_dir", "cache_gb")
+            self.source = open_dataset(self._data, **{name: given[name] for name in names})
         else:
             given["cache"] = absolute(cache)
             self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
         try:
             self.fields = check_fields(fields, self.source)
+            self.source.announce(self.fields)
             self.sampling = sampling_of(given, self.source)
             self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.place)
             self._check_stage(self._stage)
@@ -340,10 +341,8 @@ class Loader(DataLoaderAttributes):
 
     def _taken(self, run: _Epoch) -> _Run:
         """The prepared epoch if it is the requested one, else a new one."""
-        coming, self._coming = self._coming, None
-        if coming and coming[0] == run:
-            return coming[1]
-        return self._backend.run(run.stage, run.number, self._batches(run))
+        ready, self._coming = self._coming, None
+        return ready[1] if ready and ready[0] == run else self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
         """The loader's position as plain numbers, counting batches delivered, not those decoded ahead. The same on

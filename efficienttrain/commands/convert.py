@@ -242,9 +242,9 @@ def run_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def names_in(path: str) -> list[str]:
-    """The lines of a file."""
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+    """The lines of a file that are not blank. File names that are not valid text stay as they are."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        return [line.rstrip("\n") for line in file if line.strip()]
 
 
 def report(summary: Summary, table: Path | None = None) -> str:

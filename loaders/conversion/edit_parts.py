@@ -165,7 +165,7 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
         if chosen and not 0 <= min(chosen) <= max(chosen) < len(dataset):
             raise IndexError(f"{manifest}: sample indices go from 0 to {len(dataset) - 1}, got {sorted(chosen)}")
         if wanted:
-            found = [(k, name) for k in range(len(dataset)) if (name := dataset.name(k)) in wanted]
+            found = [(k, name) for k, name in enumerate(_names(dataset)) if name in wanted]
             if missing := sorted(wanted - {name for _, name in found}):
                 raise ValueError(f"{manifest}: no sample is called {missing[0]!r} ({len(missing)} such names)")
             chosen |= {k for k, _ in found}
@@ -184,6 +184,11 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
             raise ValueError(f"{manifest}: a data set must keep a sample, got all {gone}; delete its files instead")
         content["parts"] = kept
     return gone
+
+
+def _names(dataset: Parts) -> Iterator[str]:
+    for start in range(0, len(dataset), _BLOCK):
+        yield from dataset.names(np.arange(start, min(start + _BLOCK, len(dataset))))
 
 
 def compact_parts(

@@ -192,6 +192,9 @@ class Dataset(ABC):
         """
         return None
 
+    def announce(self, _fields: Sequence[str]) -> None:  # noqa: B027
+        """Has `fetch` bring the values of these stored fields, too. Most data sets do nothing."""
+
     def expect(self, _indices: NDArray[np.int64]) -> None:  # noqa: B027
         """Announces samples whose `entries` will be requested soon, by the same array of indices.
 
@@ -218,6 +221,10 @@ class Dataset(ABC):
     @abstractmethod
     def name(self, index: int) -> str:
         """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""
+
+    def names(self, indices: ArrayLike) -> list[str]:
+        """Names of several samples, see `name`."""
+        return [self.name(int(index)) for index in np.asarray(indices)]
 
     def check_unchanged(self) -> None:
         """Checks that the file has not changed since it was opened; takes a microsecond if it was not written to.

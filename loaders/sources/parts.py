@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..beton.stored_order import Numbering
 from ..errors import BadDataset
 from .dataset import Dataset, Fetch, empty_entries
-from .parts_manifest import check_expected, is_beton, parse_manifest
+from .parts_manifest import by_manifest, check_expected, is_beton
 from .pyramid import entries_of
 from .without import Without
 
@@ -165,6 +166,10 @@ class Parts(Dataset):
                 pieces.append((piece, rows, some))
         return _FetchedParts(pieces, samples) if pieces else None
 
+    def announce(self, fields: Sequence[str]) -> None:
+        for part in self._parts:
+            part.announce(fields)
+
     def forget(self, index: int) -> bool:
         part, inside = self._find(index)
         return part.forget(inside)
@@ -172,6 +177,14 @@ class Parts(Dataset):
     def name(self, index: int) -> str:
         part, inside = self._find(index)
         return part.name(inside)
+
+    def names(self, indices: ArrayLike) -> list[str]:
+        indices = self._checked(indices)
+        names = [""] * len(indices)
+        for part, rows, inside in self._split(indices):
+            for row, name in zip(rows.tolist(), part.names(inside), strict=True):
+                names[row] = name
+        return names
 
     def read(self, index: int, level: int = 0) -> bytes:
         part, inside = self._find(index)
@@ -305,20 +318,20 @@ def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
         FileNotFoundError: no beton of that pattern, or a part is missing.
         BadDataset: a part is damaged, does not match the manifest, or belongs to another data set.
     """
-    expected: list[dict[str, Any]] | None = None
     if isinstance(data, list | tuple):
         paths = [os.path.expanduser(os.fspath(path)) for path in data]
-        whole = f"{paths[0]} and {len(paths) - 1} more"
-    else:
-        whole = os.path.expanduser(os.fspath(data))
-        if whole.endswith(".json"):
-            with open(whole, "rb") as file:
-                expected = parse_manifest(file.read(), whole)
-            folder = os.path.dirname(whole)
-            paths = [os.path.join(folder, part["path"]) for part in expected]
-        elif not (paths := sorted(glob.glob(whole))):
+        return opened(paths, None, f"{paths[0]} and {len(paths) - 1} more", open_beton)
+    whole = os.path.expanduser(os.fspath(data))
+    if not whole.endswith(".json"):
+        if not (paths := sorted(glob.glob(whole))):
             raise FileNotFoundError(f"{whole}: no file of that pattern; `efficienttrain convert` makes betons")
-    return opened(paths, expected, whole, open_beton)
+        return opened(paths, None, whole, open_beton)
+    manifest = Path(whole)
+
+    def named(expected: list[dict[str, Any]]) -> Parts:
+        return opened([str(manifest.parent / part["path"]) for part in expected], expected, whole, open_beton)
+
+    return by_manifest(whole, manifest.read_bytes, named)
 
 
 def opened(

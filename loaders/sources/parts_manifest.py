@@ -13,18 +13,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
 from .dataset import Dataset
 
+Opened = TypeVar("Opened")
 FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
 
 
 def is_beton(name: str) -> bool:
     """Whether a path ends as a beton's does."""
     return name.lower().endswith((".beton", ".ffcv"))
+
+
+def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[dict[str, Any]]], Opened]) -> Opened:
+    """Opens the parts that a manifest names; anew if one is gone because the manifest was replaced meanwhile.
+
+    Args:
+        path: what errors call it.
+        read: its content now.
+        open_them: opens these parts.
+
+    Raises:
+        BadDataset: it is no manifest; and whatever `open_them` raises.
+    """
+    text = read()
+    while True:
+        try:
+            return open_them(parse_manifest(text, path))
+        except FileNotFoundError:
+            before, text = text, read()
+            if text == before:
+                raise
 
 
 def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:

@@ -171,14 +171,7 @@ class Pyramid(Dataset):
         entries = self.entries(indices)
         if self.originals is not None:
             indices = self._checked(indices)
-            assert self._stored is not None
-            self._check_rows(indices)
-            column = self._stored.column(self.fd, self.originals, indices)
-            pointers, sizes = extents(self.fields[self.originals], column)
-            values = self.private["values"]
-            start, end = int(values["offset"]), int(values["offset"] + values["size"])
-            if (sizes > min(end, layout.MAX_PAGE)).any() or ((pointers < start) | (pointers > end - sizes)).any():
-                self._damaged(f"field `{self.originals}` points outside its values")
+            pointers, sizes = self.value_extents(self.originals, indices)
             kept = np.flatnonzero(sizes)
             full = entries[kept, 0]
             full["rows"] = full["head"] = 0
@@ -210,6 +203,21 @@ class Pyramid(Dataset):
             self._damaged(f"field `{name}` of sample {index} ({self.name(index)}) does not match its check")
         return decode(kind, blobs, f"{self.path}: field `{name}`")
 
+    def value_extents(self, name: str, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the stored values of a field with pointers begin in the file, and their sizes, each [n].
+
+        Raises:
+            BadDataset: outside the file's part for values, or the metadata rows are damaged.
+        """
+        assert self._stored is not None
+        self._check_rows(indices)
+        pointers, sizes = extents(self.fields[name], self._stored.column(self.fd, name, indices))
+        values = self.private["values"]
+        start, end = int(values["offset"]), int(values["offset"] + values["size"])
+        if (sizes > min(end, layout.MAX_PAGE)).any() or ((pointers < start) | (pointers > end - sizes)).any():
+            self._damaged(f"field `{name}` points outside its values")
+        return pointers.astype(np.int64), sizes.astype(np.int64)
+
     def _checked_values(self, name: str, indices: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.bool_]]:
         """Stored bytes of a field with pointers, and whether each matches its check."""
         assert self._stored is not None
@@ -237,14 +245,17 @@ class Pyramid(Dataset):
                 yield int(indices[k]), f"its field `{name}` does not match its check"
 
     def name(self, index: int) -> str:
-        row = self.index_rows([index])[0]
-        section = self.private["names"]
-        if int(row["name"]) + int(row["name_size"]) > section["size"]:
-            self._damaged(f"the name of sample {index} lies outside its names")
-        offset, size = int(section["offset"]) + int(row["name"]), int(row["name_size"])
-        if size:
-            self._sections.check("names", np.array([offset]), size)
-        return os.fsdecode(read_exactly(self.fd, size, offset, self.path))
+        return self.names([index])[0]
+
+    def names(self, indices: ArrayLike) -> list[str]:
+        rows, section = self.index_rows(indices), self.private["names"]
+        starts, sizes = rows["name"].astype(np.int64), rows["name_size"].astype(np.int64)
+        outside = (starts > int(section["size"])) | (starts + sizes > int(section["size"]))
+        if outside.any():
+            self._damaged(f"the name of sample {np.asarray(indices)[outside][0]} lies outside its names")
+        starts += int(section["offset"])
+        self._sections.check("names", starts[sizes > 0], sizes[sizes > 0])
+        return [os.fsdecode(name) for name in gather(self.fd, starts, sizes, self.path)]
 
 
 def entries_of(rows: NDArray[np.void], bounds: NDArray[np.int64]) -> tuple[NDArray[np.void], bool]:

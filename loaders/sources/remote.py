@@ -7,11 +7,11 @@ they vanish with their batch. The kernel reads both as files.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,11 +28,12 @@ from ..storage.transfer import Transfer, coalesce
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .parts import Parts, opened
-from .parts_manifest import parse_manifest
+from .parts_manifest import by_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
 
 _AT_ONCE = 16  # parts that are opened at a time: each takes three requests, one after the other
+_FEW_VALUES = 64 << 20  # bytes of stored values that come at once, in few large requests
 _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
 
 
@@ -78,7 +79,7 @@ class Remote(Dataset):
         self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
         self.bounds = inner.bounds
         self._kept = _kept_extents(inner, keep)
-        self._values_here = threading.Event()
+        self._announced: list[str] = []  # stored fields whose values lie apart from the index
 
     def __len__(self) -> int:
         return len(self._inner)
@@ -97,27 +98,38 @@ class Remote(Dataset):
         return self._inner.labels(indices)
 
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
-        if not self.fields[name].inline and not self._values_here.is_set():
-            if not isinstance(self._inner, Pyramid):
-                raise ValueError(
-                    f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
-                )
-            self._fetch_values(self._inner)
-            self._values_here.set()
+        if self.fields[name].inline:
+            return self._inner._read_field(name, indices)
+        ranges = self._value_ranges(name, indices)
+        _arrive(self._mirror, ranges)
         try:
             return self._inner._read_field(name, indices)
         except BadDataset:  # a wrong byte on the way: fetched once more
-            if self.fields[name].inline or not isinstance(self._inner, Pyramid):
-                raise
-            self._mirror.forget(*_extent(self._inner.private["values"]))
-            self._fetch_values(self._inner)
+            for start, end in ranges:
+                self._mirror.forget(start, end)
+            _arrive(self._mirror, ranges)
             return self._inner._read_field(name, indices)
 
-    def _fetch_values(self, inner: Pyramid) -> None:
-        _arrive(self._mirror, [_extent(inner.private["values"])])
+    def announce(self, fields: Sequence[str]) -> None:
+        apart = [name for name in fields if name in self.fields and not self.fields[name].inline]
+        self._announced = list(dict.fromkeys([*self._announced, *apart]))
+
+    def _value_ranges(self, name: str, indices: NDArray[np.int64]) -> list[tuple[int, int]]:
+        if not isinstance(self._inner, Pyramid):
+            raise ValueError(
+                f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
+            )
+        start, end = _extent(self._inner.private["values"])
+        if end - start <= _FEW_VALUES:
+            return [(start, end)]
+        starts, sizes = self._inner.value_extents(name, indices)
+        return list(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
 
     def name(self, index: int) -> str:
         return self._inner.name(index)
+
+    def names(self, indices: ArrayLike) -> list[str]:
+        return self._inner.names(indices)
 
     def read(self, index: int, level: int = 0) -> bytes:
         entry = self.entries([index])[0, level]
@@ -129,7 +141,7 @@ class Remote(Dataset):
         start = int(entry["offset"])
         return bytes(self._mirror.read(start - int(table_bytes(int(entry["rows"]))), start + int(entry["size"])))
 
-    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:  # noqa: ARG002
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:
         """See `Dataset.fetch`."""
         entry = samples["entry"]
         starts = entry["offset"] - table_bytes(entry["rows"].astype(np.int64))
@@ -140,6 +152,8 @@ class Remote(Dataset):
         futures: list[Future[Any]] = list(
             self._mirror.ensure(zip(starts[kept].tolist(), ends[kept].tolist(), strict=True))
         )
+        for name in self._announced:
+            futures += self._mirror.ensure(self._value_ranges(name, indices))
         ranges = np.array(coalesce(zip(starts[~kept].tolist(), ends[~kept].tolist(), strict=True)), np.int64).reshape(
             -1, 2
         )
@@ -226,27 +240,32 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
     if cache.folder is not None:
         make_room(cache.folder, cache.limit)
     transfer, window = Transfer(), Window()
+
+    def one(parts: int, url: str) -> Dataset:
+        share = cache.limit // parts if cache.folder is not None else 0
+        return _open(url, label_field, classes, transfer, window, cache.folder, share)
+
+    def together(urls: Sequence[str], expected: list[dict[str, Any]] | None = None) -> Dataset:
+        return opened(urls, expected, url, partial(one, len(urls)), RemoteParts, _AT_ONCE)
+
+    def read_manifest() -> bytes:
+        store, path = open_store(url)
+        return bytes(transfer.read(store, path, url, 0, transfer.facts(store, path, url).size, None))
+
+    def named(expected: list[dict[str, Any]]) -> Dataset:
+        return together([join(url.rpartition("/")[0], part["path"]) for part in expected], expected)
+
     try:
-        expected, url = None, data if isinstance(data, str) else data[0]
+        url = data if isinstance(data, str) else data[0]
         if not isinstance(data, str):
             if strangers := [path for path in data if not is_url(path)]:
                 raise ValueError(f"a data set's parts must all be URLs or all be paths, got {url} and {strangers[0]}.")
             urls, url = list(data), f"{url} and {len(data) - 1} more"
         elif url.endswith(".json"):
-            store, path = open_store(url)
-            size = transfer.facts(store, path, url).size
-            expected = parse_manifest(bytes(transfer.read(store, path, url, 0, size, None)), url)
-            urls = [join(url.rpartition("/")[0], part["path"]) for part in expected]
+            return by_manifest(url, read_manifest, named)
         else:
             urls = expand(url, transfer.tried)
-        share = cache.limit // len(urls) if cache.folder is not None else 0
-
-        def one(url: str) -> Dataset:
-            return _open(url, label_field, classes, transfer, window, cache.folder, share)
-
-        if len(urls) == 1 and expected is None:
-            return one(urls[0])
-        return opened(urls, expected, url, one, RemoteParts, _AT_ONCE)
+        return one(len(urls), urls[0]) if len(urls) == 1 else together(urls)
     except BaseException:
         transfer.close()
         window.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,14 @@ class Without(Dataset):
     def head_fd(self) -> int:
         return self.whole.head_fd()
 
+    def announce(self, fields: Sequence[str]) -> None:
+        self.whole.announce(fields)
+
     def name(self, index: int) -> str:
         return self.whole.name(int(self.inside([index])[0]))
+
+    def names(self, indices: ArrayLike) -> list[str]:
+        return self.whole.names(self.inside(indices))
 
     def read(self, index: int, level: int = 0) -> bytes:
         return self.whole.read(int(self.inside([index])[0]), level)

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
-from loaders.conversion import write_manifest
+from loaders.conversion import compact_parts, remove_samples, split_parts, write_manifest
+from loaders.sources.dataset import Dataset
+from loaders.sources.parts import open_parts
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,25 @@ def test_a_foreign_part_is_named(folders: Path, tmp_path: Path) -> None:
     convert(tmp_path / "other", tmp_path / "other.beton", workers=1)
     with pytest.raises(BadDataset, match=r"other\.beton: does not belong .* its classes are"):
         open_dataset([folders / "part-0.beton", tmp_path / "other.beton"])
+
+
+def test_a_part_that_is_replaced_while_the_set_is_opened(beton: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "train.json"
+    split_parts(beton, str(manifest), 3, workers=1)
+    asked: list[str] = []
+
+    def open_beton(path: str) -> Dataset:
+        if not asked:
+            remove_samples(str(manifest), indices=[0, 9])
+            compact_parts(str(manifest), workers=1)
+        asked.append(path)
+        return open_dataset(path)
+
+    with open_parts(manifest, open_beton) as whole:
+        assert len(whole) == 22
+    (tmp_path / asked[-1]).unlink()
+    with pytest.raises(FileNotFoundError, match="no such file, a part of"):
+        open_parts(manifest, open_beton)
 
 
 def test_no_file_of_a_pattern(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 
 from loaders import Loader, LoaderError, convert, open_dataset
 from loaders.conversion import split_parts
+from loaders.plan.records import SAMPLE
+from loaders.sources import remote
 from tests.loaders.storage.server import Served
 from tests.loaders.storage.test_remote import digest
 
@@ -54,6 +57,29 @@ def test_wrong_bytes_of_a_field_are_fetched_again(served: Served, tmp_path: Path
             served.wrong = 1
             assert [note["k"] for note in dataset.read_field("note", range(40))] == list(range(40))
             assert not served.wrong
+
+
+def test_only_the_planned_samples_values_of_a_large_field_are_fetched(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_FEW_VALUES", 1 << 20)
+    samples = [{"image": _jpeg(), "label": 0, "note": {"k": k, "long": "x" * 400000}} for k in range(20)]
+    convert(samples, served.root / "notes.beton", fields={"label": "int", "note": "json"}, workers=1)
+    url, indices = f"{served.url}/notes.beton", np.array([3, 17])
+    options: dict[str, Any] = {"batch_size": 1, "resolution": 48, "num_workers": 1, "train": False}
+    with Loader(url, indices=indices, fields=("image", "note"), **options) as loader:
+        assert [notes[0]["k"] for _, notes in loader] == [3, 17]
+    assert sum(end - start for _, start, end in served.ranges) < 3 << 20
+
+    with open_dataset(url) as dataset:
+        dataset.announce(["image", "note"])
+        planned = np.zeros(2, SAMPLE)
+        planned["entry"] = dataset.entries(indices)[:, 0]
+        fetch = dataset.fetch(indices, planned)
+        assert fetch is not None
+        fetch.wait()
+        served.root.joinpath("notes.beton").unlink()
+        assert [note["k"] for note in dataset.read_field("note", indices)] == [3, 17]
 
 
 def _jpeg() -> bytes:

@@ -7,6 +7,7 @@ they vanish with their batch. The kernel reads both as files.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from ..beton.tables import Head, read_head
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from ..storage.files import join
-from ..storage.mirror import Mirror, make_room
+from ..storage.mirror import CacheError, Mirror, make_room
 from ..storage.store import expand, is_url, open_store
 from ..storage.transfer import Transfer, coalesce
 from .dataset import Dataset
@@ -40,8 +41,15 @@ _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
 class _Fetched:
     """Records of planned samples on their way."""
 
-    def __init__(self, futures: list[Future[Any]], place: Callable[[], object], size: int) -> None:
-        self._coming, self._place, self.bytes = futures, place, size
+    def __init__(
+        self,
+        futures: list[Future[Any]],
+        place: Callable[[], object],
+        size: int,
+        instead: Callable[[CacheError], _Fetched] | None,
+    ) -> None:
+        """instead: fetches the same without the cache; None: it is not used."""
+        self._coming, self._place, self.bytes, self._instead = futures, place, size, instead
         self._ended: list[Future[Any]] = []
         self._lease: object = None
 
@@ -59,9 +67,16 @@ class _Fetched:
         """
         if self._lease is None:
             wait(self._coming)
-            for future in self._ended + self._coming:
-                future.result()
-            self._lease = self._place()
+            try:
+                for future in self._ended + self._coming:
+                    future.result()
+                self._lease = self._place()
+            except CacheError as error:
+                if self._instead is None:
+                    raise
+                fetched = self._instead(error)
+                fetched.wait()
+                self._lease = fetched
 
 
 class Remote(Dataset):
@@ -143,11 +158,15 @@ class Remote(Dataset):
 
     def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:
         """See `Dataset.fetch`."""
+        return self._fetched(indices, samples, self._kept)
+
+    def _fetched(self, indices: NDArray[np.int64], samples: NDArray[np.void], keep: list[tuple[int, int]]) -> _Fetched:
+        """`fetch`; keep: the parts of the file whose records go to the mirror."""
         entry = samples["entry"]
         starts = entry["offset"] - table_bytes(entry["rows"].astype(np.int64))
         ends = entry["offset"] + entry["size"].astype(np.int64)
         kept = np.zeros(len(samples), np.bool_)
-        for first, last in self._kept:
+        for first, last in keep:
             kept |= (starts >= first) & (ends <= last)
         futures: list[Future[Any]] = list(
             self._mirror.ensure(zip(starts[kept].tolist(), ends[kept].tolist(), strict=True))
@@ -172,9 +191,18 @@ class Remote(Dataset):
             samples["entry"]["offset"][~kept] += places[at] - ranges[at, 0]
             return lease
 
-        fetched = _Fetched(futures + mine, place, int(sizes.sum()))
+        instead = partial(self._without_cache, indices, samples) if kept.any() else None
+        fetched = _Fetched(futures + mine, place, int(sizes.sum()), instead)
         weakref.finalize(fetched, _cancel, mine).atexit = False  # an epoch that is left needs no more of them
         return fetched
+
+    def _without_cache(self, indices: NDArray[np.int64], samples: NDArray[np.void], error: CacheError) -> _Fetched:
+        if self._kept:
+            warnings.warn(
+                f"{error}; from now on no record is kept in it; free some space and open it again", stacklevel=2
+            )
+            self._kept = []
+        return self._fetched(indices, samples, [])
 
     def _into_window(self, _lease: Lease, start: int, end: int, place: int) -> None:
         """Holds the lease, so that the memory is not given back before it is written to."""

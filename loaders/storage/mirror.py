@@ -31,6 +31,10 @@ _DELETED = ".deleted"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
+class CacheError(LoaderError):
+    """The local copy cannot be written."""
+
+
 class Mirror:
     """A remote object and its local copy.
 
@@ -119,7 +123,7 @@ class Mirror:
         except LoaderError:  # some of which are OSErrors, too
             raise
         except OSError as error:
-            raise LoaderError(f"{self._url}: the cache cannot be written: {error.strerror}") from None
+            raise CacheError(f"{self._url}: the cache cannot be written: {error.strerror}") from None
         finally:
             with self._lock:
                 for k in range(first, last):

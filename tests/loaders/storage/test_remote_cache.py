@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from loaders import Loader, LoaderError, convert, open_dataset
@@ -45,6 +47,22 @@ def test_an_object_that_is_gone_is_no_fault_of_the_cache(served: Served, tmp_pat
         with pytest.raises(LoaderError) as caught:
             list(loader)
     assert "cache cannot be written" not in str(caught.value) and "train.beton" in str(caught.value)
+
+
+def test_a_full_disk_does_not_end_the_epoch(served: Served, beton: Path, tmp_path: Path) -> None:
+    url, options = f"{served.url}/train.beton", {"batch_size": 8, "resolution": 48, "num_workers": 1, "seed": 3}
+    with Loader(beton, **options) as local:
+        expected = [images for images, _ in local]
+    with Loader(url, cache_dir=tmp_path / "cache", **options) as loader:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        loader.source._mirror._file.write = full  # type: ignore[attr-defined]
+        with pytest.warns(UserWarning, match="cache cannot be written: No space left on device; from now on") as caught:
+            delivered = [images for images, _ in loader]
+        assert len(caught) == 1 and len(delivered) == 3
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(delivered, expected, strict=True))
 
 
 def test_wrong_bytes_of_a_field_are_fetched_again(served: Served, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def resize(
         model: the bare network, not its wrapper.
         resolution: the new side B, pixels.
         optimizer: of `model`'s parameters; each state tensor of a resized parameter's shape (`exp_avg`, `exp_avg_sq`,
-            momentum) is resized like it.
+            momentum) is resized like it. If the state has tensors of other shapes, such as the factored moments of
+            Adafactor, the optimizer begins anew with that parameter.
         ema: a moving average of the network, a module of the same class.
 
     Raises:
@@ -106,6 +107,10 @@ def _set_input_size(model: nn.Module, resolution: int) -> None:
 
 def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]) -> None:
     """Puts `parameter` back if the model has made a new one, with its values and its state in the new shape."""
+    if any(
+        isinstance(value, Tensor) and value.numel() > 1 and value.shape != parameter.shape for value in state.values()
+    ):
+        state.clear()  # factors of a moment: the optimizer begins anew with this parameter
     for key, value in state.items():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
             state[key] = fit(value, shape)

@@ -125,7 +125,7 @@ class Mixup(nn.Module):
             raise ValueError(
                 f"`label_smoothing` is for classes, must be 0 for floating-point targets, got {self.label_smoothing}."
             )
-        if self.mode != "batch":
+        if self.mode != "batch" and len(images):
             return self._mix_each(images, labels, batch, seed, epoch)
         share, box = self.draw(batch, *images.shape[-2:], seed=seed, epoch=epoch)
         if len(images) and not images.requires_grad and fused.usable(images):

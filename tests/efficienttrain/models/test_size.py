@@ -111,6 +111,21 @@ def test_moments_follow_by_name(family: str, kind: str) -> None:
     learn(model, optimizer, 160)
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_factored_moments_begin_anew_where_the_shape_changes(family: str) -> None:
+    model = tiny.FAMILIES[family](96)
+    optimizer = torch.optim.Adafactor(model.parameters(), 1e-3)
+    learn(model, optimizer, 96)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    resize(model, 160, optimizer=optimizer)
+    changed = [p for name, p in model.named_parameters() if p.shape != shapes[name]]
+    assert changed
+    for p in changed:  # a table with one column is its own factor
+        assert all(value.numel() == 1 or value.shape == p.shape for value in optimizer.state[p].values())
+    learn(model, optimizer, 160)
+    assert all(torch.isfinite(p).all() for p in model.parameters()) and all(optimizer.state[p] for p in changed)
+
+
 def test_swin_windows_are_a_32nd_of_the_side_and_shift_by_half() -> None:
     model = tiny.swin(96)
     for resolution, window, shift in ((160, 5, 2), (192, 6, 3), (224, 7, 3), (96, 3, 1), (64, 2, 1)):

@@ -200,6 +200,14 @@ def test_targets_are_mixed_as_the_images_are(mode: str, sides: tuple[int, ...]) 
     assert away.any()
 
 
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_an_empty_batch(mode: str) -> None:
+    mixed, targets = Mixup(num_classes=3, mode=mode)(
+        torch.zeros(0, 3, 8, 8), torch.zeros(0, dtype=torch.int64), 0, seed=1, epoch=0
+    )
+    assert mixed.shape == (0, 3, 8, 8) and targets.shape == (0, 3)
+
+
 def test_targets_are_not_smoothed() -> None:
     with pytest.raises(ValueError, match="`label_smoothing` is for classes, must be 0 for floating-point targets"):
         Mixup(num_classes=10)(batch()[0], torch.zeros(6), 0, seed=0, epoch=0)

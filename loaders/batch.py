@@ -231,12 +231,12 @@ FOLLOWING: dict[str, Callable[[Any, Batch], Any]] = {"mask": _masks, "boxes": _b
 """Kinds of stored fields that follow crop, flip and `moved` transforms: kind -> value(stored values, batch)."""
 
 
-def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:
+def check_fields(fields: object, dataset: Dataset, uneven: str) -> tuple[str, ...]:
     """The names in `fields`.
 
     Raises:
         ValueError: one of them is neither in `FIELDS` nor stored in the data set, or is named twice; or it is `label`,
-            and the data set has none.
+            and the data set has none; or a stored field hides the `mask` of padded samples.
     """
     names = (fields,) if isinstance(fields, str) else tuple(fields)  # type: ignore[arg-type]
     stored = dataset.fields
@@ -248,5 +248,10 @@ def check_fields(fields: object, dataset: Dataset) -> tuple[str, ...]:
         remedy = "; it has no label: `fields` chooses other fields" if "label" in unknown else ""
         raise ValueError(
             f"{dataset.path}: `fields` must be different names out of {', '.join(map(repr, known))}, got {got}{remedy}."
+        )
+    if uneven == "pad" and "mask" in names and "mask" in stored:
+        raise ValueError(
+            f"{dataset.path}: `uneven` must not be 'pad' with a stored field `mask`, which hides the mask of repeated "
+            "samples; use 'keep' or 'drop', or store that field under another name."
         )
     return names

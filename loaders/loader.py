@@ -186,7 +186,7 @@ class Loader(DataLoaderAttributes):
             given["cache"] = absolute(cache)
             self.source = CachedFolder(self._data, absolute(cache), self.num_workers, classes=classes)
         try:
-            self.fields = check_fields(fields, self.source)
+            self.fields = check_fields(fields, self.source, self._uneven)
             self.source.announce(self.fields)
             self.sampling = sampling_of(given, self.source)
             self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.place)

@@ -48,6 +48,16 @@ def boxed(scenes: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
     return out
 
 
+def test_stored_masks_do_not_hide_which_samples_are_repeated(tmp_path: Path) -> None:
+    samples = [{"image": Image.new("RGB", (40, 40)), "label": 0, "mask": Image.new("L", (40, 40), 7)}] * 3
+    convert(samples, tmp_path / "x.beton", fields={"label": "int", "mask": "mask"}, workers=1)
+    options: dict[str, Any] = {"batch_size": 2, "train": False, "rank": 0, "world_size": 2, "resolution": 32}
+    with pytest.raises(ValueError, match="`uneven` must not be 'pad' with a stored field `mask`"):
+        Loader(tmp_path / "x.beton", uneven="pad", fields=("image", "mask"), **options)
+    with Loader(tmp_path / "x.beton", uneven="keep", fields=("image", "mask"), **options) as loader:
+        assert all((masks == 7).all() for _, masks in loader)
+
+
 def test_they_are_stored_as_given(scenes: list[dict[str, Any]], boxed: Path) -> None:
     with open_dataset(boxed) as dataset:
         assert [str(kind) for kind in dataset.fields.values()] == ["int", "boxes", "points", "json"]

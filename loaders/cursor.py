@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .plan.order import LARGE
+from .values import in_range, unbox
 
 VERSION = 4
 """Of the states."""
 ORDER = frozenset({"aug_repeats", "indices", "weights"})
 """Keys that a state has if they are not the default, and that matter within an epoch; version 4 brought them."""
+EPOCHS = 2**32
 Place = tuple[int, int]
 """An epoch, and the samples of it that all ranks together have been given."""
 
@@ -86,10 +88,10 @@ class Cursor:
         """Chooses the epoch of the next iteration; a position restored within this same epoch is kept.
 
         Raises:
-            ValueError: not from 0 to 2**32 - 1.
+            ValueError: not a whole number from 0 to 2**32 - 1.
         """
-        if not 0 <= epoch < 2**32:
-            raise ValueError(f"`epoch` must be an integer from 0 to 2**32 - 1, got {epoch}.")
+        in_range("epoch", epoch, 0, EPOCHS - 1)
+        epoch = int(epoch)
         place = self._chosen or self._claimed
         if place is None or place[0] != epoch:
             self._chosen = epoch, 0
@@ -107,7 +109,7 @@ class Cursor:
         """Chooses epoch and position of the next iteration.
 
         Raises:
-            ValueError: the state belongs to other data, another seed or another order.
+            ValueError: the state belongs to other data, another seed or another order; or names no place of an epoch.
         """
         state = self._upgraded(state)
         for key in {*self._identity, *ORDER} if state.get("position") else self._identity.keys() - ORDER:
@@ -117,7 +119,10 @@ class Cursor:
                     f"the state was taken with {key} = {theirs!r}, this loader has {mine!r}; "
                     "make the loader with the same data, `seed`, `shuffle`, `indices`, `weights` and `aug_repeats`."
                 )
-        self._chosen, self._claimed = (state["epoch"], state["position"]), None
+        epoch, position = unbox(state.get("epoch")), unbox(state.get("position"))
+        in_range("state['epoch']", epoch, 0, EPOCHS - 1)
+        in_range("state['position']", position, 0, self._identity["samples"])
+        self._chosen, self._claimed = (epoch, position), None
 
     def _upgraded(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state of an earlier version as one of the present version.

@@ -258,7 +258,7 @@ class Loader(DataLoaderAttributes):
         Raises:
             ValueError: not a whole number from 0 to 2**32 - 1.
         """
-        self._cursor.name(operator.index(epoch))
+        self._cursor.name(epoch)
 
     @property
     def ranks(self) -> tuple[int, int]:

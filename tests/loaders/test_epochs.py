@@ -88,7 +88,7 @@ def test_set_epoch_names_the_next_iteration_only(beton: Path) -> None:
         assert digest(later) != digest(list(first))
         loader.set_epoch(6)
         assert digest(list(loader)) == digest(later)
-        with pytest.raises(ValueError, match="`epoch` must be an integer from 0"):
+        with pytest.raises(ValueError, match="`epoch` must be a whole number from 0"):
             loader.set_epoch(-1)
 
 

@@ -182,6 +182,14 @@ def test_resume_survives_other_batch_sizes(beton: Path) -> None:
         torch.testing.assert_close(rest, whole[12:])
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("position", -1), ("position", 10**9), ("position", 2.0), ("epoch", -1), ("epoch", None)]
+)
+def test_a_state_that_names_no_place_is_refused(beton: Path, key: str, value: object) -> None:
+    with Loader(beton, batch_size=4) as loader, pytest.raises(ValueError, match=rf"`state\['{key}'\]` must be a whole"):
+        loader.load_state_dict({**loader.state_dict(), key: value})
+
+
 def test_a_state_of_other_data_is_refused(beton: Path) -> None:
     said = "the state was taken with seed = 3, this loader has 0"
     with make(beton) as loader, make(beton, seed=3) as other, pytest.raises(ValueError, match=said):

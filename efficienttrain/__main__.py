@@ -8,7 +8,7 @@ from efficienttrain.console import discover, execute
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0, 1 (failed, or found damage), 2 (wrong argument), 130 (Ctrl-C)."""
+    """Runs one command; returns the exit status: 0, 1 (failed, or found damage), or as `console.execute` does."""
     return execute("efficienttrain", discover("efficienttrain.commands"), argv, version)
 
 

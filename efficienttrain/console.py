@@ -9,6 +9,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import io
+import os
 import pkgutil
 import re
 import sys
@@ -77,15 +78,41 @@ def execute(
     argv: Sequence[str] | None = None,
     version: Callable[[], str] | None = None,
 ) -> int:
-    """Runs one command; returns its exit status, 2 (wrong argument or data, or a missing library) or 130 (Ctrl-C).
+    """Runs one command; returns its exit status.
 
     Args:
         prog: the program's name in help and messages.
         commands: by name. A module is imported when its command runs; its docstring is the command's description.
         argv: the words after `prog`; None: the process's.
         version: the text of `--version`; None: no such option.
+
+    Returns:
+        The command's own, 2 (wrong argument or data, or a missing library), 130 (Ctrl-C), or 141 (the reader of its
+        output ended before it, as in `COMMAND | head`).
     """
-    argv = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            return _execute(prog, commands, sys.argv[1:] if argv is None else argv, version)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+        return 141
+
+
+def _give_up_output() -> None:
+    """Redirects streams that nobody reads any more to nowhere, so that Python does not fail on them at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _execute(prog: str, commands: Mapping[str, Command], argv: Sequence[str], version: Callable[[], str] | None) -> int:
+    """`execute`, which may raise BrokenPipeError."""
     raw = argparse.RawDescriptionHelpFormatter
     width = max(map(len, commands)) + 2
     listed = "\n".join(f"  {name:{width}}{command.summary}" for name, command in commands.items())
@@ -110,6 +137,8 @@ def execute(
             raise
         print(f"error: {message}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except (LoaderError, ValueError, OSError) as error:
         print(f"error: {describe(error)}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -87,3 +88,15 @@ def test_a_schedule_needs_neither_torch_nor_timm() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize("words", ["extract --help", "schedule --model resnet50", "--version"])
+def test_a_reader_that_ends_first_is_no_error(words: str) -> None:
+    """As in `efficienttrain schedule | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "efficienttrain", *words.split()]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}  # else argparse itself hides the error of a help text
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, env=buffered, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -12,16 +12,16 @@ class BadDataset(LoaderError):
 
 
 class BadSample(LoaderError):
-    """One sample cannot be decoded.
+    """One sample cannot be used: damaged, missing, or with a wrong label.
 
     Attributes:
         index: position of the sample in the data set.
         name: source name, as far as the data set knows it.
-        why: the decoder's reason.
+        why: the reason.
     """
 
     def __init__(self, index: int, name: str, why: str) -> None:
-        super().__init__(f"sample {index} ({name}) cannot be decoded: {why}")
+        super().__init__(f"sample {index} ({name}) cannot be used: {why}")
         self.index, self.name, self.why = index, name, why
 
     def __reduce__(self) -> tuple[type[BadSample], tuple[int, str, str]]:

@@ -6,6 +6,7 @@ examples:
   efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --split train --work-dir /local/disk
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
+  efficienttrain convert labels/train.csv train.beton --image-root photos              paths in it are below photos/
   efficienttrain convert scans scans.beton --keep-codec                                PNGs stay without loss
   efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
   efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
@@ -60,6 +61,7 @@ def _add_source(add: Callable[..., argparse.Action]) -> None:
     add("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
     add("--allow-empty", action="store_true", help="accept class folders without images")
     add("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
+    add("--image-root", metavar="DIR", help="folder that image paths begin at (default: that of the table or file)")
     add(
         "--image-column",
         metavar="NAME",
@@ -75,7 +77,7 @@ def _add_source(add: Callable[..., argparse.Action]) -> None:
     )  # fmt: skip
     add(
         "--on-error", choices=("raise", "skip"), default="raise",
-        help="stop at a file that cannot be decoded, or leave it out and name it (default: %(default)s)",
+        help="stop at a sample that cannot be used, or leave it out and name it (default: %(default)s)",
     )  # fmt: skip
 
 
@@ -222,7 +224,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
         "format",
         "keep_codec",
     )
-    columns = ("path_column", "image_column", "label_column", "labels")
+    columns = ("path_column", "image_root", "image_column", "label_column", "labels")
     return {name: getattr(args, name) for name in (*same, *columns)} | {
         "fields": None if args.fields is None else dict(args.fields),
         "classes": None if args.classes is None else names_in(args.classes),

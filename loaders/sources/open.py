@@ -99,7 +99,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         FileNotFoundError: no such file or folder.
         ValueError: no kind of source recognises the path, or a wrong option.
     """
-    check_credentials(src)
+    check_credentials(src, options.get("image_root"))
     try:
         chosen = Options(**options)
     except TypeError:

@@ -10,14 +10,13 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset, LoaderError
 from ..storage import files
 from ..storage.store import is_url
-from .source import FileRange, Options, Sample, file_facts
+from .source import FileRange, Options, Sample, file_facts, folder_of_images, no_such_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +33,7 @@ class Parquet:
     `ClassLabel`, or named `label` or `labels`.
     """
 
-    choices = ("split", "image_column", "label_column")
+    choices = ("split", "image_column", "image_root", "label_column")
 
     def __init__(self, path: str, options: Options) -> None:
         """Reads the files' metadata, and no image.
@@ -42,10 +41,11 @@ class Parquet:
         Raises:
             LoaderError: pyarrow is not installed.
             FileNotFoundError: no such files, or no such split.
-            ValueError: several splits and none chosen; or no image column.
+            ValueError: several splits and none chosen, no image column, or `image_root` is no folder.
             BadDataset: a file is damaged.
         """
-        self._folder = path if files.is_folder(path) else path.rpartition("/")[0]
+        own = path if files.is_folder(path) else files.folder_of(path)
+        self._folder, self._root = folder_of_images(own, options.image_root), options.image_root
         self.path, self._files = path, _files(path, options.split)
         self._rows = files.each(_rows, self._files, is_url(path))
         schema, described = _schema(self._files[0])
@@ -91,7 +91,8 @@ class Parquet:
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return f"{file_facts(self._files)} {self._image} {self._label}"
+        root = "" if self._root is None else f" {self._folder}"
+        return f"{file_facts(self._files)} {self._image} {self._label}{root}"
 
     def _sample(self, number: int, row: dict[str, Any]) -> Sample:
         image, name = row.pop(self._image), f"row {number}"
@@ -107,9 +108,11 @@ class Parquet:
             place = files.join(self._folder, path)
             if "\0" in path:
                 return Sample(name, b"", row, f"its path must be a file's, got {path!r}")
-            with suppress(FileNotFoundError):
+            try:
                 return Sample(name, FileRange(place, files.size(place)), row)
-        return Sample(name, b"", row, f"has no image bytes, and no file {path!r}" if path else "has no image")
+            except FileNotFoundError:
+                return Sample(name, b"", row, f"has no image bytes, and {no_such_file(place, self._folder)}")
+        return Sample(name, b"", row, "has no image")
 
     def _guessed(self, schema: pa.Schema) -> dict[str, FieldType]:
         """Types of all columns beside the image; a column that is the label is called `label`."""

@@ -18,7 +18,7 @@ from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
 from .labels import MOST_CLASSES, whole_number
-from .source import FileRange, Options, Sample, file_facts
+from .source import FileRange, Options, Sample, file_facts, folder_of_images, no_such_file
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PATHS = ("path", "image", "file", "file_name", "filename", "image_path", "filepath")
@@ -30,24 +30,25 @@ _TOGETHER = 64  # rows whose images' sizes are asked for at a time
 class Table:
     """The rows of a CSV or TSV file with a header line, or of a file with one JSON object a line.
 
-    Paths are relative to the table's folder, or URLs. Labels are class names, unless all that are given are numbers
-    (`3.0` is 3; a fraction is refused). Class names are sorted, or in the order of the option `classes`. A label of
-    another type than int (`fields`) is read as that type: numbers, or JSON for arrays and lists. Without `fields`,
-    columns of numbers, and of lists of as many numbers in each row, are fields of that type. The option `split` chooses
-    the rows that have this value in the column `split`.
+    Paths are relative to the option `image_root`, else to the table's folder, or they are URLs. Labels are class names,
+    unless all that are given are numbers (`3.0` is 3; a fraction is refused). Class names are sorted, or in the order
+    of the option `classes`. A label of another type than int (`fields`) is read as that type: numbers, or JSON for
+    arrays and lists. Without `fields`, columns of numbers, and of lists of as many numbers in each row, are fields of
+    that type. The option `split` chooses the rows that have this value in the column `split`.
     """
 
-    choices = ("split", "path_column", "label_column")
+    choices = ("split", "path_column", "image_root", "label_column")
 
     def __init__(self, path: str, options: Options) -> None:
         """Reads the table, and no image.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: no column of paths, or a wrong column name.
+            ValueError: no column of paths, a wrong column name, or `image_root` is no folder.
             BadDataset: the table cannot be read, or has no row.
         """
-        self.path, self._folder = path, files.folder_of(path)
+        self.path, self._root = path, options.image_root
+        self._folder = folder_of_images(files.folder_of(path), self._root)
         self._table = _read(path)
         if not self._table:
             raise BadDataset(f"{path}: must have at least one row with an image's path, got none")
@@ -125,6 +126,8 @@ class Table:
         try:
             values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
             return Sample(name, FileRange(place, files.size(place)), values)
+        except FileNotFoundError as error:
+            return Sample(name, b"", {}, no_such_file(error.filename or place, self._folder))
         except OSError as error:
             return Sample(name, b"", {}, f"{place}: {error.strerror}" if error.strerror else str(error))
         except ValueError as error:
@@ -154,7 +157,8 @@ class Table:
     def fingerprint(self) -> str:
         """See `Source.fingerprint`. Of the table and its columns; each image's size is compared when it is read."""
         split = "" if self._split is None else f" {self._split}"
-        return f"{file_facts([self.path])} {self._path_column} {self._label}{split}"
+        root = "" if self._root is None else f" {self._folder}"
+        return f"{file_facts([self.path])} {self._path_column} {self._label}{split}{root}"
 
 
 def _read(path: str) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ class Source(Protocol):
         ...
 
 
-CHOICES = ("split", "image_column", "path_column", "label_column", "labels")
+CHOICES = ("split", "image_column", "path_column", "image_root", "label_column", "labels")
 """Options that not every kind of source has, see `Kind`."""
 
 
@@ -144,6 +144,7 @@ class Options:
         fields: targets wanted, with their types; None: all that the source knows.
         image_column: name of the column (Parquet, MDS) or member (WebDataset) that holds the images.
         path_column: name of the column that holds image paths (tables).
+        image_root: folder or URL that image paths in tables and Parquet files are relative to; None: these files' own.
         label_column: name of the column that holds the label.
         labels: a file with the labels of ILSVRC2012's validation images.
         listing: a file in which an image folder's listing may be kept, see `kept_listing`; None: it is listed anew.
@@ -155,6 +156,7 @@ class Options:
     fields: dict[str, FieldType] | None = None
     image_column: str | None = None
     path_column: str | None = None
+    image_root: str | os.PathLike[str] | None = None
     label_column: str | None = None
     labels: str | None = None
     listing: str | None = None
@@ -196,6 +198,27 @@ _REMEDIES = {
     "labels": "for images in one folder and their labels in a file, write a table with the columns path and label, and "
     "convert that",
 }
+
+
+def folder_of_images(own: str, root: str | os.PathLike[str] | None) -> str:
+    """The folder that the image paths of a table are relative to. own: the table's; root: the option `image_root`.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    if root is None:
+        return own
+    folder = os.fspath(root) if is_url(root) else os.path.abspath(os.path.expanduser(root))
+    if not is_url(folder) and not files.is_folder(folder):
+        raise ValueError(f"`image_root` must be the folder that a table's image paths are relative to, got {folder}")
+    return folder
+
+
+def no_such_file(place: str, folder: str) -> str:
+    """Why a sample of a table cannot be used whose image, or mask, is not there; folder: see `folder_of_images`."""
+    return (
+        f"no such file: {place}; relative paths begin at {folder}, or at `image_root` (--image-root) of the conversion"
+    )
 
 
 def file_facts(paths: Iterable[str]) -> str:

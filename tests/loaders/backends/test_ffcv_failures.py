@@ -60,7 +60,7 @@ def test_ffcv_delivers_damaged_samples_as_if_nothing_were(damaged: Path, python:
 def test_damaged_samples_are_raised(damaged: Path) -> None:
     with (
         make(damaged, backend="ffcv", train=False) as loader,
-        pytest.raises(BadSample, match=r"sample 3 .* cannot be decoded"),
+        pytest.raises(BadSample, match=r"sample 3 .* cannot be used"),
     ):
         list(loader)
 

@@ -87,7 +87,7 @@ def test_more_than_8_bits_are_refused_unless_asked_for(odd_folder: Path, tmp_pat
 
 
 def test_the_first_odd_file_stops_it(odd_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadSample, match=r"sample 2 \(a/empty.JPEG\) cannot be decoded: .*skip") as caught:
+    with pytest.raises(BadSample, match=r"sample 2 \(a/empty.JPEG\) cannot be used: .*skip") as caught:
         convert(odd_folder, tmp_path / "x.beton", workers=1, depth="scale", order="source")
     assert (caught.value.index, caught.value.name) == (2, "a/empty.JPEG")
     assert os.listdir(tmp_path) == ["odd"]

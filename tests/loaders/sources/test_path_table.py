@@ -23,7 +23,10 @@ def test_numbers_names_and_missing_files(tmp_path: Path) -> None:
     first, second = source.samples()
     assert (first.name, first.values) == ("a b/ü.JPG", {"label": 2})
     assert not isinstance(first.image, bytes) and first.image.read() == b"image"
-    assert (second.name, second.problem) == ("gone.jpg", f"{tmp_path}/gone.jpg: No such file or directory")
+    assert second.name == "gone.jpg" and second.problem == (
+        f"no such file: {tmp_path}/gone.jpg; relative paths begin at {tmp_path}, or at `image_root` (--image-root) of "
+        "the conversion"
+    )
     named = open_source(written(tmp_path / "y.tsv", "image\tclass\n1.jpg\tzebra\n2.jpg\tant\n3.jpg\t7\n"))
     assert named.classes == ["7", "ant", "zebra"]
     ordered = open_source(tmp_path / "y.tsv", classes=("zebra", "ant", "7"))
@@ -67,6 +70,29 @@ def test_columns_are_chosen(tmp_path: Path) -> None:
     assert [sample.name for sample in source.samples()] == ["1.jpg"] and source.classes == ["cat"]
     with pytest.raises(ValueError, match="has the columns path, where, breed, got 'kind'"):
         open_source(path, label_column="kind")
+
+
+def test_images_below_another_folder(tmp_path: Path) -> None:
+    for folder in ("tables", "photos", "copies"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(b"image")
+    path = written(tmp_path / "tables" / "x.csv", "path\n1.jpg\n2.jpg\n")
+    photos, copies = (open_source(path, image_root=tmp_path / name) for name in ("photos", "copies"))
+    first, second = photos.samples()
+    assert not isinstance(first.image, bytes) and (first.name, first.image.read()) == ("1.jpg", b"image")
+    assert second.problem.startswith(f"no such file: {tmp_path}/photos/2.jpg; ")
+    assert len({source.fingerprint() for source in (photos, copies, open_source(path))}) == 3
+    with pytest.raises(ValueError, match=r"`image_root` must be the folder that .* got .*/gone"):
+        open_source(path, image_root=tmp_path / "gone")
+    with pytest.raises(ValueError, match="URLs with credentials"):
+        open_source(path, image_root="s3://key:secret@bucket/photos")
+
+
+def test_a_missing_mask_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"image")
+    path = written(tmp_path / "x.csv", "path,seg\n1.jpg,1.png\n")
+    (sample,) = open_source(path, fields=parse_fields({"seg": "mask"})).samples()
+    assert sample.problem.startswith(f"no such file: {tmp_path}/1.png; ")
 
 
 def test_numbers_that_are_class_names_are_names(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class Broken(Photos):
 
 def test_samples_that_cannot_be_read_are_named(jpeg_folder: Path) -> None:
     broken = Broken(jpeg_folder / "train")
-    with pytest.raises(BadSample, match=r"sample 2 \(sample 2\) cannot be decoded: RuntimeError: the disk is gone"):
+    with pytest.raises(BadSample, match=r"sample 2 \(sample 2\) cannot be used: RuntimeError: the disk is gone"):
         batches(broken, train=False)
     with Loader(broken, batch_size=8, resolution=32, train=False, on_error="replace", num_workers=1) as loader:
         assert sum(len(images) for images, _ in loader) == 24

@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import BadDataset
+from ..not_read import remedy
 from . import layout
 from .fields import LABEL_ONLY, FieldType, extents, pack_arguments, with_pointers
 
@@ -66,9 +67,8 @@ def read_head(fd: int, path: str) -> Head:
     start = read_exactly(fd, min(size, layout.HEADER.itemsize), 0, path)
     header = np.frombuffer(start.ljust(layout.HEADER.itemsize, b"\0"), layout.HEADER)[0]
     if size < layout.HEADER.itemsize or header["version"] != layout.VERSION or not 1 <= header["fields"] <= 256:
-        raise BadDataset(
-            f"{path}: not a beton file (FFCV's format, version {layout.VERSION}); `efficienttrain convert` makes one"
-        )
+        what = remedy(path, "`efficienttrain convert` makes one")
+        raise BadDataset(f"{path}: not a beton file (FFCV's format, version {layout.VERSION}); {what}")
     count, samples, table = int(header["fields"]), int(header["samples"]), int(header["table"])
     if table == 0:
         raise BadDataset(f"{path}: its writer never finished (allocation table at 0); convert it again")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..beton import layout
 from ..beton.tables import read_head
+from ..not_read import remedy
 from ..plugins import SOURCES
 from ..storage import files
 from ..storage.store import check_credentials, is_url
@@ -121,7 +122,8 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         return found(path, chosen)
     if not files.exists(path):
         raise FileNotFoundError(f"{path}: no such file or folder")
-    raise ValueError(f"{path}: no kind of source recognises it; name one by `format`: {', '.join(SOURCES)}")
+    what = remedy(path, f"name one by `format`: {', '.join(SOURCES)}")
+    raise ValueError(f"{path}: no kind of source recognises it; {what}")
 
 
 def _kind(path: str) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
+from ..not_read import remedy
 from .dataset import Dataset
 
 Opened = TypeVar("Opened")
@@ -64,7 +65,8 @@ def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         good = False
     if not good:
-        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; `efficienttrain parts merge` makes one")
+        what = "`efficienttrain parts merge` makes one"
+        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; {what}; {remedy(path, 'name one')}")
     parts: list[dict[str, Any]] = manifest["parts"]
     return parts
 

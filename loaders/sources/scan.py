@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..not_read import remedy
 from ..storage import files
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -74,7 +75,9 @@ def scan(
     if not found_classes:
         loose = tree.images()
         if not loose:
-            raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)})")
+            other = next((ending for ending, _ in tree.ignored.most_common(1)), "")
+            what = f", but {other} files; {remedy(other, 'name a folder of images')}" if other else ""
+            raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)}){what}")
         return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         raise ValueError(

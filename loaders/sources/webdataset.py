@@ -73,6 +73,12 @@ class WebDataset:
                 f"{first.name}: `label_column` must be an entry of its .json, got {self._label!r}; it has {have}"
             )
         self.fields = options.fields or self._guessed(given)
+        self.hints: tuple[str, ...] = ()
+        if first is not None and not self.fields and "/" in first.name.partition("/")[2].removeprefix("./"):
+            self.hints = (
+                f"{first.name} is in a folder of the tar: if its folders are the classes, unpack the tar and convert "
+                "the folder",
+            )
 
     @staticmethod
     def recognises(path: str) -> bool:

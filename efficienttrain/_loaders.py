@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from loaders.conversion import append_parts as append_parts
     from loaders.conversion import check_parts as check_parts
     from loaders.conversion import compact_parts as compact_parts
+    from loaders.conversion import contents as contents
     from loaders.conversion import convert_on_ray as convert_on_ray
     from loaders.conversion import draw as draw
     from loaders.conversion import extract as extract
-    from loaders.conversion import facts as facts
     from loaders.conversion import join_cluster as join_cluster
     from loaders.conversion import remove_samples as remove_samples
     from loaders.conversion import sampled as sampled

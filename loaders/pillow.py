@@ -124,8 +124,21 @@ def decode_stored(data: bytes) -> NDArray[Any]:
         raise LoaderError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def image_size(data: IO[bytes]) -> tuple[int, int]:
-    """Width and height in pixels, from the headers of an open file.
+class Header(NamedTuple):
+    """What an image file's headers say.
+
+    Attributes:
+        kind: format and mode as Pillow names them, for example "PNG RGBA".
+        width, height: pixels.
+    """
+
+    kind: str
+    width: int
+    height: int
+
+
+def header(data: IO[bytes]) -> Header:
+    """The headers of an open file.
 
     Raises:
         LoaderError: Pillow does not know the format.
@@ -135,8 +148,8 @@ def image_size(data: IO[bytes]) -> tuple[int, int]:
 
     try:
         with Image.open(data) as image:
-            return image.width, image.height
-    except Exception as error:
+            return Header(f"{image.format} {image.mode}", image.width, image.height)
+    except Exception as error:  # Pillow raises nearly anything on damaged files
         raise LoaderError(str(error)) from None
 
 

@@ -1,7 +1,8 @@
 """Print facts about a data set, show it on a page, and draw one sample at each stage of loading.
 
 examples:
-  efficienttrain inspect train.beton                                    number of images; size of each level
+  efficienttrain inspect train.beton                                    images, classes, fields; size of each level
+  efficienttrain inspect people.csv                                     and how any source is converted
   efficienttrain inspect photos/train --html photos.html                an overview with samples as one HTML file
   efficienttrain inspect train.beton --index 5 --resolution 96          and a PNG of sample 5, stage by stage
 """
@@ -11,13 +12,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from efficienttrain._loaders import draw, facts, open_dataset, stations
+from efficienttrain._loaders import contents, draw, open_dataset, stations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain inspect`."""
     parser.add_argument(
-        "data", metavar="DATA", help="a beton, several, an image folder, or any source that is read in any order"
+        "data",
+        metavar="DATA",
+        help="a beton, several, or any source that `convert` reads; with --html or --index, one read in any order",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write an overview of the data set as one HTML file")
     parser.add_argument("--index", type=int, metavar="N", help="also show the sample at this position")
@@ -43,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.html}: written")
         if args.index is None:
             return 0
+    print(contents(args.data))
+    if args.index is None:
+        return 0
     with open_dataset(args.data) as dataset:
-        print(facts(dataset))
-        if args.index is None:
-            return 0
         if not 0 <= args.index < len(dataset):
             raise ValueError(f"`--index` must be from 0 to {len(dataset) - 1}, got {args.index}")
         if not 16 <= args.resolution <= 1024:

@@ -6,6 +6,7 @@ The functions return text and pictures; `efficienttrain inspect` prints and save
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import native
 from ..backends.pillow_threads import Stored, make
+from ..beton.fields import FieldType
 from ..errors import LoaderError
 from ..pillow import decode_rgb
 from ..plan import filters, plan_batch
@@ -22,7 +24,9 @@ from ..sources.dataset import Dataset
 if TYPE_CHECKING:
     from PIL import Image
 
-KINDS = {"Pyramid": "pyramid (FFCV reads it too)", "FFCVBeton": "beton written by FFCV", "Folder": "image folder"}
+KINDS = {"Pyramid": "pyramid (FFCV reads it too)", "FFCVBeton": "beton written by FFCV"}
+NAMED = 8
+"""Classes that are named."""
 CHUNK = 65_536  # samples whose entries are looked at together
 INK, PAPER, MARK, GAP, LINE = (27, 31, 36), (255, 255, 255), (15, 123, 108), 20, 22
 
@@ -37,7 +41,7 @@ class Station(NamedTuple):
 
 
 def facts(dataset: Dataset) -> str:
-    """A data set's contents, as a table: number of samples and classes, and size, bytes and markers of each level."""
+    """A beton's contents, as a table: samples, classes, fields, and size, bytes and markers of each level."""
     count, levels = len(dataset), len(dataset.ratios)
     pixels, size, found, marked = np.zeros((levels, 2)), np.zeros(levels), np.zeros(levels), np.zeros(levels)
     for start in range(0, count, CHUNK):
@@ -50,6 +54,8 @@ def facts(dataset: Dataset) -> str:
         dataset.path,
         f"kind     {KINDS.get(type(dataset).__name__, type(dataset).__name__)}",
         f"samples  {count:,} of {len(dataset.classes):,} classes",
+        f"classes  {names_of(dataset.classes)}",
+        f"fields   {types_of(dataset.fields)}",
     ]
     if dataset.image_bytes:
         lines.append(f"storage  {'in the order of the indices' if dataset.storage is None else 'shuffled'}")
@@ -71,6 +77,16 @@ def facts(dataset: Dataset) -> str:
             f"{width:5.0f} x {height:<5.0f}   {weight if size[level] else '       ?          ?'}"
         )
     return "\n".join(lines)
+
+
+def names_of(classes: Sequence[str]) -> str:
+    """The first class names."""
+    return ", ".join(classes[:NAMED]) + ", ..." * (len(classes) > NAMED) or "none"
+
+
+def types_of(fields: Mapping[str, FieldType]) -> str:
+    """All fields with their types."""
+    return ", ".join(f"{name} ({kind})" for name, kind in fields.items()) or "none but the image"
 
 
 def sizes_of_originals(dataset: Dataset) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import native
 from ..backends.decoder import Decoder
 from ..errors import LoaderError
+from ..pillow import header
 from ..plan.records import RAW
 from ..processors import available_processors
 from ..sources.dataset import Dataset
@@ -233,28 +234,17 @@ def _look_at(dataset: Dataset, index: int, entry: NDArray[np.void], found: Surve
     try:
         info = native.peek(data)
     except native.JpegError as error:
-        kind = _format(data)
-        if kind is None:
+        try:
+            found.formats[header(BytesIO(data)).kind] += 1
+        except LoaderError:
             found.problems.append((dataset.name(index), str(error)))
             return None
-        found.formats[kind] += 1
         return len(data)
     found.formats["JPEG, progressive" if info.progressive else "JPEG"] += 1
     found.samplings[info.sampling] += 1
     if (quality := jpeg_quality(data)) is not None:
         found.qualities.append(quality)
     return len(data)
-
-
-def _format(data: bytes) -> str | None:
-    """Pillow's name of an image format, from the file's headers."""
-    from PIL import Image
-
-    try:
-        with Image.open(BytesIO(data)) as image:
-            return f"{image.format} {image.mode}"
-    except Exception:  # Pillow raises nearly anything on damaged files
-        return None
 
 
 @cache

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import native
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset, LoaderError
-from ..pillow import image_size
+from ..pillow import header
 from ..plan.records import OTHER
 from ..processors import available_processors
 from ..storage.files import open_regular
@@ -115,7 +115,7 @@ def _pillow_size(path: str) -> tuple[int, int]:
     """Width and height of a file that is no JPEG the kernel reads; 1x1 if Pillow does not know either."""
     try:
         with open_regular(path) as file:
-            width, height = image_size(file)
+            _, width, height = header(file)
     except (OSError, LoaderError):
         return 1, 1
     return min(width, 0xFFFF), min(height, 0xFFFF)

@@ -67,7 +67,7 @@ def open_dataset(
     if not isinstance(data, str | os.PathLike):
         return _open_source(data, classes)
     name = os.path.expanduser(os.fspath(data))
-    kind = _kind(name)
+    kind = kind_of(name)
     if kind == "folder":
         dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
     elif kind not in ("beton", None):
@@ -115,7 +115,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
-    kind = format or _kind(path)
+    kind = format or kind_of(path)
     if kind is not None:
         found = SOURCES.find(kind)
         check_choices(found, path, chosen)
@@ -126,7 +126,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     raise ValueError(f"{path}: no kind of source recognises it; {what}")
 
 
-def _kind(path: str) -> str | None:
+def kind_of(path: str) -> str | None:
     """The name of the last kind of source that recognises a path; None: none does."""
     SOURCES.discover()
     return next((name for name in reversed(list(SOURCES)) if SOURCES.find(name).recognises(path)), None)

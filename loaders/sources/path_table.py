@@ -60,8 +60,8 @@ class Table:
         path_column = _chosen(path, options.path_column, columns, _PATHS)
         if path_column is None:
             raise ValueError(
-                f"{path}: needs a column of image paths, has {', '.join(columns) or 'none'}; name it by path_column. "
-                "The first line of a .csv file names its columns, separated by commas; of a .tsv file, by tabs."
+                f"{path}: needs a column of image paths, has {', '.join(columns) or 'none'}; name it by path_column "
+                "(--path-column). The first line names columns, separated by commas in a .csv file, by tabs in a .tsv."
             )
         self._path_column = path_column
         self._label = _chosen(path, options.label_column, columns, ("label", "class", "target"))

@@ -10,7 +10,8 @@ import pytest
 
 from loaders import Loader
 from loaders.beton.stored_order import permutation
-from loaders.conversion import assemble, convert, extract, facts, verify
+from loaders.conversion import assemble, convert, extract, verify
+from loaders.conversion.inspect import facts
 from loaders.conversion.jobs import StoredSource
 from loaders.sources import open_dataset
 from loaders.sources.source import FileRange, Sample

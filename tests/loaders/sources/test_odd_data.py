@@ -76,7 +76,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
     [
         ("path,label\nb.jpg,für\n", "latin-1", BadDataset, "is no UTF-8.*save it in that encoding"),
         ("path;label\nb.jpg;cat\n", "utf-8", ValueError, "separated by commas"),
-        ("b.jpg,0\nb.jpg,1\n", "utf-8", ValueError, "first line of a .csv file names its columns"),
+        ("b.jpg,0\nb.jpg,1\n", "utf-8", ValueError, "The first line names columns, separated by commas in a .csv"),
         ("path,label\nb.jpg,\nb.jpg,dog\n", "utf-8", BadSample, "its label is empty"),
         ("path,label\nzzz.jpg,cat\n", "utf-8", BadSample, r"no such file: .*zzz\.jpg"),
         ("", "utf-8", BadDataset, "at least one row with an image.s path, got none"),

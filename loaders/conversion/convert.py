@@ -21,7 +21,7 @@ from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..progress import progress_bar
 from ..sources.image_folder import ImageFolder
-from ..sources.labels import Labels
+from ..sources.labels import Labels, counted_from_1
 from ..sources.open import open_source
 from ..sources.source import Limited, Source
 from ..storage.files import connections
@@ -207,7 +207,12 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        names = list(classes or ()) if labels is None else labels.classes or writer.numbers()
+        names, hints = list(classes or ()) if labels is None else labels.classes, list(_hints_on(origin, types))
+        if labels is not None and not names:
+            least, largest = writer.label_range()
+            names = [str(k) for k in range(largest + 1)]
+            if least == 1 and source is origin and not getattr(source, "partial", False):
+                hints.append(counted_from_1(largest, "subtract 1 in a list of (image, label), see docs/sources.md"))
         summary = _summary(writer, target.name, len(names))
         if summary.images == 0:
             journal.remove()
@@ -219,7 +224,7 @@ def convert(
         meta["classes"] = names
         with _finish_bar(work_left(journal), progress) as bar:
             size = finish(journal, target, writer.page_size, meta, further, bar.update)
-        return summary._replace(bytes=size, hints=tuple(_hints_on(origin, types)))
+        return summary._replace(bytes=size, hints=tuple(hints))
 
 
 def _hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:

@@ -46,6 +46,7 @@ _SETTINGS = ("ratios", "quality", "overhead", "page_size", "depth", "order")
 class Spread:
     """Samples from all over a source, those of a span of its shuffled order, as a source."""
 
+    partial = True  # what is said of all labels would be wrong
     path: str
     classes: list[str]
     fields: dict[str, FieldType]
@@ -76,6 +77,8 @@ class Spread:
 
 class Slice:
     """A run of a source's samples, as a source."""
+
+    partial = True  # as above
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         """The samples `start` to `stop` - 1."""

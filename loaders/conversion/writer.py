@@ -62,13 +62,14 @@ class Writer:
         for line in report:
             yield json.loads(line)
 
-    def numbers(self) -> list[str]:
-        """Names for labels that have none: their numbers, up to the largest."""
-        index, row, largest = self._journal.files["index"], layout.index_dtype(self._journal.levels), -1
+    def label_range(self) -> tuple[int, int]:
+        """The least and the largest label so far; -1 without any sample."""
+        index, row, ends = self._journal.files["index"], layout.index_dtype(self._journal.levels), set[int]()
         index.seek(0)
         while block := index.read(BLOCK * row.itemsize):
-            largest = max(largest, int(np.frombuffer(block, row)["label"].max()))
-        return [str(k) for k in range(largest + 1)]
+            labels = np.frombuffer(block, row)["label"]
+            ends |= {int(labels.min()), int(labels.max())}
+        return min(ends, default=-1), max(ends, default=-1)
 
     def store(self, job: Job, result: Converted) -> None:
         """Writes one job.

@@ -34,6 +34,14 @@ def whole_number(label: Any) -> int | None:
     return int(label) if isinstance(label, int | np.integer) and not isinstance(label, bool) else None
 
 
+def counted_from_1(largest: int, remedy: str) -> str:
+    """A remark on labels from 1 to `largest`. remedy: how to number them from 0."""
+    return (
+        f"no sample has the label 0, labels go from 1 to {largest}: a network for them has {largest + 1} outputs; to "
+        f"number them from 0, {remedy}"
+    )
+
+
 class Labels:
     """Maps labels to positions in `classes`.
 

@@ -17,7 +17,7 @@ from ..errors import BadDataset
 from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
-from .labels import MOST_CLASSES, whole_number
+from .labels import MOST_CLASSES, counted_from_1, whole_number
 from .source import FileRange, Options, Sample, file_facts, folder_of_images, no_such_file
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -37,6 +37,7 @@ class Table:
     that type. The option `split` chooses the rows that have this value in the column `split`.
     """
 
+    hints: tuple[str, ...] = ()
     choices = ("split", "path_column", "image_root", "label_column")
 
     def __init__(self, path: str, options: Options) -> None:
@@ -103,6 +104,8 @@ class Table:
             numbers = [row["label"] for row in self._table if isinstance(row["label"], int)]
             if not self.classes and numbers and min(numbers) >= 0 and max(numbers) < MOST_CLASSES:
                 self.classes = [str(k) for k in range(max(numbers) + 1)]
+                if min(numbers) == 1:
+                    self.hints = (counted_from_1(max(numbers), "name the classes 1, 2, ... by `classes` (--classes)"),)
             return
         for row in self._table:
             label = row.get(column)

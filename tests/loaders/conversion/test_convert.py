@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from loaders.beton.stored_order import permutation
-from loaders.conversion import Summary, convert, verify
+from loaders.conversion import ShardedConversion, Summary, convert, verify
 from loaders.errors import BadDataset, BadSample
 from loaders.sources import open_dataset
 
@@ -40,6 +41,20 @@ def test_what_a_pyramid_holds(jpeg_folder: Path, tmp_path: Path) -> None:
         assert [dataset.name(k) for k in range(24)] == [str(p.relative_to(jpeg_folder / "train")) for p in files]
         assert dataset.labels(range(24)).tolist() == [k // 8 for k in range(24)]
     assert os.listdir(tmp_path) == ["x.beton"]
+
+
+def test_labels_that_count_from_1_are_noted(jpeg_folder: Path, tmp_path: Path) -> None:
+    files = sorted((jpeg_folder / "val").rglob("*.jpg"))
+
+    def hints(first: int, **options: Any) -> tuple[str, ...]:
+        samples = [(path, first + k // 2) for k, path in enumerate(files)]
+        return convert(samples, tmp_path / "x.beton", workers=1, **options).hints
+
+    (hint,) = hints(1)
+    assert hint.startswith("no sample has the label 0, labels go from 1 to 3: a network for them has 4 outputs; ")
+    assert hints(0) == hints(2) == hints(1, limit=2) == hints(1, classes=["", "a", "b", "c"]) == ()
+    parts = ShardedConversion([(path, 1) for path in files], tmp_path / "y.beton", 2, order="source")
+    assert parts.part(0).convert(workers=1).hints == ()
 
 
 def test_finished_jobs_are_not_done_again(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from loaders.beton.fields import parse_fields
 from loaders.errors import BadDataset
 from loaders.sources.open import open_source
 from loaders.sources.path_table import Table
+from loaders.sources.source import Options
 
 
 def written(path: Path, text: str) -> Path:
@@ -103,6 +104,16 @@ def test_numbers_that_are_class_names_are_names(tmp_path: Path) -> None:
     assert [sample.values["label"] for sample in source.samples()] == ["1", "3"]
     counted = open_source(path, classes=("none", "one", "two", "three"))
     assert [sample.values["label"] for sample in counted.samples()] == [1, 3]
+
+
+def test_labels_that_count_from_1_are_noted(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "path,label,other\n0.jpg,1,0\n1.jpg,3.0,1\n")
+    (hint,) = Table(str(path), Options()).hints
+    assert hint.startswith("no sample has the label 0, labels go from 1 to 3: a network for them has 4 outputs; ")
+    assert "name the classes 1, 2, ... by `classes` (--classes)" in hint
+    assert Table(str(path), Options(label_column="other")).hints == ()
+    renumbered = Table(str(path), Options(classes=("1", "2", "3")))
+    assert renumbered.hints == () and renumbered.classes == ["1", "2", "3"]
 
 
 def test_a_split_is_a_value_of_its_column(tmp_path: Path) -> None:

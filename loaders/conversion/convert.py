@@ -29,7 +29,7 @@ from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
 from .journal import LISTING, Journal
 from .target import Target
-from .transcode import FULL_QUALITY, OVERHEAD, Job
+from .transcode import FULL_QUALITY, OVERHEAD, TURNED, Job
 from .writer import REMARKS, Writer
 
 MOST_REMARKS = 100
@@ -214,6 +214,11 @@ def convert(
             if least == 1 and source is origin and not getattr(source, "partial", False):
                 hints.append(counted_from_1(largest, "subtract 1 in a list of (image, label), see docs/sources.md"))
         summary = _summary(writer, target.name, len(names))
+        if turned := sum(TURNED in why for _, why in (*summary.notes, *summary.changed)):
+            hints.append(
+                f"{turned:,} images have an {TURNED} other than upright, which is ignored, as torchvision ignores it; "
+                "`mogrify -auto-orient` would turn the files"
+            )
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, source.path)

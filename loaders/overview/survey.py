@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import native
 from ..backends.decoder import Decoder
 from ..errors import LoaderError
+from ..jpeg_segments import segments
 from ..pillow import header
 from ..plan.records import RAW
 from ..processors import available_processors
@@ -260,14 +261,11 @@ def jpeg_quality(data: bytes) -> int | None:
 
     Other programs have tables of their own, for which the number is only an orientation.
     """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        size = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xDB and size >= 67 and data[at + 4] & 15 == 0:
-            wide = data[at + 4] >> 4 == 1
-            table = np.frombuffer(data[at + 5 : at + 5 + (128 if wide else 64)], ">u2" if wide else "u1")
+    for marker, start, end in segments(data):
+        if marker == 0xDB and end - start >= 65 and data[start] & 15 == 0:
+            wide = data[start] >> 4 == 1
+            table = np.frombuffer(data[start + 1 : start + (129 if wide else 65)], ">u2" if wide else "u1")
             return int(np.abs(_luma_sums() - table.sum(dtype=np.int64)).argmin()) + 1
-        at += 2 + size
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..beton.fields import COLUMNS, LABEL_ONLY, FieldType
+from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from ..plugins import FIELDS
 from ..storage import files
@@ -147,9 +147,15 @@ class Table:
                 return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value
-        if kind.kind in ("json", "array", *COLUMNS):
-            return json.loads(value)
-        return int(value) if kind.kind == "int" else float(value)
+        kinds = {"int": (int, "a whole number"), "float": (float, "a number")}
+        read, rule = kinds.get(kind.kind, (json.loads, 'JSON, for example [1, 0] or ["cat", "dog"]'))
+        try:
+            return read(value)
+        except ValueError:
+            named = self._label if column == "label" else column
+            raise ValueError(
+                f"column {named!r} must hold {rule}, got {value[:60]!r}; docs/sources.md shows how to split texts"
+            ) from None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""

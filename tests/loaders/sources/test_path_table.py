@@ -44,7 +44,12 @@ def test_cells_are_read_by_their_types(tmp_path: Path) -> None:
     (sample,) = source.samples()
     assert sample.values == {"n": 3, "x": 0.5, "v": [1, 2], "facts": {"a": 1}, "text": "hello"}
     bad = open_source(written(tmp_path / "y.csv", "file,n\n1.jpg,many\n"), fields=parse_fields({"n": "int"}))
-    assert "invalid literal for int" in next(bad.samples()).problem
+    assert next(bad.samples()).problem.startswith("column 'n' must hold a whole number, got 'many'; docs/sources.md")
+    tags = written(tmp_path / "z.csv", "file,class\n1.jpg,cat;dog\n")
+    bad = open_source(tags, fields=parse_fields({"label": "json"}))
+    assert next(bad.samples()).problem.startswith(
+        'column \'class\' must hold JSON, for example [1, 0] or ["cat", "dog"]'
+    )
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,19 @@ def test_tables_are_read_as_they_are(photos: Photos, tmp_path: Path) -> None:
         assert labels == others
 
 
+def test_the_documented_lists_of_names_work(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text()
+    (code,) = re.findall(r"```python\n(import csv.*?)```", page, re.S)
+    paths = sorted((jpeg_folder / "val").rglob("*.jpg"))[:3]
+    monkeypatch.chdir(tmp_path)
+    tags = ("dog;cat", "", "cow")
+    Path("tags.csv").write_text("path,tags\n" + "".join(f"{p},{t}\n" for p, t in zip(paths, tags, strict=True)))
+    exec(code, {"convert": convert})
+    with open_dataset("tags.beton") as dataset:
+        assert dataset.classes == ["cat", "cow", "dog"]
+        assert dataset.read_field("label", [0, 1, 2]) == [["dog", "cat"], [], ["cow"]]
+
+
 def test_the_documented_source_works(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text()
     (code,) = re.findall(r"```python\n(import glob.*?)```", page, re.S)

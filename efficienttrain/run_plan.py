@@ -1,8 +1,9 @@
 """The needs of a conversion and a training: hours, disk, network, requests, price, and processors for the loader.
 
 Every input is a `Figure` that names its origin: measured (a saved report of `efficienttrain benchmark`), given
-by the user, or assumed. A result that uses any assumed figure says so. The model is simple on purpose: rates
-add up over processors, costs grow with the bytes of an image, and the slowest of its parts limits each step.
+by the user, an option's default, or assumed. A result that uses any assumed figure says so. The model is simple on
+purpose: rates add up over processors, costs grow with the bytes of an image, and the slowest of its parts limits each
+step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from efficienttrain.timetable import Timetable
 
-GIVEN, ASSUMED = "given", "assumed"
+GIVEN, DEFAULT, ASSUMED = "given", "default", "assumed"
 REMOTE = ("s3",)
 PIECE = 128e3  # bytes of a piece of the loader's cache for remote data
 UPLOAD = 8e6  # bytes of a piece of an upload

@@ -4,7 +4,7 @@ examples:
   efficienttrain plan-run --images 1281167 --nodes 1 --gpus 8 --model deit_small_patch16_224 --storage local
   efficienttrain plan-run --images 14e6 --nodes 16 --gpus 8 --model swin_base --storage s3 --gpu-rate 900
   efficienttrain plan-run ... --rates throughput.json convert.json      reports of `efficienttrain benchmark --json`
-Each input is labelled: measured, given or assumed. Measure your own machine, and give its reports and your
+Each input is labelled: measured, given, default or assumed. Measure your own machine, and give its reports and your
 GPU's rate: assumed figures are for orientation only.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from efficienttrain._loaders import usual_parts
 from efficienttrain.recipe import CURRICULA, recipe
-from efficienttrain.run_plan import ASSUMED, GIVEN, REMOTE, Figure, Line, RunPlan, hours, read_rates, size
+from efficienttrain.run_plan import ASSUMED, DEFAULT, GIVEN, REMOTE, Figure, Line, RunPlan, hours, read_rates, size
 from efficienttrain.timetable import timetable
 
 RESULTS = ("benchmarks/results", "efficienttrain/benchmarks/results")
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", type=float, required=True, metavar="N", help="number of images, such as 14e6")
     add("--model", metavar="NAME", required=True, help="model, as in `efficienttrain train`")
-    add("--nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
-    add("--gpus", type=int, default=8, metavar="N", help="GPUs of each node (%(default)s)")
+    for option, count, what in COUNTS:
+        add(option, type=int, metavar="N", help=f"{what} ({count})")
     add("--storage", choices=("local", "nfs", "s3"), default="local",
         help="a copy on each node's disk, a shared file system, or an object store (%(default)s)")  # fmt: skip
     add("--epochs", type=float, metavar="N", default=200.0, help="budget, in epochs at 224 px (%(default)g)")
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add(option, type=float, metavar="X", help=f"{what} (assumed: {default:g})")
 
 
+COUNTS = (("--nodes", 1, "machines"), ("--gpus", 8, "GPUs of each node"))
 OPTIONS = (
     ("--image-kb", 110.0, "mean size of an image, kB"),
     ("--cores", 64.0, "processors of a node"),
@@ -72,24 +73,26 @@ def planned(args: argparse.Namespace) -> RunPlan:
         ValueError: a wrong option, or no report of rates.
     """
     for option in ("images", "nodes", "gpus", "epochs"):
-        if not math.isfinite(getattr(args, option)):
-            raise ValueError(f"`{option}` must be a finite number, got {getattr(args, option):g}")
-        if getattr(args, option) < 1:
-            raise ValueError(f"`{option}` must be at least 1, got {getattr(args, option):g}")
+        value = getattr(args, option)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"`{option}` must be a finite number, got {value:g}")
+        if value is not None and value < 1:
+            raise ValueError(f"`{option}` must be at least 1, got {value:g}")
     given = {}
-    for option, default, _ in OPTIONS:
-        value = getattr(args, option[2:].replace("-", "_"))
-        if value is not None and value <= 0:
-            raise ValueError(f"`{option[2:]}` must be positive, got {value:g}")
-        given[option] = Figure(default, ASSUMED) if value is None else Figure(value, GIVEN)
+    for origin, options in ((DEFAULT, COUNTS), (ASSUMED, OPTIONS)):
+        for option, default, _ in options:
+            value = getattr(args, option[2:].replace("-", "_"))
+            if value is not None and value <= 0:
+                raise ValueError(f"`{option[2:]}` must be positive, got {value:g}")
+            given[option] = Figure(default, origin) if value is None else Figure(value, GIVEN)
     rates = read_rates(args.rates or reports())
     images = int(args.images)
     image = given["--image-kb"]
     inputs = {
         "images": Figure(images, GIVEN),
         "image size": image._replace(value=image.value * 1e3),
-        "nodes": Figure(args.nodes, GIVEN),
-        "GPUs": Figure(args.gpus, GIVEN),
+        "nodes": given["--nodes"],
+        "GPUs": given["--gpus"],
         "processors": given["--cores"],
         "conversion": Figure(rates.convert, rates.origins["convert"]),
         "growth": Figure(rates.growth, rates.origins["convert"]),

@@ -18,6 +18,15 @@ def test_each_input_is_labelled(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Object store" in told and "[assumed: " in told
 
 
+def test_a_default_is_not_called_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*PLAN, "--gpus", "8"]) == 0
+    inputs = capsys.readouterr().out.split("Inputs\n")[1].split("\n\n")[0]
+    found = {line.split()[0]: line.split()[-1] for line in inputs.splitlines()}
+    assert (found["images"], found["nodes"], found["GPUs"], found["processors"]) == (
+        "given", "default", "given", "assumed"
+    )  # fmt: skip
+
+
 def test_a_local_run_needs_no_prices(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(PLAN) == 0
     told = capsys.readouterr().out

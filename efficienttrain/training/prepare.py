@@ -23,6 +23,7 @@ from efficienttrain.training.choose_objective import check_alike, choose, target
 from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.objective import Objective
+from efficienttrain.training.resolve import rate_and_origin
 from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.train_state import DTYPES, TrainState
 
@@ -215,6 +216,6 @@ def greet(config: Config, recipe: Recipe, schedule: Schedule, train_state: Train
         ranks,
         f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images, {objective}; "
         f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
-        f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {recipe.lr:.3g}"
+        f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {rate_and_origin(config, recipe)}"
         f"{f'; resumes at step {step:,}' if step else ''}.",
     )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from efficienttrain.curriculum import BASE, Stage
 from efficienttrain.models.size import SMALLEST
-from efficienttrain.recipe import Recipe, recipe
+from efficienttrain.recipe import BATCH_POWER, Recipe, recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training.config import OF_RECIPE, Config
 
@@ -34,6 +34,18 @@ def settle(config: Config, multiple: int = 2) -> Recipe:
     stages = scaled(made.stages, config.size, multiple)
     stages = enlarged(stages, given.get("batch", made.batch), config.early_batch_scale, config.size)
     return replace(made, **given, stages=tuple(replayed(stage, config) for stage in stages))
+
+
+def rate_and_origin(config: Config, settled: Recipe) -> str:
+    """The peak learning rate as text, with its calculation if it follows the batch: "7.81e-06 = 0.004 x 8/4096"."""
+    text = f"{settled.lr:.3g}"
+    if config.lr is not None or config.batch is None:
+        return text
+    own = replace(recipe(config.model, config.epochs, config.curriculum), optimizer=settled.optimizer)
+    if own.batch == config.batch:
+        return text
+    share, power = f"{config.batch}/{own.batch}", BATCH_POWER[own.optimizer]
+    return f"{text} = {own.lr:.3g} x {share if power == 1 else f'({share})^{power:g}'}"
 
 
 def lay_steps(recipe: Recipe, size: int, samples: int) -> Schedule:

@@ -33,7 +33,7 @@ def test_a_run_from_the_command_line(
     monkeypatch.setattr("efficienttrain.training.run_report._draw", lambda made, path: False)  # noqa: ARG005
     assert main(asked(jpeg_folder, tmp_path, curriculum="none")) == 0
     assert (tmp_path / "run" / "report.json").exists()
-    assert "3 steps in 1 stages, batch 8, peak lr 7.81e-06" in capsys.readouterr().err  # 4e-3 * 8 / 4096
+    assert "3 steps in 1 stages, batch 8, peak lr 7.81e-06 = 0.004 x 8/4096.\n" in capsys.readouterr().err
 
 
 def test_the_published_data_path_from_the_command_line(

@@ -6,7 +6,7 @@ import pytest
 
 from efficienttrain.curriculum import GENERAL, Stage
 from efficienttrain.training import Config
-from efficienttrain.training.resolve import enlarged, identity, lay_steps, rate_factor, scaled, settle
+from efficienttrain.training.resolve import enlarged, identity, lay_steps, rate_and_origin, rate_factor, scaled, settle
 
 
 def config(**options: Any) -> Config:
@@ -23,6 +23,20 @@ def test_what_is_given_takes_the_place_of_the_recipe() -> None:
 def test_the_rate_follows_the_batch_unless_given() -> None:
     assert settle(config(batch=1024)).lr == pytest.approx(1e-3)
     assert settle(config(batch=1024, lr=2e-3)).lr == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "0.004"),
+        ({"batch": 4096}, "0.004"),
+        ({"batch": 1024}, "0.001 = 0.004 x 1024/4096"),
+        ({"batch": 1024, "lr": 2e-3}, "0.002"),
+        ({"batch": 1024, "optimizer": "lamb"}, "0.002 = 0.004 x (1024/4096)^0.5"),
+    ],
+)
+def test_the_rate_is_told_with_its_calculation(given: dict[str, Any], told: str) -> None:
+    assert rate_and_origin(config(**given), settle(config(**given))) == told
 
 
 def test_a_share_of_warm_up_takes_the_place_of_the_epochs() -> None:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from ..storage.files import open_regular
-from .parquet import import_pyarrow
 from .python import encoded
 from .source import Options, Sample, file_facts
+from .table_columns import import_pyarrow
 
 if TYPE_CHECKING:
     import pyarrow as pa

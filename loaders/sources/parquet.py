@@ -12,17 +12,20 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..beton.fields import LABEL_ONLY, FieldType
-from ..errors import BadDataset, LoaderError
+from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
-from .source import FileRange, Options, Sample, file_facts, folder_of_images, no_such_file
+from .source import Options, Sample, file_facts, folder_of_images
+from .table_columns import Columns, Remedy, import_pyarrow, is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".parquet", ".arrow")
 _ROWS = 64  # rows read at a time; images make them large
+_REMEDY = Remedy(
+    image="choose one by `image_column` (--image-column)", label="choose one by `label_column` (--label-column)"
+)
 _SPLITS = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val)(?:[-_./]|$)")
 
 
@@ -49,18 +52,11 @@ class Parquet:
         self.path, self._files = path, _files(path, options.split)
         self._rows = files.each(_rows, self._files, is_url(path))
         schema, described = _schema(self._files[0])
-        image = _column(options.image_column, described, "Image", schema, ("image", "img"), path)
-        if image is None:
-            raise ValueError(f"{path}: needs an image column, has {', '.join(schema.names)}; name it by image_column")
-        self._image = image
-        self._label = _column(options.label_column, described, "ClassLabel", schema, ("label", "labels"), path)
-        names = described.get(self._label, {}).get("names") if self._label else None
-        self.classes = list(names or ())
-        text = self._label is not None and _is_text(schema.field(self._label).type)
-        if text and not self.classes:
+        self._columns = Columns(schema, described, options, path, _REMEDY)
+        self.classes = self._columns.classes
+        if self._columns.text:
             self.classes = list(options.classes or ()) or self._distinct()
-        self.fields = options.fields or self._guessed(schema)
-        self._columns = [self._image, *sorted(set(schema.names) & {self._label, *self.fields})]
+        self.fields = options.fields or self._columns.fields()
 
     @staticmethod
     def recognises(path: str) -> bool:
@@ -83,54 +79,27 @@ class Parquet:
             if start >= rows:
                 start -= rows
                 continue
-            for batch in _batches(name, self._columns):
+            for batch in _batches(name, self._columns.needed(self.fields)):
                 for row in batch.slice(min(start, len(batch))).to_pylist():
-                    yield self._sample(number, row)
+                    yield self._columns.sample(number, row, self._folder)
                     number += 1
                 start = max(0, start - len(batch))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         root = "" if self._root is None else f" {self._folder}"
-        return f"{file_facts(self._files)} {self._image} {self._label}{root}"
-
-    def _sample(self, number: int, row: dict[str, Any]) -> Sample:
-        image, name = row.pop(self._image), f"row {number}"
-        path = image.get("path") if isinstance(image, dict) else image if isinstance(image, str) else None
-        if path:
-            name = f"row {number} ({os.path.basename(path)})"
-        if self._label is not None and self._label in row:
-            row["label"] = row[self._label]
-        data = image.get("bytes") if isinstance(image, dict) else image
-        if isinstance(data, bytes):
-            return Sample(name, data, row)
-        if path:
-            place = files.join(self._folder, path)
-            if "\0" in path:
-                return Sample(name, b"", row, f"its path must be a file's, got {path!r}")
-            try:
-                return Sample(name, FileRange(place, files.size(place)), row)
-            except FileNotFoundError:
-                return Sample(name, b"", row, f"has no image bytes, and {no_such_file(place, self._folder)}")
-        return Sample(name, b"", row, "has no image")
-
-    def _guessed(self, schema: pa.Schema) -> dict[str, FieldType]:
-        """Types of all columns beside the image; a column that is the label is called `label`."""
-        fields = dict(LABEL_ONLY) if self._label is not None else {}
-        for column in schema:
-            if column.name not in (self._image, self._label) and column.name.isascii() and len(column.name) <= 16:
-                fields[column.name] = _field_type(column.type)
-        return fields
+        return f"{file_facts(self._files)} {self._columns.image} {self._columns.label}{root}"
 
     def _distinct(self) -> list[str]:
         """The texts of the label column, sorted."""
         found: set[str] = set()
-        assert self._label is not None
+        label = self._columns.label
+        assert label is not None
         for name in self._files:
-            for batch in _batches(name, [self._label]):
+            for batch in _batches(name, [label]):
                 kind = batch.schema.field(0).type
-                if not _is_text(kind):
-                    raise BadDataset(f"{name}: column {self._label!r} must be text as in {self._files[0]}, is {kind}")
+                if not is_text(kind):
+                    raise BadDataset(f"{name}: column {label!r} must be text as in {self._files[0]}, is {kind}")
                 found.update(text.strip() for text in batch.column(0).to_pylist() if text is not None)
         return sorted(found - {""})
 
@@ -171,16 +140,6 @@ def _below(path: str) -> list[str]:
         if not folder.startswith(".") and not os.path.islink(place):
             found += _below(place)
     return found
-
-
-def import_pyarrow() -> Any:
-    """pyarrow. Raises LoaderError where it is not installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise LoaderError('Parquet and Arrow files need pyarrow; `pip install "efficienttrain[sources]"`') from None
-    return pyarrow
 
 
 def _opened(name: str) -> Any:
@@ -247,44 +206,3 @@ def _schema(name: str) -> tuple[pa.Schema, dict[str, dict[str, Any]]]:
         if files.exists(info):
             described = json.loads(files.read_all(info)).get("features") or {}
     return schema, {key: value for key, value in described.items() if isinstance(value, dict)}
-
-
-def _column(
-    chosen: str | None, described: dict[str, Any], kind: str, schema: pa.Schema, usual: tuple[str, ...], path: str
-) -> str | None:
-    """The column that a caller chose, or of that type, or of a usual name; None if there is none.
-
-    Raises:
-        ValueError: the chosen one does not exist, or a column has the name of another.
-    """
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path}: each column must have a name of its own, got {twice!r} twice")
-    if chosen is not None:
-        if chosen not in schema.names:
-            raise ValueError(f"{path}: has the columns {', '.join(schema.names)}, got {chosen!r}")
-        return chosen
-    typed = [name for name, facts in described.items() if facts.get("_type") == kind and name in schema.names]
-    return next(iter([name for name in usual if name in typed] + typed + [n for n in usual if n in schema.names]), None)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    types = import_pyarrow().types
-    if types.is_dictionary(kind):  # pandas' categories
-        kind = kind.value_type
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _field_type(kind: pa.DataType) -> FieldType:
-    types = import_pyarrow().types
-    if types.is_integer(kind) or types.is_boolean(kind):
-        return FieldType("int")
-    if types.is_floating(kind) or types.is_decimal(kind):
-        return FieldType("float")
-    if types.is_binary(kind) or types.is_large_binary(kind) or _is_text(kind):
-        return FieldType("bytes")
-    if types.is_fixed_size_list(kind) and (types.is_integer(kind.value_type) or types.is_floating(kind.value_type)):
-        import numpy as np
-
-        return FieldType("array", np.dtype(kind.value_type.to_pandas_dtype()), (kind.list_size,))
-    return FieldType("json")

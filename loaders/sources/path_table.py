@@ -65,7 +65,7 @@ class Table:
                 "(--path-column). The first line names columns, separated by commas in a .csv file, by tabs in a .tsv."
             )
         self._path_column = path_column
-        self._label = _chosen(path, options.label_column, columns, ("label", "class", "target"))
+        self._label = _chosen(path, options.label_column or None, columns, ("label", "class", "target"))
         self.classes = list(options.classes or ())
         if self._label is not None and wanted == LABEL_ONLY["label"]:
             self._prepare_labels(self._label)

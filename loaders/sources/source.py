@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class Options:
         image_column: name of the column (Parquet, MDS) or member (WebDataset) that holds the images.
         path_column: name of the column that holds image paths (tables).
         image_root: folder or URL that image paths in tables and Parquet files are relative to; None: these files' own.
-        label_column: name of the column that holds the label.
+        label_column: name of the column that holds the label; False: none does.
         labels: a file with the labels of ILSVRC2012's validation images.
         listing: a file in which an image folder's listing may be kept, see `kept_listing`; None: it is listed anew.
     """
@@ -157,7 +157,7 @@ class Options:
     image_column: str | None = None
     path_column: str | None = None
     image_root: str | os.PathLike[str] | None = None
-    label_column: str | None = None
+    label_column: str | Literal[False] | None = None
     labels: str | None = None
     listing: str | None = None
 
@@ -184,7 +184,7 @@ def check_choices(kind: Any, path: str, options: Options) -> None:
     """
     has = getattr(kind, "choices", CHOICES)
     for name in CHOICES:
-        if getattr(options, name) is not None and name not in has:
+        if getattr(options, name) not in (None, False) and name not in has:
             others = " and ".join(f"`{other}`" for other in has) or "none of these options"
             remedy = _REMEDIES.get(name, "leave it out")
             raise ValueError(
@@ -215,10 +215,9 @@ def folder_of_images(own: str, root: str | os.PathLike[str] | None) -> str:
 
 
 def no_such_file(place: str, folder: str) -> str:
-    """Why a sample of a table cannot be used whose image, or mask, is not there; folder: see `folder_of_images`."""
-    return (
-        f"no such file: {place}; relative paths begin at {folder}, or at `image_root` (--image-root) of the conversion"
-    )
+    """Why a sample of a table cannot be used whose image, or mask, is not there; folder: see `folder_of_images`, or ""."""
+    remedy = f"; relative paths begin at {folder}, or at `image_root` (--image-root) of the conversion"
+    return f"no such file: {place}{remedy if folder else ''}"
 
 
 def file_facts(paths: Iterable[str]) -> str:

@@ -66,10 +66,7 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
             if image.mode.startswith(_DEEP):
                 grey, how = _to_8_bits(image, depth)
                 return Decoded(np.repeat(grey[:, :, None], 3, axis=2), f"{kind}, {how}", exact=False)
-            if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-                image.load()
-                return Decoded(np.asarray(image.convert("RGBA").convert("RGB")), kind)  # the direct way warns
-            return Decoded(np.asarray(image.convert("RGB")), kind)
+            return Decoded(rgb(image), kind)
     except LoaderError:
         raise
     except Exception as error:  # Pillow raises nearly anything on damaged files
@@ -77,6 +74,23 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
         if isinstance(error, Image.DecompressionBombError):
             reason = f"{reason} Set PIL.Image.MAX_IMAGE_PIXELS to half the pixels of the largest image, or None."
         raise LoaderError(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def rgb(image: Any) -> NDArray[np.uint8]:
+    """Pixels [height, width, 3] of a PIL image, by Pillow's `convert("RGB")`.
+
+    Raises:
+        LoaderError: it has more than 8 bits a sample.
+    """
+    if image.mode.startswith(_DEEP):
+        raise LoaderError(
+            f"a PIL image must have 8 bits a sample, got mode {image.mode}, which would be clipped to white; scale its "
+            "values to 0 to 255 first, or give its file for convert's `depth`"
+        )
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image.load()
+        image = image.convert("RGBA")  # the direct way warns
+    return np.asarray(image.convert("RGB"))
 
 
 def _left_out(image: Any) -> str:

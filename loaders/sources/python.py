@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..beton.fields import LABEL_ONLY, FieldType
-from ..errors import BadDataset
+from ..errors import BadDataset, LoaderError
+from ..pillow import rgb
 from .source import FileRange, Options, Sample, guess_type
 
 _COMPARED = 5  # samples whose labels are compared with those that a data set lists
@@ -181,7 +182,7 @@ class PythonSource:
                 name = name if not name.startswith("sample ") else os.fspath(image)
                 return Sample(name, file_range(os.fspath(image)), values)
             return Sample(name, encoded(image), values)
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, LoaderError) as error:
             return Sample(name, b"", {}, str(error))
 
 
@@ -206,11 +207,12 @@ def encoded(image: Any) -> bytes:
 
     Raises:
         ValueError: no kind of image that is known.
+        LoaderError: a PIL image of more than 8 bits.
     """
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if hasattr(image, "convert") and hasattr(image, "mode"):  # a PIL image
-        image = np.asarray(image.convert("RGB"))
+        image = rgb(image)
     image = plain(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image must be bytes, a path, a PIL image or an array, got {type(image).__name__}")
@@ -221,7 +223,10 @@ def encoded(image: Any) -> bytes:
     if image.ndim == 2:
         image = image[:, :, None]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ValueError(f"an image's pixels must be uint8, height x width x 3, got {image.dtype} {list(image.shape)}")
+        floats = "; leave out the transform that makes them so (ToTensor, Normalize)" * (image.dtype.kind == "f")
+        raise ValueError(
+            f"an image's pixels must be uint8, height x width x 3, got {image.dtype} {list(image.shape)}{floats}"
+        )
     return ppm(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
@@ -254,5 +259,5 @@ def _facts(raw: Any) -> Any:
         return [_facts(value) for value in raw]
     try:
         return hashlib.sha256(encoded(raw)).hexdigest()
-    except ValueError:
+    except (ValueError, LoaderError):
         return json.dumps(plain(raw), default=lambda value: type(value).__name__)

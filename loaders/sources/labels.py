@@ -102,5 +102,7 @@ class Labels:
         if not 0 <= label < most:
             known = self._number or self.classes
             hint = f"; if labels count from 1, put a name for 0 before the other {most} in `classes`" if known else ""
-            raise Refused(f"label {label} must be from 0 to {most - 1}{hint if label == most else ''}")
+            if label == -1:
+                hint = "; -1 often marks a sample without a label"
+            raise Refused(f"label {label} must be from 0 to {most - 1}{hint if label in (-1, most) else ''}")
         return self._number[label] if self._number else label

@@ -39,7 +39,8 @@ def open_dataset(
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
-            int field; False: labels are not needed.
+            int field; False: labels are not needed. Of rows (a `datasets.Dataset`, a list of dictionaries): the column
+            or key that becomes `label`.
         cache_dir, cache_gb: for URLs: a folder of the local disk that keeps records, coarsest levels first, and
             the 10**9 bytes that it may hold. The machine's processes share it. None: no cache.
 
@@ -65,7 +66,7 @@ def open_dataset(
     if names_parts(data):
         return open_parts(data, lambda path: _open_beton(path, label_field, classes))
     if not isinstance(data, str | os.PathLike):
-        return _open_source(data, classes)
+        return _open_source(data, classes, label_column=label_field)
     name = os.path.expanduser(os.fspath(data))
     kind = kind_of(name)
     if kind == "folder":
@@ -92,7 +93,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
 
     Args:
         src: a path, a URL, or a glob of either with braces; an object with the `Source` protocol; or any other Python
-            object, see `python.PythonSource`.
+            object, see `known_objects.open_object`.
         format: name of the kind of source, a key of `plugins.SOURCES`; None: derived from the path.
         options: fields of `Options`.
 
@@ -108,10 +109,9 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         wrong = ", ".join(sorted(options.keys() - Options.__dataclass_fields__.keys()))
         raise ValueError(f"sources have the options {known}, got {wrong}") from None
     if not isinstance(src, str | os.PathLike):
-        from .python import PythonSource
+        from .known_objects import open_object
 
-        check_choices(PythonSource, type(src).__name__, chosen)
-        return src if isinstance(src, Source) else PythonSource(src, chosen)
+        return open_object(src, chosen)
     path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
@@ -143,10 +143,10 @@ def _check_open(data: Dataset, label_field: str | Literal[False] | None, classes
         )
 
 
-def _open_source(data: Any, classes: Sequence[str] | None) -> Dataset:
+def _open_source(data: Any, classes: Sequence[str] | None, **options: Any) -> Dataset:
     from .source_dataset import SourceDataset
 
-    source = open_source(data, classes=None if classes is None else tuple(classes))
+    source = open_source(data, classes=None if classes is None else tuple(classes), **options)
     return SourceDataset(source, classes)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,30 +26,32 @@ class PythonSource:
     `image`. An image is encoded bytes, a path, a PIL image, or an array or tensor of uint8 (height x width x 3).
 
     PIL images and arrays are no files any more: their pixels are stored as RGB. Give paths or bytes if the JPEGs
-    themselves shall be kept. A torchvision `ImageFolder` or another `VisionDataset` with a list `samples` or `imgs` of
-    (path, label) is read from its files.
+    themselves shall be kept.
     """
 
-    choices = ()
+    choices = ("image_column", "label_column")  # keys of samples that are mappings
 
-    def __init__(self, data: Any, options: Options) -> None:
+    def __init__(self, data: Any, options: Options, path: str) -> None:
         """
+        Args:
+            data: see above.
+            options: see `Options`.
+            path: names `data` in errors.
+
         Raises:
             ValueError: `data` is neither indexable nor iterable again, or its samples are of an unknown form.
         """
-        self._data, self.path = data, type(data).__name__
-        self._files = _file_list(data)
+        self._data, self.path = data, path
         self._names = list(options.fields) if options.fields is not None else None
+        self._image, self._label = options.image_column or "image", options.label_column or "label"
         self._count = self._counted()
-        self.classes = list(options.classes or getattr(data, "classes", ()) or ())
+        self.classes = class_names(data) or list(options.classes or ())
         first = next(iter(self._raw(0)), None)
         self._targets = len(first) - 1 if isinstance(first, tuple | list) else None  # of a sample
         self.fields = options.fields or ({} if first is None else self._guessed(first))
         self._first = b"" if first is None else repr(_facts(first)).encode()
 
     def _counted(self) -> int:
-        if self._files is not None:
-            return len(self._files)
         try:
             return len(self._data)
         except TypeError:
@@ -73,8 +74,6 @@ class PythonSource:
         Raises:
             TypeError: the object can only be iterated.
         """
-        if self._files is not None:
-            return self._sample(index, self._files[index])
         try:
             raw = self._data[index]
         except Exception as error:  # the user's code: whatever it raises is about this sample
@@ -84,13 +83,11 @@ class PythonSource:
     @property
     def indexable(self) -> bool:
         """Whether samples can be read in any order."""
-        return self._files is not None or (hasattr(self._data, "__getitem__") and hasattr(self._data, "__len__"))
+        return hasattr(self._data, "__getitem__") and hasattr(self._data, "__len__")
 
     @property
     def labels(self) -> list[Any] | None:
         """The labels of all samples, if the object lists them (`targets`, as torchvision's data sets do)."""
-        if self._files is not None:
-            return [label for _, label in self._files]
         listed = plain(getattr(self._data, "targets", None))
         if not isinstance(listed, list | tuple | np.ndarray) or len(listed) != len(self) or not self.indexable:
             return None
@@ -117,9 +114,7 @@ class PythonSource:
         return hashlib.sha256(text + self._first).hexdigest()
 
     def _raw(self, start: int) -> Iterator[Any]:
-        if self._files is not None:
-            yield from self._files[start:]
-        elif self.indexable:
+        if self.indexable:
             for index in range(start, len(self._data)):
                 yield self._data[index]
         else:
@@ -153,11 +148,17 @@ class PythonSource:
         if isinstance(raw, Sample):
             return raw.image, dict(raw.values)
         if isinstance(raw, Mapping):
-            if "image" not in raw:
-                raise ValueError(f"{self.path}: a sample that is a mapping needs the key `image`, has {', '.join(raw)}")
-            return raw["image"], {key: value for key, value in raw.items() if key not in ("image", "name")}
+            return self._split_mapping(raw)
         if not isinstance(raw, tuple | list) or not raw:
-            raise ValueError(f"{self.path}: a sample must be a tuple (image, label) or a mapping, got {type(raw)}")
+            raise ValueError(
+                f"{self.path}: a sample must be a tuple (image, label) or a mapping, got {type(raw).__name__}; without "
+                "labels, give tuples of one, (image,)"
+            )
+        if (self._image, self._label) != ("image", "label"):
+            raise ValueError(
+                f"{self.path}: `image_column` and `label_column` (of Loader: `label_field`) name keys of samples that "
+                f"are mappings, got a {type(raw).__name__}"
+            )
         image, *targets = raw
         if self._names is None and self._targets not in (None, len(targets)):
             raise ValueError(
@@ -167,10 +168,23 @@ class PythonSource:
         if self._names is None and len(targets) > 1:
             names = ["label", *(f"target{k}" for k in range(1, len(targets)))]
         else:
-            names = self._names or ["label"]
+            names = self._names or ["label"][: len(targets)]
         if len(targets) < len(names):
             raise ValueError(f"{self.path}: a sample has {len(targets)} targets, {', '.join(names)} are wanted")
         return image, dict(zip(names, map(plain, targets), strict=False))
+
+    def _split_mapping(self, raw: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        chosen = {self._image: "image_column"} | ({} if self._label == "label" else {self._label: "label_column"})
+        for key, option in chosen.items():
+            if key not in raw:
+                raise ValueError(
+                    f"{self.path}: a sample that is a mapping needs the key `{key}`, has {', '.join(map(str, raw))}; "
+                    f"convert's `{option}` names another"
+                )
+        names = {key: key for key in raw if key not in (self._image, "image", "name", "label")}
+        if self._label in raw:
+            names = {key: "label" if key == self._label else key for key in raw if key in names or key == self._label}
+        return raw[self._image], {name: plain(raw[key]) for key, name in names.items()}
 
     def _sample(self, index: int, raw: Any) -> Sample:
         if isinstance(raw, Sample):
@@ -184,6 +198,17 @@ class PythonSource:
             return Sample(name, encoded(image), values)
         except (ValueError, TypeError, OSError, LoaderError) as error:
             return Sample(name, b"", {}, str(error))
+
+
+def class_names(data: Any) -> list[str]:
+    """The class names that an object lists as `classes`, as torchvision's data sets do; empty: none.
+
+    Where a class has several names (torchvision's `ImageNet`), which another may share, the WordNet ids are taken.
+    """
+    listed = getattr(data, "classes", None)
+    if isinstance(listed, list | tuple | np.ndarray) and any(isinstance(name, list | tuple) for name in listed):
+        listed = getattr(data, "wnids", [", ".join(map(str, names)) for names in listed])
+    return [str(name) for name in listed] if isinstance(listed, list | tuple | np.ndarray) else []
 
 
 def plain(value: Any) -> Any:
@@ -233,22 +258,6 @@ def encoded(image: Any) -> bytes:
 def ppm(pixels: np.ndarray) -> bytes:
     """Pixels [height, width, 3] uint8 as a PPM file, which every image library reads."""
     return b"P6 %d %d 255\n" % (pixels.shape[1], pixels.shape[0]) + np.ascontiguousarray(pixels).tobytes()
-
-
-def _file_list(data: Any) -> list[tuple[str, Any]] | None:
-    """Paths and labels of a torchvision data set that reads files, unless it changes its targets."""
-    if type(data).__module__.split(".")[0] != "torchvision" or getattr(data, "target_transform", None) is not None:
-        return None
-    files = getattr(data, "samples", None)
-    if isinstance(files, list) and files and all(isinstance(f, tuple) and len(f) == 2 for f in files):
-        if getattr(data, "transform", None) is not None:
-            warnings.warn(
-                f"the `transform` of this {type(data).__name__} is unused, its files are read: crops and augmentation "
-                "are set by the Loader's arguments and `transforms`",
-                stacklevel=2,
-            )
-        return [(os.fspath(path), label) for path, label in files]
-    return None
 
 
 def _facts(raw: Any) -> Any:

@@ -88,7 +88,7 @@ def test_a_source_can_be_named(jpeg_folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=f"`{option}` has no effect .* which has `split`; got 'x'; .*{remedy}"):
             open_source(jpeg_folder / "train", **{option: "x"})
-    with pytest.raises(ValueError, match=r"list: `split` has no effect .* which has none of these options"):
+    with pytest.raises(ValueError, match=r"list: `split` has no effect .* which has `image_column` and `label_column`"):
         open_source([(b"", 0)], split="val")
     with pytest.raises(FileNotFoundError, match="none: no such file or folder"):
         open_source(tmp_path / "none")

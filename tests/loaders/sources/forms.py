@@ -207,6 +207,19 @@ def torchvision(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
     return datasets.ImageFolder(folder(truth, at)[0]), {}
 
 
+def subset(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
+    from torch.utils.data import ConcatDataset, Subset
+
+    whole = torchvision(truth, at)[0]
+    return ConcatDataset([Subset(whole, range(5)), Subset(whole, range(5, 12))]), {}
+
+
+def arrow_dataset(truth: Truth, _at: Path) -> tuple[Any, dict[str, Any]]:
+    datasets = pytest.importorskip("datasets")
+    backwards = datasets.Dataset(hf_table(pytest.importorskip("pyarrow"), truth, range(11, -1, -1)))
+    return backwards.select(range(11, -1, -1)), {}
+
+
 def ffcv_beton(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
     src, options = webdataset(truth, at)
     convert(src, at / "first.beton", fields=FIELDS, workers=1, order="source", **options)
@@ -229,9 +242,9 @@ def tfrecord(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
 FIELDS: dict[str, Any] = {"label": "int", "vector": ("float32", 2)}
 MAKERS = (
     folder, webdataset, webdataset_gz, parquet, arrow, csv_table, tsv_table, jsonl, imagenet, imagenet_val, pyramid,
-    objects, function, torchvision, mds, litdata, tfrecord, ffcv_beton,
+    objects, function, torchvision, subset, arrow_dataset, mds, litdata, tfrecord, ffcv_beton,
 )  # fmt: skip
-LABEL_ONLY = (folder, imagenet, imagenet_val, torchvision, litdata)
+LABEL_ONLY = (folder, imagenet, imagenet_val, torchvision, subset, litdata)
 
 
 TITLES = {
@@ -250,6 +263,8 @@ TITLES = {
     objects: "list of dictionaries",
     function: "function that returns an iterator",
     torchvision: "torchvision's `ImageFolder`",
+    subset: "`ConcatDataset` of `Subset`s of it",
+    arrow_dataset: "Hugging Face's `datasets.Dataset`",
     mds: "MosaicML MDS",
     litdata: "litData",
     tfrecord: "TFRecord of `tf.train.Example`",

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from loaders import open_dataset
+from loaders import convert, open_dataset
 from loaders.errors import BadDataset
-from loaders.sources.python import encoded
+from loaders.sources.python import class_names, encoded
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
@@ -34,3 +35,50 @@ def test_pictures_of_other_modes_are_pillows_rgb(mode: str) -> None:
 def test_a_transform_to_floats_is_named() -> None:
     with pytest.raises(ValueError, match=r"must be uint8, .* got float32 \[4, 6, 3\]; leave out the transform .*ToTen"):
         encoded(torch.zeros(3, 4, 6))
+
+
+def test_keys_of_dictionaries_can_be_chosen(tmp_path: Any) -> None:
+    samples = [{"photo": PIXELS, "kind": torch.tensor(2), "label": 7, "size": np.float32(3), "name": "a"}]
+    with pytest.raises(
+        ValueError, match=r"needs the key `image`, has photo, kind, label, size, name; .*`image_column`"
+    ):
+        open_dataset(samples)
+    samples[0]["image"] = "a thumbnail's name"
+    convert(samples, tmp_path / "x.beton", workers=1, image_column="photo", label_column="kind")
+    with open_dataset(tmp_path / "x.beton") as dataset:
+        assert dataset.labels([0]).tolist() == [2] and list(dataset.fields) == ["label", "size"]
+        assert dataset.name(0) == "a"
+    samples = [{"image": PIXELS, "label": torch.tensor(3), "labels": 1}]
+    for option, wanted in ((None, 3), ("labels", 1)):
+        with open_dataset(samples, label_field=option) as dataset:
+            assert dataset.labels([0]).tolist() == [wanted]
+    with pytest.raises(ValueError, match=r"needs the key `kind`, has image, label, labels; .*`label_column`"):
+        open_dataset(samples, label_field="kind")
+    with pytest.raises(ValueError, match=r"`label_field`\) name keys of samples that are mappings, got a tuple"):
+        open_dataset([(PIXELS, 0)], label_field="kind")
+
+
+def test_class_names_of_any_kind() -> None:
+    class Data:
+        classes: Any
+
+    for given, wanted in (
+        (("a", "b"), ["a", "b"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        ([3, 5], ["3", "5"]),
+        ([("a", "b"), ("c",)], ["a, b", "c"]),
+        (2, []),
+        (None, []),
+    ):
+        data = Data()
+        data.classes = given
+        assert class_names(data) == wanted
+
+
+def test_images_without_labels_are_tuples_of_one() -> None:
+    with pytest.raises(
+        ValueError, match=r"must be a tuple .*, got Image; without labels, give tuples of one, \(image,"
+    ):
+        open_dataset([Image.fromarray(PIXELS)])
+    with open_dataset([(Image.fromarray(PIXELS),)], label_field=False) as dataset:
+        assert dataset.label_field is None and len(dataset) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..beton.fields import FieldType
 from .source import Options, Sample
 from .table_columns import Columns, Remedy
 
@@ -36,6 +37,8 @@ class ArrowDataset:
         self._columns = Columns(data.data.schema, data.features.to_dict(), options, self.path, _REMEDY)
         self.fields = options.fields or self._columns.fields()
         self._rows = data.select_columns(self._columns.needed(self.fields)).with_format("arrow")
+        if options.fields is None and any(isinstance(label, float) and label % 1 > 0 for label in self.labels or ()):
+            self.fields["label"] = FieldType("float")  # measured, not counted
         self.classes = self._columns.classes
         if self._columns.text:
             texts = {text.strip() for text in self.labels or () if text is not None}

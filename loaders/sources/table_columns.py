@@ -87,17 +87,17 @@ class Columns:
         """The only column of a type, or the one of a usual name; None if there is neither."""
         names = self._schema.names
         typed = [name for name in names if self._types.get(name) == kind]
-        named = [name for name in usual if name in (typed or names)]
-        rivals = typed + [name for name in usual if typed and kind == "ClassLabel" and self._may_be_label(name)]
+        fit = [name for name in usual if name in names and (kind == "Image" or not self._is_list(name))]
+        named = [name for name in fit if name in typed or not typed]
+        rivals = typed + fit if kind == "ClassLabel" else typed
         if not named and len(rivals) > 1:
             raise ValueError(f"{self._path}: any of the columns {', '.join(rivals)} may be the {usual[0]}; {remedy}")
         return next(iter(named or typed), None)
 
-    def _may_be_label(self, name: str) -> bool:
-        if name not in self._schema.names:
-            return False
+    def _is_list(self, name: str) -> bool:
+        """Whether a column holds several values a row, so that it is no class."""
         kind = self._schema.field(name).type
-        return bool(is_text(kind) or import_pyarrow().types.is_integer(kind))
+        return bool(import_pyarrow().types.is_nested(getattr(kind, "storage_type", kind)))
 
     def fields(self) -> dict[str, FieldType]:
         """Types of all columns beside images; the label column is called `label`."""

@@ -130,6 +130,20 @@ def test_labels_that_are_names(rows: Any) -> None:
         assert dataset.classes == ["a", "b", "c"] and dataset.labels(range(6)).tolist() == [1, 0, 2, 0, 1, 1]
 
 
+def test_labels_that_are_no_classes(rows: Any) -> None:
+    bare = rows.remove_columns(["kind", "size"])
+    for name, labels, field, wanted in (
+        ("label", [0.5, 1.0, 2.0, 3.0, 4.0, None], "label", [0.5, 1.0]),
+        ("labels", [[0], [0, 1], [], [2], [1], [0]], "labels", [[0], [0, 1]]),
+        ("label", [[0.0, 1.0]] * 6, "label", [[0, 1]] * 2),
+    ):
+        with open_dataset(bare.add_column(name, labels)) as dataset:
+            assert dataset.label_field is None and list(dataset.fields) == [field]
+            assert np.asarray(dataset.read_field(field, [0, 1]), object).tolist() == wanted
+    with open_dataset(bare.add_column("label", [0.0, 2.0, 1.0, 1.0, 0.0, 2.0])) as dataset:
+        assert dataset.labels(range(6)).tolist() == [0, 2, 1, 1, 0, 2]
+
+
 def test_classes_are_mapped_by_name(rows: Any) -> None:
     with open_dataset(rows, classes=["new", *reversed(CLASSES)]) as dataset:
         assert dataset.labels(range(6)).tolist() == [3, 3, 2, 2, 1, 1]

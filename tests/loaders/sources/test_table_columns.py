@@ -94,3 +94,10 @@ def test_lists_of_pixels_are_no_images(tmp_path: Path) -> None:
         ValueError, match=r"must hold bytes, paths or the type `Image`.*'image' holds list<.*cast_column"
     ):
         convert(path, tmp_path / "x.beton", workers=1)
+
+
+def test_lists_of_labels_are_a_field(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.parquet", {"image": images(png(8), png(9)), "labels": pa.array([[1, 2], []])}, {})
+    convert(path, tmp_path / "x.beton", workers=1)
+    with open_dataset(tmp_path / "x.beton") as dataset:
+        assert dataset.label_field is None and dataset.read_field("labels", [0, 1]) == [[1, 2], []]

@@ -245,7 +245,7 @@ def check_fields(fields: object, dataset: Dataset, uneven: str) -> tuple[str, ..
     if unknown or not names or len(set(names)) < len(names):
         known = [name for name in dict.fromkeys([*FIELDS, *stored]) if name in stored or name not in withheld]
         got = repr(unknown[0]) if unknown else repr(names)
-        remedy = "; it has no label: `fields` chooses other fields" if "label" in unknown else ""
+        remedy = "; it has no label: `label_field` names one, or `fields` chooses others" if "label" in unknown else ""
         raise ValueError(
             f"{dataset.path}: `fields` must be different names out of {', '.join(map(repr, known))}, got {got}{remedy}."
         )

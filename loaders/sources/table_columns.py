@@ -100,12 +100,12 @@ class Columns:
         return bool(import_pyarrow().types.is_nested(getattr(kind, "storage_type", kind)))
 
     def fields(self) -> dict[str, FieldType]:
-        """Types of all columns beside images; the label column is called `label`."""
+        """Types of all columns that fields can hold, beside images; the label column is called `label`."""
         fields = dict(LABEL_ONLY) if self.label is not None else {}
         taken = {"image", self.image, self.label, *fields}
         for column in self._schema:
             other = column.name not in taken and self._types.get(column.name) != "Image"
-            if other and column.name.isascii() and len(column.name) <= 16:
+            if other and column.name.isascii() and len(column.name) <= 16 and not _nests_bytes(column.type):
                 fields[column.name] = _field_type(column.type)
         return fields
 
@@ -175,6 +175,13 @@ def is_text(kind: pa.DataType) -> bool:
     if types.is_dictionary(kind):  # pandas' categories
         kind = kind.value_type
     return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _nests_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is of lists or structs with bytes in them, as of several images, which no field can hold."""
+    inside = [kind.field(k).type for k in range(kind.num_fields)]
+    types = import_pyarrow().types
+    return any(types.is_binary(part) or types.is_large_binary(part) or _nests_bytes(part) for part in inside)
 
 
 def _field_type(kind: pa.DataType) -> FieldType:

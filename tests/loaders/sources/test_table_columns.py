@@ -88,6 +88,14 @@ def test_further_images_are_masks(tmp_path: Path) -> None:
         assert not dataset.fields
 
 
+def test_what_no_field_can_hold_is_left_out(tmp_path: Path) -> None:
+    sounds = pa.array([[{"bytes": b"x", "path": None}]])
+    path = table(tmp_path / "x.parquet", {"image": images(png(8)), "sounds": sounds, "raw": pa.array([b"y"])}, {})
+    convert(path, tmp_path / "x.beton", workers=1)
+    with open_dataset(tmp_path / "x.beton") as dataset:
+        assert list(dataset.fields) == ["raw"] and dataset.read_field("raw", [0]) == [b"y"]
+
+
 def test_lists_of_pixels_are_no_images(tmp_path: Path) -> None:
     path = table(tmp_path / "x.parquet", {"image": pa.array([[[1, 2], [3, 4]]])}, {})
     with pytest.raises(

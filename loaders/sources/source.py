@@ -215,7 +215,7 @@ def folder_of_images(own: str, root: str | os.PathLike[str] | None) -> str:
 
 
 def no_such_file(place: str, folder: str) -> str:
-    """Why a sample of a table cannot be used whose image, or mask, is not there; folder: see `folder_of_images`, or ""."""
+    """Why a sample of a table has no image, or no mask; folder: see `folder_of_images`, or ""."""
     remedy = f"; relative paths begin at {folder}, or at `image_root` (--image-root) of the conversion"
     return f"no such file: {place}{remedy if folder else ''}"
 

@@ -88,6 +88,13 @@ class Table:
                 kind = _type_of([row.get(name) for row in self._table])
                 if kind is not None:
                     fields[name] = kind
+        known = {self._path_column, self._label, *fields, *(["split"] if self._split is not None else [])}
+        if others := [name for name in columns if name not in known]:
+            self.hints += (
+                f"columns that are not stored: {', '.join(others[:8])}{' and others' * (len(others) > 8)}. Unless "
+                "`fields` (--fields) names others, a column is stored if it has a number in each row, and a name of 1 "
+                "to 16 ASCII characters that no built-in field has",
+            )
         return fields
 
     def _prepare_labels(self, column: str) -> None:
@@ -105,7 +112,7 @@ class Table:
             if not self.classes and numbers and min(numbers) >= 0 and max(numbers) < MOST_CLASSES:
                 self.classes = [str(k) for k in range(max(numbers) + 1)]
                 if min(numbers) == 1:
-                    self.hints = (counted_from_1(max(numbers), "name the classes 1, 2, ... by `classes` (--classes)"),)
+                    self.hints += (counted_from_1(max(numbers), "name the classes 1, 2, ... by `classes` (--classes)"),)
             return
         for row in self._table:
             label = row.get(column)

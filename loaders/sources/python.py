@@ -140,7 +140,8 @@ class PythonSource:
         values = self._split(raw)[1]
         types: dict[str, FieldType] = {}
         for name, value in values.items():
-            types[name] = LABEL_ONLY["label"] if name == "label" and isinstance(value, str) else guess_type(value)
+            names_a_class = name == "label" and (value is None or isinstance(value, str))
+            types[name] = LABEL_ONLY["label"] if names_a_class else guess_type(value)
         return types
 
     def _split(self, raw: Any) -> tuple[Any, dict[str, Any]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from loaders import convert, open_dataset
-from loaders.errors import BadDataset
+from loaders.errors import BadDataset, BadSample
 from loaders.sources.python import class_names, encoded
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -82,3 +83,8 @@ def test_images_without_labels_are_tuples_of_one() -> None:
         open_dataset([Image.fromarray(PIXELS)])
     with open_dataset([(Image.fromarray(PIXELS),)], label_field=False) as dataset:
         assert dataset.label_field is None and len(dataset) == 1
+
+
+def test_a_missing_label_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(BadSample, match="its label is missing"):
+        convert([(PIXELS, None)] * 2, tmp_path / "x.beton", workers=1)

@@ -12,7 +12,7 @@ from .composed import Joined, Selected
 from .python import PythonSource, class_names
 from .source import Options, Source, check_choices
 
-_FILE_LISTS = ("samples", "imgs", "_samples")  # torchvision's attributes with (path, label) of each sample
+_FILE_LISTS = ("samples", "imgs", "_samples")  # attributes of torchvision and timm with (path, label) of each sample
 
 
 def open_object(data: Any, options: Options) -> Source:
@@ -88,20 +88,33 @@ def _delivering(data: Any) -> tuple[str, str]:
 
 
 def _listed_files(data: Any) -> ListedFiles | None:
-    """The files of a torchvision data set that delivers each as it is; None: this does not."""
-    if _delivering(data)[0].split(".")[0] != "torchvision" or getattr(data, "target_transform", None) is not None:
+    """The files of a data set of torchvision or timm that delivers each as it is; None: this does not."""
+    lister, by = data, _delivering(data)
+    if by == ("timm.data.dataset", "ImageDataset") and data.additional_features is None:
+        lister = data.reader
+    elif by[0].split(".")[0] != "torchvision":
+        return None
+    if getattr(data, "target_transform", None) is not None:
         return None
     loader = getattr(data, "loader", None)
     if loader is not None and getattr(loader, "__module__", "").split(".")[0] != "torchvision":
         return None
-    files = next((found for name in _FILE_LISTS if isinstance(found := getattr(data, name, None), list)), None)
+    files = next((found for name in _FILE_LISTS if isinstance(found := getattr(lister, name, None), list)), None)
     if files is None and hasattr(data, "_image_files") and hasattr(data, "_labels"):
         files = list(zip(data._image_files, data._labels, strict=True))
     if files is None or len(files) != len(data) or not all(map(_names_file, files)):
         return None
     if getattr(data, "transform", None) is not None:
         _warn_of_transform(type(data).__name__, "its files")
-    return ListedFiles([(os.fspath(path), label) for path, label in files], class_names(data))
+    classes = class_names(data) or _named_by(getattr(lister, "class_to_idx", None))
+    return ListedFiles([(os.fspath(path), label) for path, label in files], classes)
+
+
+def _named_by(labels: Any) -> list[str]:
+    """Class names in the order of their labels, from a mapping; empty: it is none."""
+    if not isinstance(labels, Mapping) or sorted(labels.values()) != list(range(len(labels))):
+        return []
+    return sorted(map(str, labels), key=labels.__getitem__)
 
 
 def _names_file(entry: Any) -> bool:

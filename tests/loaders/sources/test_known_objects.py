@@ -50,6 +50,21 @@ def test_data_sets_of_torchvision_are_read_from_their_files(root: str, tmp_path:
         assert changed(data, tmp_path / "x.beton") == 0
 
 
+def test_timms_image_folder_is_read_from_its_files(jpeg_folder: Path, tmp_path: Path) -> None:
+    """timm sorts class2 before class10."""
+    timm = pytest.importorskip("timm.data")
+    for name, of in (("class10", "class000"), ("class2", "class001")):
+        shutil.copytree(jpeg_folder / "val" / of, tmp_path / "photos" / name)
+    data = timm.create_dataset("", str(tmp_path / "photos"))
+    with open_dataset(data) as dataset:
+        assert dataset.classes == ["class2", "class10"]
+        for k in range(len(data)):
+            path = Path(data.filename(k, absolute=True))
+            assert dataset.read(k) == path.read_bytes()
+            assert dataset.classes[dataset.labels([k])[0]] == path.parent.name
+    assert changed(data, tmp_path / "x.beton") == 0
+
+
 def test_what_a_data_set_does_to_its_samples_is_kept(root: str, tmp_path: Path) -> None:
     class Coarse(vision.ImageFolder):
         def __getitem__(self, index: int) -> Any:

@@ -60,8 +60,8 @@ class Curriculum:
             loader: of the training images; batches are delivered as it makes them. Its batch size is that of every
                 stage that does not name its own.
             model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
-                makes `model.load_state_dict` accept a checkpoint taken in another stage. A network without
-                `set_input_size` is left alone.
+                makes its `load_state_dict`, and that of `ema`, accept a checkpoint taken in another stage. A network
+                without `set_input_size` is left alone.
             optimizer: of the model's parameters; needed for its moments to follow, and for the learning rate.
             ema: a moving average of the model, a module of the same class.
             val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
@@ -90,7 +90,8 @@ class Curriculum:
         if self._sized and model is not None:
             for resolution in sorted({stage.resolution for stage in self.stages}):
                 check_resolution(model, resolution)
-            fit_to_checkpoint(model, [stage.resolution for stage in self.stages])
+            for net in (model, *([] if ema is None else [ema])):
+                fit_to_checkpoint(net, [stage.resolution for stage in self.stages])
         self._batch_size, self._samples = loader.stage.batch_size, int(loader.state_dict()["samples"])
         self._size = size
         self._lay_out(size)

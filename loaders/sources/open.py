@@ -39,8 +39,8 @@ def open_dataset(
             whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
-            int field; False: labels are not needed. Of rows (a `datasets.Dataset`, a list of dictionaries): the column
-            or key that becomes `label`.
+            int field; False: labels are not needed. Of a table or of rows (a `datasets.Dataset`, a list of
+            dictionaries): the column or key that becomes `label`.
         cache_dir, cache_gb: for URLs: a folder of the local disk that keeps records, coarsest levels first, and
             the 10**9 bytes that it may hold. The machine's processes share it. None: no cache.
 
@@ -72,7 +72,7 @@ def open_dataset(
     if kind == "folder":
         dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
     elif kind not in ("beton", None):
-        dataset = _open_source(name, classes)
+        return _open_source(name, classes, label_column=label_field or None)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
     else:

@@ -92,8 +92,8 @@ def scan(
         if not found and not allow_empty and classes is None:
             raise FileNotFoundError(
                 f"{files.join(root, name)}: holds no image ({' '.join(EXTENSIONS)}); add some, or keep the class "
-                "without samples: list the class names in `classes`, or convert with allow_empty=True (removing the "
-                "folder changes the labels of the classes behind it)"
+                "without samples: list the class names in `classes`, or convert with allow_empty=True "
+                "(--allow-empty); removing the folder would change the labels of the classes behind it"
             )
         names += found
         labels += [labels_of[name]] * len(found)

@@ -97,13 +97,15 @@ def test_moments_and_average_follow(jpeg_folder: Path) -> None:
 @pytest.mark.parametrize("stop", [14, 20])
 def test_resuming_anywhere_gives_the_same_training(jpeg_folder: Path, stop: int) -> None:
     whole, losses = trained(made(jpeg_folder))
-    curriculum = made(jpeg_folder)
+    average, fresh_average = positioned(), positioned()
+    curriculum = made(jpeg_folder, ema=average)
     trained(curriculum, stop)
     assert curriculum.model is not None and curriculum.optimizer is not None
     saved = curriculum.model.state_dict(), curriculum.optimizer.state_dict(), curriculum.state_dict()
-    fresh = made(jpeg_folder)
+    fresh = made(jpeg_folder, ema=fresh_average)
     assert fresh.model is not None and fresh.optimizer is not None
     fresh.model.load_state_dict(saved[0])  # of another size than this one's
+    fresh_average.load_state_dict(average.state_dict())
     fresh.optimizer.load_state_dict(saved[1])
     fresh.load_state_dict(saved[2])
     rest, after = trained(fresh, curriculum.total - stop)

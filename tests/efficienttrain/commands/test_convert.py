@@ -110,7 +110,8 @@ def test_what_may_be_a_mistake_is_noted(jpeg_folder: Path, tmp_path: Path, capsy
     assert left.endswith("left out: 2 .gif, 1 without an ending, 1 .db")
     assert single.startswith("note: all images are of one class, 'a': ")
     (tmp_path / "x.csv").write_text("path,breed,age\nimages/a/1.jpg,cat,3\n")
-    (unlabelled,) = notes(tmp_path / "x.csv")
+    columns, unlabelled = notes(tmp_path / "x.csv")
+    assert columns.startswith("note: columns that are not stored: breed. ")
     assert unlabelled.startswith("note: no label was found; stored fields: age. Name the label by `label_column`")
     assert notes(tmp_path / "x.csv", "--label-column", "breed") == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from loaders.beton.fields import parse_fields
 from loaders.errors import BadDataset
-from loaders.sources.open import open_source
+from loaders.sources.open import open_dataset, open_source
 from loaders.sources.path_table import Table
 from loaders.sources.source import Options
 
@@ -166,3 +166,12 @@ def test_columns_that_are_not_stored_are_named(tmp_path: Path) -> None:
     (hint,) = table.hints
     assert hint.startswith("columns that are not stored: age, größe, index, caption. Unless ")
     assert Table(str(path), Options(split="train", fields=parse_fields({"label": "int"}))).hints == ()
+
+
+def test_another_column_is_the_label_of_a_table_that_is_not_converted(tmp_path: Path, jpeg_folder: Path) -> None:
+    first, second = sorted((jpeg_folder / "val").rglob("*.jpg"))[:2]
+    path = written(tmp_path / "x.csv", f"path,label,kind\n{first},0,b\n{second},1,a\n")
+    with open_dataset(path, label_field="kind") as dataset:
+        assert dataset.classes == ["a", "b"] and dataset.labels([0, 1]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="has the columns path, label, kind, got 'nope'"):
+        open_dataset(path, label_field="nope")

@@ -88,7 +88,7 @@ def test_the_same_name_in_two_classes(tmp_path: Path) -> None:
 
 def test_empty_classes_keep_their_label(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/notes.txt", "c/1.jpg")
-    with pytest.raises(FileNotFoundError, match=r"b: holds no image .* allow_empty=True .*changes the labels"):
+    with pytest.raises(FileNotFoundError, match=r"b: holds no image .* allow_empty=True .*change the labels"):
         scan(tmp_path)
     found = scan(tmp_path, allow_empty=True)
     assert (found.classes, found.labels) == (["a", "b", "c"], [0, 2])

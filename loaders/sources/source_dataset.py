@@ -71,8 +71,8 @@ class SourceDataset(Dataset):
         """
         if not indexable(source):
             raise ValueError(
-                f"{source.path}: its samples can only be read one after the other; convert it first, "
-                "`loaders.convert(source, OUT.beton)`"
+                f"{source.path}: its samples can only be read one after the other; convert it first, by "
+                "`efficienttrain convert` or `loaders.convert`"
             )
         if not len(source):
             raise ValueError(f"{source.path}: holds no samples")

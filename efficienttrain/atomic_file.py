@@ -25,7 +25,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
     except BaseException as error:  # a full disk is not to stay full of it
         partial.unlink(missing_ok=True)
-        failed = _of_the_system(error)
+        failed = _of_the_system(error) if isinstance(error, Exception) else None
         if failed is None:
             raise
         remedy = "; free some and repeat the command" if failed.errno in (errno.ENOSPC, errno.EDQUOT) else ""

@@ -227,7 +227,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     columns = ("path_column", "image_root", "image_column", "label_column", "labels")
     return {name: getattr(args, name) for name in (*same, *columns)} | {
         "fields": None if args.fields is None else dict(args.fields),
-        "classes": None if args.classes is None else names_in(args.classes),
+        "classes": None if args.classes is None else [name.strip() for name in names_in(args.classes)],
         "ratios": args.levels,
         "page_size": None if args.page_size is None else args.page_size << 20,
     }

@@ -133,15 +133,23 @@ def evaluate(
 
 
 def _opened(data: Any, trained: dict[str, Any] | None, batch_size: int, **options: Any) -> Loader:
-    """The images, their labels numbered by name as in the training, if that had all their classes."""
+    """The images, their labels numbered by name as in the training, unless all their classes have other names.
+
+    Raises:
+        ValueError: some of their classes are those of the training, and others are not.
+    """
     images = Loader(data, batch_size, train=False, **options)
     names = trained["names"] if trained is not None and trained["kind"] == "classes" else []
-    if (
-        "classes" in options
-        or images.classes == names
-        or not set(images.classes) <= set(names)
-        or images.source is data
-    ):
+    strange = [name for name in images.classes if name not in names]
+    if "classes" in options or images.classes == names or len(strange) == len(images.classes):
+        return images
+    if strange:
+        images.close()
+        raise ValueError(
+            f"{images.source.path}: each class must be one of the {len(names)} of the training, {strange[0]!r} is not; "
+            "give it the name that it had there, or leave its images out"
+        )
+    if images.source is data:
         return images
     images.close()
     return Loader(data, batch_size, train=False, **options, classes=names)

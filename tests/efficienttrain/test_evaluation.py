@@ -65,6 +65,9 @@ def test_labels_are_numbered_as_in_the_training(jpeg_folder: Path, tmp_path: Pat
         "class000": 0,
         "class002": 1,
     }
+    (tmp_path / "val" / "class002").rename(tmp_path / "val" / "classs002")
+    with pytest.raises(ValueError, match=r"must be one of the 3 of the training, 'classs002' is not; give it the name"):
+        evaluate(TINY, tmp_path / "val", tmp_path / "best.pt", size=32, device="cpu", num_workers=1)
 
 
 def test_wrong_wishes(jpeg_folder: Path, tmp_path: Path) -> None:

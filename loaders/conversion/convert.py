@@ -157,6 +157,7 @@ def convert(
     """
     ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
     target = Target(out, work_dir)
+    target.check_source(src)
     wanted = None if fields is None else parse_fields(fields)
     listing = target.working / LISTING
     if restart:
@@ -318,7 +319,8 @@ def _check(
             raise ValueError(f"`{name}` must be at least 1, got {value}")
     small, large = layout.MIN_PAGE, layout.MAX_PAGE
     if page_size is not None and (not small <= page_size <= large or page_size & (page_size - 1)):
-        raise ValueError(f"`page_size` must be a power of two from {small} to {large} bytes, got {page_size}")
+        units = f"(--page-size, in MiB: {small >> 20} to {large >> 20})"
+        raise ValueError(f"`page_size` must be a power of two from {small} to {large} bytes {units}, got {page_size}")
     return ratios
 
 

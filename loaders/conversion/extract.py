@@ -19,6 +19,7 @@ from ..sources.source import Sample
 from ..spatial_targets import decode_mask
 from .convert import convert
 from .stored_samples import StoredImage, StoredSamples
+from .target import Target
 
 
 def extract(
@@ -48,8 +49,7 @@ def extract(
     with open_dataset(path) as dataset:
         if dataset.meta is None:
             raise BadDataset(f"{dataset.path}: levels are extracted from pyramids, this is none; convert it first")
-        if target.exists() and os.path.exists(dataset.path) and target.samefile(dataset.path):
-            raise ValueError(f"{target}: the target must be another file than the source")
+        Target(out).check_source(dataset.path)
         if not 0 <= level < len(dataset.ratios):
             raise ValueError(f"`level` must be from 0 to {len(dataset.ratios) - 1} for {dataset.path}, got {level}")
         order = "source" if dataset.storage is None else "shuffled"

@@ -52,6 +52,13 @@ class Target:
         """Settings that a working folder must have been made with, besides the conversion's own."""
         return {"target": self.name} if self._remote else {}
 
+    def check_source(self, path: object) -> None:
+        """Raises ValueError if this path is the target itself."""
+        if not isinstance(path, str | os.PathLike) or self._remote or not (os.path.exists(path) and self.exists()):
+            return
+        if os.path.samefile(path, self.name):
+            raise ValueError(f"{self.name}: the target must be another file than the source; choose another name")
+
     def exists(self) -> bool:
         """Whether it is there already."""
         return files.exists(self.name)

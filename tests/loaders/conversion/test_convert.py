@@ -162,6 +162,14 @@ def test_wrong_arguments(jpeg_folder: Path, tmp_path: Path, wrong: dict[str, obj
     assert os.listdir(tmp_path) == []
 
 
+def test_the_source_is_not_overwritten(beton: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "x.beton"
+    shutil.copy(beton, copy)
+    with pytest.raises(ValueError, match="the target must be another file than the source"):
+        convert(copy, tmp_path / "." / "x.beton", workers=1)
+    assert digest(copy) == digest(beton)
+
+
 def test_missing_folders_of_the_target_are_made(jpeg_folder: Path, tmp_path: Path) -> None:
     convert(jpeg_folder / "val", tmp_path / "a" / "b" / "x.beton", workers=1)
     assert os.listdir(tmp_path / "a" / "b") == ["x.beton"]

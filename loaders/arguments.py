@@ -1,4 +1,4 @@
-"""Checks of arguments: each error gives the rule, the value received and, if it is not plain, the remedy."""
+"""Checks of arguments: each error gives the rule, the value received and, unless it is obvious, the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def absolute(data: Any) -> Any:
-    """A path that a change of the working directory does not move; URLs and objects as they are."""
+    """A path made absolute, so that it does not depend on the working directory; URLs and objects unchanged."""
     if not isinstance(data, str | os.PathLike):
         return data
     name = os.fspath(data)
@@ -119,7 +119,7 @@ def _check_device(device: Any) -> None:
 
     try:
         found = torch.device(device)
-    except (TypeError, ValueError, RuntimeError):  # no device of any kind that torch knows
+    except (TypeError, ValueError, RuntimeError):  # torch does not know this kind of device
         found = None
     if found is None or found.type not in ("cpu", "cuda") or (found.type == "cuda" and not torch.cuda.is_available()):
         more = '; for another device, pass "cpu" and move the batches: `images.to(device)`'
@@ -132,7 +132,7 @@ def _check_device(device: Any) -> None:
 
 
 def device_of(device: str | torch.device) -> torch.device:
-    """The device, with its number: "cuda" is the GPU that is torch's current one when the loader is made."""
+    """The device, with its number: "cuda" is torch's current GPU at the time when the loader is made."""
     import torch
 
     found = torch.device(device)

@@ -1,8 +1,8 @@
-"""The program's end while daemon threads still read.
+"""Safe exit of a program whose daemon threads still iterate over a loader.
 
 torch releases the GIL even to free a tensor. Until Python 3.13, a daemon thread that asks for the GIL again while the
-interpreter is finalized is ended at that point; inside torch's C++ code that aborts the process. So when the program
-ends, each daemon thread that iterates over a loader is halted at its next batch.
+interpreter is finalized is ended at that point; inside torch's C++ code this aborts the process. So at the program's
+exit, each daemon thread that iterates over a loader is halted at its next batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRACE = 1.0
 """Seconds that the program's end waits for daemon threads to reach their next batch."""
 
 _reading: set[int] = set()
-"""Threads in the middle of an iteration, or with an error from one, whose traceback may keep tensors."""
+"""Threads in the middle of an iteration, or with an error from an iteration, whose traceback may keep tensors."""
 
 _ending = threading.Event()
 
@@ -30,7 +30,7 @@ class Halting:
         return self
 
     def before_batch(self) -> None:
-        """Returns at once; never in a daemon thread of a program that is ending."""
+        """Returns immediately; in a daemon thread of a program that is ending it never returns."""
         if _ending.is_set() and threading.current_thread() is not threading.main_thread():
             _reading.discard(threading.get_ident())
             threading.Event().wait()
@@ -43,7 +43,7 @@ class Halting:
 
 @functools.cache
 def _register() -> None:
-    # Exit handlers run in reverse order. This one is registered after the first thread pool's, to halt, then close.
+    # Exit handlers run in reverse order. This one is registered after the first thread pool's: halt first, then close.
     atexit.register(_halt)
 
 

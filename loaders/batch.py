@@ -40,7 +40,7 @@ class Moving(Protocol):
 
 @dataclass(eq=False)
 class BatchPlan:
-    """A batch with everything about it decided, whichever backend decodes it."""
+    """The complete plan of a batch, independent of the backend that decodes it."""
 
     format: OutputFormat
     """The kernel's output, see `TransformPipeline.format`."""
@@ -54,7 +54,7 @@ class BatchPlan:
     augment: Augment | None = None
     """The kernel's operations after resampling, besides the look-up."""
     lease: object = None
-    """Keeps the bytes that `samples` name in memory, see `Dataset.lease`."""
+    """Keeps in memory the bytes that `samples` refer to, see `Dataset.lease`."""
     pillow: bool = True
     """Whether Pillow may have to decode some of the samples."""
 
@@ -65,7 +65,7 @@ class BatchPlan:
         return BatchPlan(self.format, self.epoch, keys, labels, samples, augment, self.lease, self.pillow)
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
-        """The batch as it is before its transforms."""
+        """The decoded batch, before its transforms."""
         stage, augment = self.format.stage, self.format.randaugment
         return Batch(
             images=images,
@@ -92,7 +92,7 @@ class Batch:
     labels: torch.Tensor
     """int64 [n] on the loader's device."""
     keys: NDArray[np.int64]
-    """Draw keys [n] on the host: random numbers of a sample are looked up by these, see `plan.rng.draw_keys`."""
+    """Draw keys [n] on the host: the keys of each sample's random numbers, see `plan.rng.draw_keys`."""
     seed: int
     """The loader's."""
     epoch: int
@@ -107,13 +107,13 @@ class Batch:
     mask: NDArray[np.bool_] | None = None
     """[n] on the host: False for a repeated sample that only fills up a rank's share; None: all count."""
     moved: list[tuple[Moving, int]] = field(default_factory=list)
-    """Transforms that moved the pixels after crop and flip, in order, and the side of the images then."""
+    """Transforms that moved the pixels after crop and flip, in order, each with the side of its images."""
     views: int = 1
     """Crops of each sample: with 2 or more, the arrays above hold all samples' first view, then their second, ..."""
 
     @property
     def count(self) -> int:
-        """Samples; a view each of them."""
+        """Number of samples; several views of a sample count once."""
         return len(self.keys) // self.views
 
     @cached_property
@@ -143,7 +143,7 @@ class Batch:
 
 
 def _beside_labels(array: NDArray[Any], batch: Batch) -> torch.Tensor:
-    """An array of the host as a tensor on the labels' device. The host does not wait for a GPU."""
+    """A host array as a tensor on the labels' device. The host does not wait for a GPU."""
     from .transforms.device import put
 
     return put(np.ascontiguousarray(array), batch.labels.device)
@@ -221,7 +221,7 @@ def _points(values: Any, batch: Batch) -> Any:
 
 
 def _listed(arrays: list[NDArray[np.float32]], batch: Batch) -> Any:
-    """A list of a tensor for each sample; for several views a tuple of such lists. One copy brings all of them."""
+    """A list with one tensor per sample; for several views a tuple of such lists. One copy transfers all of them."""
     joined, n = _beside_labels(np.concatenate(arrays), batch), batch.count
     tensors = list(joined.split([len(array) for array in arrays]))
     return tensors if batch.views == 1 else tuple(tensors[k * n : (k + 1) * n] for k in range(batch.views))

@@ -1,7 +1,7 @@
-"""Memory for batches: reused, but never while anybody still holds the batch that lies in it.
+"""Memory for batches: a buffer is reused, but never while its batch is still referenced.
 
-A batch belongs to the user, who may keep it for ever. Fresh memory for each would be page-faulted in anew every time,
-so a buffer comes back once the last array or tensor that views it is gone, and only then.
+A batch belongs to the user, who may keep it indefinitely. Fresh memory for each batch would cost page faults every
+time, so a buffer returns to the pool when the last array or tensor that views it has been freed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class BufferPool:
     """
 
     def __init__(self, spare: int, allocate: Callable[[int], NDArray[np.uint8]] | None = None) -> None:
-        """allocate: makes a buffer of so many bytes (pinned memory, say); None: ordinary memory."""
+        """allocate: makes a buffer of a given number of bytes (for example pinned memory); None: ordinary memory."""
         self._spare = spare
         self._allocate = allocate or _pageable
         self._free: list[NDArray[np.uint8]] = []
@@ -31,7 +31,7 @@ class BufferPool:
         self._lock = threading.RLock()
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """An array of `size` bytes, contents undefined. Its memory is used again once no view of it is left."""
+        """An array of `size` bytes, contents undefined. Its memory is reused when no view of it is left."""
         with self._lock:
             if size != self._size:
                 self._size = size
@@ -39,8 +39,8 @@ class BufferPool:
             buffer = self._free.pop() if self._free else None
         if buffer is None:
             buffer = self._allocate(size)
-        # NumPy makes views of a plain array share that array as their base; the lease is a base of its own, so that its
-        # end is the end of the last view.
+        # In NumPy, all views of a plain array have that array as their base. With the lease as their base, the lease
+        # is freed together with the last view.
         return np.asarray(_Lease(self, buffer))
 
     def _put(self, buffer: NDArray[np.uint8]) -> None:

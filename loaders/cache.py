@@ -2,7 +2,7 @@
 
 The first epochs read the folder. Meanwhile a background thread converts it, with the ordinary converter and its
 journal, so that an interrupted conversion resumes. The first epoch that begins after the conversion reads the pyramid.
-Of several processes one converts; the others read the folder until they find the finished file.
+If several processes use the same cache, one of them converts; the others read the folder until the file is complete.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .sources.source import Options, Sample
 # Together: while the decoding threads use all processors, converting takes about a seventh of the time.
 SHARE = 2  # decoding threads for each converting thread
 NICENESS = 5  # of the converting threads; only Linux has a niceness for each thread
-POLL = 2.0  # seconds between two looks at whether another process has finished
+POLL = 2.0  # seconds between two checks whether another process has finished
 PATIENCE = 5.0  # seconds that `close` waits for the jobs under way
 
 
@@ -59,9 +59,9 @@ class _Source(ImageFolder):
 
 
 class CachedFolder(Dataset):
-    """An image folder, then the pyramid made of it. Both have the same samples, labels and names.
+    """An image folder, and later the pyramid made of it. Both have the same samples, labels and names.
 
-    A sample that the converter refused is read from the folder for ever, with the same result as without a cache.
+    A sample that the converter refused is always read from the folder, with the same result as without a cache.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class CachedFolder(Dataset):
         Args:
             folder: path of an image folder.
             cache: the pyramid beton to make, or made before by `Loader(cache=)` or `convert(as_cache=True)`.
-            num_workers: decoding threads of the loader, which the converting threads must leave time for.
+            num_workers: decoding threads of the loader; the converting threads must leave processor time for them.
             classes: class names in the order of their labels; None: the sub-folders, sorted.
 
         Raises:
-            ValueError: the data are no image folder.
-            FileNotFoundError: no such folder of images.
-            BadDataset: the file or its unfinished conversion belongs to another folder or an older state of it, is
-                damaged, or was not made as a cache.
+            ValueError: the data are not an image folder.
+            FileNotFoundError: the image folder does not exist.
+            BadDataset: the file or its unfinished conversion belongs to another folder or an older state of the folder,
+                is damaged, or was not made as a cache.
         """
         if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):
             raise ValueError(f"`cache` is for image folders, got {folder!r}; leave `cache` out")
@@ -89,7 +89,7 @@ class CachedFolder(Dataset):
         source = _Source(os.fspath(folder), classes)
         self.path, self.classes, self.ratios, self.fields = source.path, source.classes, (1.0,), source.fields
         self._samples, self._warned, self._closed = len(source), False, False
-        # The pyramid's, from the first epoch on, so that the order of the samples does not change with the change-over.
+        # The pyramid's, from the first epoch on, so that the order of samples stays the same when the pyramid is ready.
         self.image_bytes = source.nbytes
         self.storage: StorageOrder | None = Shuffled(len(source))
         self._background: _Background | None = None
@@ -117,12 +117,12 @@ class CachedFolder(Dataset):
         return self._background.pyramid is not None
 
     def begin_epoch(self) -> None:
-        """Changes over to the pyramid if it has been completed. Warns once if it cannot be made."""
+        """Switches to the pyramid if it is complete. Warns once if it cannot be made."""
         background = self._background
         if background is None or not background.ended.is_set():
             return
         if background.pyramid is not None:
-            # Batches planned before keep the folder by their lease. Its entries name files, which need no descriptor.
+            # Earlier batches keep the folder alive by their lease. Its entries are file names and need no descriptor.
             self._active, self._background = background.pyramid, None
             self.fd, self.ratios = self._active.fd, self._active.ratios
         elif background.problem is not None and not self._warned:
@@ -232,7 +232,7 @@ class _Background:
         self._thread.start()
 
     def stop(self) -> None:
-        """Gives up the jobs that have not begun. Finished ones are in the journal."""
+        """Cancels the jobs that have not begun. Finished jobs are in the journal."""
         self._source.stop.set()
         if self._thread is not threading.current_thread():
             self._thread.join(PATIENCE)

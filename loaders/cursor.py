@@ -10,21 +10,21 @@ from .plan.order import LARGE
 from .values import in_range, unbox
 
 VERSION = 4
-"""Of the states."""
+"""Version of the saved states."""
 ORDER = frozenset({"aug_repeats", "indices", "weights"})
-"""Keys that a state has if they are not the default, and that matter within an epoch; version 4 brought them."""
+"""Keys that a state has if they are not the default (from version 4 on); they matter only within an epoch."""
 EPOCHS = 2**32
 Place = tuple[int, int]
-"""An epoch, and the samples of it that all ranks together have been given."""
+"""An epoch, and the number of its samples that were delivered to all ranks together."""
 
 
 @dataclass(eq=False)
 class Progress:
-    """One iteration: batches delivered, not those decoded ahead."""
+    """Progress of one iteration. It counts delivered batches; batches decoded ahead do not count."""
 
     epoch: int
     position: int
-    """Samples of the epoch that all ranks together have been given."""
+    """Samples of the epoch that were delivered to all ranks together."""
     steps_left: int
     """Batches that at least one rank still gets."""
     ended: bool = False
@@ -34,8 +34,8 @@ class Progress:
 class Cursor:
     """The epoch of the next iteration, and the state that a checkpoint keeps.
 
-    Each iteration runs the epoch after the latest one, unless `name` or `load_state_dict` has chosen one since. An
-    iterator takes its epoch with its first batch: some frameworks make iterators that they never use.
+    Each iteration runs the epoch after the latest one, unless `name` or `load_state_dict` has chosen another since. An
+    iterator takes its epoch with its first batch, because some frameworks make iterators that they never use.
     """
 
     def __init__(self, samples: int, seed: int, shuffle: bool | str, **order: Any) -> None:
@@ -68,17 +68,17 @@ class Cursor:
 
     @property
     def epoch(self) -> int:
-        """The epoch under way; before and after one, that of the next iteration."""
+        """The epoch in progress; outside of an iteration, the epoch of the next one."""
         if self._chosen or self._claimed or self._latest is None:
             return self.place[0]
         return self._latest.epoch + self._latest.ended
 
     def claim(self) -> None:
-        """An iterator is made."""
+        """Registers a new iterator."""
         self._claimed, self._chosen = self.place, None
 
     def begin(self, steps: Callable[[int], int]) -> Progress:
-        """An iteration begins. steps: see `Progress.steps_left`, given the position it begins at."""
+        """Begins an iteration. steps: a function of the initial position, see `Progress.steps_left`."""
         epoch, position = self.place
         self._chosen = self._claimed = None
         self._latest = Progress(epoch, position, steps(position))
@@ -132,7 +132,7 @@ class Cursor:
         """
         if state.get("version") not in (1, 2, 3):
             return state
-        if state["version"] == 1:  # which named the order
+        if state["version"] == 1:  # it stored the name of the order
             names = {"random": True, "sequential": False, "quasi": "quasi"}
             state = {**state, "shuffle": names.get(state.get("order", ""))}
         shuffle = state.get("shuffle")

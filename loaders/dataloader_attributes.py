@@ -36,7 +36,7 @@ INSTEAD = {
     "order": 'it is now `shuffle`: True, False or "quasi"',
     "filter": "it is now `interpolation`",
 }
-"""What to pass instead of arguments of torch's `DataLoader`, of its data sets and of the first edition."""
+"""Replacements for arguments of torch's `DataLoader`, of its data sets and of the first edition."""
 
 
 class DataLoaderAttributes:
@@ -47,7 +47,7 @@ class DataLoaderAttributes:
         from .loader import Loader
 
         known = inspect.signature(Loader.__init__).parameters
-        own = cls.__init__ is not Loader.__init__  # a subclass, which takes what it likes
+        own = cls.__init__ is not Loader.__init__  # a subclass may have other arguments
         for name in () if own else given.keys() - known.keys():
             close = difflib.get_close_matches(name, known, 1)
             remedy = INSTEAD.get(name) or (f"did you mean `{close[0]}`?" if close else "see docs/loader.md for all")
@@ -55,8 +55,8 @@ class DataLoaderAttributes:
         return super().__new__(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError for an argument of the Loader once it is made, and for what sets up a `DataLoader`:
-        setting it would have no effect. Lightning sets `worker_init_fn` after `seed_everything(workers=True)`.
+        """Raises AttributeError for arguments of an existing Loader, and for settings of torch's `DataLoader`, because
+        setting them would have no effect. Lightning sets `worker_init_fn` after `seed_everything(workers=True)`.
         """
         if not name.startswith("_") and self.__dict__.get("_made"):
             if name in INSTEAD and name != "worker_init_fn" and hasattr(DataLoaderAttributes, name):
@@ -93,22 +93,22 @@ class DataLoaderAttributes:
 
     @property
     def collate_fn(self) -> Callable[[list[Any]], Any]:
-        """Makes a batch of samples of `dataset`."""
+        """Makes a batch from samples of `dataset`."""
         from .dataloader_view import collate
 
         return collate
 
     def as_dataloader(self) -> DataLoader[Any]:
-        """A real torch `DataLoader` that hands on this loader's batches, for code that accepts no other class: Keras,
-        `Fabric.setup_dataloaders`, captum. Each of its iterations is an epoch of this loader; stages, epochs and states
-        are set on this loader.
+        """A real torch `DataLoader` that delivers this loader's batches, for code that accepts no other class: Keras,
+        `Fabric.setup_dataloaders`, captum. Each of its iterations is an epoch of this loader. Set stages, epochs and
+        states on this loader.
         """
         from torch.utils.data import DataLoader
 
         from .dataloader_view import LoadedBatches
 
         made: Any = DataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
-        made._is_accelerate_prepared = True  # ranks share the samples already; Accelerate would share them again
+        made._is_accelerate_prepared = True  # keeps Accelerate from dividing the samples among the ranks again
         return made
 
     generator = worker_init_fn = multiprocessing_context = None
@@ -116,6 +116,6 @@ class DataLoaderAttributes:
     """Batches already arrive on `device`; there are no worker processes."""
     pin_memory_device, timeout, in_order = "", 0, True
     mixup_enabled = False
-    """timm's `train.py` asks this of its prefetcher, which mixes. A Loader does not: mix in the loop."""
+    """timm's `train.py` reads this attribute of its prefetcher, which can mix. A Loader cannot: mix in the loop."""
     end_of_dataloader, remainder = False, -1
     """For Accelerate, see `integrations.accelerate`."""

@@ -1,7 +1,8 @@
-"""The loader's data set and samplers as torch's `DataLoader` has them, for frameworks that read or rebuild them.
+"""The loader's data set and samplers in the form of torch's `DataLoader`, for frameworks that read or rebuild them.
 
 `DataLoader(loader.dataset, batch_sampler=loader.batch_sampler, collate_fn=loader.collate_fn)` gives the loader's own
-batches, slower. Accelerate's `skip_first_batches`, which the Hugging Face Trainer resumes with, makes such a one.
+batches, but slower. Accelerate's `skip_first_batches`, which the Hugging Face Trainer uses to resume, makes such a
+`DataLoader`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class KeyedIndex(int):
-    """A draw key (see `plan.rng.draw_keys`) and the epoch it belongs to: all that decides a sample's pixels.
+    """A draw key (see `plan.rng.draw_keys`) and its epoch. Together they determine a sample's pixels.
 
     Attributes:
         epoch: the loader's.
         views: crops of each sample in its batch.
-        counts: whether the sample does more than fill up a rank's share, see the field "mask".
+        counts: False for a repeated sample that only fills up a rank's share, see the field "mask".
     """
 
     epoch: int
@@ -50,7 +51,7 @@ class DecodedSamples(Sequence[Any]):
     """The samples of one batch, and the batch itself, which `Loader.collate_fn` returns."""
 
     def __init__(self, count: int, values: tuple[Any, ...], batch: Any) -> None:
-        """values: the batch's parts, which are taken apart only if somebody wants single samples."""
+        """values: the batch's parts; they are divided into samples only when a single sample is read."""
         self._count, self._values, self.batch = count, values, batch
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ class DecodedSamples(Sequence[Any]):
         """A sample.
 
         Raises:
-            LoaderError: a part of the batch is not one value a sample.
+            LoaderError: a part of the batch does not have one value per sample.
         """
         return self._samples[index]
 
@@ -80,15 +81,15 @@ _REMEDIES = {
     **dict.fromkeys(("transform", "target_transform", "transforms"), "transforms"),
     **dict.fromkeys(("samples", "imgs", "targets"), "indices"),
 }
-"""Attributes of torchvision's data sets that people set, and the argument of a Loader that has the effect."""
+"""Attributes that users set on torchvision's data sets, and the argument of a Loader with the same effect."""
 
 
 class LoadedDataset(Dataset[Any]):
     """The samples of a loader, one by one: `dataset[i]` is sample i as the loader's present stage shows it.
 
-    An index from the loader's samplers shows the sample as the loader would in that epoch. In training, a plain index
-    has another crop at each access, keyed by torch's seed: a `DataLoader` that is made of this data set alone knows of
-    no epochs.
+    With an index from the loader's samplers, the sample has the pixels that the loader delivers in that epoch. With a
+    plain index, each access in training gives another crop, keyed by torch's seed, because a `DataLoader` made from
+    this data set alone has no epochs.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -110,12 +111,12 @@ class LoadedDataset(Dataset[Any]):
 
     @cached_property
     def targets(self) -> list[int]:
-        """The label of each sample of `len`, in the order of the indices."""
+        """The label of each of the `len` samples, in index order."""
         return self._here().source.labels(self._indices).tolist()
 
     @cached_property
     def samples(self) -> list[tuple[str, int]]:
-        """Name and label of each sample of `len`; names are relative to the folder that was opened or converted."""
+        """Name and label of each of the `len` samples; names are relative to the opened or converted folder."""
         name = self._here().source.name
         return [(name(index), label) for index, label in zip(self._indices.tolist(), self.targets, strict=True)]
 
@@ -129,7 +130,7 @@ class LoadedDataset(Dataset[Any]):
     """Samples arrive as the loader makes them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raises AttributeError for what would change the samples of a data set of torchvision, but none of these."""
+        """Raises AttributeError for attributes of torchvision's data sets that would have no effect here."""
         if name in _REMEDIES:
             raise AttributeError(
                 f"`{name}` of a Loader's data set cannot be set: pass `{_REMEDIES[name]}=` to the Loader"
@@ -174,7 +175,7 @@ class LoadedDataset(Dataset[Any]):
         return int(words(torch.initial_seed(), self._accesses, np.zeros(1, np.int64), Purpose.ACCESS, 1)[0, 0])
 
     def _here(self) -> Loader:
-        """The loader; in a forked process, which its threads did not follow, one of the process's own.
+        """The loader. In a forked process, which has no copies of its threads, a new loader of the process.
 
         Raises:
             LoaderError: it is closed.
@@ -202,8 +203,8 @@ class LoadedBatches(IterableDataset[Any]):
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """This rank's samples of the loader's next epoch, each of several views as one. A `DistributedSampler`, so that no
-    framework replaces it.
+    """This rank's samples of the loader's next epoch; each of several views counts as one. It is a
+    `DistributedSampler`, so that no framework replaces it.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -241,7 +242,7 @@ class EpochSampler(DistributedSampler[Any]):
         self._loader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self._loader.batch_sampler:  # others may cut it differently, so that views would be no pairs
+        for batch in self._loader.batch_sampler:  # the batches keep the views of a sample together
             yield from (KeyedIndex(int(key), key.epoch, counts=key.counts) for key in batch)
 
     def __len__(self) -> int:
@@ -249,7 +250,7 @@ class EpochSampler(DistributedSampler[Any]):
 
 
 class SequentialEpochSampler(EpochSampler, SequentialSampler):
-    """Of a loader that goes through its samples in order. Frameworks recognise it as not shuffled."""
+    """The sampler of a loader that delivers its samples in order. Frameworks recognise it as not shuffled."""
 
 
 class EpochBatchSampler(BatchSampler):

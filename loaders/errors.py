@@ -16,7 +16,7 @@ class BadSample(LoaderError):
 
     Attributes:
         index: position of the sample in the data set.
-        name: source name, as far as the data set knows it.
+        name: source name, if the data set knows it.
         why: the reason.
     """
 

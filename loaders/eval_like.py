@@ -12,7 +12,7 @@ _INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
 
 
 def eval_like(model: Any, *, test_size: bool = False) -> dict[str, Any]:
-    """The Loader's arguments that repeat the preprocessing of a pretrained model's evaluation.
+    """The arguments of a Loader that reproduce the preprocessing of a pretrained model's evaluation.
 
     `Loader("photos/val", train=False, **eval_like(model))`. Neither timm nor torchvision is imported.
 
@@ -20,16 +20,16 @@ def eval_like(model: Any, *, test_size: bool = False) -> dict[str, Any]:
         model: a timm model, also inside DistributedDataParallel or `torch.compile`; its `pretrained_cfg`; a data
             config of `timm.data.resolve_data_config`; a torchvision weights enum such as
             `ResNet50_Weights.IMAGENET1K_V2`; or the `ImageClassification` preset of its `transforms()`.
-        test_size: of timm's configurations, take `test_input_size` and `test_crop_pct` if there are any.
+        test_size: use `test_input_size` and `test_crop_pct` of timm's configurations, if there are any.
 
     Returns:
-        `resolution`, `interpolation`, `mean` and `std`; of timm also `crop_pct` and `crop_mode`; of torchvision also
+        `resolution`, `interpolation`, `mean` and `std`; for timm also `crop_pct` and `crop_mode`; for torchvision also
         `resize_size`.
 
     Raises:
         TypeError: `model` is none of these.
-        ValueError: the model wants something that a Loader does not deliver: inputs that are not square or not RGB,
-            or another interpolation.
+        ValueError: the model needs inputs that a Loader does not deliver: not square, not RGB, or with another
+            interpolation.
     """
     while hasattr(model, "module") or hasattr(model, "_orig_mod"):
         model = model.module if hasattr(model, "module") else model._orig_mod
@@ -49,7 +49,7 @@ def eval_like(model: Any, *, test_size: bool = False) -> dict[str, Any]:
 
 
 def _of_preset(preset: Any) -> dict[str, Any]:
-    """Of torchvision's `transforms.ImageClassification`."""
+    """The arguments for torchvision's `transforms.ImageClassification`."""
     interpolation = getattr(preset.interpolation, "value", preset.interpolation)
     return {
         "resolution": _side("crop_size", preset.crop_size),
@@ -59,7 +59,7 @@ def _of_preset(preset: Any) -> dict[str, Any]:
 
 
 def _of_timm(config: Mapping[str, Any], test_size: bool) -> dict[str, Any]:
-    """Of a configuration, with the fallbacks of `timm.data.resolve_data_config`."""
+    """The arguments for a configuration, with the fallbacks of `timm.data.resolve_data_config`."""
 
     def value(name: str, default: Any) -> Any:
         return (test_size and config.get(f"test_{name}")) or config.get(name) or default

@@ -1,4 +1,4 @@
-"""An iterator that does not end quietly after an error."""
+"""An iterator that does not end silently after an error."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .errors import LoaderError
 
 
 class Iteration(Iterator[Any]):
-    """The batches of one epoch. After an error there are no more; asking for one is an error, too.
+    """The batches of one epoch. After an error it delivers no further batch; `next` raises an error, too.
 
-    A generator that has raised looks as if it were at its end: a loop that catches the error of one batch and asks for
-    the next one would take the rest of the epoch for done.
+    After an error, a generator looks as if it were exhausted. A loop that catches the error of one batch and requests
+    the next one would silently skip the rest of the epoch.
     """
 
     def __init__(self, batches: Generator[Any, None, None]) -> None:
         self._batches = batches
         self._error: str | None = None
-        """As text: the error's traceback would keep this iterator, and with it the loader's threads."""
+        """Kept as text: the error's traceback would keep this iterator alive, and with it the loader's threads."""
 
     def __next__(self) -> Any:
         if self._error is not None:
@@ -35,5 +35,5 @@ class Iteration(Iterator[Any]):
             raise
 
     def close(self) -> None:
-        """Gives the epoch up: batches under way are cancelled."""
+        """Ends the epoch: batches in progress are cancelled."""
         self._batches.close()

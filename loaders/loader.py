@@ -54,9 +54,9 @@ class _Epoch(NamedTuple):
 class Loader(DataLoaderAttributes):
     """Batches of images at any resolution, from a pyramid beton, a beton that FFCV wrote, or an image folder.
 
-    `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. Each batch
-    is the caller's to keep. Every `iter(loader)` starts the next epoch, however the last one ended, unless `set_epoch`
-    or `load_state_dict` has named one; several iterators at once have epochs of their own.
+    `for images, labels in loader` runs one epoch: images [n, 3, B, B], labels int64 [n], both on `device`. The caller
+    may keep each batch. Every `iter(loader)` starts the next epoch, even after a `break`, unless `set_epoch` or
+    `load_state_dict` has chosen another. Several iterators at the same time run different epochs.
     """
 
     def __init__(
@@ -106,21 +106,21 @@ class Loader(DataLoaderAttributes):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """Opens the data set; threads start, images are read with the first batch.
+        """Opens the data set. Threads start, and images are read, with the first batch.
 
         Args:
-            data, classes, label_field: a `.beton`, a folder with a sub-folder per class, or what else
-                `loaders.open_dataset` opens; give a validation set the training set's `classes`.
-            cache: for an image folder: a pyramid that is made in the background while the folder is read. Epochs that
-                begin later read it: the same order, crops and flips; pixels differ as between folder and pyramid.
-            batch_size: samples a batch on each rank.
+            data, classes, label_field: a `.beton`, a folder with a sub-folder per class, or any other source of
+                `loaders.open_dataset`; give a validation set the training set's `classes`.
+            cache: for an image folder: a pyramid that is made in the background while the folder is read. Later epochs
+                read it, with the same order, crops and flips; pixels differ as between folder and pyramid.
+            batch_size: samples per batch on each rank.
             resolution: side B of the output, 16 to 1024 pixels.
             magnitude: RandAugment strength 0 to 10 (timm's `rand-m{M}-mstd0.5-inc1`); None: no RandAugment.
-            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in the order of indices.
-            shuffle: True; False: in the order of the indices; "quasi": samples that lie near each other are read at
-                about the same time, for object stores and hard disks (docs/storage.md); None: as `train`.
+            train: random resized crop, flip and shuffling; else the centre crop of evaluation, in index order.
+            shuffle: True: random order; False: index order; "quasi": samples that are neighbours in storage are read
+                at about the same time, for object stores and hard disks (docs/storage.md); None: as `train`.
             seed: 0 to 2**64 - 1; the same seed gives the same batches on every backend, worker count and world size.
-            drop_last: leave out a last batch that is not full on every rank; None: as `train`.
+            drop_last: leave out the last batch unless it is full on every rank; None: as `train`.
             fields: the parts of a batch, in this order: "image", "label", "index" (position in the data set), "name",
                 "crop" (x0, y0, x1, y1 in full-size pixels), "flip", "mask" (False for a repeated sample that only fills
                 up a rank's share), and every stored field.
@@ -128,8 +128,8 @@ class Loader(DataLoaderAttributes):
             transforms: batch transforms, `transform(images, batch)`, which return images or `(images, targets)`; they
                 get uint8 images and replace RandAugment, normalisation and erasing. None: these three.
             indices: sample indices to use; None: all.
-            weights: relative chance of each sample, drawn with replacement; "balanced": all classes equally likely.
-            aug_repeats: repeated augmentation: how often each sample comes in a row, with different crops.
+            weights: relative probability of each sample, drawn with replacement; "balanced": classes equally likely.
+            aug_repeats: repeated augmentation: how often each sample is repeated in a row, with different crops.
             views: crops of each sample; with 2 or more, the field "image" is a tuple of as many tensors.
             uneven: treatment of a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
                 repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
@@ -142,7 +142,7 @@ class Loader(DataLoaderAttributes):
             crop_pct, crop_mode, resize_size: evaluation, see `loaders.plan.CropGeometry`; `loaders.eval_like` gives
                 them for a timm model or torchvision weights.
             augment_at: "resolution": RandAugment on images of B x B; "base": the published order, at 224 and then down
-                to B by `interpolation`, which costs most of a small B's savings.
+                to B by `interpolation`; this loses most of the time that a small B saves.
             augment_on: "cpu": the decoding threads augment each image while it is in cache; "device": whole batches are
                 augmented on `device`; "auto": "device" on a GPU, else "cpu". The pixels are the same.
             erase: probability of timm's RandomErasing (pixel mode), 0 to 1; normalised output only.
@@ -150,21 +150,21 @@ class Loader(DataLoaderAttributes):
             backend: "torch" (the reference); "ffcv" (the same batches, driven by FFCV's loader; betons only); "dali"
                 (decoded by DALI, on a GPU if `device` is one: pixels differ slightly); "auto": torch on the CPU, and
                 on a GPU the faster of torch and DALI, measured once for all ranks and kept in the state.
-            device: of the delivered batches: "cpu"; or "cuda", torch's current GPU, or "cuda:1", which bring pinned
-                memory and a stream of the loader's own.
+            device: of the delivered batches: "cpu"; or "cuda" (torch's current GPU), "cuda:1", ...: copies then use
+                pinned memory and a separate stream.
             dtype: "float32", "float16", "bfloat16", normalised by `mean` and `std`; or "uint8", as decoded.
             memory_format: "contiguous" or "channels_last".
-            num_workers: decoding threads; None: the processors at hand, shared by this machine's ranks, on a GPU less
-                two of each rank that launch the training's kernels.
+            num_workers: decoding threads; None: this rank's share of the available processors; on a GPU less two for
+                each rank, which launch the training's kernels.
             prefetch_factor: batches decoded ahead.
-            on_error: "raise" BadSample at a sample that cannot be decoded, or "replace" it by another.
+            on_error: "raise" BadSample for a sample that cannot be decoded, or "replace" it by another.
             cache_dir, cache_gb: for data at a URL, see `open_dataset`.
-            rank, world_size: this process's share; None: as torch's process group says.
+            rank, world_size: this process's share; None: read from torch's process group.
             mean, std: per channel, of pixels in 0..1.
 
         Raises:
             ValueError: an argument out of its range, or an epoch without a single batch.
-            FileNotFoundError, BadDataset: the data set is not there, or not sound.
+            FileNotFoundError, BadDataset: the data set does not exist, or is damaged.
         """
         given = self._arguments = {k: unbox(v) for k, v in locals().items() if k not in ("self", "data", "__class__")}
         self._stage = Stage(resolution=resolution, magnitude=magnitude, batch_size=batch_size)
@@ -218,7 +218,7 @@ class Loader(DataLoaderAttributes):
 
     @property
     def batch_size(self) -> int:
-        """Samples a batch on each rank, at the present stage."""
+        """Samples per batch on each rank, at the present stage."""
         return self._stage.batch_size
 
     @property
@@ -247,11 +247,11 @@ class Loader(DataLoaderAttributes):
 
     @property
     def epoch(self) -> int:
-        """The epoch under way; before and after one, the epoch of the next iteration."""
+        """The epoch in progress; outside of an iteration, the epoch of the next one."""
         return self._cursor.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Names the epoch of the next iteration, as with torch's DistributedSampler.
+        """Sets the epoch of the next iteration, as torch's DistributedSampler does.
 
         A position that `load_state_dict` restored within this same epoch is kept.
 
@@ -272,7 +272,7 @@ class Loader(DataLoaderAttributes):
     def __iter__(self) -> Iterator[Any]:
         if self._closed:
             raise LoaderError("the loader is closed; make a new Loader")
-        self._check_stage(self._stage)  # ranks may have come since
+        self._check_stage(self._stage)  # a process group may exist only now
         self._cursor.claim()
         return Iteration(self._deliver())
 
@@ -289,7 +289,7 @@ class Loader(DataLoaderAttributes):
         ):
             started = time.perf_counter()
             for done, batch in enumerate(batches):
-                if done == max(0, steps - 1 - self.prefetch_factor):  # the others are all under way
+                if done == max(0, steps - 1 - self.prefetch_factor):  # all other batches are in progress
                     self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
                 batch.mask, batch.views = shares.mask(progress.position, n), self.views
                 value = deliver(batch, self.source, self.fields, self.collate)
@@ -334,7 +334,7 @@ class Loader(DataLoaderAttributes):
         return Batches(self.sampling.order(run.number), shares, run.position, self.views)
 
     def _prepare(self, run: _Epoch) -> None:
-        """Shuffles, and plans the first batch of, the epoch that probably follows, while the threads are busy."""
+        """Prepares the next epoch while the threads are busy: its order, and the plan of its first batch."""
         self._coming = None
         with suppress(Exception):  # an error in the next epoch is raised when that epoch begins
             self._coming = run, self._backend.run(run.stage, run.number, self._batches(run))
@@ -345,8 +345,8 @@ class Loader(DataLoaderAttributes):
         return ready[1] if ready and ready[0] == run else self._backend.run(run.stage, run.number, self._batches(run))
 
     def state_dict(self) -> dict[str, Any]:
-        """The loader's position as plain numbers, counting batches delivered, not those decoded ahead. The same on
-        all ranks; after the last batch that any of them gets in an epoch, it is the next epoch's first.
+        """The loader's position as plain numbers. Batches decoded ahead do not count. It is the same on all ranks.
+        After the last batch that any rank gets in an epoch, it is the start of the next epoch.
         """
         chosen = getattr(self._backend, "chosen", None)  # by backend="auto"
         return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}
@@ -366,19 +366,19 @@ class Loader(DataLoaderAttributes):
         return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A fresh loader of the same arguments, stage and place, for another process; a subclass adds what it has."""
+        """Makes the same loader (arguments, stage, position) in another process. A subclass adds its own state."""
         Loader.__init__(self, state["data"], **state["arguments"])
         self._stage = state["stage"]
         self.load_state_dict(state["place"])
 
     def stats(self) -> dict[str, Any]:
-        """Seconds and bytes per station since the loader was made, bad samples, and the bottleneck."""
+        """Seconds and bytes per processing step since the loader was made, bad samples, and the bottleneck."""
         sums, bad = self._backend.stats(), list(self._backend.bad.values())
         advice = storage_advice(self.source, self.shuffle, bool(self._arguments["cache_dir"]))
         return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
 
     def close(self) -> None:
-        """Stops the threads and closes what was opened here. Also done at garbage collection, and by `with`."""
+        """Stops the threads and closes the files of this loader. `with` and garbage collection do this, too."""
         self._closed, self._coming = True, None
         self._backend.close()
         if self.source is not self._data:

@@ -1,7 +1,7 @@
 """Image files that the kernel does not decode (PNG, WebP, CMYK, ...), read by Pillow as torchvision does.
 
-Folder and converter share this module. Many threads may use it at once. It leaves Pillow's settings alone, because
-other code in the process may depend on them.
+Image folders and the converter share this module. Many threads may use it at once. It does not change Pillow's
+settings, because other code in the process may depend on them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Decoded(NamedTuple):
 def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
     """Decodes an image file by Pillow's `convert("RGB")`; EXIF orientation is ignored, as torchvision ignores it.
 
-    A file that is cut short is an error, also if the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
+    A truncated file is an error, even if the process sets `ImageFile.LOAD_TRUNCATED_IMAGES`.
 
     Args:
         data: the whole file.
@@ -51,7 +51,7 @@ def decode_rgb(data: bytes, depth: str = "refuse") -> Decoded:
             the image's own least and greatest values become 0 and 255.
 
     Raises:
-        LoaderError: Pillow cannot decode the file, whatever it raised; or `depth` does not allow it.
+        LoaderError: Pillow cannot decode the file (whatever error Pillow raised), or `depth` does not allow it.
         ValueError: an unknown `depth`.
     """
     if depth not in DEPTHS:
@@ -94,17 +94,17 @@ def rgb(image: Any) -> NDArray[np.uint8]:
 
 
 def _left_out(image: Any) -> str:
-    """The parts of an opened file that its RGB pixels lose: the lower bits of deep colours, and further pages."""
+    """The parts of an opened file that its RGB pixels do not contain: the lower bits of deep colours, further pages."""
     cut = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
     pages = 1
     if image.format == "TIFF":
-        with suppress(Exception):  # a damaged page behind the first
+        with suppress(Exception):  # a damaged page after the first
             pages = image.n_frames
     return (", 16 bits cut to 8" if cut else "") + (f", the first of {pages} pages" if pages > 1 else "")
 
 
 def _unknown(data: bytes) -> str:
-    """Why Pillow does not know a file, with its format's name if it is a usual one."""
+    """The reason why Pillow does not know a file, with the name of its format if that is common."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     named = {
         "HEIC": brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"),
@@ -209,7 +209,7 @@ def _plugins() -> type[Exception]:
 # and their settings would reach this one. Instead an opened image gets a class whose methods are Pillow's own code with
 # a copy of the globals in which the flag is off.
 def _strict(function: FunctionType) -> FunctionType:
-    """The same code, for which the flag is off."""
+    """The same code with the flag off."""
     names = dict(function.__globals__)
     if _FLAG in names:
         names[_FLAG] = False
@@ -222,7 +222,7 @@ def _strict(function: FunctionType) -> FunctionType:
 
 
 def _strict_methods(kind: type, seen: set[str]) -> dict[str, Callable[..., Any]]:
-    """Strict copies of the methods of `kind` itself that look at the flag; not of those in `seen`, to which it adds."""
+    """Strict copies of the methods of `kind` itself that read the flag, except those in `seen`; adds them to `seen`."""
     methods = {name: value for name, value in vars(kind).items() if name not in seen}
     seen |= methods.keys()
     looks = {n: f for n, f in methods.items() if isinstance(f, FunctionType) and _FLAG in f.__code__.co_names}

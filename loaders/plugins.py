@@ -1,11 +1,12 @@
-"""Everything that is found by name: backends, sources, stores and fields. Other packages add their own here.
+"""Tables of parts by name: backends, sources, stores and fields. Other packages add their own parts here.
 
     from loaders.plugins import BACKENDS
 
     BACKENDS["mine"] = MyBackend  # or "my_package.backend:MyBackend", imported when it is first used
 
-An installed package can do without the import: its entry points in the groups `efficienttrain.backends`, `.sources`,
-`.stores` and `.fields` are found by themselves, also by the installed commands and in processes that are spawned.
+An installed package does not need this import if it declares entry points in the groups `efficienttrain.backends`,
+`.sources`, `.stores` and `.fields`. They are found automatically, also by the installed commands and in spawned
+processes.
 CONTRIBUTING.md has an example of each kind.
 """
 
@@ -33,7 +34,7 @@ class Registry(dict[str, Any], Generic[T]):
     """Parts of one kind by name. A value is the part itself, or the text "module:attribute" that imports it."""
 
     def __init__(self, kind: str, parts: dict[str, T | str]) -> None:
-        """kind: one word for error messages; with an s, the end of the entry points' group."""
+        """kind: one word for error messages; with an s added, the last part of the entry points' group name."""
         super().__init__(parts)
         self._kind, self._searched = kind, False
 
@@ -45,14 +46,14 @@ class Registry(dict[str, Any], Generic[T]):
         return super().__contains__(name)
 
     def discover(self) -> None:
-        """Adds the parts of installed packages; a name that is taken stays as it is. Looks once a process."""
+        """Adds the parts of installed packages, once per process; existing names are not replaced."""
         if not self._searched:
             self._searched = True
             for point in entry_points(group=f"efficienttrain.{self._kind}s"):
                 self.setdefault(point.name, point.value)
 
     def check(self, name: object) -> None:
-        """Raises ValueError if there is no part of that name; the message lists those that there are."""
+        """Raises ValueError if there is no part of that name; the message lists the existing names."""
         if not isinstance(name, str) or name not in self:
             raise ValueError(f"`{self._kind}` must be one of {', '.join(map(repr, self))}, got {name!r}.")
 

@@ -1,4 +1,4 @@
-"""How many processors one loader may use, and which rank of how many this process is."""
+"""The number of processors that a loader may use, and this process's rank and world size."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CPUS_VARIABLE = "EFFICIENTTRAIN_CPUS"
 def default_workers(spare: int = 0) -> int:
     """Threads for one loader: the processors that this process may use, shared by the machine's ranks.
 
-    spare: processors of each rank that are left to its other threads. A GPU's training needs two, which launch its
-        kernels: forward and backward.
+    spare: processors of each rank that its other threads need. Training on a GPU needs two: one thread launches the
+        forward kernels, another the backward kernels.
     """
     ranks = local_ranks() if ray_share() is None else 1  # a Ray worker's processors are its own
     return max(1, available_processors() // ranks - spare)
@@ -40,7 +40,7 @@ def available_processors() -> int:
 def ray_share() -> float | None:
     """Processors of the Ray task or actor that runs in this process; None outside of Ray or without such a limit.
 
-    A task has one processor unless it asks for others; an actor that asks for none has no limit.
+    A task has one processor unless it requests another number; an actor that requests none has no limit.
     """
     ray = sys.modules.get("ray")  # a Ray worker has imported it
     if ray is None or not ray.is_initialized():
@@ -55,7 +55,7 @@ def ray_share() -> float | None:
 def local_ranks(environment: Mapping[str, str] = os.environ) -> int:
     """Ranks that share this machine, by the launcher's environment variables; 1 without a launcher.
 
-    torchrun, Ray and Accelerate set LOCAL_WORLD_SIZE; Slurm and MPI have names of their own. Lightning sets only
+    torchrun, Ray and Accelerate set LOCAL_WORLD_SIZE; Slurm and MPI use other names. Lightning sets only
     WORLD_SIZE and LOCAL_RANK: its ranks are all on this machine if the master's address is, else there are at most
     as many as GPUs.
     """
@@ -105,7 +105,7 @@ def check_ranks(rank: int | None, world_size: int | None) -> None:
 
 
 def _cpu_quota(root: Path = CGROUP, own: Path = OWN_CGROUPS) -> float | None:
-    """Processors' worth of time that the control groups allow (version 2, else version 1); None: no limit.
+    """Number of processors that the CPU quota of the control groups allows (version 2, else version 1); None: no limit.
 
     The least quota of the process's own group and all groups above it counts. In a container the root is usually the
     container's group; elsewhere, as under systemd or Slurm, the group lies deeper.

@@ -1,4 +1,4 @@
-"""Progress of long operations: a moving bar on a terminal, a line every half minute in a redirected log."""
+"""Progress of long operations: a progress bar on a terminal, a line every half minute in a redirected log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERY = 30.0
 
 
 class _Lines:
-    """A stream on which each refresh of a tqdm bar becomes a line of its own."""
+    """A stream that writes each refresh of a tqdm bar as a separate line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,10 +1,10 @@
-"""The replay buffer: decoded samples are seen several times, so that a slow loader keeps up with a fast network.
+"""The replay buffer: decoded samples are used several times, so that a slow loader keeps up with a fast network.
 
-EfficientTrain++ (TPAMI 2024, the released `engine_buffer.py`): the loader brings 1/R of each batch, the rest is drawn,
-in chunks and with replacement, from the last K batches, the new one included. Crop, flip, RandAugment and erasing are
-frozen in a stored sample; mixing is drawn anew each time it is seen. Samples are kept in half precision.
+EfficientTrain++ (TPAMI 2024, the released `engine_buffer.py`): the loader supplies 1/R of each batch. The rest is
+drawn, in chunks and with replacement, from the last K batches, including the new one. A stored sample keeps its crop,
+flip, RandAugment and erasing; mixing is drawn anew each time the sample is used. Samples are kept in half precision.
 
-Theirs is a list of chunks that grows at one end and is cut at the other; this is a ring allocated once, and one gather.
+The released code keeps a list of chunks; this module allocates a ring once, and draws with one gather.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .plan.rng import Purpose, below, words
 from .transforms.device import put
 
 CHUNKS = 32
-"""Chunks that a loader batch is cut into, as released; at least so many if the batch does not divide."""
+"""Chunks that a loader batch is divided into, as released; at least this many if the batch does not divide evenly."""
 LATE = 4
-"""Batches that may be on their way to a ring in RAM: the host waits for none before so many more are queued."""
+"""Batches whose copies to a ring in RAM may be in progress; the host waits for the oldest if there are more."""
 GIB = 2**30
 GROUP = Path("/sys/fs/cgroup")
 
@@ -34,15 +34,15 @@ class Replay:
     def __init__(
         self, batches: int, batch_size: int, resolution: int, factor: int, device: str | torch.device = "cpu"
     ) -> None:
-        """Allocates the ring, after checking that there is room for it.
+        """Allocates the ring, after checking that there is enough memory.
 
         Args:
             batches: loader batches held, at least 1.
             batch_size: samples in each, exactly.
             resolution: side B of the images, pixels.
-            factor: R: how often a sample is seen on average, once fresh; 2 or more.
-            device: of the ring's memory. With batches on a GPU, "cpu" costs a copy over the bus each way; the newest
-                `LATE` batches at most stay on the GPU, too, until their copies have ended.
+            factor: R: how often a sample is used on average, including its first use; 2 or more.
+            device: of the ring's memory. With batches on a GPU, "cpu" costs a copy over the bus in each direction; at
+                most the newest `LATE` batches also stay on the GPU until their copies have ended.
 
         Raises:
             ValueError: a number out of range, or more memory required than available.
@@ -68,14 +68,14 @@ class Replay:
         return min(self.pushed, self._batches)
 
     def push(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Puts a batch in the place of the oldest one.
+        """Replaces the oldest batch by this one.
 
         Args:
             images: [batch_size, 3, B, B].
             labels: [batch_size, ...]: numbers or vectors of any type, the same in every batch.
 
         Raises:
-            ValueError: it is not of the ring's shape, or has not a label for each image.
+            ValueError: the batch does not have the ring's shape, or not one label for each image.
         """
         if len(images) != self._batch_size:
             raise ValueError(f"`images` must be {self._batch_size}, as the ring was made for, got {len(images)}.")
@@ -96,8 +96,8 @@ class Replay:
         self.pushed += 1
 
     def draw(self, *, seed: int, step: int, group: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """(R - 1) * batch_size samples, float16, on the ring's device (pinned there, if a GPU is to fetch them), or
-        on the GPU if batches on their way to the ring are drawn, too.
+        """(R - 1) * batch_size samples, float16, on the ring's device (in pinned memory if a GPU will copy them), or
+        on the GPU if some of them are from batches whose copies to the ring have not ended.
 
         The choice depends on (seed, step, group) and the number of batches held; `group` numbers the batches of one
         step, over all ranks.
@@ -116,7 +116,7 @@ class Replay:
         return self._rows(rows)
 
     def _rows(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the ring, on its device; pinned, if a GPU is to fetch them."""
+        """Rows of the ring, on its device; in pinned memory if a GPU will copy them."""
         pin = self.device.type == "cpu" and torch.cuda.is_available()
         images = torch.empty(
             (len(rows), *self._images.shape[1:]), dtype=torch.float16, device=self.device, pin_memory=pin
@@ -130,13 +130,13 @@ class Replay:
         return images, labels
 
     def _draw_both(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the ring and of the batches that are still on the GPU, put together there."""
+        """Rows of the ring and of the batches that are still on the GPU, joined on the GPU."""
         slots = {coming.slot: place for place, coming in enumerate(self._coming)}
         where = np.array([slots.get(slot, -1) for slot in range(self._batches)])[rows // self._batch_size]
         device = self._coming[0].images.device
         stored = self._rows(rows[where < 0])
         late = [torch.cat([getattr(coming, name) for coming in self._coming]) for name in ("images", "labels")]
-        # Stored rows first, then the late batches: one gather puts both into the order drawn.
+        # Stored rows first, then the late batches: one gather puts both into the drawn order.
         order = np.where(where < 0, np.cumsum(where < 0) - 1, 0)
         order = np.where(where < 0, order, len(stored[1]) + where * self._batch_size + rows % self._batch_size)
         index = put(order, device)
@@ -147,7 +147,7 @@ class Replay:
         return images, labels
 
     def _arrive(self, late: int) -> None:
-        """Writes batches to the ring whose copies have ended; waits for the oldest while more than `late` have not."""
+        """Writes to the ring the batches whose copies have ended; waits for the oldest if more than `late` remain."""
         while self._coming and (len(self._coming) > late or self._coming[0].copied.query()):
             coming = self._coming.popleft()
             coming.copied.synchronize()
@@ -179,10 +179,10 @@ class Replay:
 
 
 class _Coming:
-    """A batch on its way from a GPU to the ring, in half precision on both."""
+    """A batch that is being copied from a GPU to the ring, in half precision on both."""
 
     def __init__(self, slot: int, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Starts the copy, behind what is queued on the current stream."""
+        """Starts the copy, after the work that is queued on the current stream."""
         self.slot, self.images, self.labels = slot, images.half(), labels
         self.host = [
             torch.empty(each.shape, dtype=each.dtype, device="cpu", pin_memory=True).copy_(each, non_blocking=True)
@@ -198,10 +198,10 @@ def ring_bytes(batches: int, batch_size: int, resolution: int) -> int:
 
 
 def check_memory(batches: int, batch_size: int, resolution: int, device: torch.device) -> None:
-    """Whether a ring has room on `device`, together with those of the machine's other ranks.
+    """Checks that a ring fits into the memory of `device`, together with the rings of the machine's other ranks.
 
     Raises:
-        ValueError: it has not; the message gives the figures and a size that would fit.
+        ValueError: it does not fit; the message gives the sizes, and a size that would fit.
     """
     ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     need, free = ranks * ring_bytes(batches, batch_size, resolution), free_bytes(device)
@@ -226,5 +226,5 @@ def free_bytes(device: torch.device) -> int:
         kinds = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
     except OSError:
         return free
-    used -= int(kinds["inactive_file"])  # the page cache, which a data set fills and the system takes back
+    used -= int(kinds["inactive_file"])  # the page cache, which the system can free at any time
     return free if limit == "max" else min(free, int(limit) - used)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 FFCV = "apt install libopencv-dev libturbojpeg0-dev pkg-config g++, then pip install 'efficienttrain[ffcv]'"
 
 OLDEST = (1, 50)
-"""Of DALI's releases: before it, the executor that leaves outputs to their holder is another one."""
+"""DALI's oldest supported release; earlier ones have another executor, which may overwrite outputs still in use."""
 
 
 class Library(NamedTuple):
@@ -42,7 +42,7 @@ LIBRARIES = (
 def absent(error: ModuleNotFoundError, user: str) -> str | None:
     """One line with the remedy if an optional library is not installed; None: another module is missing.
 
-    user: names the part of this project that needs it.
+    user: the part of this project that needs it, as named in the message.
     """
     name = (error.name or "").partition(".")[0]
     for library in LIBRARIES:

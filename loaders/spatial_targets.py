@@ -28,9 +28,9 @@ def move_boxes(
 ) -> list[NDArray[np.float32]]:
     """Boxes in pixels of the output.
 
-    After each step a box is the smallest upright one that holds the moved corners, clipped to the image, as in
-    torchvision's transforms v2. A box without area left is all 0: it keeps its row, so that other fields with an entry
-    for each box stay in step.
+    After each step a box becomes the smallest upright box that contains the moved corners, clipped to the image, as in
+    torchvision's transforms v2. A box without remaining area becomes all 0: it keeps its row, so that other fields with
+    an entry for each box keep matching.
 
     Args:
         boxes: x0, y0, x1, y1 in pixels of the full image, [m, 4] for each of n samples.
@@ -61,7 +61,7 @@ def move_points(
     side: int,
     moves: NDArray[np.float64],
 ) -> list[NDArray[np.float32]]:
-    """Points in pixels of the output, float32 [m, 2]; those outside the crop are not from 0 to B.
+    """Points in pixels of the output, float32 [m, 2]; points outside the crop have coordinates outside 0 to B.
 
     Args as of `move_boxes`; points: x, y in pixels of the full image, [m, 2] for each sample.
     """
@@ -75,7 +75,7 @@ def move_points(
 
 
 def _steps(crop: NDArray[np.floating[Any]], flip: bool, moves: NDArray[np.float64]) -> list[Callable[[Points], Points]]:
-    """The maps that a point goes through: from pixels to fractions of the crop, then the flip and each move."""
+    """The maps applied to a point: from pixels to fractions of the crop, then the flip and each move."""
     corner, size = crop[:2].astype(np.float64), crop[2:].astype(np.float64) - crop[:2]
 
     def cut(points: Points) -> Points:
@@ -94,7 +94,7 @@ def _steps(crop: NDArray[np.floating[Any]], flip: bool, moves: NDArray[np.float6
 
 
 def _forward(move: NDArray[np.float64]) -> Callable[[Points], Points]:
-    """The forward map of a move, which is given backwards: from each result to its origin."""
+    """The forward map of a move. The move itself is given backwards, from each result to its origin."""
     inverse = np.linalg.inv(move[:, :2])
     return lambda points: (points - move[:, 2]) @ inverse.T
 

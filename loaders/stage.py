@@ -23,7 +23,7 @@ class Stage:
     magnitude: float | None
     """RandAugment strength, 0 to 10; None: no RandAugment (0 applies it at its weakest)."""
     batch_size: int
-    """Samples a batch on each rank."""
+    """Samples per batch on each rank."""
 
     def __post_init__(self) -> None:
         for name in ("resolution", "magnitude", "batch_size"):

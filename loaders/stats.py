@@ -10,9 +10,9 @@ from .sources.dataset import Dataset
 from .storage.store import is_url
 
 _SHARED = ("read", "cut", "decode", "resample", "pillow")
-"""Stations that several threads work at; their seconds are those of all threads together."""
+"""Stations with several threads; their seconds are summed over all threads."""
 _SINGLE = ("fetch", "copy", "ops")
-"""Stations that one thread, or one stream of a GPU, works at: waiting for a store, to the device, and augmentation and
+"""Stations with one thread, or one stream of a GPU: waiting for a store, copying to the device, and augmentation and
 normalisation."""
 STORAGE = "storage latency"
 
@@ -34,20 +34,20 @@ def summarise(
         waited: seconds in which the consumer waited for batches.
         iterated: seconds between its calls for batches, waiting included.
         workers: threads that shared the work.
-        advice: what to set if reads wait for storage, see `storage_advice`.
+        advice: settings that help if reads wait for storage, see `storage_advice`.
 
     Returns:
-        `read_s`, `cut_s`, `decode_s`, `resample_s`, `pillow_s`: seconds of thread time a station (all work of DALI
-            counts as decode: its threads times the seconds in which they were waited for; `pillow_s` is all work on
-            files that Pillow decodes); `storage_s`: of `read_s`, waits for a disk or network, not for the page cache;
-            `fetch_s`: seconds in which a store was waited for; `copy_s`, `ops_s`: seconds of copying
+        `read_s`, `cut_s`, `decode_s`, `resample_s`, `pillow_s`: seconds of thread time per station (all work of DALI
+            counts as decode: its threads times the seconds of waiting for them; `pillow_s` is all work on
+            files that Pillow decodes); `storage_s`: part of `read_s`, waits for a disk or network, not the page cache;
+            `fetch_s`: seconds of waiting for a store; `copy_s`, `ops_s`: seconds of copying
             to the device, and of augmentation and normalisation; `wait_s`; `stall`: share of the time that the
-            consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: of those,
-            headers and the segments under the crops;
-        `bad`: one `BadSample` each;
-        `limited_by`: "consumer" if less than 5 % is waited, else the station that takes longest; "storage latency" if
-            that is waiting for a store, or reading of which at least half is waiting for storage;
-        `advice`: what to set then; "" otherwise.
+            consumer waited, 0 to 1; `samples`; `bytes_read`: from storage or page cache; `bytes_decoded`: the part of
+            `bytes_read` in headers and in the segments under the crops;
+        `bad`: one `BadSample` for each sample that could not be decoded;
+        `limited_by`: "consumer" if it waits less than 5 % of the time, else the station that takes longest. "storage
+            latency" if that is waiting for a store, or reading with at least half of its time waiting for storage;
+        `advice`: settings that help with storage latency; "" otherwise.
     """
     seconds = {station: sums.get(f"{station}_ns", 0) / 1e9 for station in (*_SHARED, *_SINGLE)}
     stall = waited / iterated if iterated else 0.0

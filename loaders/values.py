@@ -20,7 +20,7 @@ def number(value: Any) -> bool:
 
 
 def unbox(value: Any) -> Any:
-    """A NumPy number as Python's: products of small integers wrap around otherwise. Other values as they are."""
+    """A NumPy number as Python's, because products of small NumPy integers wrap around. Other values are unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -43,10 +43,10 @@ def probability(name: str, value: Any) -> None:
 
 
 def items(name: str, value: Any, what: str) -> tuple[Any, ...]:
-    """The items of a list. what: it is a list of these.
+    """The items of a list. what: the kind of items, for the error message.
 
     Raises:
-        ValueError: `value` is one string, or no collection.
+        ValueError: `value` is a single string, or not a collection.
     """
     try:
         if isinstance(value, Collection) and not isinstance(value, (str, bytes)):  # an iterator could be read only once

@@ -1,7 +1,8 @@
-"""Fields beside the image: their types, their bytes as FFCV 1.0.2 writes them.
+"""Fields other than the image: their types, and their bytes as FFCV 1.0.2 writes them.
 
-A field of a fixed small size (int, float) stands in the sample's metadata row. Every other field has a pointer there:
-an array its elements, bytes and JSON their pointer and length. FFCV's JSON ends with a NUL byte.
+A field of a small fixed size (int, float) is stored in the sample's metadata row. For every other field the row holds a
+pointer: for an array a pointer to its elements, for bytes and JSON a pointer and a length. FFCV's JSON ends with a NUL
+byte.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from . import layout
 KINDS = {0: "float", layout.INT_FIELD: "int", 3: "bytes", 4: "array", 5: "json", 6: "array"}
 """FFCV's numbers of the field types known here; 6 is its TorchTensorField."""
 ORIGINAL = "original"
-"""Kind, and name, of the field that keeps image files which level 0 cannot hold without loss; b"" for all others."""
+"""Kind, and name, of the field that keeps image files that level 0 cannot hold without loss; b"" for other images."""
 _CODES = {"float": 0, "int": layout.INT_FIELD, "array": 4, "json": 5}
 _CODES |= dict.fromkeys(("bytes", "mask", "boxes", "points", ORIGINAL), 3)
 COLUMNS = {"boxes": 4, "points": 2}
-"""Numbers in a row of these kinds, each a float32."""
+"""Float32 numbers per row of these kinds."""
 META = {"mask": "masks", "boxes": "boxes", "points": "points", ORIGINAL: "originals"}
 """Kinds that FFCV sees as bytes, and the key of their fields' names in a pyramid's meta data."""
 _ARRAY = np.dtype([("shape", "<u8", 32), ("length", "<u8")])  # arguments of an array field, then its dtype as JSON
@@ -66,7 +67,7 @@ class FieldType:
 
     @property
     def inline(self) -> bool:
-        """Whether the value stands in the metadata row itself."""
+        """Whether the value is stored in the metadata row itself."""
         return self.kind in ("int", "float")
 
     @property
@@ -82,7 +83,7 @@ LABEL_ONLY = {"label": FieldType("int")}
 """The fields of a pyramid made from an image folder."""
 
 FieldSpec = FieldType | str | tuple[Any, Any]
-"""How a caller names a type: by its kind, such as "int" or "boxes"; an array as (dtype, side) or (dtype, shape)."""
+"""A type as callers give it: its kind, such as "int" or "boxes"; for an array (dtype, side) or (dtype, shape)."""
 
 
 def parse_fields(specs: Mapping[str, FieldSpec]) -> dict[str, FieldType]:
@@ -158,7 +159,7 @@ class Encoded(NamedTuple):
 
 
 def row_dtype(types: Mapping[str, FieldType]) -> np.dtype[Any]:
-    """Metadata of these fields alone, by name, packed; `layout.metadata_dtype` aligns whole rows."""
+    """Metadata of only these fields, by name, packed; `layout.metadata_dtype` aligns whole rows."""
     formats: list[Any] = []
     for kind in types.values():
         inline = "<i8" if kind.kind == "int" else "<f8"
@@ -215,7 +216,7 @@ def encode(types: Mapping[str, FieldType], values: Mapping[str, Any], row: np.dt
 
 
 def room(size: int) -> int:
-    """Bytes that a value of `size` takes in the file: an empty one takes a byte, so that its pointer is its own."""
+    """Bytes that a value of `size` takes in the file: an empty value takes one byte, so that its pointer is unique."""
     return max(1, size)
 
 
@@ -246,7 +247,7 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
 
 
 def _rows(value: Any, columns: int) -> bytes:
-    """Boxes or points as float32, row by row; bytes are taken as they are, if they are such rows."""
+    """Boxes or points as float32, row by row; bytes that already consist of such rows are unchanged."""
     if isinstance(value, bytes):
         value = np.frombuffer(value, "<f4").reshape(-1, columns)
     rows = np.asarray(value, "<f4")
@@ -262,7 +263,7 @@ def _rows(value: Any, columns: int) -> bytes:
 
 
 def _mask(value: Any) -> bytes:
-    """A mask as a file: as it is, or pixels as a PNG."""
+    """A mask as an image file: bytes are unchanged, pixels become a PNG."""
     if isinstance(value, bytes):
         return value
     from PIL import Image
@@ -283,7 +284,7 @@ def _integer(value: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays, and decimal numbers, as JSON has them; dates and times as ISO 8601 writes them."""
+    """NumPy's scalars and arrays, and decimal numbers, as JSON values; dates and times in the format of ISO 8601."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, date | time):  # a datetime is a date

@@ -1,4 +1,4 @@
-"""Whole numbers of which some are missing, counted without them."""
+"""Numbering of whole numbers of which some are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Renumbering(Protocol):
-    """Counts the numbers that are present: 0, 1, 2, ... in rising order."""
+    """Numbers the present numbers 0, 1, 2, ... in rising order; this number is called the rank."""
 
     def present(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
         """The numbers of these ranks, [n]."""
@@ -25,7 +25,7 @@ class Renumbering(Protocol):
 
 
 class Gaps:
-    """All whole numbers but some. Memory and time go with the missing ones."""
+    """All whole numbers except some. Memory and time grow with the number of missing numbers."""
 
     def __init__(self, missing: ArrayLike) -> None:
         """missing: each once, in any order."""
@@ -47,7 +47,7 @@ class Gaps:
 
 
 class Members:
-    """Some whole numbers. Memory and time go with them, not with the missing ones."""
+    """Some whole numbers. Memory and time grow with their number, not with the number of missing numbers."""
 
     def __init__(self, members: ArrayLike) -> None:
         """members: each once, in any order."""

@@ -1,29 +1,29 @@
 """The bytes of a beton: FFCV's file format, version 2, and the private section that makes it a pyramid.
 
-FFCV's part was written down from the files that FFCV 1.0.2 writes (all numbers little-endian):
+FFCV's part was determined from files that FFCV 1.0.2 wrote (all numbers little-endian):
 
     0          HEADER, then one FIELD per field, then one metadata row per sample
     ...        pages: level 0, every record a JPEG; no record straddles a multiple of the page size
     table      ALLOCATION rows up to the end of the file, in any order
 
-A pyramid has the field `image` (type 2), mostly `label` (type 1), and any further fields (see fields.py). Between its
-last page and the allocation table, which FFCV does not read, lies the private section:
+A pyramid has the field `image` (type 2), usually `label` (type 1), and any further fields (see fields.py). FFCV does
+not read the space between the last page and the allocation table. This space holds the private section:
 
     level 1, level 2, ...     records of the reduced sizes, each level in one piece
     index                     one row (`index_dtype`) per sample
     names                     source paths, one after the other, without separators
     checks                    version 3 only: CRC-32 of each stored value, u32 [samples, fields with pointers]
-    meta                      JSON: classes, ratios, quality, how it was made, and checks of the tables (sections.py)
+    meta                      JSON: classes, ratios, quality, conversion settings, and CRCs of the tables (sections.py)
 
 Version 2 has the fields `image` and `label`. Version 3 has others, and two more sections: `rows` is FFCV's own metadata
-table, and `values` are the bytes that the fields' pointers name. They begin at a page's start right after level 0, and
-none of them straddles a page.
+table, and `values` are the bytes to which the fields' pointers point. They begin at a page's start directly after
+level 0, and none of them straddles a page.
 
-The image field's 1,024 `arguments` bytes, which FFCV ignores too, start with PRIVATE: the places of those.
-A *record* is a JPEG with its row table before it: a check of the offsets and the JPEG's headers, a check of each
+FFCV also ignores the image field's 1,024 `arguments` bytes. They start with PRIVATE, which gives the places of these
+sections. A *record* is a JPEG preceded by its row table: a check of the offsets and the JPEG's headers, a check of each
 MCU row's bytes, then for each MCU row the offset from SOI to its first entropy-coded byte, all u32.
-`plan.records.table_bytes` gives their number; row_check.h of the kernel defines a check. FFCV's pointers name the
-JPEG; the table before it is a gap to FFCV.
+`plan.records.table_bytes` gives the size of the table; row_check.h of the kernel defines a check. FFCV's pointers point
+to the JPEG; FFCV does not read the table before it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ PRIVATE = np.dtype(_PRIVATE)
 """The private section's header if `label` is the only field beside the image (version 2)."""
 PRIVATE_FIELDS = np.dtype([*_PRIVATE, ("rows", SECTION), ("values", SECTION), ("checks", SECTION)])
 """The same for any other fields (version 3)."""
-MAGIC = b"ladder\r\n"  # the line end catches transfers that rewrite text
+MAGIC = b"ladder\r\n"  # the line end detects transfers that convert line ends
 PRIVATE_VERSION, PRIVATE_FIELDS_VERSION = 2, 3
 
 LEVEL = np.dtype(
@@ -96,12 +96,12 @@ LEVEL = np.dtype(
 
 
 def index_dtype(levels: int) -> np.dtype[Any]:
-    """One index row: label, place of the name in the names, and every level's record."""
+    """One index row: label, position of the name in the names, and every level's record."""
     return np.dtype([("label", "<i4"), ("name_size", "<u4"), ("name", "<u8"), ("level", LEVEL, (levels,))])
 
 
 def metadata_dtype(types: list[int]) -> np.dtype[Any]:
-    """One metadata row of fields f0, f1, ...: laid out as a C compiler would, packed structs aligned to 1.
+    """One metadata row of fields f0, f1, ...: in the layout of a C compiler, with packed structs aligned to 1.
 
     Raises:
         BadDataset: a type that FFCV does not define (or 255: defined by a user's own code).
@@ -173,5 +173,5 @@ def unpack_private(arguments: bytes, path: str) -> np.ndarray | None:
 
 
 def pack_meta(meta: dict[str, Any]) -> bytes:
-    """JSON with sorted keys, so that equal facts are equal bytes."""
+    """JSON with sorted keys, so that equal contents give equal bytes."""
     return json.dumps(meta, sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -1,8 +1,8 @@
 """Checks of a pyramid's tables: CRC-32 of each whole section, and of each of its blocks.
 
-A reader of a large set compares the blocks that it uses, when it first uses them, so that opening takes no longer for
-more samples. The blocks' CRCs are in the meta data, under `META`. Older files have none: their sections are checked
-whole.
+A reader of a large set checks each block when it first uses it, so the time to open a file does not grow with the
+number of samples. The blocks' CRCs are in the meta data, under `META`. Older files have none: their sections are
+checked completely when they are opened.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from .tables import read_exactly
 META = "blocks"
 """Key of the meta data: {"size": bytes of a block, section: its blocks' CRCs, little-endian u32 in base64}."""
 BLOCK = 32 << 10
-"""Bytes of a block. Random samples need one block each at first, so it is about as long as a read costs to begin."""
+"""Bytes of a block. At first, random samples need one block each, so reading a block takes about as long as starting a
+read."""
 WHOLE = 4 << 20
-"""Bytes read at a time. A section that is no longer is checked when the file is opened."""
+"""Bytes read at a time. A section of at most this size is checked when the file is opened."""
 
 _CRC = np.dtype("<u4")
 
@@ -34,7 +35,7 @@ class BlockSums:
 
     Attributes:
         crc: CRC-32 of all bytes so far.
-        size: how many they are.
+        size: their number.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class BlockSums:
         self._blocks: list[int] = []
 
     def update(self, data: bytes) -> None:
-        """The next bytes of the section."""
+        """Adds the next bytes of the section."""
         self.crc = zlib.crc32(data, self.crc)
         view, start = memoryview(data), 0
         while start < len(view):
@@ -71,14 +72,14 @@ def described(packed: Mapping[str, str]) -> dict[str, Any]:
 
 
 class Sections:
-    """Compares the sections of an open file with their CRCs."""
+    """Checks the sections of an open file against their CRCs."""
 
     def __init__(self, fd: int, path: str, private: np.ndarray, names: tuple[str, ...], blocks: Any) -> None:
-        """Checks the sections that are short, and those that have no CRCs of their blocks.
+        """Checks short sections, and sections without CRCs of their blocks.
 
         Args:
             fd: the file.
-            path: what errors call it.
+            path: its name in error messages.
             private: a PRIVATE; its sections lie inside the file.
             names: the sections to check.
             blocks: META's value, or None.
@@ -97,7 +98,7 @@ class Sections:
                 self._check_section(name)
 
     def _read(self, blocks: Any) -> None:
-        """Takes over META's value, for sections that are worth it."""
+        """Reads META's value, for sections longer than `WHOLE`."""
         size = blocks.get("size") if isinstance(blocks, Mapping) else None
         if not isinstance(size, int) or size < 1:
             raise self._damaged(f"its meta data give blocks of {size!r} bytes")
@@ -114,11 +115,11 @@ class Sections:
             self._sums[name], self._sound[name] = sums, np.zeros(len(sums), np.bool_)
 
     def check(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64] | int) -> None:
-        """Checks the blocks of a section that these byte ranges touch, if they were not checked before.
+        """Checks the blocks of a section that these byte ranges touch, unless they were checked before.
 
         Args:
             name: the section.
-            offsets: where the ranges begin in the file, [n].
+            offsets: start of each range in the file, [n].
             sizes: their lengths, at least 1.
 
         Raises:
@@ -140,7 +141,7 @@ class Sections:
             sound[block] = True
 
     def check_all(self) -> None:
-        """Checks all sections whole.
+        """Checks all sections completely.
 
         Raises:
             BadDataset: one is damaged, or cannot be read.
@@ -149,7 +150,7 @@ class Sections:
             self._check_section(name)
 
     def check_again(self) -> None:
-        """The same for what was checked so far, block by block; the file has changed.
+        """Checks again, block by block, everything checked so far. Called when the file has changed.
 
         Raises:
             BadDataset: a section is damaged, or cannot be read.

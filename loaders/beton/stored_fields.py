@@ -1,4 +1,4 @@
-"""Reads the fields beside the image from an open FFCV file."""
+"""Reads the fields other than the image from an open FFCV file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import layout
 from .fields import COLUMNS, KINDS, ORIGINAL, FieldType, extents, unpack_type
 from .tables import Head, read_exactly
 
-_A_READ = 4096  # bytes that take about as long to read as a second call takes to start
+_A_READ = 4096  # reading this many bytes takes about as long as starting a second read
 
 
 class StoredFields:
-    """Reads the fields beside the image of an open FFCV file.
+    """Reads the fields other than the image of an open FFCV file.
 
     Attributes:
         types: type of each field, in file order. Custom types and further image fields are left out.
@@ -67,7 +67,7 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
     """Values from their stored bytes: an array [n, *shape], or a list of bytes, JSON values, or float32 [m, 4 or 2].
 
     Raises:
-        BadDataset: bytes that are no JSON.
+        BadDataset: bytes that are not JSON.
     """
     if kind.dtype is not None:
         return np.frombuffer(b"".join(blobs), kind.dtype).reshape(len(blobs), *kind.shape).copy()
@@ -87,7 +87,7 @@ def gather(fd: int, offsets: NDArray[np.int64], sizes: NDArray[np.int64], path: 
     """The bytes at several places of a file: one read if they lie close together, else one each.
 
     Raises:
-        BadDataset: the file ends before, or cannot be read.
+        BadDataset: the file is too short, or cannot be read.
     """
     if not len(offsets):
         return []

@@ -1,18 +1,18 @@
-"""The order in which a pyramid stores its samples; a sample index does not depend on it.
+"""The order in which a pyramid stores its samples; sample indices do not depend on it.
 
-Sample indices follow the source. Records lie in a shuffled order, so that any run of neighbours on the disk is a fair
-sample of the whole set, even if the source is sorted by class. The order is computed by `plan.permutation` from the
+Sample indices follow the source. Records are stored in a shuffled order, so that any sequence of neighbours on the disk
+is a fair sample of the whole set, even if the source is sorted by class. `plan.permutation` computes the order from the
 entry `storage` of the pyramid's meta data:
 
     {"order": "shuffled", "samples": of the source, "left_out": their numbers without a record, "seed": SEED}
 
-Without that entry, records lie in the order of their indices.
+Without that entry, records are stored in the order of their indices.
 
-A part of a larger set holds a run of that set's shuffled order, which its entry `span` names:
+A part of a larger set holds a section of that set's shuffled order. Its entry `span` describes the section:
 
     {"samples": of the whole source, "first": position, "last": position behind it, "left_out": ..., "seed": SEED}
 
-Opened alone, its samples are numbered along that run. Together with other parts they follow the source again.
+If a part is opened alone, its samples are numbered in this order. Opened together, parts have the source's indices.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Shuffled:
         left_out = np.asarray(left_out, np.int64)
         self._order = permutation(samples, seed)
         self._numbers: Renumbering = Gaps(left_out)  # of the source's samples that have a record
-        self._places: Renumbering = Gaps(self._order.inverse(left_out))  # theirs in the order of all
+        self._places: Renumbering = Gaps(self._order.inverse(left_out))  # their positions in the order of all samples
 
     @classmethod
     def of(cls, samples: int, seed: int, numbers: Renumbering, places: Renumbering) -> Shuffled:
-        """The same, by the samples that have a record: their numbers in the source, and their places in its order."""
+        """The order, given the samples that have a record: their numbers in the source, and places in its order."""
         order = cls(samples, seed=seed)
         order._numbers, order._places = numbers, places
         return order
@@ -68,7 +68,7 @@ class Shuffled:
         return self._places.ranks(self._order.inverse(self._numbers.present(indices)))
 
     def spans(self, ends: Sequence[int]) -> list[Span]:
-        """Consecutive runs of the order, as parts. ends: position behind each of them, rising, the last is the end."""
+        """Consecutive sections of the order, one per part. ends: position behind each section, rising to the end."""
         bounds = [0, *self._places.present(np.array(ends[:-1], np.int64)).tolist(), len(self._order)]
         samples, seed = len(self._order), self._order.seed
         return [
@@ -83,13 +83,13 @@ def described(samples: int, left_out: Sequence[int]) -> dict[str, Any]:
 
 
 def parse(meta: dict[str, Any], samples: int) -> Shuffled | None:
-    """The order that a pyramid's meta data name; None: as numbered.
+    """The order that a pyramid's meta data describe; None: the order of the indices.
 
     Args:
         samples: of the pyramid.
 
     Raises:
-        ValueError: the entry fits no pyramid of so many samples.
+        ValueError: the entry does not match this number of samples.
     """
     entry = meta.get("storage")
     if entry is None:
@@ -106,12 +106,12 @@ def parse(meta: dict[str, Any], samples: int) -> Shuffled | None:
 
 @dataclass(frozen=True)
 class Span:
-    """The run of a shuffled order that a part holds.
+    """The section of a shuffled order that a part holds.
 
     Attributes:
         samples: of the whole source.
-        first, last: positions in the order of all of them, from `first` to `last` - 1.
-        left_out: their numbers in the source, of those without a record.
+        first, last: positions in the order of all samples, from `first` to `last` - 1.
+        left_out: numbers in the source of the part's samples without a record.
         seed: key of the order.
     """
 
@@ -126,11 +126,11 @@ class Span:
         return self.last - self.first - len(self.left_out)
 
     def numbers(self) -> NDArray[np.int64]:
-        """Numbers in the source of all samples of the run, those without a record too, in order."""
+        """Numbers in the source of all samples of the section, including those without a record, in order."""
         return permutation(self.samples, self.seed)(np.arange(self.first, self.last))
 
     def without(self, indices: Iterable[int]) -> Span:
-        """The same, if some more samples, given by their indices in the part, have no record."""
+        """The span without the records of some more samples, given by their indices in the part."""
         kept = self.numbers()
         kept = kept[~np.isin(kept, self.left_out)]
         return replace(self, left_out=tuple(sorted([*self.left_out, *kept[list(indices)].tolist()])))
@@ -141,13 +141,13 @@ class Span:
 
 
 def parse_span(meta: dict[str, Any], samples: int) -> Span | None:
-    """The span that a pyramid's meta data name; None: it is no such part.
+    """The span that a pyramid's meta data describe; None: it is not such a part.
 
     Args:
         samples: of the pyramid.
 
     Raises:
-        ValueError: the entry fits no pyramid of so many samples.
+        ValueError: the entry does not match this number of samples.
     """
     entry = meta.get("span")
     if entry is None:
@@ -164,7 +164,7 @@ def parse_span(meta: dict[str, Any], samples: int) -> Span | None:
 
 
 def _held(span: Span) -> bool:
-    """Whether the samples that are left out lie in the run."""
+    """Whether all samples that are left out lie in the section."""
     if not span.left_out:
         return True
     if not 0 <= span.left_out[0] <= span.left_out[-1] < span.samples:
@@ -174,10 +174,10 @@ def _held(span: Span) -> bool:
 
 
 class Numbering:
-    """Sample indices of parts that lie one after the other.
+    """Sample indices of several parts in sequence.
 
-    Parts in a row whose spans follow one another in the same order are numbered as their source: missing samples leave
-    no gap. All other parts are numbered one after the other.
+    Adjacent parts whose spans follow one another in the same order are numbered as in their source; missing samples
+    leave no gap. All other parts are numbered one after the other.
     """
 
     def __init__(self, spans: Sequence[Span | None], sizes: Sequence[int]) -> None:
@@ -199,7 +199,7 @@ class Numbering:
             end += size
 
     def __bool__(self) -> bool:
-        """Whether any sample has another index than its place."""
+        """Whether the index of any sample differs from its place."""
         return bool(self._runs)
 
     def indices(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -211,7 +211,7 @@ class Numbering:
         return self._mapped(indices, Shuffled.positions)
 
     def whole(self, samples: int) -> Shuffled | None:
-        """The order that all of so many samples follow; None: they have none in common."""
+        """The order that all samples follow, given their number; None: they have no common order."""
         runs = self._runs
         return runs[0][2] if len(runs) == 1 and runs[0][:2] == (0, samples) else None
 
@@ -235,8 +235,8 @@ def _follows(span: Span | None, before: Span) -> bool:
 def _joined(row: Sequence[Span]) -> Shuffled:
     """The order of the samples that these spans hold together, in order of their positions.
 
-    It lists the samples that are there or those that are not, whichever are fewer: a set may be opened by few of its
-    parts.
+    It lists the present samples or the missing ones, whichever are fewer, because a set may be opened by only a few of
+    its parts.
     """
     samples, seed = row[0].samples, row[0].seed
     order = permutation(samples, seed)

@@ -41,7 +41,7 @@ def read_exactly(fd: int, size: int, offset: int, path: str) -> bytes:
     """`size` bytes from `offset`.
 
     Raises:
-        BadDataset: the file ends before, or cannot be read.
+        BadDataset: the file is too short, or cannot be read.
     """
     parts = []
     while size > 0:
@@ -61,7 +61,7 @@ def read_head(fd: int, path: str) -> Head:
     """Reads and checks header, field descriptors and the extents of the tables.
 
     Raises:
-        BadDataset: not a beton, unfinished, or cut short.
+        BadDataset: not a beton, unfinished, or truncated.
     """
     size = os.fstat(fd).st_size
     start = read_exactly(fd, min(size, layout.HEADER.itemsize), 0, path)
@@ -123,7 +123,7 @@ class Pages:
         position: int | None = None,
         types: Mapping[str, FieldType] = LABEL_ONLY,
     ) -> None:
-        """types: the fields beside the image of these samples; position: of the next row, None: at `first`."""
+        """types: the fields of these samples other than the image; position: of the next row, None: at `first`."""
         head = layout.HEADER.itemsize + (1 + len(types)) * layout.FIELD.itemsize
         self.first = layout.round_up(head + samples * table_row(types).itemsize, 4096)
         self.page_size = page_size
@@ -173,8 +173,8 @@ def write_rows(
         file: positioned at the start of the allocation table.
         blocks: (LEVEL rows with absolute pointers, field values) of runs of samples in order; field values are the
             labels, or rows of `fields.row_dtype` with absolute pointers if there are other fields.
-        types: the fields beside the image.
-        see: is shown the metadata table, piece by piece.
+        types: the fields other than the image.
+        see: called with the metadata table, piece by piece.
     """
     table, samples = file.tell(), 0
     row, pointed = table_row(types), with_pointers(types)

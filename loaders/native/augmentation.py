@@ -16,14 +16,15 @@ from .structs import EtAugment, EtLowPass
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LowPass:
-    """How augmented pictures of B x B pixels become smaller ones; see loaders/transforms/low_frequency.py.
+    """The low-pass that reduces augmented pictures of B x B pixels; see loaders/transforms/low_frequency.py.
 
     Attributes:
         side: of the smaller pictures, pixels.
-        taps: int32 [side, 2], for Lanczos: each output's first pixel and the number of them.
-        weights: int32 [side, most of them], Q22, likewise.
+        taps: int32 [side, 2], for Lanczos: each output's first pixel and number of pixels.
+        weights: int32 [side, largest number of pixels], Q22, for Lanczos.
         down_even, down_odd: float32 [rows, B // 2 + 1] and [rows, (B - 1) // 2], for Fourier: rows multiples of 4.
-        across_even, across_odd: float32 [B // 2 + 1, columns] and [(B - 1) // 2, columns], likewise: multiples of 8.
+        across_even, across_odd: float32 [B // 2 + 1, columns] and [(B - 1) // 2, columns], for Fourier: columns
+            multiples of 8.
         corner: whether the last row and column of the odd parts make the spectrum's corner.
         normalise: float32 [2, 3]: means and standard deviations; the output is float32 then. None: 8-bit levels.
     """
@@ -40,7 +41,7 @@ class LowPass:
 
     @cached_property
     def struct(self) -> EtLowPass:
-        """As the kernel reads it; this object must live as long."""
+        """The struct that the kernel reads; this object must outlive it."""
         names = ("taps", "weights", "down_even", "down_odd", "across_even", "across_odd", "normalise")
         arrays = {name: getattr(self, name) for name in names}
         assert all(array is None or array.flags.c_contiguous for array in arrays.values())
@@ -64,7 +65,7 @@ class Augment:
         operations: OPERATION [n, steps], carried out from the first to the last, or None.
         fill: red, green and blue levels of pixels that move in from outside.
         cubic: int16 [1024, 4], weights of moved pixels, see `cubic_weights` in loaders/transforms/randaugment_ops.py.
-        low_pass: or None: pictures stay as large as they are.
+        low_pass: None: pictures keep their size.
         erasures: ERASURE [n], or None; only if the output is normalised.
         noise: [65536] of the output's size of element: equally likely values of erased pixels.
     """
@@ -77,7 +78,7 @@ class Augment:
     noise: NDArray[Any] | None = None
 
     def struct(self, n: int, lut: NDArray[Any] | None) -> EtAugment:
-        """As the kernel reads it; this object must live as long.
+        """The struct that the kernel reads; this object must outlive it.
 
         Args:
             n: samples of the batch.
@@ -105,7 +106,7 @@ class Augment:
         return EtAugment(**pointers, steps=self.steps, fill=(*self.fill, 0))
 
     def rows(self, rows: slice | NDArray[np.int64]) -> Augment:
-        """For some of the samples."""
+        """The same treatment for some of the samples."""
         operations, erasures = (None if a is None else a[rows] for a in (self.operations, self.erasures))
         return replace(self, operations=operations, erasures=erasures)
 
@@ -116,5 +117,5 @@ class Augment:
 
     @property
     def steps(self) -> int:
-        """Operations a sample."""
+        """Operations per sample."""
         return 0 if self.operations is None else self.operations.shape[1]

@@ -1,6 +1,6 @@
-"""Whole JPEGs in and out of the kernel: looking at them, converting them for storage, cutting, encoding, decoding.
+"""The kernel's functions for whole JPEGs: reading headers, conversion for storage, cutting, encoding, decoding.
 
-Everything here is a pure function of its arguments, keeps the GIL released while it works, and does not print.
+All functions are pure, release the GIL while they work, and do not print.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Record(NamedTuple):
     """One stored level of one image."""
 
     jpeg: bytes
-    table: bytes  # stands before it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
+    table: bytes  # precedes it on disk: for each MCU row a check and its offset, see jpeg/row_check.h
     rows: int  # MCU rows
     width: int
     height: int
@@ -87,7 +87,7 @@ def _codec() -> ctypes.CDLL:
 
 
 def _call(name: str, *arguments: Any) -> None:
-    """Calls `name` with a message buffer behind `arguments` and raises the reported error."""
+    """Calls `name` with a message buffer after `arguments` and raises the reported error."""
     message = ctypes.create_string_buffer(96)
     status = getattr(_codec(), name)(*arguments, message)
     if status == OK:
@@ -98,7 +98,7 @@ def _call(name: str, *arguments: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _reduction() -> Filter:
-    """Lanczos over output pixels, the filter of reduced levels: as sharp as aliasing allows."""
+    """The filter of reduced levels: Lanczos over output pixels, as sharp as possible without aliasing."""
     steps = 64
     x = np.arange(_LOBES * steps + 2) / steps
     table = np.where(x < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0).astype(np.float32)
@@ -110,7 +110,7 @@ def peek(data: bytes) -> JpegInfo:
     """The contents of a JPEG's headers; the image itself is not read.
 
     Raises:
-        JpegError: not a JPEG, of an unsupported kind, or headers cut short.
+        JpegError: not a JPEG, an unsupported kind of JPEG, or truncated headers.
     """
     info = EtInfo()
     _call("et_peek", data, len(data), ctypes.byref(info))
@@ -135,12 +135,13 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
 
     Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
     tables, and loses all metadata except that of its colours (EXIF's orientation is ignored on purpose, as torchvision
-    does). The other records are Lanczos reductions, 4:4:4. In each, the markers stand a divisor of the MCU row apart.
+    does). The other records are Lanczos reductions, 4:4:4. In each record, the distance of the markers divides the
+    length of the MCU row.
 
     Args:
         data: baseline, progressive or arithmetic-coded JPEG; grey, YCbCr or RGB; any sub-sampling.
-        ratios: size of each level relative to the first, (1.0, 0.5, ...). A reduced level's width is moved by a few
-            pixels to one whose row of MCUs has a divisor near `segment`; its aspect ratio is kept.
+        ratios: size of each level relative to the first, (1.0, 0.5, ...). A reduced level's width is changed by a few
+            pixels, so that the length of its MCU row has a divisor near `segment`; its aspect ratio is kept.
         quality: of reduced levels, 1 to 100, libjpeg's scale.
         segment: wanted distance of restart markers, MCUs. Nearest divisor of the row up to 8 whose markers take at most
             6 % of the bytes, else one marker a row.
@@ -209,18 +210,18 @@ def decode(data: bytes, scale: int = 1) -> NDArray[np.uint8]:
 
 
 def cut(data: bytes, box: tuple[int, int, int, int]) -> tuple[bytes, int, int]:
-    """A smaller JPEG that holds a box of a larger one, cut out of its bytes without decoding.
+    """A smaller JPEG that contains a box of a larger one, cut from its bytes without decoding pixels.
 
     Args:
         data: baseline JPEG whose restart interval divides its MCU row, as every level in a pyramid.
         box: x0, y0, x1, y1 in pixels.
 
     Returns:
-        The sub-JPEG, and which pixel (x, y) of the whole image its first one is. It is somewhat larger than the box,
-        and its pixels inside the box equal those of the whole image, chroma's up-sampling included.
+        The sub-JPEG, and the position (x, y) of its first pixel in the whole image. It is somewhat larger than the box.
+        Its pixels inside the box equal those of the whole image, including chroma up-sampling.
 
     Raises:
-        JpegError: damaged, or not cuttable (UNSUPPORTED).
+        JpegError: damaged, or cannot be cut (UNSUPPORTED).
         ValueError: the box is empty or not inside the image.
     """
     out = np.empty(len(data), np.uint8)

@@ -19,10 +19,10 @@ _LARGEST = 1 << 30  # bytes of a file that the kernel reads
 
 
 class Cutting(Outcome, _UnderWay):
-    """A batch being cut: of each sample the part that holds its crop, or all of it if it cannot be cut.
+    """A batch being cut: for each sample the part that contains its crop, or the whole JPEG if it cannot be cut.
 
-    A pyramid's bytes are compared with their checks, headers with the index, and a JPEG passed whole must have its
-    stated length: for a pyramid, OK means that every byte that a decoder will see is sound.
+    A pyramid's bytes are compared with their checksums, its headers with the index, and a JPEG passed whole must have
+    its stated length. So for a pyramid, OK means that every byte that a decoder will read is intact.
 
     Attributes:
         origins: int32 [n, 2], x and y in the stored level of each JPEG's first pixel; valid once `wait` returned.
@@ -37,7 +37,7 @@ class Cutting(Outcome, _UnderWay):
             fd: the data set's file, for samples without a path of their own.
 
         Raises:
-            LoaderError: the pool belongs to another process (a fork) or is closed; or memory is out.
+            LoaderError: the pool belongs to another process (a fork) or is closed; or memory is exhausted.
         """
         samples = np.ascontiguousarray(samples, SAMPLE)
         n = len(samples)
@@ -56,13 +56,13 @@ class Cutting(Outcome, _UnderWay):
         self._begin(pool, library().et_submit_cut, ctypes.addressof(self._batch), samples, *arrays)
 
     def jpeg(self, i: int) -> NDArray[np.uint8]:
-        """Sample `i`, a view of the memory that all share; empty unless its status is OK."""
+        """Sample `i`, a view of the batch's shared memory; empty unless its status is OK."""
         start = int(self._slots[i])
         return self._out[start : start + int(self._sizes[i])]
 
 
 def _sizes(entries: NDArray[np.void]) -> NDArray[np.int64]:
-    """Bytes that a cut of each may have; 0 if the kernel will refuse it."""
+    """Largest possible size of each cut in bytes; 0 if the kernel will refuse it."""
     sizes = entries["size"].astype(np.int64)
     for i in np.flatnonzero(entries["path"] > 0):
         with suppress(OSError):

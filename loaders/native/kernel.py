@@ -43,7 +43,7 @@ _ARGUMENTS = {
 def library() -> ctypes.CDLL:
     """The kernel, its functions declared as in kernel.h. Calls release the GIL.
 
-    The environment variable ETL_KERNEL names another build of it (with sanitizers, say).
+    The environment variable ETL_KERNEL names another build of it (for example with sanitizers).
 
     Raises:
         LoaderError: it has not been built, or is of another version than this Python code.

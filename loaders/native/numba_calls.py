@@ -1,7 +1,7 @@
 """The kernel from numba: compiled code hands samples to `et_decode_one`, several threads to a batch, without the GIL.
 
-The code is independent of the process, so that numba can keep the machine code on disk: where the kernel's function and
-the batch are is data, a `WORK` record, and not a constant of the code.
+The code does not depend on the process, so that numba can keep the machine code on disk: the addresses of the kernel's
+function and of the batch are data in a `WORK` record, not constants of the code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FUNCTION, BATCH, COUNT, NEXT, FAILED, SUMS, THREADS = FIELDS = range(7)
 batch; the next sample to take; samples that failed; address and number of the threads' sums."""
 _ROW = 64  # bytes between two threads' sums: a cache line each
 ALL_TAKEN = 1 << 62
-"""As NEXT: no thread takes another sample."""
+"""Value of NEXT that keeps all threads from taking another sample."""
 
 
 class Sums:
@@ -76,7 +76,7 @@ def _call(_context: Any, _function: Any, _batch: Any, _i: Any, _sums: Any) -> tu
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         word = ir.IntType(64)
-        kind = ir.FunctionType(ir.IntType(32), [word] * 3)  # addresses are passed as integers of their size are
+        kind = ir.FunctionType(ir.IntType(32), [word] * 3)  # addresses are passed like integers of the same size
         return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
 
     return types.int32(types.int64, types.int64, types.int64, types.int64), generate
@@ -84,7 +84,7 @@ def _call(_context: Any, _function: Any, _batch: Any, _i: Any, _sums: Any) -> tu
 
 @njit(nogil=True, cache=True)
 def _next(work: NDArray[np.int64], thread: int) -> int:
-    """Decodes the next sample that no other thread has taken; its place, -1 if none is left."""
+    """Decodes the next sample that no other thread has taken. Returns its place, or -1 if none is left."""
     i = _increment(work.ctypes.data + 8 * NEXT)
     if i >= work[COUNT]:
         return -1
@@ -97,7 +97,7 @@ def _next(work: NDArray[np.int64], thread: int) -> int:
 def decode(work: NDArray[np.int64]) -> None:
     """Decodes the batch of a work record by numba's threads.
 
-    Each thread takes the next sample when it has done one, as they differ in size.
+    Each thread takes the next sample when it has finished one, because samples differ in size.
     """
     for thread in prange(work[THREADS]):
         while _next(work, thread) >= 0:
@@ -106,7 +106,7 @@ def decode(work: NDArray[np.int64]) -> None:
 
 @njit(nogil=True, cache=True)
 def interleave(planes: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """[n, 3, B, B] to [n, B, B, 3], which is FFCV's order."""
+    """Reorders [n, 3, B, B] to [n, B, B, 3], which is FFCV's order."""
     for i in range(len(planes)):
         for y in range(planes.shape[2]):
             for x in range(planes.shape[3]):
@@ -116,7 +116,7 @@ def interleave(planes: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
 
 @njit(nogil=True, cache=True, parallel=True)
 def decode_interleaved(work: NDArray[np.int64], planes: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """`decode` for a batch whose `out` is `planes`; each sample goes on to `pixels` while it is in the cache."""
+    """Decodes a batch whose `out` is `planes`; copies each sample to `pixels`, reordered, while it is in the cache."""
     for thread in prange(work[THREADS]):
         i = _next(work, thread)
         while i >= 0:

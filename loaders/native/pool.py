@@ -1,7 +1,7 @@
-"""The kernel's thread pool: batches in, pixels out, without the GIL.
+"""The kernel's thread pool, which decodes batches without the GIL.
 
-A pending batch owns the memory its threads write to, so it is not freed early; a pool that is closed, collected or left
-behind by a fork never blocks and never touches freed memory.
+A pending batch owns the memory that the threads write to, so this memory is not freed too early. A pool that is closed,
+garbage-collected or inherited by a fork never blocks and never touches freed memory.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
 """Result of a sample: `EtStatus` of kernel.h."""
 
 _MESSAGE = 96
-_POLL = 100  # ms between two looks at Ctrl-C while waiting
+_POLL = 100  # ms between two checks for Ctrl-C while waiting
 
 
 @lru_cache(maxsize=64)
 def filter_struct(table: Filter, base: int | None = None) -> EtFilter:
-    """The filter as the kernel reads it. base: instead of the filter's; 0: output's side."""
+    """The filter as the kernel reads it. base: replaces the filter's own; 0: the output's side."""
     struct = EtFilter(
         table.table.ctypes.data,
         table.radius.ctypes.data,
@@ -46,7 +46,7 @@ def filter_struct(table: Filter, base: int | None = None) -> EtFilter:
         table.base if base is None else base,
         table.stretch_step,
     )
-    struct.arrays = table  # a cache that several threads fill at once keeps but one of theirs
+    struct.arrays = table  # if several threads fill the cache at once, it keeps only one table
     return struct
 
 
@@ -61,12 +61,12 @@ class Outcome:
         self.status, self._messages = np.zeros(n, np.int32), np.zeros((n, _MESSAGE), np.uint8)
 
     def message(self, i: int) -> str:
-        """Why sample `i` of the batch failed."""
+        """The reason why sample `i` of the batch failed."""
         return _text(self._messages[i])
 
 
 class KernelBatch(Outcome):
-    """A batch as the kernel takes it, and all memory that the kernel reads and writes for it.
+    """A batch in the kernel's form, with all memory that the kernel reads and writes for it.
 
     Attributes:
         out: the output array.
@@ -99,7 +99,8 @@ class KernelBatch(Outcome):
         Raises:
             ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
-        samples, side = np.ascontiguousarray(samples, SAMPLE), operator.index(side)  # whose square may not wrap around
+        # `side` becomes a Python integer, so that its square cannot wrap around.
+        samples, side = np.ascontiguousarray(samples, SAMPLE), operator.index(side)
         n = len(samples)
         item = 1 if lut is None else lut.dtype.itemsize
         low, steps = side, EtAugment()
@@ -129,10 +130,10 @@ class KernelBatch(Outcome):
         self.address = ctypes.addressof(self._batch)
 
     def finish(self, i: int, pixels: NDArray[np.uint8]) -> None:
-        """Sample `i` from levels that another library made, on this thread: the kernel's steps after resampling.
+        """Finishes sample `i`, resampled by another library, on this thread: the kernel's steps after resampling.
 
         Args:
-            i: place in the batch, which must not be under way.
+            i: place in the batch, which must not be in progress.
             pixels: uint8 [3, B, B].
 
         Raises:
@@ -145,19 +146,19 @@ class KernelBatch(Outcome):
 
 
 class _UnderWay:
-    """A batch on its way through a pool."""
+    """A batch in progress in a pool."""
 
     def _begin(self, pool: Pool, submit: Callable[..., None], batch: int, *keep: Any) -> None:
         """Starts it. batch: address of the argument of `submit`. keep: objects kept alive until the kernel is done."""
         self._pool, self._ticket = pool, ctypes.c_void_p()
-        # Before it starts: Ctrl-C may come at any line, and threads must not write to memory that was given back.
+        # Before it starts: Ctrl-C may come at any line, and threads must not write to freed memory.
         self._close = weakref.finalize(self, _free_ticket, self._ticket, pool.pid, *keep)
-        # At the program's end a daemon thread may still wait for this batch: the pool is closed, which ends the wait.
+        # At the program's exit a daemon thread may still wait for this batch: closing the pool ends the wait.
         self._close.atexit = False
         pool.call(submit, batch, ctypes.addressof(self._ticket))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until every sample is done, at most `timeout` seconds. True when done; Ctrl-C interrupts it.
+        """Waits until every sample is done, at most `timeout` seconds. Returns True when done; Ctrl-C interrupts it.
 
         Raises:
             LoaderError: the pool was closed before the batch was done, or this is a fork of its process.
@@ -208,7 +209,7 @@ class Pool:
             workers: threads, at least 1.
 
         Raises:
-            LoaderError: the system gives no more threads.
+            LoaderError: the system cannot start that many threads.
         """
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
@@ -220,7 +221,7 @@ class Pool:
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._lock)
 
     def submit(self, samples: NDArray[np.void], **options: Any) -> PendingBatch:
-        """Starts a batch and returns at once.
+        """Starts a batch and returns immediately.
 
         Args:
             samples, options: those of `KernelBatch`.
@@ -231,21 +232,21 @@ class Pool:
         return PendingBatch(self, samples, **options)
 
     def stats(self) -> dict[str, int]:
-        """Sums over all samples so far: nanoseconds of thread time a station, bytes, samples."""
+        """Sums over all samples so far: nanoseconds of thread time per station, bytes, samples."""
         values = (ctypes.c_int64 * len(STATS))()
         self.call(library().et_pool_stats, values)
         return dict(zip(STATS, values, strict=True))
 
     def readers(self) -> int:
-        """Reads that the pool keeps in flight ahead of decoding; 0 while storage answers at once. At most 256."""
+        """Reads that the pool keeps in flight ahead of decoding; 0 while storage is fast, at most 256."""
         return int(self.call(library().et_pool_readers))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """`function(handle, *arguments)` of the kernel; no other thread closes the pool meanwhile.
+        """Calls `function(handle, *arguments)` of the kernel; no other thread can close the pool during the call.
 
         Raises LoaderError as `check` does.
         """
-        self.check()  # first, because a lock that was held during a fork stays held in the child
+        self.check()  # before the lock, because a lock that was held during a fork stays held in the child
         with self._lock:
             self.check()
             return function(self.handle, *arguments)
@@ -260,14 +261,14 @@ class Pool:
             )
 
     def close(self) -> None:
-        """Cancels pending batches and joins the threads. Harmless when called again."""
+        """Cancels pending batches and joins the threads. Can be called more than once."""
         self._close()
 
 
 def peek_files(
     paths: NDArray[np.int64], pool: Pool
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int32]]:
-    """Widths, heights and statuses from the headers of files whose names stand NUL-terminated at these addresses."""
+    """Widths, heights and statuses from the headers of files, whose NUL-terminated names are at these addresses."""
     pool.check()
     paths = np.ascontiguousarray(paths, np.int64)
     widths, heights = np.zeros(len(paths), np.uint16), np.zeros(len(paths), np.uint16)
@@ -300,7 +301,7 @@ def resample(rgb: NDArray[np.uint8], sample: NDArray[np.void], *, side: int, fil
 
 
 def augmented(images: NDArray[np.uint8], augment: Augment) -> NDArray[np.uint8]:
-    """Augmented copies of images that are decoded already, on this thread.
+    """Augmented copies of decoded images, computed on this thread.
 
     Args:
         images: uint8 [n, 3, B, B].

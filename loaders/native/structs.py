@@ -1,4 +1,4 @@
-"""The structs that Python and the kernel share: kernel.h and codec.h as ctypes describes them.
+"""The structs that Python and the kernel share: kernel.h and codec.h as ctypes structures.
 
 The records of a batch are NumPy dtypes: see loaders/plan/records.py. `check` compares all of them with the compiled
 kernel when it is loaded, so that a kernel built from other sources raises an error instead of giving wrong pixels.

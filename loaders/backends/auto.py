@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
 
 SECONDS = 0.5
-"""How long each candidate is timed."""
+"""Seconds for which each candidate is timed."""
 WARM_UP, PROBE, ROUNDS = 4, 8, 1000
-"""Batches before the clock starts; batches of the epoch that are loaded while it runs, and at most how often."""
+"""Batches before the clock starts; batches of the epoch that are loaded while it runs; how often at most."""
 
 
 class AutoBackend:
     """Executes plans on the fastest of `candidates`, see `Backend`.
 
-    It decides once, before its first batch: each candidate is timed on every rank, and the one whose slowest rank is
-    fastest serves all ranks, in all stages. The others are closed. A loader's state holds the choice, so that a resumed
-    training keeps its pixels. With several ranks, all must iterate the loader for the first time together, and have the
-    same candidates; a rank with a single one has nothing to choose, and waits for no other.
+    It decides once, before its first batch: each candidate is timed on every rank. The candidate whose slowest rank is
+    fastest is used on all ranks and in all stages; the others are closed. A loader's state holds the choice, so a
+    resumed training gets the same pixels. All ranks must start their first iteration of the loader together, and have
+    the same candidates; a rank with a single candidate has no choice, and does not wait for other ranks.
 
     Attributes:
         chosen: the backend's name; None until it is decided.
@@ -62,10 +62,10 @@ class AutoBackend:
         return self._made[self.chosen].run(stage, epoch, batches)
 
     def decide(self, name: str) -> None:
-        """Takes this backend from now on, and closes the others.
+        """Uses this backend from now on, and closes the others.
 
         Raises:
-            LoaderError: it is not available here, or another one was decided before.
+            LoaderError: it is not available here, or another one was chosen before.
         """
         if name == self.chosen:
             return
@@ -91,7 +91,7 @@ class AutoBackend:
             backend.close()
 
     def _fastest(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> str:
-        """The candidate with most images a second on the slowest rank; "torch" if all have failed somewhere."""
+        """The candidate with most images/s on its slowest rank; "torch" if every candidate failed on some rank."""
         rates = dict.fromkeys(self._candidates, 0.0)
         for name in rates:
             try:
@@ -106,7 +106,7 @@ class AutoBackend:
         return best if slowest[best] > 0 else "torch"
 
     def _rate(self, backend: Backend, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> float:
-        """Images a second, the device's work included."""
+        """Images per second, including the device's work."""
         images, began = 0, 0.0
         with closing(backend.run(stage, epoch, list(batches) * ROUNDS)) as run:
             for count, batch in enumerate(run, 1):
@@ -125,7 +125,7 @@ class AutoBackend:
 
 
 def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
-    """The rates of each rank; just `rates` without a process group."""
+    """The rates of each rank; only `rates` if there is no process group."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):
@@ -140,9 +140,9 @@ def candidates(
 ) -> dict[str, Callable[[], Backend]]:
     """The backends to choose from, torch first.
 
-    On the CPU that is torch alone: FFCV does the same work by the same kernel after seconds of compiling, and DALI's
-    pixels differ in their last bits. On a GPU, decoding there may be worth that difference, so DALI is a candidate
-    if it is installed.
+    On the CPU torch is the only candidate: FFCV does the same work with the same kernel after seconds of compiling, and
+    DALI's pixels differ in their last bits. On a GPU, the speed of decoding there may justify this difference, so DALI
+    is a candidate if it is installed.
     """
     found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
     if pipeline.device.type == "cuda":

@@ -30,7 +30,7 @@ class PendingBatch(Protocol):
         ...
 
     def message(self, i: int) -> str:
-        """Why sample `i` failed."""
+        """The reason why sample `i` failed."""
         ...
 
     def close(self) -> None:
@@ -49,10 +49,10 @@ class Backend(Protocol):
     def bad(self) -> dict[int, BadSample]: ...
 
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
-        """One epoch's batches: images [n, 3, B, B] and labels int64 [n], on the device, the caller's to keep.
+        """One epoch's batches: images [n, 3, B, B] and labels int64 [n], on the device. The caller may keep them.
 
-        The call itself may plan the first batch, and "auto" measure; the rest begins with the first `next`. Closing the
-        generator cancels the batches under way.
+        The call itself may plan the first batch, and "auto" may measure; all other work begins with the first `next`.
+        Closing the generator cancels the batches in progress.
 
         Args:
             stage: resolution, magnitude and batch size.
@@ -69,5 +69,5 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None:
-        """Stops the threads. Harmless when called again."""
+        """Stops the threads. Can be called more than once."""
         ...

@@ -27,24 +27,24 @@ from ..transforms.pipeline import OutputFormat
 from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
-"""Samples planned together, unless a batch has more: most of NumPy's cost is per call."""
+"""Samples planned together, unless a batch has more: most of NumPy's cost is per call, not per sample."""
 
 
 _EXPECTED = 2
-"""Groups of batches that a data set reads ahead of their planning, if planning needs the samples themselves."""
+"""Groups of batches that a data set reads before they are planned, if planning needs the samples themselves."""
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
-"""Groups of batches that are fetched at a time, and bytes of all but the last of them."""
+"""Most groups of batches that are fetched at a time, and most bytes of all these groups except the last."""
 
 
 class Plans:
-    """An iterator over planned batches. It returns a batch when the bytes that the batch names are here."""
+    """An iterator over planned batches. It returns a batch when the bytes of its samples have arrived."""
 
     def __init__(self, coming: Iterator[tuple[BatchPlan, Fetch | None]], wait: Callable[[Fetch | None], None]) -> None:
         self._coming, self._wait = coming, wait
         self._next: tuple[BatchPlan, Fetch | None] | None = None
 
     def here(self) -> bool:
-        """Whether the next batch would be returned without waiting for its bytes; also if there is none."""
+        """Whether the next batch can be returned without waiting for its bytes. True if there is no next batch."""
         if self._next is None:
             self._next = next(self._coming, None)
         return self._next is None or (fetch := self._next[1]) is None or fetch.done()
@@ -94,10 +94,10 @@ class Decoder:
         Args:
             num_workers: threads.
             on_error: "raise", or "replace" by one of `replace_from` (sample indices; None: all).
-            window: samples of a window of quasi-random order, which are neighbours in storage; 0: another order.
+            window: samples in a window of quasi-random order, which are neighbours in storage; 0: another order.
             train, seed, max_level: see `Loader`.
-            filter: training's, see `plan.filters.build`.
-            geometry: of the crops; its `interpolation` is evaluation's filter.
+            filter: of training, see `plan.filters.build`.
+            geometry: of the crops; its `interpolation` is the filter of evaluation.
         """
         self.pool = native.Pool(num_workers)
         self._pillow = PillowThreads(num_workers)
@@ -115,7 +115,7 @@ class Decoder:
             "geometry": geometry,
         }
         self._filter = cast(FilterName, filter)
-        # In training the names mean the filters of the papers, which have no bilinear one.
+        # In training the names mean the filters of the papers; there is no bilinear filter among them.
         self._interpolation = geometry.interpolation if not train or geometry.interpolation == "bilinear" else None
 
     def filter(self, format: OutputFormat) -> Filter:
@@ -125,20 +125,20 @@ class Decoder:
         return build(format.resolution, self._filter)
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
-        """Decides everything about some samples, given by draw keys [n]; no image is decoded."""
+        """The plan of some samples, given by draw keys [n]; no image is decoded."""
         plan, fetch = self._begin(format, epoch, keys)
         self._wait(fetch)
         return plan
 
     def _wait(self, fetch: Fetch | None) -> None:
-        """Waits for samples that come from far away, and counts the time."""
+        """Waits for samples from remote storage, and counts the time."""
         if fetch is not None:
             began = time.perf_counter_ns()
             fetch.wait()
             self._fetch_ns += time.perf_counter_ns() - began
 
     def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> tuple[BatchPlan, Fetch | None]:
-        """`plan`, whose samples are valid once the fetch's `wait` has returned; None: at once."""
+        """The plan, and the fetch of its samples. They are valid after the fetch's `wait`; without a fetch, at once."""
         indices = sample_indices(keys)
         lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
@@ -148,11 +148,11 @@ class Decoder:
         return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Plans:
-        """Plans batch after batch: the first now and alone, since the consumer waits for it; then several at once."""
+        """Plans all batches: the first alone and immediately, because the consumer waits for it; later ones in groups."""
         self._dataset.begin_epoch()
         first = [self._begin(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
         later = self._later(format, epoch, batches)
-        if first and first[0][1] is not None:  # its bytes are fetched: the next ones set off, too
+        if first and first[0][1] is not None:  # its bytes are being fetched: begin to fetch the next ones, too
             first += islice(later, 1)
         return Plans(chain(first, later), self._wait)
 
@@ -164,10 +164,10 @@ class Decoder:
             return
         together = self._window if self._window and self._dataset.together else self._dataset.together or PLANNED
         at_once = max(1, together // max(1, len(batches[0])))
-        # Groups end at multiples of `at_once`: windows of quasi-random order, whose samples are neighbours.
+        # Groups end at multiples of `at_once`: the samples in a window of quasi-random order are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
         coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
-        # A generator, because indexing `batches` computes samples: for all of a large set that takes long.
+        # A generator, because indexing `batches` computes samples, which is slow for all samples of a large set.
         groups = (list(batches[start:end]) for start, end in pairwise([1, *ends]) if start < end)
         expected: deque[list[NDArray[np.int64]]] = deque()
         while True:
@@ -193,7 +193,7 @@ class Decoder:
         )
 
     def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch | PartlyPillow:
-        """Has threads decode into `out`, the kernel's and Pillow's; see `native.Pool.submit`."""
+        """Starts to decode into `out`, in the kernel's threads and Pillow's; see `native.Pool.submit`."""
         pending = self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
         if not batch.pillow:
             return pending
@@ -220,14 +220,14 @@ class Decoder:
         }
 
     def stats(self) -> dict[str, int]:
-        """Sums so far: those of `native.Pool.stats`, with Pillow's, and `fetch_ns`: waits for samples from far away."""
+        """Sums so far: those of `native.Pool.stats` and Pillow's, and `fetch_ns`, waits for remote samples."""
         if self._final is not None:
             return self._final
         sums = {**self.pool.stats(), "fetch_ns": self._fetch_ns}
         return {**sums, **self._pillow.sums, "bytes_read": sums["bytes_read"] + self._pillow.sums["bytes_read"]}
 
     def close(self) -> None:
-        """Stops the threads. Their sums stay."""
+        """Stops the threads. Their sums remain available."""
         with suppress(LoaderError):  # closed before
             self._final = self.stats()
         self._pillow.close()
@@ -236,7 +236,7 @@ class Decoder:
     def repair(
         self, batch: BatchPlan, status: NDArray[np.int32], message: Callable[[int], str], out: NDArray[np.uint8]
     ) -> None:
-        """Decodes again, in place, every sample whose status is not OK: by Pillow, else replaced if that is allowed.
+        """Decodes again, in place, every sample whose status is not OK: with Pillow, else replaced if that is allowed.
 
         Args:
             batch: its `keys` and `labels` will name the samples that replaced others.
@@ -246,7 +246,7 @@ class Decoder:
 
         Raises:
             BadSample: see `Backend.run`.
-            BadDataset: the data set's file was replaced, so that the whole batch is unreliable.
+            BadDataset: the data set's file has changed, so the whole batch is unreliable.
         """
         self._dataset.check_unchanged()
         if not status.any():
@@ -268,10 +268,10 @@ class Decoder:
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
         key = int(batch.keys[i])
         index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
-        if status == native.DAMAGED and self._dataset.forget(index):  # damaged on the way, perhaps
+        if status == native.DAMAGED and self._dataset.forget(index):  # perhaps damaged in transfer
             plan, status, message = self._again(batch, key, pixels)
         chosen, copy = self._replace_from, copy_numbers(batch.keys[i : i + 1])
-        # All copies of a sample have the same stand-ins: its views stay views of one image.
+        # All copies of a sample get the same replacement, so its views still show one image.
         found = replacements(self._seed, batch.epoch, index, len(self._dataset) if chosen is None else len(chosen))
         others = iter(found if chosen is None else chosen[found].tolist())
         while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
@@ -295,7 +295,7 @@ class Decoder:
     def _by_pillow(
         self, plan: BatchPlan, index: int, status: int, message: str, pixels: NDArray[np.uint8]
     ) -> str | None:
-        """None once `pixels` hold the only sample of `plan`, else why they do not."""
+        """Decodes the only sample of `plan` into `pixels`. Returns None, or the reason if that fails."""
         if status != native.UNSUPPORTED:
             return message if status else None
         entry = plan.samples["entry"][0]

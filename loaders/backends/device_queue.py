@@ -1,4 +1,4 @@
-"""The host's view of a device's queue: its times, the memory that queued work uses, and a bound on its length."""
+"""The host's bookkeeping of a device's queue: times, memory that queued work uses, and a limit on its length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 class Clock:
     """`with clock("ops"): ...` adds the device's time for the block's operations in the current stream.
 
-    On the CPU that is the wall time. On a GPU events in the stream measure it, and the host does not wait for them.
+    On the CPU this is the wall time. On a GPU, events in the stream measure it, and the host does not wait for them.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -48,7 +48,7 @@ class Clock:
 
 
 class InUse:
-    """Keeps objects until the work that was queued before they were handed over has been done.
+    """Keeps objects alive until all work that was queued before the call of `keep` is done.
 
     For memory that torch's allocator does not manage, or manages for another stream: pinned buffers, DALI's outputs.
     """
@@ -57,7 +57,7 @@ class InUse:
         self._kept: deque[tuple[torch.cuda.Event, object]] = deque()
 
     def keep(self, stream: torch.cuda.Stream, *objects: object) -> None:
-        """Keeps `objects` until all that is queued on `stream` now has been done. Never waits."""
+        """Keeps `objects` alive until all work that is queued on `stream` now is done. Never waits."""
         event = torch.cuda.Event()
         event.record(stream)
         self._kept.append((event, objects))
@@ -73,10 +73,10 @@ class InUse:
 
 
 class RunAhead:
-    """Bounds how many batches the host is ahead of the user's work on a GPU.
+    """Limits the number of batches by which the host is ahead of the user's work on a GPU.
 
-    A host that only queues work (a step captured in a CUDA graph) would else queue batches until memory ends. The wait
-    is for the work of `batches` batches ago: while the GPU keeps up it has been done, and the host does not wait.
+    A host that only queues work (a step captured in a CUDA graph) would otherwise queue batches until memory is
+    exhausted. It waits for the work of `batches` batches ago. If the GPU is fast enough, this work is already done.
     """
 
     def __init__(self, batches: int) -> None:
@@ -84,7 +84,7 @@ class RunAhead:
         self._events: deque[torch.cuda.Event] = deque()
 
     def delivered(self, stream: torch.cuda.Stream) -> None:
-        """To be called before each batch, with the user's stream: the work on earlier batches is queued there."""
+        """Call this before each batch, with the user's stream, on which the work on earlier batches is queued."""
         event = torch.cuda.Event(blocking=True)  # the host sleeps while it waits
         event.record(stream)
         self._events.append(event)
@@ -93,11 +93,11 @@ class RunAhead:
 
 
 def hand_over(value: Any, stream: torch.cuda.Stream) -> None:
-    """Tells torch's allocator that these tensors, made on a side stream, are used on the user's `stream` from here on.
+    """Tells torch's allocator that these tensors, made on a side stream, are used on the user's `stream` from now on.
 
-    It else hands their memory out again, on the side stream, while the user's stream may still read it.
+    Otherwise it could reuse their memory on the side stream while the user's stream still reads it.
 
-    value: a tensor, or tuples, lists and dictionaries of tensors; whatever else is in them is passed over.
+    value: a tensor, or tuples, lists and dictionaries of tensors; other contents are ignored.
     """
     if isinstance(value, torch.Tensor):
         if value.is_cuda:

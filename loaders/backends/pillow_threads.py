@@ -1,4 +1,4 @@
-"""Samples that Pillow decodes: in threads of their own, ahead of need, beside those of the kernel."""
+"""Samples that Pillow decodes: in separate threads, ahead of use, in parallel with the kernel's threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Made(NamedTuple):
 
     Attributes:
         pixels: the sample as bytes of the batch; None if it failed.
-        why: why it failed, or "".
+        why: the reason if it failed, or "".
         read: bytes of the file.
         spent: nanoseconds of thread time.
     """
@@ -39,7 +39,7 @@ class Made(NamedTuple):
 
 
 class PillowThreads:
-    """As many threads as the kernel has. Pillow lets go of the GIL while it decodes, so they run side by side.
+    """As many threads as the kernel has. Pillow releases the GIL while it decodes, so they run in parallel.
 
     Attributes:
         sums: `pillow_ns`, nanoseconds of thread time, and `bytes_read` so far.
@@ -69,7 +69,8 @@ class PillowThreads:
 
 
 class PartlyPillow:
-    """A batch in which the kernel decodes some samples and Pillow the others; to its user, a `native.PendingBatch`.
+    """A batch in which the kernel decodes some samples and Pillow the others, with the interface of
+    `native.PendingBatch`.
 
     Attributes:
         out, status: those of the kernel's part; valid after `wait`.
@@ -81,7 +82,7 @@ class PartlyPillow:
         """Starts Pillow's share.
 
         Args:
-            pending: the whole batch under way in the kernel, which leaves out samples of the kind `OTHER`.
+            pending: the whole batch in progress in the kernel, which skips samples of the kind `OTHER`.
             threads: the decoding threads.
             rows: places of those samples in the batch, [n].
             jobs: one for each of them.
@@ -93,7 +94,7 @@ class PartlyPillow:
         self._made = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """As `native.PendingBatch.wait`; `timeout` is the kernel's share of the wait."""
+        """As `native.PendingBatch.wait`; `timeout` limits only the wait for the kernel."""
         if not self._pending.wait(timeout):
             return False
         pixels = self.out.view(np.uint8).reshape(len(self.status), -1)
@@ -108,7 +109,7 @@ class PartlyPillow:
         return True
 
     def message(self, i: int) -> str:
-        """Why sample `i` of the batch failed."""
+        """The reason why sample `i` of the batch failed."""
         return self._why[i] if i in self._why else self._pending.message(i)
 
     def close(self) -> None:
@@ -133,7 +134,7 @@ class Stored:
 
         Raises:
             OSError: they cannot be read.
-            LoaderError: they are not those that were stored.
+            LoaderError: they differ from the bytes that were stored.
         """
         if not self._name:
             data = os.pread(self._fd, self._size, self._offset)

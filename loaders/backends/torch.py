@@ -1,7 +1,7 @@
-"""The torch backend: our thread pool decodes, torch does the rest. The reference for the other backends.
+"""The torch backend: our thread pool decodes, and torch does the rest. It is the reference for the other backends.
 
-There is no Python thread here: `run` tops up the batches under way, which the kernel's threads work on, and waits for
-the oldest. So Ctrl-C, an early `break` and an exception in the user's loop need no special care.
+This module uses no Python thread: `run` submits batches to the kernel's threads until enough are in progress, and waits
+for the oldest. So Ctrl-C, an early `break` and an exception in the user's loop need no special treatment.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ..transforms.pipeline import TransformPipeline
 
 _MOST_BATCHES = 32
-"""Batches under way at most, if storage is slow and more than `prefetch_factor` are needed."""
+"""Most batches in progress, if storage is slow and more than `prefetch_factor` are needed."""
 
 Submit = Callable[[BatchPlan, NDArray[np.uint8]], PendingBatch]
-"""Starts a batch: its plan, memory for its pixels."""
+"""Function that starts a batch, given its plan and the memory for its pixels."""
 
 
 class TorchBackend:
@@ -67,7 +67,7 @@ class TorchBackend:
             try:
                 for _ in range(len(batches)):
                     wanted = max(self._prefetch + 1, self._depth(len(batches[0])))  # falls when storage is fast again
-                    # A batch that is under way is not kept back by later ones whose bytes are still fetched.
+                    # A batch in progress does not wait for later batches whose bytes are still being fetched.
                     while len(jobs) < wanted and (not jobs or plans.here()) and (job := next(coming, None)):
                         jobs.append(job)
                     yield self._collect(*jobs.popleft())
@@ -76,7 +76,7 @@ class TorchBackend:
                     pending.close()
 
     def _depth(self, batch_size: int) -> int:
-        """Batches to have under way, so that as many reads as slow storage needs can be in flight."""
+        """Number of batches in progress that allows as many reads in flight as slow storage needs."""
         return min(_MOST_BATCHES, 1 + -(-2 * self._decoder.pool.readers() // max(1, batch_size)))
 
     def stats(self) -> dict[str, int]:
@@ -100,7 +100,7 @@ class TorchBackend:
         """Waits for a batch and applies the transforms."""
         pending.wait()
         self._decoder.repair(batch, pending.status, pending.message, pending.out)
-        pending.close()  # now, and not by a finalizer, in which Python would drop a Ctrl-C
+        pending.close()  # not in a finalizer, where Python would lose a Ctrl-C
         images = batch.format.tensor(pending.out)
         labels = torch.from_numpy(batch.labels.copy())  # several batches share the array, and the caller may keep it
         if self._stream is None:
@@ -116,9 +116,9 @@ class TorchBackend:
         labels: torch.Tensor,
         stream: torch.cuda.Stream,
     ) -> Batch:
-        # Note [side stream]: copy and transforms run beside the training step. The user's stream waits for them, the
-        # CPU does not: the pinned buffer is kept until its copy is over, and `record_stream` keeps the allocator from
-        # handing the tensors' memory out while the user's stream may still read it.
+        # Note [side stream]: copy and transforms run in parallel with the training step. The user's stream waits for
+        # them, the CPU does not. The pinned buffer is kept until its copy has ended, and `record_stream` keeps the
+        # allocator from reusing the tensors' memory while the user's stream may still read it.
         device = self._pipeline.device
         user = torch.cuda.current_stream(device)
         self._run_ahead.delivered(user)

@@ -1,4 +1,4 @@
-"""Which part of a sample is shown: a random crop and flip in training, a fixed crop in evaluation."""
+"""The crop of each sample: a random crop and flip in training, a fixed crop in evaluation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .rng import Purpose, below, between, uniform, words
 
 DEFAULT = CropGeometry()
 ATTEMPTS = 10
-"""Tries before the central fallback, as torchvision."""
-_FEW = 3  # tries that are made for all samples at once; few need more
+"""Tries before the central fallback, as in torchvision."""
+_FEW = 3  # tries that are made for all samples at once; few samples need more
 
 
 def train_boxes(
@@ -46,7 +46,7 @@ def train_boxes(
 def _first_fit(
     size: NDArray[np.float64], drawn: NDArray[np.uint32], geometry: CropGeometry
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The first try that fits into each image, as a box [n, 4], and whether there is one, [n].
+    """For each image the first try that fits, as a box [n, 4], and whether there is one, [n].
 
     size: [2, n]. drawn: [n, 4 * tries].
     """
@@ -78,7 +78,7 @@ def eval_boxes(
 
     Rounding follows torchvision's `Resize` (mode "center": the long side is rounded down) and `CenterCrop` (offsets are
     rounded half to even), and timm's `ResizeKeepRatio` and `CenterCropOrPad` (mode "border"). If the resized image
-    is smaller than the crop, the box reaches outside the image by whole output pixels, which are to be filled.
+    is smaller than the crop, the box extends beyond the image by whole output pixels, which the kernel must fill.
 
     Returns:
         [n, 4], x0, y0, x1, y1 in full-size pixels, fractional.
@@ -93,7 +93,7 @@ def eval_boxes(
         resized = side * size // size.min(axis=0)
     spare = resized - resolution
     start = np.where(spare >= 0, np.rint(spare / 2), -(-spare // 2))
-    # Multiplied before divided, so that a whole side comes out exactly.
+    # Multiplication before division, so that a whole side is exact.
     return np.concatenate((start * size / resized, (start + resolution) * size / resized)).T
 
 

@@ -1,8 +1,8 @@
-"""Resampling kernels, tabulated here and only looked up by the C++ kernel: a crop goes to B x B in one pass.
+"""Tables of the resampling kernels. The C++ kernel looks values up in them and resamples a crop to B x B in one pass.
 
 The published path resamples twice: Pillow's bicubic to 224 x 224 ("base" pixels), then a low-pass to B x B.
-Both are linear and separable, so one kernel, the convolution of the two, does both at once, from any stored
-level. Lengths in this file are base pixels: a kernel then depends on the crop only by how bicubic widens.
+Both steps are linear and separable, so one kernel, the convolution of the two, performs both at once, from any
+stored level. Lengths in this file are base pixels: a kernel then depends on the crop only through bicubic's width.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ FilterName = Literal["fourier", "lanczos", "bicubic"]
 # Lanczos-3 at B = 96, 160 and 192 (median over random crops of photographs, full size), which pays for the
 # compression noise of reduced levels. Six gain 0.5 to 0.7 dB for a fifth more taps; four lose 0.4 to 0.8 dB.
 LOBES = 5
-# 2.5 to 3.5 do as well: more widens the transition band, less lets high frequencies through.
+# Values from 2.5 to 3.5 work equally well. Larger ones widen the transition band, smaller ones pass high frequencies.
 KAISER_BETA = 3.0
 
 # Samples in the narrowest feature of a kernel; linear interpolation is then within 2e-4 of the peak.
 _STEPS = 64
-# Rows at p = 1, 1 + 1/16, ..., 5 (a crop 45 px wide). Beyond, bicubic alone decides how soft the result is,
-# and its kernel just widens.
+# Rows at p = 1, 1 + 1/16, ..., 5 (a crop 45 px wide). Beyond the last row, only bicubic determines the sharpness,
+# and its kernel only becomes wider.
 _STRETCH_STEP = 1 / 16
 _STRETCH_LAST = 5.0
-# Of the peak: a tail that stays below this is cut. It is the skirt that bicubic adds at the window's end.
-# The endless low-pass has none: without it taps are fewer and the result no farther from the Fourier crop.
+# Share of the peak below which a tail is cut. Bicubic adds this tail at the window's end; the infinite low-pass has
+# none. Without the tail there are fewer taps, and the result is no farther from the Fourier crop.
 _NEGLIGIBLE = 1 / 80
 
 
@@ -42,12 +42,12 @@ _NEGLIGIBLE = 1 / 80
 class Filter:
     """One even kernel K_p(|x|) per stretch p, as a table.
 
-    p = max(1, base / width of the crop at full size) is how wide Pillow's bicubic is in base pixels: more
-    than one if it enlarges. K_p is in row = round((p - stretch0) / stretch_step); beyond the last row it
-    is that row's, widened by p / (its p). A level pixel whose centre is at distance x from an output pixel's
-    weighs K_p(|x|), interpolated linearly between `table[row, i]` at |x| = i / steps, and nothing from
-    `radius[row]` on. Weights are then normalised to sum 1 over the pixels inside the crop, so a row's scale
-    is free: its peak is 1.
+    p = max(1, base / width of the crop at full size) is the width of Pillow's bicubic in base pixels; it is above
+    one if the crop is enlarged. K_p is in row = round((p - stretch0) / stretch_step). Beyond the last row, K_p is the
+    last row's kernel, widened by p / (that row's p). A level pixel at distance x from an output pixel, measured
+    between centres, has the weight K_p(|x|), interpolated linearly between `table[row, i]` at |x| = i / steps, and
+    0 from `radius[row]` on. Weights are then normalised to sum 1 over the pixels inside the crop, so the scale of
+    a row is arbitrary: its peak is 1.
     """
 
     base: int  # base pixels across a crop: the side of the published path's first resampling
@@ -59,9 +59,9 @@ class Filter:
     table: NDArray[np.float32]  # (rows, columns); for x < radius[row], column floor(x * steps) + 1 exists
 
     def reach(self, full: NDArray[np.floating]) -> NDArray[np.float64]:
-        """How far taps lie from the centre of an output pixel, as a share of the crop's side.
+        """Largest distance of a tap from the centre of its output pixel, as a share of the crop's side.
 
-        full: the crop's side in full-size pixels, of any shape; the result has the same.
+        full: the crop's side in full-size pixels, an array of any shape; the result has the same shape.
         """
         stretch = np.maximum(1.0, self.base / full)
         row = np.minimum(self.rows - 1, ((stretch - 1) / self.stretch_step + 0.5).astype(np.int64))
@@ -71,14 +71,14 @@ class Filter:
 
 @lru_cache(maxsize=64)
 def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Filter:
-    """The filter that takes a crop to `resolution` x `resolution` pixels, on the grid of Pillow's resizers.
+    """The filter that resamples a crop to `resolution` x `resolution` pixels, on the grid of Pillow's resizers.
 
     `name`: the filter that it imitates. From `resolution` = `base` on, all three are "bicubic".
 
     * "fourier": bicubic to `base`, then the central `resolution` x `resolution` block of the 2-D spectrum
-      (EfficientTrain, ICCV 2023, `freq_crop`); that ideal low-pass is endless, a Kaiser window ends it.
+      (EfficientTrain, ICCV 2023, `freq_crop`); this ideal low-pass is infinite, so a Kaiser window limits it.
     * "lanczos": bicubic to `base`, then Lanczos-3 (EfficientTrain++, TPAMI 2024, `transforms.Resize`).
-    * "bicubic": straight to `resolution`, by cubic convolution (Keys 1981) with a = -0.5, as Pillow has it.
+    * "bicubic": directly to `resolution`, by cubic convolution (Keys 1981) with a = -0.5, as in Pillow.
 
     Results are cached, their arrays read-only. Raises ValueError for any other name.
     """
@@ -92,7 +92,7 @@ def build(resolution: int, name: FilterName = "fourier", base: int = 224) -> Fil
 
 @lru_cache(maxsize=64)
 def interpolation(resolution: int, name: Interpolation) -> Filter:
-    """Pillow's filter `name`, straight from the image to `resolution` x `resolution` pixels; "fourier": see `build`.
+    """Pillow's filter `name`, directly from the image to `resolution` x `resolution` pixels; "fourier": see `build`.
 
     "bilinear" is a triangle of radius 1, "bicubic" Keys' kernel of radius 2, "lanczos" a sinc windowed by a sinc, of
     radius 3. All widen with the reduction, as in `PIL.Image.resize` and in torchvision with `antialias=True`.
@@ -105,12 +105,12 @@ def interpolation(resolution: int, name: Interpolation) -> Filter:
         names = ", ".join(map(repr, get_args(Interpolation)))
         raise ValueError(f"`interpolation` must be one of {names}, got {name!r}.")
     radius, kernel = _DIRECT[name]
-    # A stretched kernel is the same one, widened: one row is exact at every p.
+    # A stretched kernel is the same kernel, only wider: one row is exact at every p.
     return _filter(resolution, _STEPS, np.array([radius]), kernel(np.arange(radius * _STEPS + 2) / _STEPS)[None])
 
 
 def _composed(resolution: int, name: FilterName, base: int) -> Filter:
-    """Convolve bicubic, at every stretch, with a low-pass that crosses zero every base / resolution pixels."""
+    """Convolves bicubic, at every stretch, with a low-pass that crosses zero every base / resolution pixels."""
     spacing = base / resolution
     lobes = 3 if name == "lanczos" else LOBES
     stretch = np.arange(1, _STRETCH_LAST + _STRETCH_STEP / 2, _STRETCH_STEP)
@@ -119,7 +119,7 @@ def _composed(resolution: int, name: FilterName, base: int) -> Filter:
     fine = math.ceil(_STEPS / steps)  # but bicubic is: convolve on a grid this many times finer
 
     columns = math.ceil(reach[-1] * steps) + 2
-    n = 2 * columns * fine  # a ring long enough that the convolution does not meet itself
+    n = 2 * columns * fine  # a ring long enough that the circular convolution does not overlap
     x = np.fft.fftfreq(n, 1 / n) / (steps * fine)
     u = x / spacing
     window = np.sinc(u / lobes) if name == "lanczos" else _kaiser(u / lobes)

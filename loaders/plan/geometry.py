@@ -1,4 +1,4 @@
-"""How images are cropped and resized: the settings of training's random crop and of evaluation's fixed one."""
+"""Settings of cropping and resizing: training's random crop and evaluation's fixed crop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class CropGeometry:
     """Evaluation: side of the resized image in pixels, in place of floor(resolution / crop_pct), as torchvision's
     `Resize(232)`."""
     resize_at: int | None = None
-    """The resolution that `resize_size` belongs to: at others the same part of the image is shown. None: at all."""
+    """The resolution for which `resize_size` is meant. At other resolutions the crop shows the same part of the image.
+    None: `resize_size` applies at all resolutions."""
     interpolation: Interpolation | None = None
     """Evaluation: Pillow's filter of that name, or "fourier", see `filters.build`. None: the filter of training."""
     fill: Sequence[int] = (124, 116, 104)
@@ -67,7 +68,7 @@ class CropGeometry:
             raise ValueError(f"`fill` must be three whole numbers from 0 to 255, R, G and B, got {self.fill!r}.")
 
     def resized(self, resolution: int) -> int:
-        """Side in pixels that evaluation resizes an image to, before it crops `resolution` x `resolution`."""
+        """Side in pixels to which evaluation resizes an image before it crops `resolution` x `resolution`."""
         if self.resize_size is None:
             return math.floor(resolution / self.crop_pct)
         return max(1, round(self.resize_size * resolution / (self.resize_at or resolution)))

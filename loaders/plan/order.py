@@ -1,8 +1,7 @@
 """The order of an epoch, each rank's share of it, and the replacements of samples that cannot be decoded.
 
-The order of an epoch is global: the same for every world size and batch size. A `position` counts the samples of it
-that all ranks together have been given, so an epoch resumes at `order[position:]`, whatever the world size and the
-batch size are by then.
+The order of an epoch is global: the same for every world size and batch size. A `position` counts the samples that were
+delivered to all ranks together, so an epoch resumes at `order[position:]`, even with another world size or batch size.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from .rng import MAX_COPIES, Purpose, below, copy_numbers, draw_keys, sample_ind
 LARGE = 1 << 21
 """Samples from which on a random order is computed piece by piece: sorting them would take half a second."""
 TRIES = 16
-"""Stand-ins before a loader gives up: with half of a data set damaged, one sample in 65,536 exhausts them."""
+"""Replacements that are tried before a loader gives up: if half of a data set is damaged, they all fail for one sample
+in 65,536."""
 
 
 class Order(Protocol):
-    """Numbers in order: an array, or computed when asked for."""
+    """A sequence of numbers: an array, or computed on demand."""
 
     def __len__(self) -> int: ...
 
@@ -35,7 +35,7 @@ class Order(Protocol):
 
 
 class StorageOrder(Protocol):
-    """The places of samples on the disk. Position p is that of the p-th sample there."""
+    """The order of the samples on the disk. Position p belongs to the p-th sample on the disk."""
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Sample indices at these positions, [n]."""
@@ -72,7 +72,7 @@ def epoch_order(n: int, seed: int, epoch: int, kind: str = "random", window: int
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sampling:
-    """Which samples an epoch shows, and in which order.
+    """The samples of an epoch, and their order.
 
     Raises:
         ValueError: an argument out of its range.
@@ -86,10 +86,10 @@ class Sampling:
     indices: NDArray[np.int64] | None = None
     """Sample indices to use, [m]; None: all."""
     weights: NDArray[np.float64] | None = None
-    """Relative chance of each of `indices` (or of all samples), [m]: samples are drawn with replacement."""
+    """Relative probability of each of `indices` (or of all samples), [m]: samples are drawn with replacement."""
     repeats: int = 1
-    """Repeated augmentation (Hoffer et al., CVPR 2020; timm's `--aug-repeats`): each sample comes so often in a row,
-    with crops of its own, and an epoch shows that fraction of the samples."""
+    """Repeated augmentation (Hoffer et al., CVPR 2020; timm's `--aug-repeats`): each sample is repeated this many times
+    in a row, with different crops, and an epoch shows 1 / `repeats` of the samples."""
 
     window: int = LEAST_WINDOW
     """Samples that "quasi" mixes at a time."""
@@ -112,7 +112,7 @@ class Sampling:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What else determines the order besides the seed, where it is not the usual: the arguments in short."""
+        """The settings that determine the order besides the seed, if they are not the default, in a short form."""
         found: dict[str, Any] = {}
         if self.kind == "quasi":
             found = {"window": self.window, "storage": "source" if self.storage is None else "shuffled"}
@@ -133,7 +133,7 @@ class Sampling:
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:
-        """Draw keys of `indices`: a sample that is named again is another copy, with crops of its own."""
+        """Draw keys of `indices`: a repeated index is another copy of the sample, with other crops."""
         assert self.indices is not None
         if np.bincount(self.indices, minlength=self.n).max() == 1:
             return self.indices
@@ -141,7 +141,7 @@ class Sampling:
 
     @property
     def in_order(self) -> bool:
-        """Whether every epoch shows the samples in the order of the indices."""
+        """Whether every epoch shows the samples in index order."""
         return self.kind == "sequential" and self.weights is None
 
     def __len__(self) -> int:
@@ -188,7 +188,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class _Stored:
-    """An order of positions in storage, as sample indices."""
+    """The sample indices of an order of positions in storage."""
 
     order: Order
     storage: StorageOrder
@@ -201,7 +201,7 @@ class _Stored:
 
 
 def occurrences(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[n]: how often each value has come before: [7, 3, 7, 7] gives [0, 0, 1, 2]."""
+    """[n]: the number of earlier occurrences of each value: [7, 3, 7, 7] gives [0, 0, 1, 2]."""
     by_value = np.argsort(values, kind="stable")
     ordered = values[by_value]
     first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
@@ -212,19 +212,20 @@ def occurrences(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -> int:
-    """The position after all ranks have been given the batch at `position`."""
+    """The position after the batch at `position` was delivered to all ranks."""
     return min(position + batch_size * world_size, n)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How the ranks share an epoch's samples.
+    """The division of an epoch's samples among the ranks.
 
-    The ranks' batches lie side by side after a position, in order of rank. If fewer samples are left than all ranks
-    could take, the last batch is smaller, and `uneven` decides about a rest that does not divide:
+    After each position follow the batches of all ranks, in the order of the ranks. If the remaining samples do not fill
+    all batches, the last batch is smaller, and `uneven` determines the treatment of a remainder that does not divide:
 
-    * "drop": the rest, fewer samples than there are ranks, is left out; every rank has as many samples and batches.
-    * "pad": samples from the start of the order fill up the last batch; every rank has as many, and a mask marks them.
+    * "drop": the remainder, fewer samples than ranks, is left out; all ranks have equally many samples and batches.
+    * "pad": samples from the start of the order fill up the last batch; all ranks have equally many samples, and a mask
+      marks the repeated ones.
     * "keep": lower ranks take one sample more, so that each sample is seen once; the last ranks may have one batch
       less.
     """
@@ -233,11 +234,11 @@ class Shares:
     rank: int = 0
     world_size: int = 1
     drop_last: bool = False
-    """Leave out a last batch that is not full on every rank."""
+    """Leave out the last batch unless it is full on every rank."""
     uneven: str = "keep"
 
     def steps(self, n: int, position: int = 0) -> int:
-        """Batches that this rank still gets of `n` samples, counted from `position`."""
+        """Remaining batches of this rank, for an epoch of `n` samples and from `position` on."""
         full, rest = divmod(n - position, self.batch_size * self.world_size)
         if self.drop_last or not rest:
             return full
@@ -246,11 +247,11 @@ class Shares:
         return full + (self.uneven == "pad" or rest >= self.world_size)
 
     def rest(self, n: int, position: int = 0) -> int:
-        """Samples of the last batch on all ranks together if that is smaller than the others, else 0."""
+        """Samples of the last batch on all ranks together if it is smaller than the other batches, else 0."""
         return 0 if self.drop_last else (n - position) % (self.batch_size * self.world_size)
 
     def most_steps(self, n: int, position: int = 0) -> int:
-        """Batches that at least one rank still gets: none has more than the first."""
+        """Remaining batches of the rank with the most, which is the first rank."""
         return replace(self, rank=0).steps(n, position)
 
     def slice(self, position: int, n: int) -> slice:
@@ -273,16 +274,15 @@ class Shares:
 
 
 class Batches(Sequence[NDArray[np.int64]]):
-    """The draw keys of each batch that a rank still gets in an epoch; cut from the order on demand."""
+    """The draw keys of a rank's remaining batches in an epoch; computed from the order on demand."""
 
     def __init__(self, order: Order, shares: Shares, position: int = 0, views: int = 1) -> None:
         """
         Args:
             order: draw keys of the whole epoch, see `Sampling.order`.
-            shares: how the ranks share them.
+            shares: the division among the ranks.
             position: samples of the epoch that were delivered before.
-            views: how often each sample of a batch comes, with a crop of its own: all samples' first view, then all
-                samples' second view, ...
+            views: crops of each sample in a batch: all samples' first view, then all samples' second view, ...
         """
         self._order, self._shares, self._position, self._views = order, shares, position, views
         self._steps = shares.steps(len(order), position)
@@ -317,6 +317,6 @@ class Batches(Sequence[NDArray[np.int64]]):
 
 
 def replacements(seed: int, epoch: int, index: int, n: int) -> list[int]:
-    """Sample indices to try in order instead of `index`, of 0 to n - 1; the same in every process and at every call."""
+    """Sample indices, 0 to n - 1, to try in order instead of `index`; the same in every process and at every call."""
     drawn = words(seed, epoch, np.array([index]), Purpose.REPLACE, TRIES)
     return [int(i) for i in below(drawn, n)[0]]

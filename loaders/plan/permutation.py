@@ -1,8 +1,8 @@
 """A shuffled order that is computed, not stored: a keyed permutation of 0 to n - 1.
 
-Feistel rounds permute the numbers of some bits; a result of n or more is permuted again until it is below n ("cycle
-walking"; Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Any part of the order, and its
-inverse, costs time for that part only, and no memory.
+Feistel rounds permute all numbers of a given number of bits; a result of n or more is permuted again until it is below
+n ("cycle walking"; Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Computing a part of the
+order, or of its inverse, takes time only for that part, and no memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Permutation:
     def _walk(self, values: NDArray[np.int64], rounds: range) -> NDArray[np.int64]:
         found = self._rounds(np.asarray(values, np.int64).astype(np.uint64), rounds)
         outside = np.flatnonzero(found >= self.n)
-        while len(outside):  # each turn leaves less than half of them outside, on average
+        while len(outside):  # each pass leaves less than half of them outside, on average
             found[outside] = self._rounds(found[outside], rounds)
             outside = outside[found[outside] >= self.n]
         return found.astype(np.int64)

@@ -1,6 +1,6 @@
 """Orders of an epoch that are computed piece by piece, when a batch needs them: for sets of many million samples.
 
-No array of the data set's size is sorted or kept, so the first batch, and a resume in the middle, come at once.
+No array of the data set's size is sorted or kept, so the first batch does not wait, also when an epoch is resumed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from .permutation import Permutation
 from .rng import Purpose, sequence, words
 
 BLOCK = 64
-"""Neighbours in storage that quasi-random order keeps in one window: some 7 MB of ImageNet at full size."""
+"""Neighbours in storage that quasi-random order keeps in one window: about 7 MB of ImageNet at full size."""
 WINDOW_BYTES = 1 << 30
 """Bytes of full-size images that quasi-random order mixes at a time."""
 LEAST_WINDOW = 2048
-"""Samples of a window, however large they are."""
+"""Smallest number of samples in a window, even if they are large."""
 _PIECE = 8192  # samples of a large random order that are computed together
 _HALF = np.uint64(32)
 
@@ -68,7 +68,7 @@ class LargeRandom(Pieces):
 
 
 class QuasiRandom(Pieces):
-    """Blocks of neighbours in random order; then all samples of some blocks, a window, in random order."""
+    """Blocks of neighbours in random order; within a window of several blocks, all samples in random order."""
 
     def __init__(self, n: int, seed: int, epoch: int, window: int) -> None:
         """
@@ -94,7 +94,7 @@ class QuasiRandom(Pieces):
 def window_of(samples: int, image_bytes: int) -> int:
     """Samples that quasi-random order mixes at a time: a power of two, about `WINDOW_BYTES` at full size.
 
-    The resolution has no say in it: an epoch may be resumed at another one.
+    The window does not depend on the resolution, because an epoch may be resumed at another resolution.
 
     Args:
         samples: of the data set.

@@ -1,4 +1,4 @@
-"""The plan of one batch: everything that is to happen to each sample, decided before a byte of it is read."""
+"""The plan of one batch: all instructions for each sample, decided before any of its bytes is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan_batch(
     geometry: CropGeometry = DEFAULT,
     filter: Filter | None = None,
 ) -> NDArray[np.void]:
-    """One `SAMPLE` record per sample, which the kernel then carries out.
+    """One `SAMPLE` record per sample, with the kernel's instructions.
 
     A record depends on its own row of `entries`, its index and the scalars, not on the rest of the batch.
 
@@ -35,10 +35,10 @@ def plan_batch(
         seed, epoch: the keys of crops and flips in training, see `rng.words`.
         resolution: side of the output in pixels.
         train: random resized crop and flip; else the fixed crop of evaluation.
-        max_level: coarsest level to read; 0: full size only; None: all there are.
-        oversample: pixels a crop must have at its level per pixel of output; None: `level.oversample`.
-        geometry: how images are cropped and resized.
-        filter: the resampling kernel of evaluation, which resizes before it crops: its taps use the image's own pixels
+        max_level: coarsest level to read; 0: full size only; None: all levels.
+        oversample: pixels that a crop must have at its level per pixel of output; None: `level.oversample`.
+        geometry: settings of cropping and resizing.
+        filter: the resampling kernel of evaluation. Evaluation resizes before it crops, so the taps use image pixels
             beyond the crop. None: they do not. In training they never do, because training crops first.
 
     Raises:
@@ -78,12 +78,12 @@ def plan_batch(
 
 
 def _margin(boxes: NDArray[np.float32], reach: NDArray[np.float64], scale: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """[n], pixels of its level beyond each box that taps use; `reach`: see `Filter.reach`, [n, 2]."""
+    """[n]: number of level pixels beyond each box that taps use; `reach`: see `Filter.reach`, [n, 2]."""
     pixels = (reach * (boxes[:, 2:] - boxes[:, :2])).max(axis=1)
     return np.minimum(np.ceil(pixels + scale), 65535).astype(np.int64)  # one scaled pixel more, for rounding
 
 
 def _sides(entries: NDArray[np.void]) -> NDArray[np.float64]:
-    """[n, 4]: width, height, width, height, as the four numbers of a box need them."""
+    """[n, 4]: width, height, width, height, matching the four numbers of a box."""
     width, height = entries["width"].astype(np.float64), entries["height"].astype(np.float64)
     return np.stack((width, height, width, height), axis=1)

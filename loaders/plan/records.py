@@ -1,4 +1,4 @@
-"""The records that the plan hands to the kernel: a stored level, a sample of a batch, how its pixels are transformed.
+"""The records that the plan passes to the kernel: a stored level, a sample of a batch, the operations on its pixels.
 
 The C++ kernel reads them as plain structs (little-endian, no hidden padding), so a change here changes its ABI.
 """
@@ -14,7 +14,7 @@ ENTRY = np.dtype(
         ("path", "<i8"),  # address of a file name, NUL at its end; 0: the data set's own file; negative: ~descriptor
         ("offset", "<i8"),  # file offset of the image's first byte (of a JPEG its SOI)
         ("size", "<u4"),  # bytes of the image; 0: to the end of the file
-        ("rows", "<u4"),  # MCU rows whose offsets are tabled right before the JPEG; 0: no table
+        ("rows", "<u4"),  # MCU rows in the table of offsets directly before the JPEG; 0: no table
         ("head", "<u4"),  # bytes from SOI to the first entropy-coded byte; 0: unknown
         ("crc", "<u4"),  # CRC-32 of row table and JPEG
         ("width", "<u2"),  # pixels; 0: unknown, or this level is not stored
@@ -27,7 +27,7 @@ ENTRY = np.dtype(
 RAW = 1
 """`kind` of an entry whose bytes are pixels: height x width x 3, RGB, as FFCV stores them in mode "raw"."""
 OTHER = 2
-"""`kind` of an entry whose bytes are a file that the kernel is known not to decode. Pillow's threads decode it."""
+"""`kind` of an entry whose bytes are a file that the kernel cannot decode. Pillow's threads decode it."""
 
 SAMPLE = np.dtype(
     [
@@ -66,9 +66,9 @@ ERASURE = np.dtype(
 
 
 def table_bytes(rows: Any) -> Any:
-    """Bytes of the table that stands before a JPEG of so many MCU rows (integer or array).
+    """Bytes of the table before a JPEG with this number of MCU rows (integer or array).
 
     The format is in loaders/native/jpeg/row_check.h: a check of the headers and one of each row, then each
-    row's offset, 4 bytes each; no bytes without rows.
+    row's offset, 4 bytes each; 0 bytes if there are no rows.
     """
     return (rows > 0) * 4 * (2 * rows + 1)

@@ -1,8 +1,8 @@
-"""Random numbers that are looked up, not drawn in turn: functions of (seed, epoch, sample index, purpose).
+"""Keyed random numbers: pure functions of (seed, epoch, sample index, purpose), without a generator state.
 
 Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section
-3.3), with each of the four in counter or key words of its own. A seed is never added to, so neighbours
-(seeds, epochs, samples or purposes) share no stream.
+3.3), with each of the four inputs in separate counter or key words. There is no arithmetic on seeds, so neighbouring
+seeds, epochs, samples or purposes share no stream.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """The use of a word. A number never gets a second meaning: that would change all users' batches.
+    """The use of a random word. The meaning of a number never changes, because that would change users' batches.
 
-    Numbers up to 255 belong to this package; 256 to 65535 are the user's own.
+    Numbers up to 255 belong to this package; 256 to 65535 are reserved for users.
     """
 
     ORDER = 0
@@ -48,10 +48,10 @@ MAX_COPIES = 1 << 15
 
 
 def draw_keys(indices: NDArray[np.int64], copies: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """The key of a sample's random numbers: its index, and which copy of it this is.
+    """The key of a sample's random numbers: its index and the number of the copy.
 
     An epoch may show a sample several times (sampling with replacement, repeated augmentation, several views); each
-    copy needs crops of its own. Copy 0 has the plain index for its key.
+    copy needs different crops. The key of copy 0 is the plain index.
 
     Args:
         indices: sample indices, 0 to 2**48 - 1.
@@ -87,7 +87,7 @@ def philox(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint
     Returns:
         [4, m], each below 2**32.
     """
-    # Words 0 and 2 are multiplied, 1 and 3 mixed in: two [2, m] halves take half as many NumPy calls as rows.
+    # Words 0 and 2 are multiplied, 1 and 3 mixed in: two halves [2, m] need half as many NumPy calls as four rows.
     multiplied, mixed = counter[0::2], counter[1::2]
     for round_key in (np.array(key, np.uint64)[:, None] + _ROUNDS * _WEYL) & _LOW:
         product = (multiplied * _MULTIPLIERS)[::-1]
@@ -106,7 +106,7 @@ def words(seed: int, epoch: int, indices: NDArray[np.int64], purpose: int, count
         epoch: 0 to 2**32 - 1.
         indices: sample indices or draw keys (see `draw_keys`), [n].
         purpose: a `Purpose`, or the user's own number from 256 to 65535.
-        count: words per sample, up to 2**18; asking for more leaves the first ones as they were.
+        count: words per sample, up to 2**18; a larger count does not change the first words.
 
     Returns:
         [n, count]
@@ -124,9 +124,10 @@ def words(seed: int, epoch: int, indices: NDArray[np.int64], purpose: int, count
 
 
 def sequence(seed: int, epoch: int, purpose: int, count: int) -> NDArray[np.uint64]:
-    """[count] random 64-bit words of a whole epoch, quickly; `seed`, `epoch` and `purpose` as in `words`.
+    """[count] random 64-bit words for a whole epoch, computed fast; `seed`, `epoch` and `purpose` as in `words`.
 
-    NumPy's own Philox (4x64-10) in raw form, which NumPy promises to keep, unlike `Generator.permutation`.
+    The raw output of NumPy's own Philox (4x64-10), which NumPy guarantees not to change, unlike
+    `Generator.permutation`.
     """
     _check(seed, epoch)
     return np.random.Philox(key=np.array([seed, purpose << 32 | epoch], np.uint64)).random_raw(count)
@@ -145,7 +146,7 @@ def between(low: float, high: float, drawn: NDArray[np.uint32]) -> NDArray[np.fl
 def below(drawn: NDArray[np.uint32], bounds: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Words as integers from 0 to `bounds` - 1, bounds up to 2**31.
 
-    Multiply and shift; probabilities are off by at most bounds / 2**32 of themselves (1e-5 for image sides).
+    Multiply and shift; the relative error of a probability is at most bounds / 2**32 (1e-5 for image sides).
     """
     return drawn.astype(np.int64) * bounds >> 32
 

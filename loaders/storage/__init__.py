@@ -1,4 +1,4 @@
-"""Reads remote objects: stores by URL, ranges many at a time, a cache on the local disk."""
+"""Reads remote objects: stores by URL, many ranges at a time, a cache on the local disk."""
 
 from .store import Facts, Refused, Store
 

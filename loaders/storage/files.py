@@ -1,4 +1,4 @@
-"""Files by path or URL: listed, measured and read by the same functions, so that sources need not know which it is."""
+"""Functions that list, measure and read files by path or URL, so that sources need not distinguish the two."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AHEAD = 4  # requests in flight while a file is read from beginning to end
 
 
 class _Shared:
-    """The connections that all remote files of the process share while a conversion runs."""
+    """Connections shared by all remote files of the process while a conversion runs."""
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
@@ -51,7 +51,7 @@ class _Shared:
         if found is None:
             store, path = stores.open_store(url)
             start = url[: len(url) - len(path)]
-            found = store, start if start.endswith("/") else f"{start}/"  # a URL may be the store's alone
+            found = store, start if start.endswith("/") else f"{start}/"  # a URL may name only the store
             with self._lock:
                 self._stores[f"{scheme}://{host}"] = found
         return found[0], url[len(found[1]) :]
@@ -76,13 +76,13 @@ _shared = _Shared()
 
 @contextmanager
 def connections() -> Iterator[None]:
-    """A context; when the last one of the process is left, requests under way are given up and connections closed."""
+    """A context manager. The exit of the last one in the process cancels pending requests and closes connections."""
     with _shared.used():
         yield
 
 
 def join(folder: str, name: str) -> str:
-    """The path or URL of a file that is named relative to a folder. An absolute path or a URL stays as it is."""
+    """The path or URL of a file that is named relative to a folder. An absolute path or a URL is unchanged."""
     if is_url(name):
         return name
     return f"{folder.rstrip('/')}/{name}" if is_url(folder) else os.path.join(folder, name)
@@ -94,10 +94,10 @@ def folder_of(path: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file.
+    """Whether the file exists.
 
     Raises:
-        LoaderError: its store does not say.
+        LoaderError: its store does not answer.
     """
     if not is_url(path):
         return os.path.exists(path)
@@ -109,7 +109,7 @@ def exists(path: str) -> bool:
 
 
 def is_folder(path: str) -> bool:
-    """Whether this is a folder. A remote one is: its files' names begin with it. Raises as `children` does."""
+    """Whether this is a folder. A remote folder exists if files' names begin with it. Raises as `children` does."""
     return os.path.isdir(path) if not is_url(path) else any(children(path))
 
 
@@ -150,7 +150,7 @@ def below(url: str) -> dict[str, Facts]:
 
 
 def expand(pattern: str) -> list[str]:
-    """The files that a pattern with `*`, `?` or `[` names, sorted; a path without them as it is, there or not."""
+    """The files that match a pattern with `*`, `?` or `[`, sorted; a path without them unchanged, even if missing."""
     if not glob.has_magic(pattern):
         return [pattern]
     if not is_url(pattern):
@@ -178,7 +178,7 @@ def size(path: str) -> int:
 
 
 def stamp(path: str) -> str:
-    """A short text that changes when the file does: size, and modification time or the store's version."""
+    """A short text that changes when the file changes: size, and modification time or the store's version."""
     if is_url(path):
         found = facts(path)
         return f"{found.size} {found.version}"
@@ -195,7 +195,7 @@ def read(url: str, offset: int, size: int) -> bytes:
 
 
 def upload(file: Path, url: str) -> None:
-    """Makes an object of a local file: in pieces, several at a time. The object becomes visible when it is complete.
+    """Uploads a local file as an object, several pieces at a time. The object becomes visible when it is complete.
 
     Raises:
         LoaderError: its store refuses or keeps failing.
@@ -212,7 +212,7 @@ def upload(file: Path, url: str) -> None:
 
 
 def replace(path: str, data: bytes) -> None:
-    """Writes a small file in place of the one that may be there; readers see either. Raises OSError, or as `upload`."""
+    """Writes or replaces a small file; readers see the old file or the new one. Raises OSError, or as `upload` does."""
     with tempfile.TemporaryDirectory(dir=None if is_url(path) else folder_of(path), prefix=".unfinished-") as folder:
         unfinished = Path(folder) / "file"
         with open(unfinished, "wb") as file:
@@ -229,7 +229,7 @@ def delete(path: str) -> None:
     """Deletes a file.
 
     Raises:
-        FileNotFoundError: there is none; stores may not say.
+        FileNotFoundError: the file does not exist; some stores do not report this.
         OSError, LoaderError: it cannot be deleted.
     """
     if not is_url(path):
@@ -240,12 +240,13 @@ def delete(path: str) -> None:
 
 
 def begin(work: Callable[[], T]) -> Future[T]:
-    """Runs `work`, which reads remote files, in one of the threads for that."""
+    """Runs `work`, which reads remote files, in one of the threads for remote reads."""
     return _shared.transfer().submit(work)
 
 
 def open_regular(path: str) -> IO[bytes]:
-    """A file for reading. Not blocking: to open a pipe would wait for its other end, and a device may have no end.
+    """Opens a file for reading, without blocking: opening a pipe would wait for its other end, and a device may be
+    endless.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
@@ -258,10 +259,11 @@ def open_regular(path: str) -> IO[bytes]:
 
 
 def open_file(path: str) -> IO[bytes]:
-    """A file for reading. Remote: small requests while it skips, large ones ahead while it reads in order.
+    """Opens a file for reading. A remote file is read in small requests after a jump, and ahead in large requests while
+    it is read in order.
 
     Raises:
-        OSError, LoaderError: it cannot be opened, here or while it is read.
+        OSError, LoaderError: it cannot be opened, or a later read fails.
     """
     if not is_url(path):
         return open(path, "rb")
@@ -275,7 +277,7 @@ def read_all(path: str) -> bytes:
 
 
 def each(work: Callable[[K], T], items: Iterable[K], remote: bool) -> list[T]:
-    """`work(item)` for each item, in order. remote: it waits for a store, so do it for many items at a time."""
+    """The results of `work(item)`, in order. remote: `work` waits for a store, so it runs for many items at a time."""
     items = list(items)
     if not remote or len(items) < 2:
         return [work(item) for item in items]
@@ -287,7 +289,7 @@ def each(work: Callable[[K], T], items: Iterable[K], remote: bool) -> list[T]:
 
 
 class _RemoteFile(io.RawIOBase):
-    """An object as a file that is read and sought."""
+    """A remote object as a file that supports reading and seeking."""
 
     def __init__(self, url: str) -> None:
         self.name, (self._store, self._path) = url, _shared.store(url)
@@ -325,7 +327,7 @@ class _RemoteFile(io.RawIOBase):
         return len(part)
 
     def _load(self, wanted: int) -> None:
-        """Has the bytes from the present position on at hand."""
+        """Loads the bytes from the present position on."""
         if len(self._data) and self._at == self._start + len(self._data):
             self._step = min(2 * self._step, LARGEST)
         else:

@@ -1,4 +1,4 @@
-"""A file that several threads fill, and that may be closed while some of them still write."""
+"""A file that several threads write to, and that may be closed while some of them still write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PUNCH_HOLE = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 class FilledFile:
     """Owns the descriptor of a file.
 
-    A descriptor that is closed may soon name another file, so it stays open until the last write under way has ended.
+    A closed descriptor may soon refer to another file, so it stays open until the last pending write has ended.
     Writes do not wait for each other.
 
     Attributes:
@@ -47,14 +47,14 @@ class FilledFile:
                 start, data = start + written, data[written:]
 
     def give_back(self, start: int, size: int) -> None:
-        """Returns the memory or disk space of a range to the system; its bytes read as zeros. Idle after `close`."""
+        """Frees the memory or disk space of a range; its bytes then read as zeros. Does nothing after `close`."""
         with self._held() as fd:
             if fd >= 0 and size:
                 _libc().fallocate(fd, _PUNCH_HOLE, start, size)
 
     @contextmanager
     def _held(self) -> Iterator[int]:
-        """The descriptor, which is not closed meanwhile; -1 after `close`."""
+        """A context with the descriptor, which stays open inside it; -1 after `close`."""
         with self._lock:
             fd = self.fd
             self._writers += fd >= 0
@@ -67,7 +67,7 @@ class FilledFile:
                     self._closing()
 
     def close(self) -> None:
-        """Closes the file when no thread writes to it any more. Harmless when called again."""
+        """Closes the file when no thread writes to it any more. Can be called more than once."""
         with self._lock:
             self.fd = -1
             if not self._writers:

@@ -1,9 +1,9 @@
-"""A local file that stands for a remote object: as long, sparse, filled in chunk by chunk when parts are needed.
+"""A local copy of a remote object: a sparse file of the same length, filled chunk by chunk when parts are needed.
 
-In a cache folder the file is shared by all processes that use it and outlives them. Beside it lies a file with a byte a
-chunk, set when the chunk is in place. A chunk is written before its byte is set, so a process that is killed leaves no
-wrong byte. A machine that fails may: after a reboot only chunks count that were flushed to disk, see `close`.
-Processes that need the same chunk wait for the one that fetches it, by a file lock on the chunk's byte.
+In a cache folder all processes share the file, and it remains after they end. A second file has one byte per chunk,
+which is set when the chunk is complete. A chunk is written before its byte is set, so a killed process leaves no wrong
+byte. A crash of the machine could leave one, so after a reboot only chunks flushed to disk count, see `close`.
+Processes that need the same chunk wait for the process that fetches it, by a file lock on the chunk's byte.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Mirror:
         """cache_dir: folder of the shared files; None: memory, of this process alone.
 
         Raises:
-            LoaderError: the object is not there or cannot be reached.
+            LoaderError: the object does not exist or cannot be reached.
         """
         self._url, self._store, self._path, self._transfer = url, store, path, transfer
         self._facts = transfer.facts(store, path, url)
@@ -66,7 +66,7 @@ class Mirror:
 
     @property
     def fd(self) -> int:
-        """The local file; -1 after `close`. Bytes that `ensure` has not brought read as zeros."""
+        """Descriptor of the local file; -1 after `close`. Bytes that `ensure` has not fetched read as zeros."""
         return self._file.fd
 
     def _open_folder(self, folder: Path) -> None:
@@ -87,7 +87,7 @@ class Mirror:
         fcntl.flock(self._using, fcntl.LOCK_SH)  # held until `close`: the folder is in use
 
     def ensure(self, ranges: Iterable[tuple[int, int]]) -> list[Future[None]]:
-        """Begins to bring the chunks of these ranges [start, end) that are not here; done when all futures are."""
+        """Begins to fetch the missing chunks of these ranges [start, end). Done when all futures are."""
         wanted = {k for start, end in ranges for k in range(start // CHUNK, -(-end // CHUNK))}
         with self._lock:
             missing = [k for k in wanted if not self._have[k]]
@@ -100,16 +100,16 @@ class Mirror:
         return list(waiting.values())
 
     def read(self, start: int, end: int) -> memoryview:
-        """Bytes [start, end) from the store, not kept."""
+        """Bytes [start, end) from the store; they are not stored locally."""
         return self._transfer.read(self._store, self._path, self._url, start, end, self._facts.version)
 
     def forget(self, start: int, end: int) -> None:
-        """Has the chunks of a range brought again when they are needed."""
+        """Marks the chunks of a range as missing, so that they are fetched again when they are needed."""
         for k in range(start // CHUNK, -(-end // CHUNK)):
             self._have[k] = 0
 
     def _bring(self, first: int, last: int) -> None:
-        """Fetches chunks [first, last), unless another process has done so by now."""
+        """Fetches chunks [first, last), unless another process has fetched them."""
         try:
             self._lock_chunks(first, last, fcntl.F_WRLCK)
             try:
@@ -130,14 +130,14 @@ class Mirror:
                     self._coming.pop(k, None)
 
     def _lock_chunks(self, first: int, last: int, kind: int) -> None:
-        # Locks of an open file description: threads of a process share one, and `_coming` keeps those apart.
+        # Locks of an open file description: the threads of a process share one; `_coming` separates the threads.
         locks = self._locks
         if locks >= 0:
             flock = struct.pack("hhqqi4x", kind, os.SEEK_SET, first, last - first, 0)
             fcntl.fcntl(locks, fcntl.F_OFD_SETLKW, flock)
 
     def close(self) -> None:
-        """Closes the file. Files in a cache folder are flushed first, so that they count after a reboot, too."""
+        """Closes the file. Files in a cache folder are flushed first, so that they remain valid after a reboot."""
         if self._folder is not None and self.fd >= 0:
             held = bytes(self._have)
             with suppress(OSError):
@@ -157,7 +157,7 @@ def _close(files: list[int]) -> None:
 
 
 def _use(folder: Path) -> int:
-    """Makes the folder and locks it: for this process alone if no other uses it, else shared."""
+    """Makes the folder and locks it: exclusively if no other process uses it, else shared."""
     while True:
         with suppress(FileNotFoundError, FileExistsError):  # `make_room` deletes the folder meanwhile
             folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def _use(folder: Path) -> int:
 
 
 def _is_lock(lock: int, folder: Path) -> bool:
-    """Whether an open lock is still that of the folder, which may have been deleted and made anew."""
+    """Whether an open lock still belongs to the folder, which may have been deleted and created again."""
     with suppress(FileNotFoundError):
         return os.stat(folder / "lock").st_ino == os.fstat(lock).st_ino
     return False
@@ -186,7 +186,7 @@ def _key(url: str, facts: Facts) -> str:
 def make_room(cache_dir: str, limit: int) -> None:
     """Deletes cached objects that no process uses, the oldest first, until the folder holds at most `limit` bytes.
 
-    Several processes may do so at once.
+    Several processes may call this at once.
     """
     root = Path(cache_dir)
     if not root.is_dir():
@@ -211,7 +211,7 @@ def make_room(cache_dir: str, limit: int) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_lock(lock, path):
-                # At once: a process that makes the folder anew must not find some of its files.
+                # In one step: a process that creates the folder again must not find some of its files.
                 deleted = path.with_name(f"{path.name}-{os.getpid()}-{threading.get_ident()}{_DELETED}")
                 path.rename(deleted)
                 shutil.rmtree(deleted, ignore_errors=True)

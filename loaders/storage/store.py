@@ -27,8 +27,9 @@ class Facts(NamedTuple):
 
     Attributes:
         size: bytes.
-        version: changes when the object does (an ETag); None: the store does not say.
-        stamp: changes when the object does, as a rule, but cannot be asked for: a weak ETag, or when it was changed.
+        version: changes when the object changes (an ETag); None: the store reports none.
+        stamp: usually changes when the object changes, but cannot be used in a request: a weak ETag, or the time of the
+            last change.
     """
 
     size: int
@@ -37,11 +38,11 @@ class Facts(NamedTuple):
 
 
 class Refused(LoaderError):
-    """An answer of a store that no further attempt would change: not found, not allowed, or changed meanwhile."""
+    """A final answer of a store, which another attempt would not change: not found, not allowed, or object changed."""
 
 
 class Missing(Refused, FileNotFoundError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class Store(Protocol):
@@ -51,7 +52,7 @@ class Store(Protocol):
         """Size and version of an object.
 
         Raises:
-            Refused, or any other error for a failure that may pass.
+            Refused, or any other error for a temporary failure.
         """
         ...
 
@@ -68,9 +69,9 @@ class Store(Protocol):
         ...
 
     def upload(self, path: str, file: IO[bytes]) -> None:
-        """Makes an object of an open local file. It becomes visible when it is complete. Raises as `facts` does.
+        """Uploads an open local file as an object, which becomes visible when it is complete. Raises as `facts` does.
 
-        Failures that may pass are tried again here, so there is no need for another attempt.
+        This method repeats requests after temporary failures, so the caller need not repeat it.
         """
         ...
 
@@ -85,7 +86,7 @@ def is_url(data: object) -> TypeGuard[str]:
 
 
 def check_credentials(*names: object) -> None:
-    """Refuses URLs that hold credentials, before a message can show them. Anything but URLs is passed over.
+    """Refuses URLs that contain credentials, before a message can show them. Values other than URLs are ignored.
 
     Raises:
         ValueError: credentials, or a query, which may be a signature.
@@ -112,7 +113,7 @@ def open_store(url: str) -> tuple[Store, str]:
     check_credentials(url)
     scheme, rest = url.split("://", 1)
     host, _, path = rest.partition("/")
-    if scheme in ("http", "https"):  # such URLs are encoded, keys of object stores are not
+    if scheme in ("http", "https"):  # these URLs are percent-encoded, keys of object stores are not
         path = unquote(path)
     if scheme in STORES:
         return STORES.find(scheme)(f"{scheme}://{host}"), path
@@ -120,13 +121,13 @@ def open_store(url: str) -> tuple[Store, str]:
 
 
 def expand(url: str, tried: Callable[[str, Callable[[], Any]], Any]) -> list[str]:
-    """The URLs that a pattern with `*`, `?` or `[` names, sorted; a URL without them as it is.
+    """The URLs that match a pattern with `*`, `?` or `[`, sorted; a URL without them unchanged.
 
     Args:
-        tried: asks the store again after a failure, see `transfer.Transfer.tried`.
+        tried: repeats a request after a failure, see `transfer.Transfer.tried`.
 
     Raises:
-        FileNotFoundError: the pattern names no object.
+        FileNotFoundError: no object matches the pattern.
     """
     first = min((url.find(sign) for sign in _WILD if sign in url), default=-1)
     if first < 0:
@@ -141,7 +142,7 @@ def expand(url: str, tried: Callable[[str, Callable[[], Any]], Any]) -> list[str
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """As a shell has it: `*` stands for no `/`."""
+    """Whether a path matches, with a shell's rule: `*` does not match `/`."""
     names, patterns = path.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
 
@@ -166,7 +167,7 @@ class ObjectStore:
             exceptions.InvalidPathError,
             exceptions.NotSupportedError,  # a web server that sends no parts of files
         )
-        # Options given here replace those that obstore reads from the environment, so this one is handed on.
+        # Options given here replace those that obstore reads from the environment, so this option is passed on.
         insecure = url.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
 
         def made(timeout: str, retry: Any) -> Any:
@@ -255,7 +256,7 @@ class _Fsspec:
 
     def below(self, folder: str) -> dict[str, Facts]:
         found = self._ask(lambda: self._files.find(folder, detail=True))
-        # Some file systems name paths with a slash before them, whether they were asked so or not.
+        # Some file systems return paths with a leading slash, even if the request had none.
         return {
             path if folder.startswith("/") else path.lstrip("/"): self._described(facts)
             for path, facts in found.items()

@@ -1,4 +1,4 @@
-"""Brings ranges of remote objects: many at a time, neighbours in one request, again after a failure."""
+"""Fetches ranges of remote objects: many at a time, neighbours in one request, repeated after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .store import Facts, Missing, Refused, Store
 T = TypeVar("T")
 
 GAP = 88 << 10
-"""Bytes between two ranges that are rather read than left out by a request of its own.
+"""Largest gap in bytes between two ranges that become one request; the gap is read, too.
 
 Requests cost money and processor time; many are in flight, so their latency hardly counts. For ImageNet's photographs
 at 96 pixels in quasi-random order: 64 kB makes 0.27 requests an image and reads 42 % of the full-size bytes; 88 kB
@@ -23,7 +23,7 @@ at 96 pixels in quasi-random order: 64 kB makes 0.27 requests an image and reads
 LARGEST = 8 << 20
 """Bytes of one request, unless one range alone is larger."""
 DEADLINE = 120.0
-"""Seconds after which a read that keeps failing is given up."""
+"""Seconds after which a read that keeps failing raises an error."""
 _THREADS = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two attempts
 
@@ -44,7 +44,7 @@ class Transfer:
 
     Attributes:
         requests, bytes: of all reads that succeeded.
-        retries: attempts that failed and were made again.
+        retries: attempts that failed and were repeated.
     """
 
     def __init__(self) -> None:
@@ -62,10 +62,10 @@ class Transfer:
         return self.tried(url, lambda: store.facts(path))
 
     def read(self, store: Store, path: str, url: str, start: int, end: int, version: str | None) -> memoryview:
-        """The bytes [start, end); tried until the deadline. url: names the object in messages.
+        """The bytes [start, end); attempts are repeated until the deadline. url: the object's name in messages.
 
         Raises:
-            LoaderError: the store refuses, or keeps failing or giving too few bytes.
+            LoaderError: the store refuses, keeps failing, or keeps returning too few bytes.
         """
         if start == end:
             return memoryview(b"")
@@ -82,10 +82,10 @@ class Transfer:
         return data
 
     def tried(self, what: str, attempt: Callable[[], T]) -> T:
-        """The result of `attempt`, a request that is repeated until the deadline. `what` names the object in messages.
+        """The result of `attempt`, a request that is repeated until the deadline. what: the object's name in messages.
 
         Raises:
-            Missing: there is no such object.
+            Missing: the object does not exist.
             LoaderError: the store refuses, or keeps failing.
         """
         begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
@@ -95,7 +95,7 @@ class Transfer:
                 return attempt()
             except Refused as error:
                 raise (Missing if isinstance(error, Missing) else LoaderError)(f"{what}: {error}") from None
-            except (AttributeError, NotImplementedError) as error:  # a store without this method never has it
+            except (AttributeError, NotImplementedError) as error:  # the store lacks this method
                 raise LoaderError(f"{what}: {error}") from error
             except Exception as error:  # stores raise any type of error: throttling, lost connections, timeouts
                 left = self._deadline - (time.monotonic() - begun)
@@ -111,6 +111,6 @@ class Transfer:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def close(self) -> None:
-        """Ends the threads; reads under way fail after their present attempt."""
+        """Ends the threads; pending reads fail after their present attempt."""
         self._stop.set()
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .routes import DecodedByDALI, Route
 
 CUTS = 2
-"""Batches that are cut ahead of DALI's asking for them."""
+"""Batches that are cut before DALI requests them."""
 
 
 class DALIBackend:
@@ -54,11 +54,11 @@ class DALIBackend:
         from .routes import Host, InGraph
 
         cuda = pipeline.device.type == "cuda"
-        # On a GPU the kernel cuts while DALI parses and uploads: the two pools work at once and share the processors.
-        # On a CPU they mostly take turns.
+        # On a GPU the kernel cuts while DALI parses and uploads: both pools run in parallel and share the processors.
+        # On a CPU they mostly run in turn.
         threads, kernel = (-(-num_workers // 2), max(1, num_workers // 2)) if cuda else (num_workers, num_workers)
         self._decoder = Decoder(dataset, num_workers=kernel, filter=filter, **options)
-        self._threads = Threads(threads)  # of the CPU's way; they start when they are first used
+        self._threads = Threads(threads)  # for the CPU route; they start when they are first used
         self._clock = Clock(pipeline.device)
         self._route: Route = (
             InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic", prefetch=prefetch_factor)
@@ -74,7 +74,7 @@ class DALIBackend:
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
         self._decoder.pool.check()
-        batches = [batch for batch in batches if len(batch)]  # DALI dies of an empty one
+        batches = [batch for batch in batches if len(batch)]  # an empty batch crashes DALI
         fed: deque[Cut] = deque()
         taken: deque[DecodedByDALI] = deque()
         feeds = self._feeds(self._pipeline.format(stage), epoch, batches, fed)
@@ -94,7 +94,7 @@ class DALIBackend:
     def stats(self) -> dict[str, int]:
         """The kernel's and the device's sums, see `native.Pool.stats` and `Clock.sums`; DALI's go into `decode_ns`.
 
-        DALI does not say how long its threads work: all of them count while DALI is waited for.
+        DALI does not report the working time of its threads, so all of them count while the loader waits for DALI.
         """
         total = Counter(self._decoder.stats())
         for sums in (self._route.sums, self._clock.sums(), {"decode_ns": self._awaited * self._workers}):
@@ -137,7 +137,7 @@ class DALIBackend:
                 cuts.extend(islice(coming, 1))
                 began = time.perf_counter_ns()
                 cut.wait()
-                self._awaited -= time.perf_counter_ns() - began  # of the time that `_take` waits, this is not DALI's
+                self._awaited -= time.perf_counter_ns() - began  # this part of `_take`'s waiting time is not DALI's
                 fed.append(cut)
                 yield self._route.feed(cut)
         finally:
@@ -145,7 +145,7 @@ class DALIBackend:
                 cut.close()
 
     def _take(self, graph: Graph, feeds: Iterator[Feed], fed: deque[Cut]) -> DecodedByDALI:
-        """The next batch from DALI; if DALI fails, it goes back to the kernel, and DALI begins with the next one."""
+        """The next batch from DALI. If DALI fails, the kernel decodes this batch, and DALI begins with the next one."""
         from .graph import reason
 
         began = time.perf_counter_ns()

@@ -1,7 +1,7 @@
 """The input of DALI: for each planned sample the bytes under its crop, as a verified JPEG.
 
-DALI loses a whole batch to one JPEG that it cannot decode, and decodes flipped bits without a word. So records are
-compared with their checks and headers with the index; records that fail are never passed to DALI.
+DALI loses a whole batch if it cannot decode one JPEG, and decodes flipped bits without an error. So records are
+compared with their checksums and headers with the index; records that fail are never passed to DALI.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from ... import native
 from ...batch import BatchPlan
 
 STAND_IN = np.frombuffer(native.encode(np.zeros((8, 8, 3), np.uint8), 50), np.uint8)
-"""A placeholder for a sample that is not passed to DALI: a batch keeps its shape."""
+"""A placeholder for a sample that is not passed to DALI, so that the batch keeps its shape."""
 
 
 class Cut:
     """A batch being cut.
 
     Attributes, once `wait` has returned:
-        jpegs: of each sample, uint8 [bytes]; the stand-in unless `status` is OK.
-        status: an `EtStatus` each, [n].
-        box: the crop x0, y0, x1, y1 in pixels of these JPEGs, [n, 4]; may reach outside; all of a stand-in.
-        held: the whole pixels of these JPEGs that the crop and its margin touch, likewise.
+        jpegs: one uint8 [bytes] per sample; the placeholder unless `status` is OK.
+        status: an `EtStatus` per sample, [n].
+        box: the crop x0, y0, x1, y1 in pixels of these JPEGs, [n, 4]; may extend beyond them; a placeholder's whole
+            image.
+        held: the box of whole pixels of these JPEGs that the crop and its margin touch, in the same form.
     """
 
     jpegs: list[NDArray[np.uint8]]
@@ -32,7 +33,7 @@ class Cut:
     held: NDArray[np.float32]
 
     def __init__(self, batch: BatchPlan, pool: native.Pool, fd: int) -> None:
-        """Starts at once. fd: the data set's file."""
+        """Starts immediately. fd: the data set's file."""
         self.batch = batch
         self._cutting = native.Cutting(pool, batch.samples, fd)
 

@@ -1,4 +1,4 @@
-"""The DALI pipeline: batches of sub-JPEGs go in, with all settings as data; pictures come out.
+"""The DALI pipeline: its inputs are batches of sub-JPEGs and all settings, its outputs are pictures.
 
 The graph does not depend on the stage, so a change of stage does not rebuild it.
 """
@@ -17,18 +17,18 @@ from ...errors import LoaderError
 Feed = tuple[Any, ...]
 """One batch: an array [n, ...], or a list of n arrays, for each input of a graph."""
 Body = Callable[..., Any]
-"""Takes DALI's nodes of a graph's inputs, returns that of its output."""
+"""Function from DALI's nodes of a graph's inputs to the node of its output."""
 Kind = tuple[Any, int]
 """An input's type and dimensions."""
 
 JPEG: Kind = (types.UINT8, 1)
 PAIR: Kind = (types.FLOAT, 1)
-"""y and x; floating-point even for whole numbers, which DALI demands."""
+"""y and x; DALI requires floating-point values even for whole numbers."""
 WHOLE: Kind = (types.INT32, 0)
 
 
 def decode(jpegs: Any, start: Any, shape: Any) -> Any:
-    """On the CPU: the pixels under a box of whole pixels (y, x), [height, width, 3] each."""
+    """On the CPU: the pixels inside a box of whole pixels (y, x), [height, width, 3] per sample."""
     return fn.decoders.image_slice(
         jpegs,
         start,
@@ -44,10 +44,10 @@ def decode(jpegs: Any, start: Any, shape: Any) -> Any:
 
 
 def decode_and_resize(device: str) -> Body:
-    """The whole way to uint8 [3, height, width]: decoding, one antialiased resampling of the crop, flip.
+    """All steps to uint8 [3, height, width]: decoding, one antialiased resampling of the crop, flip.
 
-    Inputs: JPEGs; the crop's start and end in pixels of the JPEG; the output's size; 1 to mirror; 1 to shrink by
-    bicubic instead of Lanczos. device: "mixed" has nvJPEG decode on a GPU.
+    Inputs: JPEGs; the crop's start and end in pixels of the JPEG; the output's size; 1 to mirror; 1 to reduce with
+    bicubic instead of Lanczos. device: with "mixed", nvJPEG decodes on a GPU.
     """
 
     def graph(jpegs: Any, start: Any, end: Any, size: Any, mirror: Any, cubic: Any) -> Any:
@@ -77,7 +77,7 @@ def _filter(cubic: Any) -> Any:
 
 
 class Graph:
-    """A pipeline fed by an iterator. `next` gives the results in the same order; `depth` batches are under way."""
+    """A pipeline fed by an iterator. `next` returns the results in the same order; `depth` batches are in progress."""
 
     def __init__(
         self,
@@ -89,13 +89,13 @@ class Graph:
         batch_size: int,
         depth: int,
     ) -> None:
-        """Takes no thread and no memory before the first `next`.
+        """Uses no thread and no memory before the first `next`.
 
         Args:
             body, inputs: the pipeline's operations and inputs.
-            device: "cuda" for graphs that end there.
+            device: "cuda" for graphs whose output is on a GPU.
             threads: of DALI's own pool.
-            batch_size: images, at most.
+            batch_size: largest number of images.
             depth: batches in flight, including the one requested.
         """
         self.batch_size = batch_size
@@ -110,7 +110,7 @@ class Graph:
         self._feeds: Iterator[Feed] = iter(())
 
     def start(self, feeds: Iterator[Feed]) -> None:
-        """Begins with other batches. Batches of an earlier start that were not taken are waited for and dropped."""
+        """Begins with other batches. Waits for batches of an earlier start that were not taken, and drops them."""
         self._feeds = iter(())
         if self._pipeline is not None:
             try:
@@ -126,7 +126,8 @@ class Graph:
         """The oldest batch as DALI's list of tensors; with `stream` it is ready in that stream, without waiting.
 
         Raises:
-            RuntimeError: DALI's, for an image that it cannot decode. All batches under way are lost: `start` again.
+            RuntimeError: DALI's error for an image that it cannot decode. All batches in progress are lost: `start`
+                again.
             LoaderError: DALI cannot work here at all.
         """
         if self._pipeline is None:
@@ -160,7 +161,7 @@ class Graph:
 
 
 def _index(device: torch.device) -> int | None:
-    """Which GPU; None: none."""
+    """Index of the GPU; None: no GPU."""
     if device.type != "cuda":
         return None
     index: int | None = device.index  # None: torch's present one

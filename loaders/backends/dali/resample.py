@@ -23,7 +23,7 @@ class Resampling:
 
     Attributes:
         out: the output array.
-        status: `EtStatus` each, [n], valid after `wait`.
+        status: an `EtStatus` per sample, [n], valid after `wait`.
         spent: nanoseconds of thread time, valid after `wait`.
     """
 
@@ -36,7 +36,7 @@ class Resampling:
         decoder: Decoder,
         threads: Threads,
     ) -> None:
-        """Starts at once.
+        """Starts immediately.
 
         Args:
             cut: n samples.
@@ -58,7 +58,7 @@ class Resampling:
         addresses, shapes = ([], []) if images is None else pixels(images)
         rest_rows = frozenset(self._rows.tolist())
 
-        # `_alive` keeps the memory that threads read and write, even if this object is dropped.
+        # `_alive` keeps the memory that threads read and write, even if this object is deleted.
         def work(i: int, _alive: Any = (images, samples, filter_, out)) -> tuple[int, int]:
             if i in rest_rows:
                 return native.OK, 0
@@ -82,7 +82,7 @@ class Resampling:
         self.out.reshape(-1, self._size)[self._rows] = self._rest.out.reshape(-1, self._size)
 
     def message(self, i: int) -> str:
-        """Why sample `i` failed."""
+        """The reason why sample `i` failed."""
         row = int(np.searchsorted(self._rows, i))
         known = row < len(self._rows) and self._rows[row] == i
         return self._rest.message(row) if known else "its pixels could not be resampled"

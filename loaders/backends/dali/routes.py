@@ -1,7 +1,7 @@
-"""From sub-JPEGs to finished batches with DALI: two ways, one for each kind of device.
+"""From sub-JPEGs to finished batches with DALI: two routes, one for each kind of device.
 
-On the CPU, DALI decodes and our kernel resamples: DALI has no filter like ours, and its resampling there is the dearer
-half of its work. On a GPU, DALI does both, and the rest follows there.
+On the CPU, DALI decodes and our kernel resamples: DALI has no filter like ours, and on the CPU its resampling is more
+expensive than its decoding. On a GPU, DALI does both, and the remaining steps follow on the GPU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ...transforms.pipeline import TransformPipeline
 
 CUBIC_FROM = 200
-"""Resolution from which DALI's bicubic comes closer to the torch backend's default filter than its Lanczos does."""
+"""Resolution from which DALI's bicubic is closer to the torch backend's default filter than DALI's Lanczos is."""
 
 
 @dataclass(eq=False)
@@ -39,13 +39,13 @@ class DecodedByDALI:
     """A batch that DALI has finished, and the kernel's remaining work on it."""
 
     batch: BatchPlan
-    images: Any  # DALI's; None if it gave the batch back,
-    why: str  # for this reason
+    images: Any  # DALI's; None if it refused the batch
+    why: str  # the reason if it refused
     rows: NDArray[np.int64]  # the samples that the kernel works on
     kernel: native.PendingBatch | PartlyPillow | Resampling
 
     def repaired(self, decoder: Decoder) -> NDArray[np.uint8]:
-        """The pixels of `rows`, once they are there; the batch then names the samples that replaced bad ones."""
+        """Waits for the pixels of `rows` and returns them; the batch then names the samples that replaced bad ones."""
         self.kernel.wait()
         if self.images is None and not self.kernel.status.any():
             warnings.warn(
@@ -60,13 +60,13 @@ class DecodedByDALI:
 
 
 class Route(Protocol):
-    """A way from cut batches to finished ones.
+    """The steps from cut batches to finished ones.
 
     Attributes:
-        body, inputs: the `Graph`.
+        body, inputs: of the `Graph`.
         stream: the stream that will use its results.
-        ahead: batches taken from DALI by the time that the first of them is finished.
-        sums: the route's own work, as `native.Pool.stats` counts.
+        ahead: batches that are taken from DALI before the first of them is finished.
+        sums: the route's own work, counted as in `native.Pool.stats`.
     """
 
     body: Body
@@ -80,7 +80,7 @@ class Route(Protocol):
         ...
 
     def take(self, cut: Cut, images: Any, why: str) -> DecodedByDALI:
-        """Processes DALI's output. Samples not passed to DALI, or refused by it (None, and `why`), go to the kernel."""
+        """Processes DALI's output. The kernel decodes samples not passed to DALI, and refused batches (None, `why`)."""
         ...
 
     def finish(self, pending: DecodedByDALI) -> Batch:
@@ -92,7 +92,7 @@ class Host:
     """DALI decodes, the kernel's threads resample."""
 
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR)
-    ahead = 2  # so that the kernel has one to work on while another is waited for
+    ahead = 2  # the kernel works on one batch while the caller waits for another
 
     def __init__(
         self, decoder: Decoder, pipeline: TransformPipeline, clock: Clock, *, threads: Threads, prefetch: int
@@ -127,7 +127,7 @@ class Host:
 
 
 class InGraph:
-    """DALI decodes and resamples; the rest follows on the device, a GPU's in a stream beside the user's."""
+    """DALI decodes and resamples; the other steps follow on the device, on a GPU in a separate stream."""
 
     inputs: tuple[Kind, ...] = (JPEG, PAIR, PAIR, PAIR, WHOLE, WHOLE)
     ahead = 1
@@ -174,10 +174,10 @@ class InGraph:
                 made = self._pipeline(batch.decoded(given, labels, self._pipeline.seed), batch.format)
             if self.stream is None:
                 return made
-            # DALI's memory is not the user's to keep on another stream; a transform may return a view of it.
+            # The user must not keep DALI's memory on another stream; a transform may return a view of it.
             if made.images.untyped_storage()._cdata == given.untyped_storage()._cdata:
                 made.images = made.images.clone()
-        # DALI frees an output on a stream of its own as soon as it is let go, while this one may still read it.
+        # DALI frees a released output on its own stream, while this stream may still read it.
         self._in_use.keep(self.stream, given, pending.images)
         user = torch.cuda.current_stream(device)
         self._run_ahead.delivered(user)

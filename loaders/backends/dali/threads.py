@@ -1,4 +1,4 @@
-"""A few threads for calls that let go of the GIL."""
+"""A few threads for calls that release the GIL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Threads:
 
 
 class Spread(Generic[T]):
-    """A loop under way."""
+    """A loop in progress."""
 
     def __init__(self, parts: list[Future[list[T]]]) -> None:
         self._parts = parts

@@ -1,4 +1,4 @@
-"""FFCV: a backend that drives its real loader, and decoders for FFCV pipelines of your own."""
+"""FFCV: a backend that drives its real loader, and decoders for your own FFCV pipelines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["FFCVBackend", "SubJPEGCenterCrop", "SubJPEGRandomResizedCrop"]
 
 
 def __getattr__(name: str) -> Any:
-    """The decoders live in `loaders.integrations.ffcv`, which imports this package: they are looked up when used."""
+    """Imports the decoders when they are used, because their module, `loaders.integrations.ffcv`, imports this package."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ...integrations import ffcv

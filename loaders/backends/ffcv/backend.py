@@ -1,4 +1,4 @@
-"""The FFCV backend: FFCV's loader and compiled code run the plan; everything else is the torch backend's."""
+"""The FFCV backend: FFCV's loader and compiled code execute the plan; all other steps are the torch backend's."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class FFCVBackend(TorchBackend):
     """Executes plans on the real `ffcv.loader.Loader`, bit for bit as `TorchBackend` does; see `Backend`.
 
     Labels that FFCV reads, if there are any, are compared with the plan's; other fields are read as by `TorchBackend`.
-    Pixels lie in memory of our own, since FFCV uses its again. A change of stage compiles no code: the
-    compiled code knows neither resolution nor batch size.
+    Pixels are stored in our own memory, because FFCV reuses its memory. A change of stage compiles no code, because the
+    compiled code depends neither on resolution nor on batch size.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ from .imports import (
 )
 
 Numbering = Callable[[NDArray[np.int64]], NDArray[np.int64]]
-_POLL = 0.1  # seconds between two looks at whether FFCV's thread is alive
+_POLL = 0.1  # seconds between two checks whether FFCV's thread is alive
 
 
 class PlannedOrder(TraversalOrder):
@@ -48,10 +48,10 @@ class PlannedOrder(TraversalOrder):
 
 
 class PlannedDecoder(SimpleRGBImageDecoder):
-    """Has the kernel carry out the batch's plan, which `Epoch` gives as the storage's state. Results in the indices."""
+    """Makes the kernel execute the batch's plan, which `Epoch` passes as the storage's state. Returns the indices."""
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, None]:
-        # No memory of FFCV's: it would be used again while the caller still holds the batch.
+        # No memory of FFCV: FFCV would reuse it while the caller still holds the batch.
         return replace(previous_state, jit_mode=True, shape=(), dtype=np.dtype(np.int64)), None
 
     def generate_code(self) -> Callable[..., Any]:
@@ -72,10 +72,10 @@ class FFCVPendingBatch(KernelBatch):
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
 
     def wait(self) -> None:
-        """Waits for FFCV, which delivers batches in the order in which they were given to `Epoch.submit`.
+        """Waits for FFCV, which delivers batches in the order of the calls of `Epoch.submit`.
 
         Raises:
-            BadDataset: FFCV reads other labels than the plan has, which come from a pyramid's checked index.
+            BadDataset: FFCV's labels differ from those of the plan, which come from a pyramid's checked index.
         """
         labels, planned = self._epoch.next_labels(), self._planned.labels
         if labels is None:
@@ -89,21 +89,21 @@ class FFCVPendingBatch(KernelBatch):
             )
 
     def close(self) -> None:
-        """Does nothing: pending batches are cancelled together, at the end of the epoch."""
+        """Does nothing, because pending batches are cancelled together at the end of the epoch."""
 
 
 class Epoch(MemoryContext):
-    """An iteration of an FFCV loader under way.
+    """An iteration of an FFCV loader in progress.
 
-    To FFCV it is the memory manager, which supplies the memory of each batch: called at the beginning of
-    each batch, in FFCV's thread, it gives that batch's work record to the compiled decoder.
+    FFCV uses it as its memory manager, which supplies the memory of each batch. FFCV's thread calls it at the beginning
+    of each batch, and it passes the batch's work record to the compiled decoder.
     """
 
     def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
         """Starts FFCV's thread, which waits for the first batch.
 
         Args:
-            loader: made by `make_loader`; may have other epochs under way.
+            loader: made by `make_loader`; may have other epochs in progress.
             batches: draw keys, all batches but the last equally long.
         """
         self._sums, self._state = numba_calls.Sums(loader.num_workers), np.zeros(len(numba_calls.FIELDS), np.int64)
@@ -111,7 +111,7 @@ class Epoch(MemoryContext):
         self._current: FFCVPendingBatch | None = None
         self.closed = False
         self.path: str = loader.fname
-        # A batch's results come in the order of the file's fields; without a label there is the image's alone.
+        # A batch's results are in the order of the file's fields; without a label, the image is the only result.
         decoders = [spec.decoder for spec in loader.pipeline_specs.values()]
         self._label = next((k for k, decoder in enumerate(decoders) if isinstance(decoder, IntDecoder)), None)
         loader.batch_size = len(batches[0])
@@ -130,10 +130,10 @@ class Epoch(MemoryContext):
         return pending
 
     def next_labels(self) -> NDArray[np.int64] | None:
-        """Labels [n] of the oldest pending batch, as soon as it is decoded; valid until the next call. None: no labels.
+        """Waits for the oldest pending batch and returns its labels [n], valid until the next call. None: no labels.
 
         Raises:
-            LoaderError: FFCV's thread has ended before. FFCV waits for ever then.
+            LoaderError: FFCV's thread has ended too early; FFCV itself would then wait for ever.
         """
         queue = self._iterator.output_queue
         with queue.not_empty:
@@ -152,7 +152,7 @@ class Epoch(MemoryContext):
         return self._sums.total()
 
     def close(self) -> None:
-        """Cancels pending batches; returns when FFCV's thread has ended. Harmless when called again."""
+        """Cancels pending batches; returns when FFCV's thread has ended. Can be called more than once."""
         if self.closed:
             return
         self.closed = True
@@ -160,13 +160,13 @@ class Epoch(MemoryContext):
         self._pending.put(None)
         while self._iterator.is_alive():
             with suppress(Empty):
-                self._iterator.output_queue.get_nowait()  # it may be waiting for room
+                self._iterator.output_queue.get_nowait()  # the thread may be waiting for space in the queue
             self._iterator.join(0.01)
         self._iterator.close()
         _running.discard(self)
 
     def schedule_epoch(self, _batches: Sequence[NDArray[np.int64]]) -> Epoch:
-        """FFCV's question to its memory manager."""
+        """Called by FFCV at the start of an epoch; this object manages the epoch's memory itself."""
         return self
 
     @property
@@ -178,12 +178,12 @@ class Epoch(MemoryContext):
         return self
 
     def start_batch(self, batch: int) -> None:
-        """In FFCV's thread, before each batch."""
+        """Called in FFCV's thread before each batch."""
         if batch == 0:
             torch.set_num_threads(self._torch_threads)  # which FFCV has just changed for the whole process
         self._current = self._pending.get()
         if self._current is None or self.closed:
-            raise StopIteration  # ends FFCV's thread in good order
+            raise StopIteration  # ends FFCV's thread normally
         numba_calls.set_work(self._state, self._current.address, len(self._current.status), self._sums)
 
     def __exit__(self, *_: object) -> None:
@@ -204,8 +204,8 @@ def make_loader(head: Head, label: str | None, *, threads: int, ahead: int) -> L
     """A real FFCV loader of a beton's first image and its label, to be run by `Epoch`.
 
     Args:
-        label: the int field with the labels; None: it has none.
-        threads: that decode a batch; numba has as many as there are processors, and gives no more.
+        label: the int field with the labels; None: no labels.
+        threads: number of threads that decode a batch; numba limits it to the number of processors.
         ahead: finished batches that FFCV keeps.
 
     Raises:

@@ -23,7 +23,7 @@ __all__ = [
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Undoes that FFCV sets the numbers of threads of torch and numba, for the whole process, even when imported."""
+    """Restores the thread counts of torch and numba, which FFCV changes for the whole process, even on import."""
     import numba
     import torch
 
@@ -37,8 +37,8 @@ def threads_kept() -> Iterator[None]:
 
 @contextmanager
 def _quick_import() -> Iterator[None]:
-    # Note [FFCV's import]: FFCV keeps two constants in a numba dictionary, for which numba compiles three seconds long,
-    # uncached, in every process. They are only ever read by Python code, for which a plain dictionary does.
+    # Note [FFCV's import]: FFCV keeps two constants in a numba dictionary. For this dictionary numba compiles for three
+    # seconds, uncached, in every process. Only Python code reads the constants, so a plain dictionary suffices.
     from numba import typed
 
     slow = typed.Dict

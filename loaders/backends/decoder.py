@@ -148,7 +148,7 @@ class Decoder:
         return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Plans:
-        """Plans all batches: the first alone and immediately, because the consumer waits for it; later ones in groups."""
+        """Plans batches: the first alone and immediately, because the consumer waits for it; the others in groups."""
         self._dataset.begin_epoch()
         first = [self._begin(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
         later = self._later(format, epoch, batches)

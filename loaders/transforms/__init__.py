@@ -1,7 +1,7 @@
 """Batch transforms: `nn.Module`s for whole batches whose random numbers come from the plan, never from torch.
 
 Each is called as `transform(images, batch)`. None waits for the device: random numbers are drawn on the host, from
-sample indices, and sent ahead of the work.
+sample indices, and sent to the device in advance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random changes of colour, as torchvision makes them of Pillow images: `ColorJitter` and `RandomGrayscale`."""
+"""Random changes of colour, as torchvision applies them to Pillow images: `ColorJitter` and `RandomGrayscale`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _ORDERS = np.array(list(permutations(range(4))))
 
 
 class ColorJitter(KeyedTransform):
-    """Changes brightness, contrast, saturation and hue of each image, in an order of its own.
+    """Changes brightness, contrast, saturation and hue of each image, in a random order per image.
 
-    The change of a sample depends on (seed, epoch, draw key) alone. Pixels are those of
+    The change of a sample depends only on (seed, epoch, draw key). Pixels equal those of
     `torchvision.transforms.ColorJitter` on Pillow images.
 
     Args:
-        brightness, contrast, saturation: factors are uniform from max(0, 1 - x) to 1 + x; or the range as two numbers,
-            0 or more.
-        hue: shifts are uniform from -x to x, 0 to 0.5, as a part of the colour circle; or the range as two numbers from
-            -0.5 to 0.5.
+        brightness, contrast, saturation: x: factors are uniform from max(0, 1 - x) to 1 + x; or the range as two
+            numbers, 0 or more.
+        hue: x, 0 to 0.5: shifts are uniform from -x to x, as a fraction of the colour circle; or the range as two
+            numbers from -0.5 to 0.5.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ColorJitter(KeyedTransform):
 class RandomGrayscale(KeyedTransform):
     """Makes some images of a batch grey: three equal channels.
 
-    The choice depends on (seed, epoch, draw key) alone. Pixels are those of
+    The choice depends only on (seed, epoch, draw key). Pixels equal those of
     `torchvision.transforms.RandomGrayscale` on Pillow images.
 
     Args:
@@ -109,11 +109,11 @@ class RandomGrayscale(KeyedTransform):
 
 
 def shift_hue(images: Tensor, shift: NDArray[np.float64]) -> Tensor:
-    """Turns the hue of each image, in Pillow's 8-bit HSV.
+    """Shifts the hue of each image, in Pillow's 8-bit HSV.
 
     Args:
         images: uint8 [n, 3, B, B].
-        shift: part of the colour circle, -0.5 to 0.5, [n].
+        shift: fraction of the colour circle, -0.5 to 0.5, [n].
 
     Returns:
         A new uint8 [n, 3, B, B].
@@ -127,7 +127,7 @@ def _turn(images: Tensor, steps: Tensor) -> Tensor:
     red, green, blue = images.int().unbind(1)
     value, least = images.amax(1).int(), images.amin(1).int()
     spread = value - least
-    # Quotients in single precision, sums in double, levels truncated, as Pillow does it.
+    # As in Pillow: quotients in single precision, sums in double precision, levels truncated.
     divisor = spread.clamp(min=1).float()
     r, g, b = (((value - channel).float() / divisor).double() for channel in (red, green, blue))
     hue = torch.where(red == value, b - g, torch.where(green == value, 2 + r - b, 4 + g - r)).float().double()
@@ -160,7 +160,7 @@ def _nearest(levels: Tensor) -> Tensor:
 
 
 def _range(name: str, given: float | Sequence[float], centre: float, least: float, most: float) -> Range:
-    """The range that a number around `centre`, or a pair of numbers, stands for."""
+    """The range given by a number, around `centre`, or by a pair of numbers."""
     if isinstance(given, int | float):
         low, high = centre - float(given), centre + float(given)
         if centre and given >= 0:

@@ -1,4 +1,4 @@
-"""Services for the device that images are on: pieces that suit it, arrays put there, constants kept."""
+"""Helpers for the device of the images: division of work to suit its caches, copies to it, cached constants."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..batch import Batch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-CACHED = 1 << 17  # pixels done at a time on a CPU; temporaries of more fall out of its caches, and are paged in anew
+CACHED = 1 << 17  # pixels processed at a time on a CPU; larger temporaries do not fit into its caches
 
 
 def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterator[slice]:
     """Slices of `images` [N, C, H, W], from `start` to `stop` (None: to the end), to be worked on one by one.
 
-    On a CPU each has `CACHED` pixels, or is a single image. On other devices, and when torch compiles, which sees to
-    caches by itself, there is one slice. There is always one, if only an empty one.
+    On a CPU each slice has `CACHED` pixels, or is a single image. On other devices there is one slice. This also holds
+    under torch.compile, which optimises cache use by itself. There is always at least one slice, which may be empty.
     """
     stop = len(images) if stop is None else stop
     step = stop - start
@@ -33,15 +33,15 @@ def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterato
 
 
 def put(array: NDArray[Any], device: torch.device) -> Tensor:
-    """`array` on `device`, without waiting for it: through pinned memory if the copy would have to wait otherwise."""
+    """`array` on `device`, without waiting for the device: uses pinned memory if the copy would wait otherwise."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def settled(function: Function) -> Function:
-    """Has `torch.compile` call `function` once, when it compiles, and keep the answer.
+    """Makes `torch.compile` call `function` once, when it compiles, and keep the result.
 
-    As `torch.compiler.assume_constant_result`; but that imports the compiler, which takes seconds, there and then.
+    As `torch.compiler.assume_constant_result`, which however imports the compiler immediately; that takes seconds.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
@@ -77,5 +77,5 @@ def constant(
 def _cached(
     make: Callable[..., NDArray[np.float64]], arguments: tuple[Any, ...], device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    with torch.inference_mode(False):  # what is made in that mode could not be used for gradients later
+    with torch.inference_mode(False):  # tensors made in inference mode cannot be used for gradients later
         return torch.from_numpy(make(*arguments)).to(dtype).to(device)

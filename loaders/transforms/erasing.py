@@ -31,19 +31,19 @@ _WORDS = 4  # per attempt: area, aspect, top, left
 
 
 class RandomErasing(nn.Module):
-    """Fills one rectangle, or several, of some of the images.
+    """Fills one or more rectangles in some of the images.
 
-    The treatment of a sample, noise included, depends on (seed, epoch, sample index) only: not on its
+    The treatment of a sample, including the noise, depends on (seed, epoch, sample index) only: not on its
     batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
-    uniform, drawn anew, ten times at most, while the rectangle does not fit.
+    ratio are uniform; if the rectangle does not fit, it is drawn again, at most ten times.
 
     Args:
         probability: of erasing, for each image, 0 to 1.
         area: least and greatest share of the image.
         aspect: least and greatest height / width.
-        mode: contents of a rectangle: "pixel", normal noise of every pixel and channel's own; "rand", one
+        mode: contents of a rectangle: "pixel", separate normal noise for every pixel and channel; "rand", one
             colour of normal noise; "const", 0.
-        count: most rectangles an image gets, 1 to `MOST`; their number is uniform, and they share `area`.
+        count: largest number of rectangles in an image, 1 to `MOST`; their number is uniform, and they share `area`.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class RandomErasing(nn.Module):
 
         Args:
             images: floating-point [N, C, H, W], normalised to mean 0 and variance 1, on any device.
-            batch: the loader's `Batch`; or the images' sample indices, [N], on the host, so that no device is waited
-                for, together with `seed` and `epoch`.
+            batch: the loader's `Batch`; or the images' sample indices, [N], on the host (so that nothing waits for the
+                device), together with `seed` and `epoch`.
             seed: 0 to 2**64 - 1; None: the batch's.
             epoch: 0 to 2**32 - 1; None: the batch's.
 
@@ -99,7 +99,7 @@ class RandomErasing(nn.Module):
         """
         indices, seed, epoch = drawn_by(batch, seed, epoch)
         _check(images, indices)
-        for number in range(self.count):  # one after the other: of two that overlap, the later one stays
+        for number in range(self.count):  # in order: where two overlap, the later one is visible
             drawn = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
             if self.mode == "pixel" and fused.usable(images):
                 fused.erase(images, *drawn)
@@ -120,7 +120,7 @@ class RandomErasing(nn.Module):
     def draw(
         self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int, number: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The images that get a rectangle `number` (from 0), and its place.
+        """The images that get a rectangle `number` (from 0), and its position.
 
         Returns:
             Rows of `indices` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
@@ -147,10 +147,10 @@ class RandomErasing(nn.Module):
     def for_kernel(
         self, indices: NDArray[np.int64], side: int, dtype: torch.dtype, *, seed: int, epoch: int
     ) -> Augment:
-        """`draw` for images of `side` x `side` as the C++ kernel takes it, whose values are those of `forward`.
+        """`draw` for images of `side` x `side` in the form of the C++ kernel, which gives the values of `forward`.
 
         Raises:
-            ValueError: `dtype`, that of the batch, is not floating-point; or `mode` or `count` is not the default.
+            ValueError: `dtype` (of the batch) is not floating-point; or `mode` or `count` is not the default.
         """
         if self.mode != "pixel" or self.count != 1:
             raise ValueError(

@@ -1,6 +1,6 @@
 """Batch transforms on a GPU in a few launches: packs the random draws into one copy and starts the Triton kernels.
 
-`RandAugment`, `RandomErasing` and `Mixup` call these functions if `usable` says so, else operations of torch.
+`RandAugment`, `RandomErasing` and `Mixup` call these functions if `usable` returns True, else operations of torch.
 Every function queues its work on the current stream and returns; none waits for the device.
 """
 
@@ -23,15 +23,15 @@ from .device import constant, put
 from .randaugment_ops import Colour, cubic_weights, motion
 
 BLOCK = 512
-"""Pixels (or numbers) of one program. More makes the kernels' code longer and slower to compile."""
+"""Pixels (or numbers) per program. A larger value makes the kernels' code longer and slower to compile."""
 
 PROGRAMS = 65_535
-"""Programs of one image at most: CUDA's limit for a grid's second axis (CUDA C++ Programming Guide, Technical
+"""Most programs for one image: CUDA's limit for a grid's second axis (CUDA C++ Programming Guide, Technical
 Specifications per Compute Capability)."""
 
 
 def usable(images: Tensor) -> bool:
-    """Whether the kernels can take `images` [N, C, H, W]: on a CUDA device, not too large, where Triton works."""
+    """Whether the kernels can process `images` [N, C, H, W]: on a CUDA device, not too large, and Triton works."""
     device, size = images.device, math.prod(images.shape[1:])
     if device.type != "cuda" or size > PROGRAMS * BLOCK or torch.compiler.is_compiling():
         return False
@@ -46,7 +46,7 @@ def rand_augment(
     finish: Tensor | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """`randaugment_ops.augment`, all steps of it, and the look-up that normalises: two launches a step, one copy.
+    """All steps of `randaugment_ops.augment`, and the look-up that normalises: two launches per step, one copy.
 
     Args:
         images: uint8 [n, 3, B, B].
@@ -89,7 +89,7 @@ def pack(op: NDArray[np.int64], argument: NDArray[np.float64], side: int) -> NDA
 
 
 def erase(images: Tensor, row: NDArray[np.int64], box: NDArray[np.int64], key: NDArray[np.int64]) -> None:
-    """Normal noise into boxes of `images`, in place: one launch, one copy; see `RandomErasing.draw`."""
+    """Writes normal noise into boxes of `images`, in place: one launch, one copy; see `RandomErasing.draw`."""
     if not len(row):
         return
     boxes = put(np.column_stack((row, box, key)), images.device)
@@ -130,7 +130,7 @@ def launch(name: str, grid: tuple[int, ...], *arguments: Any, **constants: Any) 
 
 
 def kernels() -> ModuleType:
-    """The module of the kernels, imported when the first of them is needed: Triton takes a second to import."""
+    """The module of the kernels, imported when the first kernel is needed, because importing Triton takes a second."""
     from . import gpu_kernels
 
     return gpu_kernels

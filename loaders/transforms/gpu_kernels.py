@@ -1,7 +1,7 @@
 """Triton kernels for whole batches: RandAugment with normalisation, random erasing, mixup and its targets.
 
-One launch does for a whole batch what the torch operations in `randaugment_ops`, `erasing` and `mix` do in dozens or
-hundreds. Those stay the reference: they run on CPUs and without Triton, and the tests compare each kernel with
+One launch replaces dozens or hundreds of launches of the torch operations in `randaugment_ops`, `erasing` and `mix`.
+The torch operations remain the reference: they run on CPUs and without Triton, and the tests compare each kernel with
 them, in Triton's interpreter or on a GPU. The kernels must be launched with `enable_fp_fusion=False`: a fused
 multiply-add rounds once, the reference twice.
 
@@ -30,18 +30,18 @@ def _truncate(levels):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _blend(degenerate, levels, factor):  # type: ignore[no-untyped-def]
-    """Pillow's blend: `degenerate` at factor 0, `levels` at 1, beyond above 1."""
+    """Pillow's blend: `degenerate` at factor 0, `levels` at 1, extrapolated above 1."""
     return _truncate(degenerate + factor * (levels - degenerate))
 
 
 @triton.jit
 def tables(images, parameters, out, pixels, channel_stride, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """For operations that map levels to levels: the table of 256 of each image and channel. Grid (n, 3).
+    """For operations that map levels to levels: a table of 256 values for each image and channel. Grid (n, 3).
 
     Args:
         images: uint8 [n, 3, pixels], contiguous.
         parameters: int32 [n, PARAMETERS], see `fused.pack`; operations are numbered as `randaugment_ops.Op`.
-        out: uint8 [n, 3, 256]; images of other operations are left out.
+        out: uint8 [n, 3, 256]; images with other operations are skipped.
     """
     image = tl.program_id(0)
     channel = tl.program_id(1)
@@ -62,7 +62,7 @@ def tables(images, parameters, out, pixels, channel_stride, BLOCK: tl.constexpr)
             high = tl.max(tl.where(counts > 0, ramp, 0))
             if op == 0:
                 low = tl.min(tl.where(counts > 0, ramp, 255))
-                # In double precision, the two products apart: Pillow truncates just this.
+                # In double precision, with two separate products: Pillow truncates exactly this value.
                 scale = 255.0 / tl.maximum(high - low, 1).to(tl.float64)
                 stretched = ramp.to(tl.float64) * scale + (-low).to(tl.float64) * scale
                 stretched = tl.minimum(tl.maximum(stretched, 0.0), 255.0).to(tl.int32)
@@ -99,7 +99,7 @@ def tables(images, parameters, out, pixels, channel_stride, BLOCK: tl.constexpr)
 
 @triton.jit
 def _tap(plane, y, x, side):  # type: ignore[no-untyped-def]
-    """float32 levels at whole places, those outside taken from the nearest edge."""
+    """float32 levels at whole positions; positions outside take the level of the nearest edge."""
     y = tl.minimum(tl.maximum(y, 0), side - 1)
     x = tl.minimum(tl.maximum(x, 0), side - 1)
     return tl.load(plane + y * side + x).to(tl.float32)
@@ -258,8 +258,8 @@ def erase(  # type: ignore[no-untyped-def]
         tl.store(to, noise.to(images.dtype.element_ty), mask=inside)
 
 
-# Triton compiles anew for integers that are 1 or multiples of 16. Those that change from batch to batch are exempt: the
-# last batch's size, and CutMix's rectangle, of which there would be dozens of variants.
+# Triton compiles another variant for integers that are 1 or multiples of 16. Integers that change from batch to batch
+# are excluded from this: the last batch's size, and CutMix's rectangle, which would cause dozens of variants.
 @triton.jit(do_not_specialize=["count", "top", "bottom", "left", "right"])
 def mix(  # type: ignore[no-untyped-def]
     images,
@@ -278,7 +278,7 @@ def mix(  # type: ignore[no-untyped-def]
     CUT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Each image with the one that mirrors it in the batch. Grid (count, blocks of an image's numbers).
+    """Mixes each image with its partner at the mirrored batch position. Grid (count, blocks of an image's numbers).
 
     Args:
         images, out: floating-point, `count` images of `size` numbers one after the other, contiguous or channels last.
@@ -316,7 +316,7 @@ def targets(labels, out, count, classes, off, on, share, rest, BLOCK: tl.constex
     Args:
         labels: int64 [count].
         off, on: smoothed target of another class and of the image's own.
-        share, rest: of the image itself, and of the one that mirrors it.
+        share, rest: of the image itself, and of its partner.
     """
     image = tl.program_id(0).to(tl.int64)
     place = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

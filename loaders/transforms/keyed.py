@@ -14,7 +14,7 @@ from .device import drawn_by
 
 
 class KeyedTransform(nn.Module):
-    """Augments every image of a batch by draws of its own, which depend on (seed, epoch, draw key) alone."""
+    """Augments every image of a batch by separate random draws, which depend only on (seed, epoch, draw key)."""
 
     def forward(
         self,
@@ -41,11 +41,11 @@ class KeyedTransform(nn.Module):
 
     @abstractmethod
     def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
-        """As `forward`, whose arguments are checked."""
+        """As `forward`, with arguments that are already checked."""
 
 
 def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:
-    """Raise ValueError unless `images` is a uint8 batch of square pictures and `indices` one integer for each."""
+    """Raises ValueError unless `images` is a uint8 batch of square pictures and `indices` one integer for each."""
     if images.dtype != torch.uint8:
         raise ValueError(f"`images` must be uint8, got {images.dtype}; augment before normalising.")
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:

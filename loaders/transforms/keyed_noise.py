@@ -1,8 +1,8 @@
-"""Normal noise that is looked up, not drawn in turn: a function of (key, position), made on the images' device.
+"""Keyed normal noise: a pure function of (key, position), computed on the images' device.
 
-Philox, which makes the plan's draws, would take ten rounds of 64-bit arithmetic a pixel. SplitMix64 (Steele, Lea and
-Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 17) takes one; its keys are the plan's.
-There is only integer arithmetic and a table, so that every device makes the same bits.
+Philox, which generates the plan's draws, would take ten rounds of 64-bit arithmetic per pixel. SplitMix64 (Steele, Lea
+and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 17) takes one; its keys are the plan's.
+The code uses only integer arithmetic and a table, so that every device gives the same bits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
     Args:
         key: int64 [n], any 64 bits.
         position: int64 [n], 0 or more.
-        count: numbers a row; they depend on the row's key and position only.
+        count: numbers per row; they depend on the row's key and position only.
 
     Returns:
         float32 [n, count]
@@ -37,12 +37,12 @@ def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
 
 
 def _splitmix(bits: Tensor) -> Tensor:
-    """64 bits that look random for each 64; int64 wraps as uint64 does, only its shift to the right needs a mask."""
+    """Hashes each 64-bit number. int64 wraps around like uint64; only the shift to the right needs a mask."""
     bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * _FIRST
     bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * _SECOND
     return bits ^ (bits >> 31 & (1 << 33) - 1)
 
 
 def quantiles() -> NDArray[np.float64]:
-    """[65536]: of the normal distribution, at the middles of as many equal parts."""
+    """[65536]: quantiles of the normal distribution at the midpoints of 65,536 equal parts."""
     return torch.special.ndtri((torch.arange(_LEVELS, dtype=torch.float64, device="cpu") + 0.5) / _LEVELS).numpy()

@@ -1,9 +1,9 @@
 """The low frequencies of whole batches, B x B pixels each: the Fourier crop of EfficientTrain, or Pillow's Lanczos.
 
-Both are linear and separable, so each is two matrix products, with small matrices made once. Note [the two grids]:
-the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the first one's centre;
-resizers, `lanczos` among them, at (j + 1/2) * H / B - 1/2. The same picture therefore lies (1 - B / H) / 2 output
-pixels further to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07 to 192.
+Both are linear and separable, so each consists of two matrix products, with small matrices computed once. Note [the two
+grids]: the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the centre of the
+first pixel; resizers, including `lanczos`, at (j + 1/2) * H / B - 1/2. The same picture is therefore shifted by
+(1 - B / H) / 2 output pixels to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07 to 192.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from .normalize import Normalize
 from .precision import product
 
 _LOBES = 3
-_ONE = 1 << 22  # 1.0 as a weight of Pillow's
+_ONE = 1 << 22  # 1.0 in Pillow's fixed-point weights
 
 
 class LowFrequencyCrop(nn.Module):
-    """Pictures of H x W pixels to pictures of B x B that hold their low frequencies.
+    """Reduces pictures of H x W pixels to pictures of B x B pixels that contain their low frequencies.
 
     `fourier` is `freq_crop` of EfficientTrain (ICCV 2023): two-dimensional DFT, the B x B lowest frequencies, inverse
-    DFT of that size, intensities kept, real part. Beyond the published code, which knows square images and even B only
-    (it rounds odd B down), each axis has its own scale if H is not W, and odd B = 2b + 1 keeps the frequencies -b to
-    b, while even B = 2b keeps -b to b - 1. Output may overshoot the input's range: the kept waves ring at edges.
+    DFT of that size with unchanged intensities, real part. The published code supports only square images and even B
+    (it rounds odd B down). Here each axis has its own scale if H is not W; odd B = 2b + 1 keeps the frequencies -b to
+    b, and even B = 2b keeps -b to b - 1. Output may overshoot the input's range, because the kept waves ring at edges.
 
-    `lanczos` is Pillow's `resize` with its Lanczos filter, as EfficientTrain++ (TPAMI 2024) has it: uint8 images have
+    `lanczos` is Pillow's `resize` with its Lanczos filter, as in EfficientTrain++ (TPAMI 2024): uint8 images give
     Pillow's pixels, bit for bit; floats are not rounded.
 
-    The two do not lie on the same grid: see Note [the two grids] in the source. Either keeps the mean of a flat
-    picture, so that it commutes with normalisation but for the rounding of uint8.
+    The two methods use different grids: see Note [the two grids] in the source. Both keep the mean of a flat
+    picture, so they commute with normalisation except for the rounding of uint8.
 
-    There is no randomness and no waiting for the device, and gradients pass if images are floats. Arithmetic is float32
-    under autocast, too, and of full precision even if TF32 is allowed; `lanczos` of uint8 takes whole numbers.
+    There is no randomness and no waiting for the device. Gradients are supported if images are floats. Arithmetic is
+    float32 even under autocast, and full precision even if TF32 is allowed; `lanczos` of uint8 uses whole numbers.
 
     Args:
         resolution: B, side of the output in pixels, 1 or more.
@@ -59,25 +59,25 @@ class LowFrequencyCrop(nn.Module):
         return f"resolution={self.resolution}, method={self.method!r}"
 
     def for_kernel(self, side: int, normalise: Normalize | None = None) -> LowPass:
-        """The same result, by the C++ kernel, for pictures of `side` x `side` pixels.
+        """The same operation for the C++ kernel, for pictures of `side` x `side` pixels.
 
-        Lanczos is equal bit for bit, Fourier but for float32's rounding.
+        Lanczos is equal bit for bit, Fourier up to float32's rounding.
 
         Args:
             side: above B, pixels.
-            normalise: for Fourier: makes float32 of the low frequencies; None: they are rounded to 8 bits.
+            normalise: for Fourier: converts the low frequencies to float32; None: they are rounded to 8 bits.
         """
         statistics = None if normalise is None else (normalise.mean, normalise.std)
         return _for_kernel(side, self.resolution, self.method, statistics)
 
     def forward(self, images: Tensor, _batch: object = None) -> Tensor:
-        """The low frequencies of `images`; `images` themselves if they have B x B pixels already.
+        """The low frequencies of `images`; `images` unchanged if they already have B x B pixels.
 
         Args:
             images: uint8 or floating-point [N, C, H, W] on any device, H and W at least B.
 
         Returns:
-            [N, C, B, B] of the same dtype: uint8 rounded and clipped to 0 to 255, floats as they come.
+            [N, C, B, B] of the same dtype: uint8 rounded and clipped to 0 to 255, floats unrounded and unclipped.
 
         Raises:
             ValueError: for another shape or dtype, or images smaller than B.
@@ -94,10 +94,10 @@ def _fourier(images: Tensor, resolution: int) -> Tensor:
     down, across = (constant(_waves, side, resolution, device=images.device) for side in images.shape[-2:])
     crop = product(down, product(images.float(), across.mT))
     if resolution % 2 == 0:
-        # Note [Nyquist]: frequency -b is kept and b is not. Along one axis that is the matrix R + i u v^T, where R is
-        # real and has both of them by half, u is 1, -1, 1, ..., and v a sine of frequency b. Of both axes together
-        # the real part is R X R'^T - (v^T X v') u u'^T. v is the last row of `_waves`, so the number in brackets is
-        # the last element. Only the one corner (-b, -b) of the spectrum comes in by it.
+        # Note [Nyquist]: frequency -b is kept and b is not. Along one axis this is the matrix R + i u v^T, where R is
+        # real and contains half of each of the two, u is 1, -1, 1, ..., and v is a sine of frequency b. For both axes
+        # together the real part is R X R'^T - (v^T X v') u u'^T. v is the last row of `_waves`, so the number in
+        # brackets is the last element. It represents only the corner (-b, -b) of the spectrum.
         sign = 1 - 2 * (torch.arange(resolution, device=images.device) % 2)
         crop = crop[..., :-1, :-1] - crop[..., -1:, -1:] * (sign * sign[:, None])
     return _as(images, crop)
@@ -109,13 +109,14 @@ def _lanczos(images: Tensor, resolution: int) -> Tensor:
     down, across = (constant(make, side, resolution, device=images.device, dtype=dtype) for side in images.shape[-2:])
     if not exact:
         return product(down, product(images.float(), across.mT)).to(images.dtype)
-    # Pillow calculates in multiples of 1 / _ONE below 2**9. float64 holds them, so that sums in any order are equal.
+    # Pillow calculates in multiples of 1 / _ONE below 2**9. float64 holds them exactly, so the order of sums does not
+    # matter.
     return _levels(down @ _levels(images.double() @ across.mT)).to(images.dtype)
 
 
 def _waves(side: int, resolution: int) -> NDArray[np.float64]:
     """[B, side], for even B [B + 1, side]: the Fourier crop along one axis; see Note [Nyquist]."""
-    # With t = j / B - n / side: the sum of exp(2 pi i k t) over k from -b to b, for even B without half of both ends.
+    # With t = j / B - n / side: the sum of exp(2 pi i k t) over k from -b to b; for even B both ends count half.
     turns = (np.arange(resolution)[:, None] * side - np.arange(side) * resolution) % (resolution * side)
     half = np.pi * turns / (resolution * side)
     below = np.sin(half) if resolution % 2 else np.tan(half)
@@ -144,7 +145,7 @@ def _whole_taps(side: int, resolution: int) -> NDArray[np.float64]:
 
 
 def _levels(sums: Tensor) -> Tensor:
-    """Sums as 8-bit levels, half of one rounded up."""
+    """Sums as 8-bit levels; halves are rounded up."""
     return (sums + 0.5).floor().clamp(0, 255)
 
 
@@ -180,7 +181,7 @@ def _for_kernel(
 
 
 def _folded(side: int, resolution: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The Fourier crop's matrix for the sums and the differences of opposite pixels, of one of two opposite outputs.
+    """The Fourier crop's matrices for sums and differences of opposite pixels, for one of two opposite outputs.
 
     See Note [folding] in loaders/native/augment/low_pass.cpp.
 
@@ -195,7 +196,7 @@ def _folded(side: int, resolution: int) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _padded(matrix: NDArray[np.float64], multiple: int) -> NDArray[np.float32]:
-    """With rows of zeros, so that their number is a multiple."""
+    """The matrix with rows of zeros added, so that the number of rows is a multiple of `multiple`."""
     return np.pad(matrix, ((0, -len(matrix) % multiple), (0, 0))).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Mixup and CutMix of whole batches with soft targets, as timm.data.mixup does them in its three modes.
+"""Mixup and CutMix of whole batches with soft targets, as in the three modes of timm.data.mixup.
 
 Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: beyond empirical risk minimization" (arXiv 1710.09412); Yun, Han, Oh, Chun,
 Choe and Yoo, "CutMix" (arXiv 1905.04899); Szegedy et al. (arXiv 1512.00567, section 7) for smoothed labels.
@@ -26,17 +26,17 @@ Box = tuple[slice, slice]
 
 
 class Mixup(nn.Module):
-    """Mixes each image with the one that mirrors it in the batch, in some proportion or in a rectangle.
+    """Mixes each image with its partner at the mirrored position in the batch: in some proportion, or in a rectangle.
 
-    Draws depend on (seed, epoch, `batch`); `batch` is a number that the caller gives to each batch of an epoch,
-    over all ranks; for instance step * world_size + rank. As the last of a loader's `transforms` it takes the draw key
-    of the batch's first sample.
+    Draws depend on (seed, epoch, `batch`). `batch` is a number that the caller gives to each batch of an epoch, over
+    all ranks, for example step * world_size + rank. As the last of a loader's `transforms`, the draw key of the batch's
+    first sample takes its place.
 
     Args:
         mixup_alpha: of Beta(alpha, alpha), the distribution of mixup's proportions, up to 100; 0: no mixup.
-        cutmix_alpha: the same of CutMix; 0: no CutMix.
-        prob: of mixing a batch at all.
-        switch_prob: of CutMix rather than mixup, if both are on.
+        cutmix_alpha: the same for CutMix; 0: no CutMix.
+        prob: probability of mixing a batch.
+        switch_prob: probability of CutMix instead of mixup, if both are on.
         label_smoothing: share of each target that is spread evenly over all classes, with or without mixing.
         mode: scope of one draw: "batch", all images; "pair", an image and the one it is mixed with; "elem", one image.
         num_classes: length of a target.
@@ -91,10 +91,10 @@ class Mixup(nn.Module):
         """Mixed copies of `images` (themselves without mixing) and their targets.
 
         Args:
-            images: floating-point [N, C, H, W] on any device; of an odd N, the one in the middle stays as it is.
+            images: floating-point [N, C, H, W] on any device; if N is odd, the image in the middle is unchanged.
             labels: int64 [N], 0 to num_classes - 1, on the same device; or floating-point targets [N, ...] (several
                 labels, numbers), which are mixed in the proportion of the images and not smoothed. Or the loader's
-                `Batch`, which brings all of the following, and an earlier transform's targets.
+                `Batch`, which contains all following arguments, and the targets of an earlier transform.
             batch: number of the batch in its epoch, 0 to 2**63 - 1.
             seed: 0 to 2**64 - 1.
             epoch: 0 to 2**32 - 1.
@@ -143,7 +143,7 @@ class Mixup(nn.Module):
         return images, self._targets(labels, share)
 
     def draw(self, batch: int, high: int, wide: int, *, seed: int, epoch: int) -> tuple[float, Box | None]:
-        """How much each image keeps of itself, 0 to 1, and the rectangle that it gets from the other, if any."""
+        """The share that each image keeps, 0 to 1, and the rectangle that it gets from its partner, if any."""
         return self._draw(words(seed, epoch, np.array([batch]), Purpose.MIX, _WORDS)[0], high, wide)
 
     def draw_each(
@@ -198,9 +198,9 @@ class Mixup(nn.Module):
 
 
 def rectangle(high: int, wide: int, share: float, y: int, x: int) -> Box:
-    """Rows and columns about (`y`, `x`) of an area 1 - `share` of the image, without the part outside.
+    """Rows and columns of a rectangle around (`y`, `x`) with area 1 - `share` of the image, clipped to the image.
 
-    An odd side comes out one pixel shorter, as in timm 0.4.12, which the released code uses.
+    An odd side becomes one pixel shorter, as in timm 0.4.12, which the released code uses.
     """
     ratio = math.sqrt(1 - share)
     rows, columns = int(high * ratio), int(wide * ratio)
@@ -219,10 +219,11 @@ def beta(level: float, alpha: float) -> float:
 
 @lru_cache(maxsize=8)
 def _half_beta(alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Twice the distribution function at points x from 0 to 1/2, and x**alpha there, in which it is nearly a line."""
+    """Twice the distribution function at points x from 0 to 1/2, and x**alpha there, in which it is nearly linear."""
     x = np.linspace(0, 0.5, _GRID + 1)
     powers = x**alpha
-    # The density is x**(alpha - 1) (1 - x)**(alpha - 1); the first factor is integrated exactly, being infinite at 0.
+    # The density is x**(alpha - 1) (1 - x)**(alpha - 1). The first factor may be infinite at 0, so it is integrated
+    # exactly.
     middle = (x[1:] + x[:-1]) / 2
     shares = np.concatenate(([0], np.cumsum(np.diff(powers) * (1 - middle) ** (alpha - 1))))
     return shares / shares[-1], powers

@@ -14,11 +14,11 @@ from .device import constant, portions
 
 
 class Normalize(nn.Module):
-    """(pixel / 255 - mean) / std, straight into the dtype and memory format wanted.
+    """(pixel / 255 - mean) / std, directly in the requested dtype and memory format.
 
-    On CUDA that is one kernel, which reads uint8 and writes the result. On a CPU it goes by portions that stay in its
-    caches, and has the bits of torchvision's `to_tensor` and `normalize`; CUDA's differ by float32's rounding, once.
-    No float32 copy of the batch is ever made, unless float32 is wanted.
+    On CUDA this is one kernel, which reads uint8 and writes the result. On a CPU it processes portions that fit into
+    the caches, and gives the bits of torchvision's `to_tensor` and `normalize`; CUDA's results differ by one rounding
+    of float32. A float32 copy of the batch is made only if float32 is requested.
 
     Args:
         mean: per channel, of pixels in 0 to 1.
@@ -78,7 +78,7 @@ class Normalize(nn.Module):
 
     def _exact(self, images: Tensor) -> Tensor:
         mean, std = constant(_rows, self.mean, self.std, device=images.device)
-        # The format last: torch turns the axes of a batch quickly only if it need not convert it, too.
+        # The memory format last: torch permutes a batch fast only if it does not convert the dtype at the same time.
         values = images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std).to(self.dtype)
         return values.contiguous(memory_format=self.memory_format)
 

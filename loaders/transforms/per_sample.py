@@ -25,18 +25,18 @@ _DRAW = {
     "RandAugment",
     "ScaleJitter",
     "TrivialAugmentWide",
-}  # transforms of torchvision that draw random numbers; all others have names that begin with "Random"
+}  # random transforms of torchvision whose names do not begin with "Random"
 
 
 class PerSample(nn.Module):
-    """Applies a transform to each image of a batch by itself.
+    """Applies a transform to each image of a batch separately.
 
-    torch's random numbers are seeded for each image by (seed, epoch, draw key), and restored afterwards: an image is
-    transformed in the same way in any batch and at any world size. Images are taken one after the other in the thread
-    of the training loop, so this is slower than the batch transforms of this package.
+    torch's random generators are seeded for each image by (seed, epoch, draw key), and restored afterwards: an image is
+    transformed in the same way in any batch and at any world size. Images are processed one after the other in the
+    thread of the training loop, so this is slower than the batch transforms of this package.
 
     Args:
-        transform: a function of an image, a tensor [3, H, W], that returns one; all of one shape.
+        transform: a function from an image, a tensor [3, H, W], to an image; all results have the same shape.
     """
 
     def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
@@ -61,7 +61,7 @@ class PerSample(nn.Module):
             batch, seed, epoch: see `RandAugment.forward`.
 
         Raises:
-            TypeError: the transform returned something else than a tensor.
+            TypeError: the transform did not return a tensor.
             ValueError: it returned images of different shapes.
         """
         keys, seed, epoch = drawn_by(batch, seed, epoch)
@@ -84,7 +84,7 @@ class PerSample(nn.Module):
 
 
 def for_one_image(transform: object) -> bool:
-    """Whether this is a transform of torchvision that would treat all images of a batch alike, or takes no batch."""
+    """Whether this is a torchvision transform that would treat all images of a batch alike, or accepts no batch."""
     kinds = [kind for kind in type(transform).__mro__ if kind.__module__.startswith("torchvision.transforms.")]
     if not kinds:
         return False

@@ -1,4 +1,4 @@
-"""From the kernel's 8-bit pixels to the model's input: the batch transforms, on the batch's own device."""
+"""From the kernel's 8-bit pixels to the model's input: the batch transforms, on the batch's device."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ Transform = Callable[[torch.Tensor, Batch], Any]
 
 @dataclass(frozen=True, eq=False)
 class OutputFormat:
-    """The kernel's output at a stage, and the remaining transforms; decided once a stage."""
+    """The kernel's output at a stage, and the remaining transforms; decided once per stage."""
 
     stage: Stage
     """The loader's settings."""
     resolution: int
-    """Side that is decoded, pixels: the stage's, or `BASE` if augmentation comes before the low-pass."""
+    """Side of the decoded images, pixels: the stage's, or `BASE` if augmentation comes before the low-pass."""
     lut: NDArray[Any] | None
-    """[3, 256] that lets the kernel write finished values itself; None: it writes 8-bit pixels."""
+    """[3, 256]: table from which the kernel writes finished values; None: it writes 8-bit pixels."""
     dtype: torch.dtype
-    """Of the values that the kernel writes."""
+    """Dtype of the values that the kernel writes."""
     transforms: tuple[Transform, ...]
     """Transforms of the batch after decoding, in this order."""
     randaugment: RandAugment | None = None
     """The kernel's operations on each image before the look-up."""
     low_pass: LowPass | None = None
-    """How the kernel takes augmented images down to the stage's resolution."""
+    """The low-pass with which the kernel reduces augmented images to the stage's resolution."""
     erasing: RandomErasing | None = None
     """The kernel's operations on each image after the look-up."""
     channels_last: bool = False
-    """Whether the kernel writes the three channels of a pixel beside each other."""
+    """Whether the kernel writes the three channels of a pixel next to each other."""
 
     @classmethod
     def pixels(cls, resolution: int) -> OutputFormat:
-        """8-bit pixels as they are decoded, and no transforms."""
+        """The format for decoded 8-bit pixels without transforms."""
         stage = Stage(resolution=resolution, magnitude=None, batch_size=1)
         return cls(stage, resolution, None, torch.uint8, ())
 
     @property
     def side(self) -> int:
-        """Of the images that the kernel writes, pixels."""
+        """Side of the images that the kernel writes, pixels."""
         return self.resolution if self.low_pass is None else self.low_pass.side
 
     @property
@@ -108,17 +108,17 @@ class TransformPipeline:
     """A key of MEMORY_FORMATS."""
     augment_at: str = "resolution"
     """"resolution": images are decoded and augmented at the stage's resolution; "base": in the published order, at
-    `BASE` pixels, and then brought down by `filter`."""
+    `BASE` pixels, and then reduced by `filter`."""
     augment_on: str = "auto"
-    """"cpu": the kernel's threads augment, each image behind the resampler; "device": the whole batch is augmented
-    where it is delivered; "auto": "cpu" unless batches go to a GPU. The pixels are the same."""
+    """"cpu": the kernel's threads augment each image directly after resampling; "device": the whole batch is augmented
+    on its device; "auto": "cpu" unless batches go to a GPU. The pixels are the same."""
     filter: str = "fourier"
     """Method of `LowFrequencyCrop`."""
     erase: float = 0.0
     """Probability of `RandomErasing`."""
     custom: tuple[Transform, ...] | None = None
-    """The user's own transforms, instead of all of the above. With `augment_at="base"` they get images of `BASE` pixels
-    a side, and are to return those of the batch's `resolution`."""
+    """The user's own transforms, which replace all of the above. With `augment_at="base"` they get images with a side
+    of `BASE` pixels, and must return images of the batch's `resolution`."""
 
     def __post_init__(self) -> None:
         if self.custom is None and self.augment_at == "base" and self.filter not in ("fourier", "lanczos"):
@@ -131,8 +131,8 @@ class TransformPipeline:
     def format(self, stage: Stage, in_kernel: bool = False) -> OutputFormat:
         """The kernel's output at a stage, and the transforms that follow.
 
-        On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch; a GPU takes a
-        quarter of the bytes over the bus and normalises them itself.
+        On the CPU a look-up while the pixels are in cache is cheaper than another pass over the batch. For a GPU, uint8
+        pixels are a quarter of the bytes to copy over the bus, and the GPU normalises them.
 
         Args:
             stage: the loader's present settings.
@@ -175,8 +175,8 @@ class TransformPipeline:
         return replace(values, transforms=(*self._arranged(), *after))
 
     def _low_pass(self, resolution: int) -> LowPass | None:
-        """The low-pass of augmented images for the kernel; None if its output would have to be of 16-bit floats, or
-        of floats that a GPU normalises."""
+        """The low-pass of augmented images for the kernel; None if its output would have to be 16-bit floats, or
+        floats that a GPU normalises."""
         crop = LowFrequencyCrop(resolution, self.filter)
         if self.filter == "lanczos" or self.dtype == "uint8":
             return crop.for_kernel(BASE)
@@ -222,7 +222,7 @@ class TransformPipeline:
 
 
 def transforms_of(given: Sequence[Transform] | None) -> tuple[Transform, ...] | None:
-    """The user's transforms; those that torchvision makes for single images are applied to each image by itself.
+    """The user's transforms; torchvision's transforms for single images are applied to each image separately.
 
     Raises:
         TypeError: one of them cannot be called as a batch transform.

@@ -13,15 +13,15 @@ _TF32_MASK = -(1 << 13)  # TF32 keeps sign, exponent and 10 of 23 bits
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """float32 `a @ b` with errors of float32, whatever `torch.set_float32_matmul_precision` says.
+    """float32 `a @ b` with errors of float32, independent of `torch.set_float32_matmul_precision`.
 
-    For speed, users let products run in TF32 or bfloat16, everywhere at once. Weights do not mind; pixels do.
+    For speed, users allow products in TF32 or bfloat16 for the whole process. Networks tolerate this; pixels do not.
     """
     if _full(a.device):
         return a @ b
     if a.device.type == "cpu":
         return (a.double() @ b.double()).float()
-    # Three products of halves that TF32 holds exactly, or nearly: some 2**-20 of the factors is left out.
+    # Three products of high and low parts that TF32 holds exactly, or nearly: about 2**-20 of the factors is left out.
     a_high, b_high = _high(a), _high(b)
     return a_high @ b_high + (a_high @ (b - b_high) + (a - a_high) @ b_high)
 
@@ -30,7 +30,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 def _full(device: torch.device) -> bool:
     """Whether products on `device` keep float32's 24 bits."""
     backend: Any = getattr(torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn, "matmul", None)
-    if hasattr(backend, "fp32_precision"):  # from torch 2.9 on; the older question raises once this one was set
+    if hasattr(backend, "fp32_precision"):  # from torch 2.9 on; the older attribute raises after this one was set
         return bool(backend.fp32_precision not in ("tf32", "bf16"))
     return torch.get_float32_matmul_precision() == "highest"
 

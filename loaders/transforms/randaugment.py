@@ -1,4 +1,4 @@
-"""RandAugment of whole batches, as timm's `rand-m{M}-mstd0.5-inc1` does it to one image.
+"""RandAugment of whole batches, as timm's `rand-m{M}-mstd0.5-inc1` for one image.
 
 Cubuk, Zoph, Shlens and Le, "RandAugment: practical automated data augmentation with a reduced search space"
 (arXiv 1909.13719), in the variant of timm.data.auto_augment, which the EfficientTrain++ recipes use: `num_ops`
@@ -26,18 +26,18 @@ from .randaugment_ops import Op, augment, moves, pack, packed_weights
 MAX_MAGNITUDE = 10
 PROBABILITY = 0.5
 IMAGENET_MEAN = (124, 116, 104)
-_WORDS = 5  # per operation: which, whether, two for how strong, which way
+_WORDS = 5  # per operation: its choice, whether to skip it, two for the strength, the sign
 
 
 class RandAugment(KeyedTransform):
-    """Augments every image of a batch by operations of its own.
+    """Augments every image of a batch by different operations.
 
     The augmentation of a sample depends on (seed, epoch, sample index) only: not on its batch, the
-    device or torch's random state. `set_magnitude` works at any time without rebuilding; any batch size and
-    resolution on each call.
+    device or torch's random state. `set_magnitude` works at any time without rebuilding. Each call accepts any batch
+    size and resolution.
 
-    Pixels are those of timm's Pillow operations with bicubic interpolation, given the same arguments: equal, but for
-    rotations, shears and translations, which are off by 1 level at most. They are the same on every device: a CPU runs
+    Given the same arguments, pixels equal those of timm's Pillow operations with bicubic interpolation, except for
+    rotations, shears and translations, which differ by 1 level at most. They are the same on every device: a CPU runs
     the C++ kernel, other devices run `augment` of randaugment_ops.py, whose arithmetic is exact.
 
     Args:
@@ -46,9 +46,9 @@ class RandAugment(KeyedTransform):
         mstd: standard deviation of each operation's strength, 0 or more; strengths are clipped to 0 to 10.
         num_ops: operations per image, 1 or more.
         increasing: True for timm's `inc1`: every operation's effect grows with its strength.
-        base: resolution in pixels that strengths are meant for. Rotation, shear and translation are relative to
-            the image's side and need no scaling; Sharpness compares a pixel with its neighbours, which at a
-            smaller resolution are further away, and is weakened to match (see `arguments`).
+        base: resolution in pixels for which strengths are defined. Rotation, shear and translation are relative to
+            the image's side and need no scaling. Sharpness compares a pixel with its neighbours, which at a
+            smaller resolution are farther away in the image, so it is weakened to match (see `arguments`).
         fill: red, green and blue levels, 0 to 255, of pixels that move in from outside; the mean of the data.
         then: normalises the result.
     """
@@ -80,7 +80,7 @@ class RandAugment(KeyedTransform):
         self.then = then
 
     def set_magnitude(self, magnitude: float) -> None:
-        """Take another strength, 0 to 10, from the next batch on."""
+        """Sets the strength, 0 to 10, from the next batch on."""
         if not 0 <= magnitude <= MAX_MAGNITUDE:
             raise ValueError(f"`magnitude` must be from 0 to 10, got {magnitude}; leave RandAugment out for none.")
         self.magnitude = magnitude
@@ -92,9 +92,9 @@ class RandAugment(KeyedTransform):
         )
 
     def augment(self, images: torch.Tensor, keys: NDArray[np.int64], *, seed: int, epoch: int) -> torch.Tensor:
-        """See `KeyedTransform.augment`; the result of `then`, if there is one.
+        """See `KeyedTransform.augment`; with `then`, returns its result.
 
-        On a GPU, two launches a step and one copy, normalisation included.
+        On a GPU this takes two launches per step and one copy, including normalisation.
         """
         op, argument = self.plan(keys, images.shape[-1], seed=seed, epoch=epoch)
         return perform(images, op, argument, self.fill, self.then)
@@ -121,7 +121,7 @@ class RandAugment(KeyedTransform):
         return moves(*self.plan(batch.keys, side, seed=batch.seed, epoch=batch.epoch), side)
 
     def for_kernel(self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int) -> Augment:
-        """`plan` as the C++ kernel takes it, whose pixels are those of `forward`, bit for bit."""
+        """`plan` in the form of the C++ kernel, which gives the pixels of `forward`, bit for bit."""
         op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
         return Augment(operations=pack(op, argument, side), fill=self.fill, cubic=packed_weights())
 
@@ -133,7 +133,7 @@ def perform(
     fill: tuple[int, int, int] = (0, 0, 0),
     then: Normalize | None = None,
 ) -> torch.Tensor:
-    """Does each image's operations, one after the other, by whatever is fastest on the device of `images`.
+    """Applies each image's operations in order, with the fastest implementation for the device of `images`.
 
     Args:
         images: uint8 [n, 3, B, B].
@@ -143,7 +143,7 @@ def perform(
         then: normalises the result.
 
     Returns:
-        A new uint8 [n, 3, B, B], or the result of `then`; on a GPU in the same pass.
+        A new uint8 [n, 3, B, B], or the result of `then`, which a GPU computes in the same pass.
     """
     side = images.shape[-1]
     if len(images) and fused.usable(images):
@@ -154,7 +154,7 @@ def perform(
         packed = Augment(operations=pack(op, argument, side), fill=fill, cubic=packed_weights())
         images = torch.from_numpy(augmented(images.numpy(), packed))
     else:
-        # Lower precision would change pixels: rounding is part of the operations.
+        # Lower precision would change pixels, because rounding is part of the operations.
         with torch.autocast(images.device.type, enabled=False):
             for step in range(op.shape[1]):
                 images = augment(images, op[:, step], argument[:, step], fill)
@@ -164,7 +164,7 @@ def perform(
 def draw(
     indices: NDArray[np.int64], magnitude: float, mstd: float, num_ops: int, *, seed: int, epoch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Which operations, how strong and which way, for each sample.
+    """Draws the operations, their strengths and their signs for each sample.
 
     Returns:
         Three arrays [n, num_ops]: the `Op` (-1 for none), its strength from 0 to 10, its sign (1 or -1).
@@ -172,7 +172,7 @@ def draw(
     drawn = words(seed, epoch, indices, Purpose.AUGMENT, _WORDS * num_ops).reshape(len(indices), num_ops, _WORDS)
     fires = uniform(drawn[..., 1]) < PROBABILITY
     op = np.where(fires, below(drawn[..., 0], len(Op)), -1)
-    # Box and Muller (1958). Rounded, because the last bit of a logarithm differs between machines.
+    # Box and Muller (1958). The result is rounded, because the last bit of a logarithm differs between machines.
     radius = np.sqrt(-2 * np.log(1 - uniform(drawn[..., 2])))
     normal = np.round(radius * np.cos(2 * np.pi * uniform(drawn[..., 3])), 6)
     strength = np.clip(magnitude + mstd * normal, 0, MAX_MAGNITUDE)
@@ -192,12 +192,13 @@ def arguments(
     Args:
         op: `Op`s, any shape; anything else gets 0.
         strength: 0 to 10, same shape.
-        sign: 1 or -1, same shape; which way, for operations that have two.
+        sign: 1 or -1, same shape: the direction, for operations that have two.
         increasing: as in `RandAugment`.
         scale: resolution / base, at most 1. Sharpness's effect is multiplied by its square. Blurring by a small
-            kernel adds its variance, in square pixels, and a pixel at the base is `scale` pixels wide here; a
-            kernel of fixed size with `scale`**2 of the effect adds as much. (Without, at 96 pixels, the result
-            is further from the published 224, sharpen, then shrink than leaving Sharpness out is.)
+            kernel adds its variance, in square pixels, and a pixel at the base is `scale` pixels wide here. A
+            kernel of fixed size with `scale`**2 of the effect adds the same variance. (Without this factor, at 96
+            pixels, the result is farther from the published order, sharpening at 224 before the reduction, than
+            without Sharpness.)
 
     Returns:
         Degrees; fractions of the side; bits kept; thresholds, additions (levels); factors (1: no change).

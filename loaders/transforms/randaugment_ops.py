@@ -1,9 +1,9 @@
 """The operations of RandAugment on uint8 batches, rounded as Pillow rounds them.
 
 Eight of the fifteen map levels to levels: one table of 256 per image and channel, all applied by one gather.
-Shears and translations move each row, or each column, along itself, so four taps a pixel do, with Pillow's
-weights; rotations share two `grid_sample`s. The host never waits for the device: which images an operation takes is
-known on the host.
+Shears and translations move each row, or each column, along itself, so four taps per pixel suffice, with Pillow's
+weights; rotations need four rows of four taps. The host never waits for the device, because it knows the images of
+each operation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 
 
 class Op(IntEnum):
-    """The operations, those done together side by side. The numbers key the random draws and must not change."""
+    """The operations; those done together are adjacent. The numbers key the random draws and must not change."""
 
     AUTO_CONTRAST = 0
     EQUALIZE = 1
@@ -49,11 +49,11 @@ STARTS = (0, Op.COLOR, Op.SHARPNESS, Op.ROTATE, Op.SHEAR_X, Op.SHEAR_Y, len(Op))
 
 
 def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
-    """One operation on each image.
+    """Applies one operation to each image.
 
     Args:
         images: uint8 [N, 3, B, B].
-        op: an `Op` per image, or -1 for none; on the host, as is `argument`.
+        op: an `Op` per image, or -1 for none; on the host, like `argument`.
         argument: degrees counter-clockwise (ROTATE); fraction of the side (SHEAR_*, TRANSLATE_*; content moves
             left or up if it is positive); bits kept, 0 to 8 (POSTERIZE); first level inverted, 0 to 256
             (SOLARIZE); levels added to those below 128 (SOLARIZE_ADD); factor, 0 or more, 1 for no change
@@ -65,7 +65,7 @@ def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tenso
     """
     moves = (partial(rotate, fill=fill), partial(slide_rows, fill=fill), partial(slide_columns, fill=fill))
     groups: tuple[Callable[[Tensor, Ops, Arguments], Tensor], ...] = (look_up, color, sharpness, *moves)
-    # Sorted by operation, each group is a slice, and putting everything back is one more copy.
+    # Sorted by operation, each group is a slice; restoring the order takes one more copy.
     order = np.argsort(op, kind="stable")
     op, argument, rows = op[order], argument[order], put(order, images.device)
     bounds = np.searchsorted(op, STARTS)
@@ -78,7 +78,7 @@ def augment(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tenso
 
 
 def look_up(images: Tensor, op: Ops, argument: Arguments) -> Tensor:
-    """Those operations that treat a pixel by its level alone: one table of levels per image and channel."""
+    """Applies the operations that depend only on a pixel's level: one table of levels per image and channel."""
     tables = []
     for kind in np.unique(op):  # in order, as `op` is
         start, stop = np.searchsorted(op, (kind, kind + 1))
@@ -91,18 +91,18 @@ def look_up(images: Tensor, op: Ops, argument: Arguments) -> Tensor:
 
 
 def _auto_contrast(images: Tensor, _: Tensor) -> Tensor:
-    """Levels stretched to 0 to 255, each channel by itself."""
+    """Stretches levels to 0 to 255, in each channel separately."""
     levels = images.flatten(2)
     low, high = levels.amin(2, keepdim=True).double(), levels.amax(2, keepdim=True).double()
     ramp = _ramp(images).double()
     scale = torch.full_like(high, 255) / (high - low).clamp(min=1)  # `255 / x` would be 255 times 1 / x
-    # In double precision, the two products apart: Pillow truncates just this.
+    # In double precision, with two separate products: Pillow truncates exactly this value.
     stretched = (ramp * scale + -low * scale).clamp(0, 255)
     return torch.where(high > low, stretched, ramp)
 
 
 def _equalize(images: Tensor, _: Tensor) -> Tensor:
-    """Levels about equally frequent, each channel by itself."""
+    """Makes levels about equally frequent, in each channel separately."""
     levels = images.flatten(2).long()
     counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int64, device=images.device)
     counts.scatter_add_(2, levels, counts.new_ones(1).expand_as(levels))
@@ -132,7 +132,7 @@ def _solarize_add(images: Tensor, added: Tensor) -> Tensor:
 
 
 def _contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from (factor above 1) or towards the image's mean grey, which Pillow rounds to a level."""
+    """Moves levels away from (factor above 1) or towards the image's mean grey, which Pillow rounds to a level."""
     count = images[0, 0].numel()
     total = _grey(images).sum((2, 3), keepdim=True)[:, 0]
     mean = (2 * total + count) // (2 * count)
@@ -156,14 +156,14 @@ TABLES: dict[Op, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def color(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
-    """Away from (factor above 1) or towards the greyscale image."""
+    """Moves levels away from (factor above 1) or towards the greyscale image."""
     return _blend(_grey(images).float(), images.float(), _column(argument, images)[..., None])
 
 
 def sharpness(images: Tensor, _: Ops, argument: Arguments) -> Tensor:
-    """Away from (factor above 1) or towards a blurred image: a pixel's weight is 5, its 8 neighbours' 1 each.
+    """Moves levels away from (factor above 1) or towards a blurred image: a pixel has weight 5, its 8 neighbours 1.
 
-    The outermost pixels stay as they are, as Pillow's filters leave them.
+    The outermost pixels are unchanged, as in Pillow's filters.
     """
     levels = images.short()
     rows = levels[:, :, :-2] + levels[:, :, 1:-1] + levels[:, :, 2:]
@@ -198,7 +198,7 @@ def rotate(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor
 
 
 def _four_pixels(images: Tensor) -> Tensor:
-    """int32 [n, 3, B, B + 1], four neighbouring pixels of a row a word, so that one look-up brings all taps of a row.
+    """int32 [n, 3, B, B + 1]: each word holds four neighbouring pixels of a row, so that one look-up gets all taps.
 
     Word i holds columns i - 2 to i + 1, the first in the lowest byte; beyond the edges the outermost pixel is repeated.
     """
@@ -208,7 +208,7 @@ def _four_pixels(images: Tensor) -> Tensor:
 
 
 def slide_rows(images: Tensor, op: Ops, argument: Arguments, fill: Colour) -> Tensor:
-    """Shears and translations along x, bicubic: each row by a distance of its own."""
+    """Shears and translations along x, bicubic: each row moves by a different distance."""
     return _slide(images, motion(op, argument, images.shape[-1])[:, :3], fill)
 
 
@@ -219,7 +219,7 @@ def slide_columns(images: Tensor, op: Ops, argument: Arguments, fill: Colour) ->
 
 
 def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
-    """Rows moved along themselves. moves: [n, 3], the first half of a `motion`."""
+    """Moves rows along themselves. moves: [n, 3], the first half of a `motion`."""
     side = images.shape[-1]
     middle, _, slope = put(moves.T[..., None], images.device)
     columns = torch.arange(side, device=images.device)
@@ -234,11 +234,11 @@ def _slide(images: Tensor, moves: Ops, fill: Colour) -> Tensor:
     return _framed(_truncate(moved.add_(1 / 128)), inside, fill)
 
 
-# Note [moves in whole numbers]: places are multiples of 2**-20 pixels, rounded to 2**-10 when weights are looked up,
+# Note [moves in whole numbers]: positions are multiples of 2**-20 pixels, rounded to 2**-10 when weights are looked up,
 # and weights are multiples of 2**-14. A weight times a level and the sum of four such products fit into float32's 24
-# bits, so their order does not matter, nor whether a processor fuses multiplication and addition: CPUs, GPUs and the
-# C++ kernel (native/augment/augment_loops.h) give the same pixels. What is rounded: a row's sum, to 2**-6 of a level;
-# then the result, which is truncated, as Pillow does, after 2**-7 has been added. A whole level stays that level.
+# bits. So neither their order nor fused multiplication and addition changes the result: CPUs, GPUs and the C++ kernel
+# (native/augment/augment_loops.h) give the same pixels. A row's sum is rounded to 2**-6 of a level; then 2**-7 is added
+# to the result, and it is truncated, as in Pillow. A whole level stays the same.
 POSITION_ONE = 1 << 20
 PHASES = 1 << 10
 WEIGHT_ONE = 1 << 14
@@ -253,8 +253,8 @@ def motion(op: Ops, argument: Arguments, side: int) -> NDArray[np.int64]:
         side: B, pixels.
 
     Returns:
-        [n, 6]: x of the place from which the pixel in column and row `side // 2` comes, counted from the first pixel's
-        centre, its change from a column to the next, and from a row to the next; the same for y.
+        [n, 6]: x of the origin of the pixel in column and row `side // 2`, counted from the first pixel's centre; the
+        change of x from one column to the next, and from one row to the next; the same three for y.
     """
     turn = op == Op.ROTATE
     angle = np.radians(np.where(turn, argument, 0))
@@ -289,7 +289,7 @@ def moves(op: Ops, argument: Arguments, side: int) -> NDArray[np.float64]:
 
 
 def pack(op: Ops, argument: Arguments, side: int) -> NDArray[np.void]:
-    """Operations as the kernel reads them.
+    """Operations in the form of the kernel.
 
     Args:
         op: `Op`s, or -1 for none, [n, steps].
@@ -307,12 +307,12 @@ def pack(op: Ops, argument: Arguments, side: int) -> NDArray[np.void]:
 
 @lru_cache(maxsize=1)
 def packed_weights() -> NDArray[np.int16]:
-    """`cubic_weights` as the kernel reads them, in multiples of 2**-14."""
+    """`cubic_weights` in the form of the kernel, in multiples of 2**-14."""
     return (cubic_weights() * WEIGHT_ONE).astype(np.int16)
 
 
 def cubic_weights() -> NDArray[np.float64]:
-    """Weights of the four pixels around a place, by the place's fraction, [PHASES, 4]; each row's sum is 1.
+    """Weights of the four pixels around a position, by its fraction, [PHASES, 4]; the sum of each row is 1.
 
     Keys's cubic kernel with a = -1, Pillow's for moving (it resizes with -0.5), in multiples of 2**-14.
     """
@@ -332,14 +332,14 @@ def cubic_weights() -> NDArray[np.float64]:
 
 
 def _taps(place: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The pixel at or before each place, and the weights [..., 4] of that pixel, the one before and the two after."""
+    """The pixel at or before each position, and the weights [..., 4] of the one before it, itself and the two after."""
     near = place + POSITION_ONE // PHASES // 2
     phase = near >> 10 & PHASES - 1
     return near >> 20, constant(cubic_weights, device=device)[phase]
 
 
 def _within(place: Tensor, side: int) -> Tensor:
-    """Whether a place lies on one of `side` pixels, along one axis."""
+    """Whether a position lies on one of `side` pixels, along one axis."""
     edge = place + POSITION_ONE // 2
     return (edge >= 0) & (edge < side * POSITION_ONE)
 
@@ -352,12 +352,12 @@ def _framed(levels: Tensor, inside: Tensor, fill: Colour) -> Tensor:
 
 
 def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    """uint8 of `degenerate` (factor 0) to `images` (1) and beyond, in the order and precision of Pillow's blend."""
+    """Blends `degenerate` (factor 0) and `images` (1), extrapolated above 1, in Pillow's order and precision; uint8."""
     return _truncate(degenerate + factor * (images - degenerate))
 
 
 def _truncate(levels: Tensor) -> Tensor:
-    """uint8 of float `levels`, which are overwritten. By way of int16: torch's direct conversion is not vectorised."""
+    """float `levels`, which are overwritten, as uint8. Via int16, because torch's direct conversion is not vectorised."""
     return levels.clamp_(0, 255).short().to(torch.uint8)
 
 

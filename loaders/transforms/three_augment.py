@@ -2,7 +2,7 @@
 
 Touvron, Cord and Jégou, "DeiT III: Revenge of the ViT" (arXiv 2204.07118), section 3.1. The released code and timm's
 `auto_augment_transform("3a")` use the same parameters: solarize from level 128 on, blur by a Gaussian whose standard
-deviation is uniform from 0.1 to 2 pixels. DeiT III follows it by `ColorJitter(0.3, 0.3, 0.3)`.
+deviation is uniform from 0.1 to 2 pixels. DeiT III applies `ColorJitter(0.3, 0.3, 0.3)` after it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _GREY, _SOLARIZE, _BLUR = range(3)
 
 
 class ThreeAugment(KeyedTransform):
-    """Makes each image of a batch grey, solarizes it or blurs it, with equal chance.
+    """Makes each image of a batch grey, solarizes it or blurs it, with equal probability.
 
-    The choice depends on (seed, epoch, draw key) alone. Pixels are those of timm's Pillow operations.
+    The choice depends only on (seed, epoch, draw key). Pixels equal those of timm's Pillow operations.
 
     Args:
         sigma: smallest and largest standard deviation of the blur, pixels.
@@ -88,7 +88,7 @@ def gaussian_blur(images: Tensor, sigma: NDArray[np.float64]) -> Tensor:
 
 
 def box_radius(sigma: NDArray[np.float64], passes: int = 3) -> NDArray[np.float32]:
-    """Radii of the box filters, fractions included, in Pillow's single precision.
+    """Radii of the box filters, including fractions, in Pillow's single precision.
 
     Gwosdek, Grewenig, Bruhn and Weickert, "Theoretical foundations of Gaussian convolution by extended box filtering"
     (SSVM 2011): `passes` boxes of this radius have the variance sigma**2.
@@ -102,7 +102,7 @@ def box_radius(sigma: NDArray[np.float64], passes: int = 3) -> NDArray[np.float3
 
 
 def box_weights(radius: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Weights of the centre and of the pixels 1, 2, ... from it, in multiples of 2**-24, [taps, n]."""
+    """Weights of the centre and of the pixels at distance 1, 2, ..., in multiples of 2**-24, [taps, n]."""
     inner = radius.astype(np.int64)
     full = (np.float32(2**24) / (radius * np.float32(2) + np.float32(1))).astype(np.int64)
     edge = (2**24 - (2 * inner + 1) * full) // 2

@@ -1,7 +1,7 @@
-"""TrivialAugment of whole batches: one operation on each image, at a strength that is anywhere in its range.
+"""TrivialAugment of whole batches: one operation on each image, at a random strength from its whole range.
 
 Müller and Hutter, "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (arXiv 2103.10158), in the
-"wide" space, as `torchvision.transforms.TrivialAugmentWide` has it.
+"wide" space of `torchvision.transforms.TrivialAugmentWide`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ OPERATIONS = (
     Op.AUTO_CONTRAST,
     Op.EQUALIZE,
 )
-"""The operations in torchvision's order, which the draws refer to; None leaves the image as it is."""
+"""The operations in torchvision's order, to which the draws refer; None leaves the image unchanged."""
 
 
 class TrivialAugmentWide(KeyedTransform):
     """Augments every image of a batch by one operation, each of 14 equally likely, at a random strength.
 
-    The change of a sample depends on (seed, epoch, draw key) alone. Pixels are those of
-    `torchvision.transforms.TrivialAugmentWide(interpolation=BICUBIC)` on Pillow images, but for rotations, shears and
-    translations, which are off by 1 level at most. torchvision's own default is nearest neighbour, which this class
-    does not offer. Translations are up to 32 pixels whatever the resolution, as in torchvision.
+    The change of a sample depends only on (seed, epoch, draw key). Pixels equal those of
+    `torchvision.transforms.TrivialAugmentWide(interpolation=BICUBIC)` on Pillow images, except for rotations, shears
+    and translations, which differ by 1 level at most. torchvision's own default is nearest neighbour, which this class
+    does not offer. Translations are up to 32 pixels at every resolution, as in torchvision.
 
     Args:
-        num_magnitude_bins: strengths of each operation, 2 or more.
+        num_magnitude_bins: number of strengths of each operation, 2 or more.
         fill: red, green and blue levels, 0 to 255, of pixels that move in from outside.
     """
 
@@ -88,14 +88,14 @@ class TrivialAugmentWide(KeyedTransform):
 def arguments(
     op: NDArray[np.int64], strength: NDArray[np.int64], sign: NDArray[np.float64], side: int, bins: int = 31
 ) -> NDArray[np.float64]:
-    """Strengths in the units of `randaugment_ops.augment`, as torchvision's table gives them.
+    """Strengths in the units of `randaugment_ops.augment`, from torchvision's table.
 
     Args:
         op: `Op`s; anything else gets 0.
         strength: number of the bin, 0 to `bins` - 1, same shape.
-        sign: 1 or -1, same shape; which way, for operations that have two.
+        sign: 1 or -1, same shape: the direction, for operations that have two.
         side: B, pixels.
-        bins: strengths of each operation.
+        bins: number of strengths of each operation.
     """
     signed = sign * _steps(0, 0.99, bins)[strength]
     pixels = sign * np.trunc(_steps(0, 32, bins)[strength])
@@ -116,7 +116,7 @@ def arguments(
 
 
 def _steps(first: float, last: float, count: int) -> NDArray[np.float64]:
-    """`torch.linspace` with its rounding, which decides whether a translation is by 15 or 16 pixels.
+    """`torch.linspace` with its rounding, which determines whether a translation is by 15 or 16 pixels.
 
     Single precision, from either end to the middle, each product and sum rounded once.
     """

@@ -14,7 +14,7 @@ __all__ = ["FFCVBackend", "SubJPEGCenterCrop", "SubJPEGRandomResizedCrop"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the decoders when they are used, because their module, `loaders.integrations.ffcv`, imports this package."""
+    """Imports the decoders on first use, because their module, `loaders.integrations.ffcv`, imports this package."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ...integrations import ffcv

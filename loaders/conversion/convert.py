@@ -208,7 +208,7 @@ def convert(
             for job, result in stream:
                 writer.store(job, result)
                 bar.update(len(job.samples))
-        names, hints = list(classes or ()) if labels is None else labels.classes, list(_hints_on(origin, types))
+        names, hints = list(classes or ()) if labels is None else labels.classes, list(hints_on(origin, types))
         if labels is not None and not names:
             least, largest = writer.label_range()
             names = [str(k) for k in range(largest + 1)]
@@ -233,7 +233,7 @@ def convert(
         return summary._replace(bytes=size, hints=tuple(hints))
 
 
-def _hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
+def hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
     """Remarks on a source as a whole."""
     yield from getattr(source, "hints", ())
     if "label" not in types:

@@ -32,7 +32,7 @@ from ..sources.parts_manifest import describe
 from ..sources.source import Limited, Options, Sample, Source, indexable
 from ..storage import files
 from ..storage.store import is_url
-from .convert import FORMAT, NothingConverted, Summary, convert
+from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
 from .manifest import replace_manifest
 from .target import Target
@@ -193,6 +193,7 @@ class ShardedConversion:
         if classes is not None:
             options["classes"] = tuple(classes)
         source = open_source(src, **options)
+        self._hints = tuple(hints_on(source, options.get("fields") or source.fields))
         if limit is not None and limit < len(source):
             source = Limited(source, limit)
         count = usual_parts(len(source)) if parts is None else parts
@@ -255,7 +256,7 @@ class ShardedConversion:
         if not lines:
             raise BadDataset(f"{self._source.path}: none of its {self.images} images can be converted")
         replace_manifest(lines, self.manifest)
-        return total
+        return total._replace(hints=self._hints)
 
 
 _OPTIONS = tuple(Options.__dataclass_fields__)

@@ -47,6 +47,20 @@ def test_parts_hold_the_records_of_the_whole(jpeg_folder: Path, tmp_path: Path) 
     assert names == sorted([f"{p}.beton" for p in parts] + [f"{p}.report.json" for p in parts] + ["train.json"])
 
 
+def test_remarks_on_the_source_are_in_the_summary_of_all_parts(jpeg_folder: Path, tmp_path: Path) -> None:
+    image = next((jpeg_folder / "val").rglob("*.jpg"))
+    (tmp_path / "x.csv").write_text(f"path,breed\n{image},cat\n{image},dog\n")
+    conversion = ShardedConversion(tmp_path / "x.csv", tmp_path / "x.beton", 2)
+    for number in range(2):
+        conversion.part(number).convert(workers=1)
+    whole = conversion.finish()
+    assert whole is not None and whole.hints == convert(tmp_path / "x.csv", tmp_path / "y.beton", workers=1).hints
+    assert [hint.partition(":")[0] for hint in whole.hints] == [
+        "columns that are not stored",
+        "no label was found; stored fields",
+    ]
+
+
 def test_parts_are_fair_samples_of_a_sorted_source(jpeg_folder: Path, tmp_path: Path) -> None:
     """Each part has samples of every class; all together are read in the same orders as a conversion in one piece."""
     whole, manifest = whole_and_parts(jpeg_folder / "train", tmp_path, 3)

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from efficienttrain.curriculum import Stage
 from efficienttrain.recipe import Recipe
+from efficienttrain.yaml_values import converted, kinds_of
 
-KINDS = {field.name: str(field.type) for field in fields(Recipe) if field.name not in ("model", "epochs", "stages")}
+KINDS = {name: kind for name, kind in kinds_of(Recipe).items() if name not in ("model", "epochs", "stages")}
 """Fields of Recipe that a file may set, and their annotations."""
-LISTS = {"tuple[int, ...]": "a list of whole numbers", "tuple[float, ...]": "a list of numbers"}
-WORDS = {"str": "a word", "bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def customised(path: Path, usual: Callable[[tuple[Stage, ...] | None], Recipe]) -> Recipe:
@@ -73,7 +72,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 def _stages(found: Any) -> tuple[Stage, ...]:
     if not isinstance(found, list | tuple) or not found:
         raise ValueError(f"`stages` must be a list of stages, got {found!r}.")
-    kinds = {field.name: str(field.type) for field in fields(Stage)}
+    kinds = kinds_of(Stage)
     made = []
     for number, stage in enumerate(found):
         try:
@@ -94,25 +93,13 @@ def _stage(found: Any, kinds: dict[str, str]) -> Stage:
     return Stage(**{name: _value(name, value, kinds) for name, value in found.items()})
 
 
-def _value(name: str, value: Any, kinds: dict[str, str]) -> Any:
-    """The value as the field's annotation wants it; YAML reads 4e-3 as a word."""
+def _value(name: str, value: Any, kinds: Mapping[str, str]) -> Any:
+    """The value as the field of that name wants it. Raises ValueError: see `customised`."""
     if name not in kinds:
         near = get_close_matches(str(name), kinds, n=1)
         remedy = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(kinds)}."
         raise ValueError(f"`{name}` is not known here; {remedy}")
-    kind, _, optional = kinds[name].partition(" | ")
-    if optional and value is None:
-        return None
-    if kind in LISTS and isinstance(value, list | tuple):
-        return tuple(value)
-    if kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if type(value).__name__ != kind:
-        raise ValueError(f"`{name}` must be {WORDS.get(kind) or LISTS[kind]}, got {value!r}.")
-    return value
+    return converted(name, value, kinds)
 
 
 def write_curriculum(path: Path, stages: Sequence[Stage], settings: Mapping[str, Any], remark: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +92,17 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given(args: argparse.Namespace, known: Sequence[str] = ()) -> dict[str, Any]:
+def given(args: argparse.Namespace, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The options of a command line, with those of its `--config` if the command line has none.
 
-    known: names that the file may hold, see `read_config`.
+    kinds: the options that the file may hold, see `read_config`.
 
     Raises:
         ValueError, FileNotFoundError: as `read_config` does, or an option that every training needs is missing.
     """
     asked = vars(args)
     file = asked.pop("config", None)
-    made = {**(read_config(file, known) if file is not None else {}), **asked}
+    made = {**(read_config(file, kinds) if file is not None else {}), **asked}
     for name in NEEDED:
         if made.get(name) is None:
             raise ValueError(f"--{name} is needed, here or in the file that --config names.")

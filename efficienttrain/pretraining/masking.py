@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from efficienttrain.official import LONGEST_WARMUP
 from efficienttrain.training.config import Config
+from efficienttrain.yaml_values import kinds_of
 
 TARGETS = ("pixels", "hog")
 BETAS = (0.9, 0.95)
@@ -23,8 +24,6 @@ SUPERVISED = (
 """Fields of a `Config` that pre-training does not use."""
 UNUSED = ("init", "pretrained", "head_scale", "evaluate_every")
 """Further ones, which are left as they are."""
-OPTIONS = tuple(field.name for field in fields(Config) if field.name not in (*SUPERVISED, *UNUSED))
-"""Options of a pre-training by name. `target` and `ratio` are those of `Masking`."""
 ABSENT: dict[str, Any] = dict.fromkeys(("drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob"), 0.0)
 
 
@@ -50,6 +49,13 @@ class Masking:
     def visible(self, patches: int) -> int:
         """How many of so many patches the encoder is shown, at least one; rounded down, as in the authors' code."""
         return max(1, int(patches * (1 - self.ratio)))
+
+
+OPTIONS = {
+    **{name: kind for name, kind in kinds_of(Config).items() if name not in (*SUPERVISED, *UNUSED)},
+    **kinds_of(Masking),
+}
+"""Options of a pre-training, see `kinds_of`. `target` and `ratio` are those of `Masking`."""
 
 
 def authors(config: Config) -> Config:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from efficienttrain.atomic_file import whole
 from efficienttrain.recipe import Recipe
+from efficienttrain.yaml_values import converted, kinds_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,12 +205,12 @@ def _positive(name: str, value: float) -> None:
 CONFIG = "config.yaml"
 
 
-def read_config(path: Path, known: Sequence[str] = ()) -> dict[str, Any]:
-    """Options of a training by name; known: the possible names, if they are not the fields of `Config`.
+def read_config(path: Path, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Options of a training by name; kinds: the possible ones, see `kinds_of`; None: the fields of `Config`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not YAML, not a mapping, or an unknown name.
+        ValueError: not YAML, not a mapping, an unknown name, or a value of another type.
     """
     import yaml
 
@@ -219,19 +220,21 @@ def read_config(path: Path, known: Sequence[str] = ()) -> dict[str, Any]:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} must hold a mapping of options, such as `model: resnet50`, got {found!r}.")
-    known = known or [field.name for field in fields(Config)]
-    made = {
-        str(name).replace("-", "_"): tuple(value) if isinstance(value, list) else value for name, value in found.items()
-    }
-    for name in made:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
+    kinds, made = kinds or kinds_of(Config), {}
+    for key, value in found.items():
+        name = str(key).replace("-", "_")
+        if name not in kinds:
+            near = get_close_matches(name, kinds, n=1)
             raise ValueError(f"{path}: there is no option {name!r}{f'; nearest is {near[0]}' if near else ''}.")
+        try:
+            made[name] = converted(name, value, kinds)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     return made
 
 
 def write_config(
-    folder: Path, config: Config, recipe: Recipe, known: Sequence[str] = (), more: Mapping[str, Any] | None = None
+    folder: Path, config: Config, recipe: Recipe, known: Collection[str] = (), more: Mapping[str, Any] | None = None
 ) -> Path:
     """Writes `config.yaml` into a run's folder, with the recipe's values for options that are None.
 

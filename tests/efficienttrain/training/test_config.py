@@ -27,10 +27,12 @@ def test_the_command_line_takes_precedence(tmp_path: Path, monkeypatch: pytest.M
 
     seen: list[Config] = []
     monkeypatch.setattr(command, "train", seen.append)
-    (tmp_path / "mine.yaml").write_text("data: a\nmodel: resnet50\nlayer-decay: 0.9\nepochs: 30\n")
+    settings = "layer-decay: 0.9\nepochs: 30\nlr: 1e-3\nbetas: [9e-1, 0.99]\nclip-grad: null\n"
+    (tmp_path / "mine.yaml").write_text(f"data: a\nmodel: resnet50\n{settings}")
     words = ["train", "--config", str(tmp_path / "mine.yaml"), "--out", "o"]
     assert main([*words, "--epochs", "50"]) == 0
-    assert seen == [Config(data="a", model="resnet50", out="o", layer_decay=0.9, epochs=50)]
+    more = {"layer_decay": 0.9, "epochs": 50, "lr": 1e-3, "betas": (0.9, 0.99)}  # YAML reads 1e-3 as a word
+    assert seen == [Config(data="a", model="resnet50", out="o", **more)]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,14 @@ def test_the_command_line_takes_precedence(tmp_path: Path, monkeypatch: pytest.M
         ("[1, 2]", "must hold a mapping of options"),
         ("a: [", "is not YAML"),
         ("model: resnet50", "--data is needed, here or in the file that --config names."),
+        ("lr: fast", "mine.yaml: `lr` must be a number, got 'fast'."),
+        ("mixup: yes", "`mixup` must be a number, got True."),
+        ("classes: 1e1", "`classes` must be a whole number, got '1e1'."),
+        ("scale: [0.1, x]", "`scale` must be a list of numbers, got [0.1, 'x']."),
+        ("betas: 0.9", "`betas` must be a list of numbers, got 0.9."),
+        ("model: 5", "`model` must be a word, got 5."),
+        ("track: null", "`track` must be a word, got None."),
+        ("compile: maybe", "`compile` must be true or false, got 'maybe'."),
     ],
 )
 def test_wrong_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:

@@ -15,6 +15,7 @@ from ..errors import BadDataset, LoaderError
 from ..pillow import rgb
 from .source import FileRange, Options, Sample, guess_type
 
+_TRIED = 16  # samples that may be broken before the form of the others is known
 _COMPARED = 5  # samples whose labels are compared with those that a data set lists
 
 
@@ -46,10 +47,30 @@ class PythonSource:
         self._image, self._label = options.image_column or "image", options.label_column or "label"
         self._count = self._counted()
         self.classes = class_names(data) or list(options.classes or ())
-        first = next(iter(self._raw(0)), None)
+        first = self._example()
         self._targets = len(first) - 1 if isinstance(first, tuple | list) else None  # of a sample
         self.fields = options.fields or ({} if first is None else self._guessed(first))
         self._first = b"" if first is None else repr(_facts(first)).encode()
+
+    def _example(self) -> Any:
+        """The first sample that can be had, whose form is that of all; None: there is no sample.
+
+        Raises:
+            BadDataset: none of the first ones can be had.
+        """
+        if not self.indexable:
+            return next(iter(self._raw(0)), None)
+        why: Exception | None = None
+        for index in range(min(self._count, _TRIED)):
+            try:
+                return self._data[index]
+            except Exception as error:  # the user's code
+                why = why or error
+        if why is not None:
+            raise BadDataset(
+                f"{self.path}[0] raised {type(why).__name__}: {why}; so did all of the first {_TRIED}"
+            ) from why
+        return None
 
     def _counted(self) -> int:
         try:

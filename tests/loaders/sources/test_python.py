@@ -88,3 +88,23 @@ def test_images_without_labels_are_tuples_of_one() -> None:
 def test_a_missing_label_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(BadSample, match="its label is missing"):
         convert([(PIXELS, None)] * 2, tmp_path / "x.beton", workers=1)
+
+
+@pytest.mark.parametrize("broken", [{0}, {0, 1, 5}])
+def test_the_first_sample_may_be_broken(tmp_path: Path, broken: set[int]) -> None:
+    class Data:
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Any:
+            if index in broken:
+                raise OSError("image file is truncated")
+            return Image.fromarray(PIXELS), index % 2
+
+    found = convert(Data(), tmp_path / "x.beton", on_error="skip", workers=1)
+    assert found.images == 8 - len(broken) and len(found.refused) == len(broken)
+    with pytest.raises(BadSample, match="image file is truncated"):
+        convert(Data(), tmp_path / "y.beton", workers=1)
+    broken.update(range(8))
+    with pytest.raises(BadDataset, match=r"Data\[0\] raised OSError: image file is truncated; so did all"):
+        convert(Data(), tmp_path / "z.beton", on_error="skip", workers=1)

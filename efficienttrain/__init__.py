@@ -1,7 +1,7 @@
-"""The EfficientTrain++ curriculum: which resolution and augmentation a training shows, and when.
+"""The EfficientTrain++ curriculum: the resolution and augmentation of a training at each step.
 
-The loader can be imported from here: `from efficienttrain import Loader, convert` also works in a project that has a
-package of its own called `loaders`. Importing this package loads neither torch nor timm.
+The loader can be imported from here: `from efficienttrain import Loader, convert` also works in a project that has
+another package named `loaders`. Importing this package loads neither torch nor timm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["GENERAL", "Loader", "Recipe", "Schedule", "Stage", "convert", "epoch
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Loader", "convert"):  # imported when used: they need NumPy, which a printed schedule does not
+    if name in ("Loader", "convert"):  # imported on first use: they need NumPy, but printing a schedule does not
         from efficienttrain import _loaders
 
         return getattr(_loaders, name)

@@ -1,12 +1,12 @@
-"""The package `loaders` that was installed beside this one, even if the name `loaders` belongs to another package.
+"""The package `loaders` that was installed with this one, even if another package has the name `loaders`.
 
-A training project may have a module or package of its own called `loaders`, which shadows ours as soon as the project's
-folder comes first on `sys.path`. Ours is then imported as `efficienttrain_loaders`; its own imports are relative, so it
-works under any name. Otherwise it keeps its usual name, so that `from loaders import Loader` and
-`from efficienttrain import Loader` are the same class.
+A training project may have its own module or package named `loaders`, which shadows ours if the project's folder comes
+first on `sys.path`. Ours is then imported as `efficienttrain_loaders`; this works because its own imports are relative.
+Otherwise it keeps its usual name, so that `from loaders import Loader` and `from efficienttrain import Loader` are the
+same class.
 
-`efficienttrain` imports everything that it uses of `loaders` from here. Names are looked up when they are first used,
-because some of these modules import torch.
+`efficienttrain` imports all names of `loaders` from here. Names are looked up on first use, because some of these
+modules import torch.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ DOORS = (
     ".replay",
     ".transforms",
 )
-"""Modules that names are looked up in, in this order: those that import torch are the last ones."""
+"""The modules in which names are looked up, in this order; modules that import torch come last."""
 
 
 def package() -> ModuleType:
-    """Our `loaders`, imported under its own name if that name finds it, else as `efficienttrain_loaders`."""
+    """Our `loaders`, imported under its own name if that name refers to it, else as `efficienttrain_loaders`."""
     if _own_name_finds_it():
         return importlib.import_module("loaders")
     if SECOND_NAME not in sys.modules:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and last."""
+"""Atomic, durable files: written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into. It becomes `path` when it is complete and on the disk; until then `path` is unchanged.
+    """A file to write to. It becomes `path` when it is complete and on the disk; until then `path` is unchanged.
 
     Raises:
-        OSError: it cannot be written, also if a library such as torch reported that by an error of its own.
+        OSError: the file cannot be written, even if a library such as torch reported this by another type of error.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -23,7 +23,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-    except BaseException as error:  # a full disk is not to stay full of it
+    except BaseException as error:  # the partial file must not stay on a full disk
         partial.unlink(missing_ok=True)
         failed = _of_the_system(error) if isinstance(error, Exception) else None
         if failed is None:
@@ -35,14 +35,14 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _of_the_system(error: BaseException | None) -> OSError | None:
-    """The operating system's error that this one is, or was raised because of."""
+    """The operating system's error: this error itself, or its cause."""
     while error is not None and not (isinstance(error, OSError) and error.errno):
         error = error.__cause__ or error.__context__
     return error
 
 
 def sync(folder: Path) -> None:
-    """Makes the folder's entries as lasting as the files in it."""
+    """Flushes the folder's entries to the disk, so that they are as durable as the files in it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -27,7 +27,7 @@ class Command(NamedTuple):
 def discover(package: str) -> dict[str, Command]:
     """The commands in a package, by name: its modules that define `add_arguments` and `run`. `plan_run` is `plan-run`.
 
-    Modules are parsed, not imported, so that listing the commands needs none of the libraries that they use.
+    Modules are parsed, not imported, so that listing the commands does not need the libraries that they use.
     """
     spec = importlib.util.find_spec(package)
     assert spec is not None, package
@@ -83,7 +83,7 @@ def execute(
     Args:
         prog: the program's name in help and messages.
         commands: by name. A module is imported when its command runs; its docstring is the command's description.
-        argv: the words after `prog`; None: the process's.
+        argv: the words after `prog`; None: those of the process.
         version: the text of `--version`; None: no such option.
 
     Returns:
@@ -157,7 +157,7 @@ def parser_of(prog: str, name: str, command: Command) -> argparse.ArgumentParser
 
 
 def describe(error: Exception) -> str:
-    """One line; for an error of the operating system its words and the file, without the number."""
+    """The error in one line; for an error of the operating system its text and the file, without the error number."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

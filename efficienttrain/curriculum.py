@@ -1,8 +1,8 @@
-"""Curricula as data: which resolution and magnitude, for which share of the compute.
+"""Curricula as data: stages with a resolution, a magnitude and a share of the compute.
 
 Easier patterns come first: low spatial frequencies (small resolution) and weak augmentation (small magnitude).
-Stages share out *compute*, not epochs: a network costs about B squared per image, so an epoch at B = 96 costs
-(96/224)^2 = 0.18 of one at 224, and the same compute buys 5.4 times as many.
+Stages divide *compute*, not epochs: the cost of a network per image is about proportional to B squared, so an epoch at
+B = 96 costs (96/224)^2 = 0.18 of one at 224, and the same compute allows 5.4 times as many epochs.
 
 Sources: EfficientTrain++ (TPAMI 2024, arXiv 2405.08768) and EfficientTrain (ICCV 2023, arXiv 2211.09703), with their
 released launch scripts.
@@ -18,7 +18,7 @@ from numbers import Integral, Real
 BASE = 224  # resolution at which a budget of epochs is counted
 
 
-# As in `loaders.values`, which is not imported: to print help or a schedule must not take NumPy.
+# As in `loaders.values`, which is not imported: printing help or a schedule must not need NumPy.
 def _whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
@@ -42,11 +42,11 @@ class Stage:
     compute: float
     """Share of the whole training's compute, more than 0 and at most 1; the shares of a curriculum add up to 1."""
     batch: int | None = None
-    """Samples an optimizer step sees on all ranks together; None: the recipe's."""
+    """Samples per optimizer step on all ranks together; None: the recipe's."""
     replay: int = 1
-    """How often the replay buffer lets a decoded sample be seen, on average; 1: no buffer."""
+    """Average number of uses of a decoded sample with the replay buffer; 1: no buffer."""
     replay_buffer: int = 0
-    """Length of the replay buffer in steps: it holds the loader batches of so many steps; 0: no buffer."""
+    """Length of the replay buffer: the number of steps whose loader batches it holds; 0: no buffer."""
 
     def __post_init__(self) -> None:
         if not _whole(self.resolution) or not 16 <= self.resolution <= 1024 or self.resolution % 2:
@@ -77,7 +77,7 @@ ICCV = tuple(
     Stage(resolution, magnitude, (resolution / BASE) ** 2 / sum((b / BASE) ** 2 for b in (160, 160, 160, 192, 224)))
     for resolution, magnitude in ((160, 1), (160, 3), (160, 5), (192, 7), (224, 9))
 )
-"""EfficientTrain of 2023: five equal shares of the *epochs*, hence unequal ones of the compute."""
+"""EfficientTrain of 2023: five equal shares of the *epochs*, hence unequal shares of the compute."""
 
 LINEAR = tenths([96, 96, 128, 128, 160, 160, 192, 192, 224, 224])
 """A straight line from 96 to 224 in multiples of 32."""
@@ -86,14 +86,14 @@ STEP = tenths([128] * 5 + [224] * 5)
 """One step, in the middle of the compute."""
 
 BASELINE = (Stage(BASE, 9, 1.0),)
-"""No curriculum: full resolution and full augmentation all the time."""
+"""No curriculum: full resolution and full augmentation throughout."""
 
 
 def epochs_of(stage: Stage, budget_epochs: float) -> float:
     """Passes over the data that `stage` makes when the whole training may cost `budget_epochs` passes at 224 pixels.
 
-    Not a whole number: the trainer rounds, to steps rather than to epochs. Summed over `GENERAL` with a budget
-    of 200 this gives 454 passes at the cost of 200.
+    The result is not a whole number: the trainer rounds to steps, not to epochs. The sum over `GENERAL` with a budget
+    of 200 is 454 passes at the cost of 200.
 
     Raises:
         ValueError: a budget of 0.
@@ -104,7 +104,7 @@ def epochs_of(stage: Stage, budget_epochs: float) -> float:
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
-    """Whether these stages are a whole curriculum.
+    """Checks that these stages are a complete curriculum.
 
     Raises:
         ValueError: no stage, or shares of compute that do not add up to 1 (to a thousandth).
@@ -115,13 +115,13 @@ def check_stages(stages: Sequence[Stage]) -> None:
 
 
 def merged(stages: Iterable[Stage], magnitude: float | None = None) -> tuple[Stage, ...]:
-    """Set every stage's magnitude to `magnitude` and join neighbours that are then alike, adding up their compute."""
+    """Sets every stage's magnitude to `magnitude` and joins neighbours that are then equal, adding their compute."""
     groups = groupby(stages, key=lambda stage: replace(stage, magnitude=magnitude, compute=1.0))
     return tuple(replace(alike, compute=min(1.0, sum(stage.compute for stage in group))) for alike, group in groups)
 
 
 def table(stages: Iterable[Stage], budget_epochs: float) -> str:
-    """The curriculum as text: one line a stage, and a line of sums."""
+    """The curriculum as text: one line per stage, and a line of sums."""
     stages = tuple(stages)
     lines = ["stage  resolution  magnitude  compute  epochs"]
     for position, stage in enumerate(stages):

@@ -1,7 +1,7 @@
 """A user's own curriculum: a YAML file, or a Python file that defines `RECIPE`, both a mapping such as
 
-    drop_path: 0.2                      # any field of Recipe but the model and the budget; may be left out
-    stages:                             # may be left out, too
+    drop_path: 0.2                      # optional: any field of Recipe except the model and the budget
+    stages:                             # optional
       - {resolution: 96, magnitude: 2, compute: 0.3}
       - {resolution: 160, magnitude: null, compute: 0.3, batch: 8192}
       - {resolution: 224, magnitude: 9, compute: 0.4}
@@ -31,18 +31,19 @@ def customised(path: Path, usual: Callable[[tuple[Stage, ...] | None], Recipe]) 
 
     Args:
         path: of the file.
-        usual: the recipe for given stages, or for the model's own (None), which the file then changes.
+        usual: function that returns the recipe for given stages, or for the model's own stages (None); the file changes
+            this recipe.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not YAML or Python, an unknown name, a value that is none; names the file and the stage.
+        ValueError: not YAML or Python, an unknown name, an invalid value; the message names the file and the stage.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no curriculum at {path}; give a .yaml or .py file, or one of the names.")
     try:
         found = dict(_mapping(path))
         if "warmup" in found:
-            found.setdefault("warmup_epochs", None)  # a share takes the place of the recipe's 20 epochs
+            found.setdefault("warmup_epochs", None)  # the share replaces the recipe's 20 epochs
         stages = _stages(found.pop("stages")) if "stages" in found else None
         return replace(usual(stages), **{name: _value(name, value, KINDS) for name, value in found.items()})
     except ValueError as error:
@@ -94,7 +95,7 @@ def _stage(found: Any, kinds: dict[str, str]) -> Stage:
 
 
 def _value(name: str, value: Any, kinds: Mapping[str, str]) -> Any:
-    """The value as the field of that name wants it. Raises ValueError: see `customised`."""
+    """The value converted to the type in the field's annotation. Raises ValueError: see `customised`."""
     if name not in kinds:
         near = get_close_matches(str(name), kinds, n=1)
         remedy = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(kinds)}."
@@ -106,10 +107,10 @@ def write_curriculum(path: Path, stages: Sequence[Stage], settings: Mapping[str,
     """Writes the file.
 
     Args:
-        path: of it, .yaml.
-        stages: of which the shares of compute need not add up to 1.
+        path: of the .yaml file.
+        stages: their shares of compute need not add up to 1.
         settings: other fields of `Recipe`.
-        remark: a first line.
+        remark: a comment in the first line.
     """
     total = sum(stage.compute for stage in stages)
     lines = [f"# {remark}"] if remark else []
@@ -123,7 +124,7 @@ def write_curriculum(path: Path, stages: Sequence[Stage], settings: Mapping[str,
 
 
 def _plain(value: object) -> str:
-    """As YAML has it."""
+    """The value as YAML text."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple):

@@ -27,26 +27,26 @@ SQUASHED = 384
 
 @dataclass(frozen=True)
 class OutputScore:
-    """Of one class, label or number."""
+    """The scores of one class, label or number."""
 
     name: str
     images: int
-    """Of the class; with the label; of numbers all."""
+    """Number of images: of the class, or with the label; for numbers all images."""
     scores: dict[str, float]
-    """Of a class `top1`, `top5` (0 if there are no images); of a label `ap`, `f1`; of a number `mae`, `rmse`, `r2`."""
+    """For a class `top1`, `top5` (0 without images); for a label `ap`, `f1`; for a number `mae`, `rmse`, `r2`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of one network on one data set."""
+    """The scores of one network on one data set."""
 
     kind: str
     """"classes", "labels" or "numbers"."""
     metric: str
-    """The most telling score: "top1", "map" or "r2"."""
+    """The main score: "top1", "map" or "r2"."""
     scores: dict[str, float]
-    """Of classes `top1` and `top5` (shares of the images; top-5 of fewer classes than six among all but one); of labels
-    `map`, `f1_micro`, `f1_macro`; of numbers `mae`, `rmse` in their unit, and `r2`; always the mean `loss`."""
+    """For classes `top1` and `top5` (shares of the images; with fewer than six classes, top-5 counts all but one); for
+    labels `map`, `f1_micro`, `f1_macro`; for numbers `mae`, `rmse` in their unit, and `r2`; always the mean `loss`."""
     images: int
     size: int
     """Side of the input, pixels."""
@@ -55,17 +55,17 @@ class Evaluation:
 
     @property
     def top1(self) -> float:
-        """Share classed rightly, 0 to 1. Raises KeyError if the targets are no classes."""
+        """Share of correctly classified images, 0 to 1. Raises KeyError if the targets are not classes."""
         return self.scores["top1"]
 
     @property
     def top5(self) -> float:
-        """Share whose class is among the five likeliest. Raises KeyError if the targets are no classes."""
+        """Share of images whose class is among the five most likely. Raises KeyError if the targets are not classes."""
         return self.scores["top5"]
 
     @property
     def loss(self) -> float:
-        """Mean loss: cross-entropy in nats, of labels binary, of numbers the squared error in deviations."""
+        """Mean loss: cross-entropy in nats, for labels binary; for numbers the squared error in standard deviations."""
         return self.scores["loss"]
 
     def as_json(self) -> dict[str, Any]:
@@ -91,29 +91,29 @@ def evaluate(
     loss: str | None = None,
     **loader: Any,
 ) -> Evaluation:
-    """Runs all images through the network. Under torchrun each rank takes its part, and every image counts once.
+    """Evaluates the network on all images. Under torchrun each rank takes its part, and every image counts once.
 
     Args:
-        model: a name, or a factory, as `efficienttrain.models.build` takes them.
-        data: labelled images, of any kind that `loaders.Loader` opens. If `init` is a checkpoint of ours, they may lack
-            some classes of its training: labels are numbered as there, by name.
-        init: weights, as `efficienttrain.models.initial.begin_with` takes them; they must have the head, too.
+        model: a name, or a factory, see `efficienttrain.models.build`.
+        data: labelled images, of any kind that `loaders.Loader` opens. If `init` is a checkpoint of ours, some classes
+            of its training may be missing here: labels are numbered by name, as in that training.
+        init: weights, see `efficienttrain.models.initial.begin_with`; they must include the head.
         size: side of the input, pixels; None: 224, or with `pretrained` the network's own. Position embeddings and bias
-            tables are brought to it.
-        classes: outputs of the network; None: as many as the data have classes.
-        average: take the moving average of the weights, if the file has one.
-        pretrained: timm's own weights, in place of `init`.
-        pool: as `build` takes it; None: "avg" if the file has the norm that MAE's fine-tuned networks have.
+            tables are resized to it.
+        classes: outputs of the network; None: the number of classes of the data.
+        average: use the moving average of the weights, if the file has one.
+        pretrained: use timm's own weights instead of `init`.
+        pool: see `build`; None: "avg" if the file has the final norm of MAE's fine-tuned networks.
         batch_size: images at once, on each rank.
         device: "cuda", "cpu", or "auto".
         amp: "off", "bf16" or "fp16".
         target: field of the data to predict; None: as in the training that wrote `init`, else "label".
         loss: "cross-entropy", "bce", "mse" or "smooth-l1"; None: as in that training, else by the target's type.
-        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... Others are as
-            `protocol` says.
+        loader: further options of `Loader`: `num_workers`, `crop_pct`, `crop_mode`, `interpolation`, ... The other
+            options come from `protocol`.
 
     Raises:
-        ValueError: an argument out of its range, weights of another network, or without a head of so many classes.
+        ValueError: an argument out of its range, weights of another network, or a head with another number of classes.
         OSError, LoaderError: the data or the weights cannot be read.
     """
     if (init is None) == (not pretrained):
@@ -133,10 +133,10 @@ def evaluate(
 
 
 def _opened(data: Any, trained: dict[str, Any] | None, batch_size: int, **options: Any) -> Loader:
-    """The images, their labels numbered by name as in the training, unless all their classes have other names.
+    """The loader of the images; labels are numbered by name as in the training, unless all classes have other names.
 
     Raises:
-        ValueError: some of their classes are those of the training, and others are not.
+        ValueError: some of the classes are those of the training, and others are not.
     """
     images = Loader(data, batch_size, train=False, **options)
     names = trained["names"] if trained is not None and trained["kind"] == "classes" else []
@@ -156,9 +156,9 @@ def _opened(data: Any, trained: dict[str, Any] | None, batch_size: int, **option
 
 
 def protocol(model: str, pretrained: bool, size: int | None = None) -> dict[str, Any]:
-    """How images are prepared for evaluation, as options of `Loader`.
+    """The preprocessing for evaluation, as options of `Loader`.
 
-    With timm's weights: as their configuration says. Else as in the released `datasets_buffer.py`: bicubic; below
+    With timm's weights: from their configuration. Otherwise as in the released `datasets_buffer.py`: bicubic; below
     384 pixels the centre crop of 87.5 % of the shorter side, from 384 on the whole image squashed to a square.
     """
     if pretrained:
@@ -189,7 +189,7 @@ def _network(
 
 
 def _averages(path: Path, average: bool) -> bool:
-    """Whether these weights are a ViT's whose head sees the mean of the patches: that has another final norm."""
+    """Whether these weights are of a ViT whose head uses the mean of the patches; it has another final norm."""
     names = read_weights(path, average)
     return "fc_norm.weight" in names and "norm.weight" not in names
 

@@ -15,11 +15,11 @@ RECIPES = ("mae", "22k")
 
 
 def finetune(recipe: str | None = None, **given: Any) -> Result:
-    """Fine-tunes a network: `training.train` with open options taken from a published recipe.
+    """Fine-tunes a network: `training.train`, with defaults from a published recipe.
 
     Args:
         recipe: "mae" or "22k", see `settings`; None: "mae" for a ViT, "22k" for all others.
-        given: fields of `Config`; `data`, `out`, `model`, and `init` or `pretrained` are needed.
+        given: fields of `Config`; `data`, `out`, `model`, and `init` or `pretrained` are required.
 
     Raises:
         ValueError: an unknown recipe, no weights to begin with, or as `training.train` does.
@@ -43,13 +43,13 @@ def default(model: str) -> str:
 
 
 def settings(recipe: str, model: str, batch: int | None = None) -> tuple[dict[str, Any], str]:
-    """The settings of a recipe, as fields of `Config`, and a line with its origin and the values that are guesses.
+    """The settings of a recipe, as fields of `Config`, and a line with its origin and its guessed values.
 
     Args:
         recipe: "mae": MAE's `FINETUNE.md` and `main_finetune.py`. "22k": for a ConvNeXt its `TRAINING.md`, for a CSWin
             EfficientTrain++'s `EVAL.md`.
-        model: any name. A size that was not published takes the smallest published one's values.
-        batch: samples a step, to which the learning rate is proportional; None: the recipe's.
+        model: any name. A size that was not published gets the values of the smallest published size.
+        batch: samples per step, to which the learning rate is proportional; None: the recipe's.
 
     Raises:
         ValueError: an unknown recipe.
@@ -68,7 +68,7 @@ def _mae(name: str, batch: int) -> tuple[dict[str, Any], str]:
     made: dict[str, Any] = {
         "epochs": epochs, "batch": batch, "lr": rate * batch / 256, "layer_decay": decay, "drop_path": drop,
         "weight_decay": 0.05, "warmup": 5 / epochs, "mixup": 0.8, "cutmix": 1.0, "ema": 0.0,
-        "head_scale": 1e-3,  # the authors draw the head with a deviation of 2e-5, timm with 0.02
+        "head_scale": 1e-3,  # the authors initialise the head with a deviation of 2e-5, timm with 0.02
     }  # fmt: skip
     if ":" not in name:
         made["pool"] = "avg"

@@ -1,4 +1,4 @@
-"""The released scripts' bookkeeping: whole loader epochs, in a unit that changes with the stage.
+"""The epoch counts of the released scripts: whole loader epochs, in a unit that changes with the stage.
 
 For each stage the scripts launch a training whose `--epochs` is the length of a run at that resolution alone (1088 at
 96 pixels for a budget of 200), and stop it at the stage's share (108, 217, ...). The epochs done are converted into the
@@ -18,12 +18,12 @@ from itertools import accumulate
 from efficienttrain.curriculum import BASE, Stage, epochs_of
 
 LONGEST_WARMUP = 0.2
-"""Share of a run that is warm-up at most: DeiT's, and that of 20 epochs in 100."""
+"""Largest share of warm-up in a run: DeiT's share, and that of 20 epochs in 100."""
 
 
 @dataclass(frozen=True)
 class OfficialStage:
-    """A stage in loader epochs of its own."""
+    """A stage, counted in loader epochs at its resolution."""
 
     whole: int
     """The `--epochs` that the script prints: the length of a run of this stage alone."""
@@ -34,7 +34,7 @@ class OfficialStage:
     warmup: int = 0
     """The script's `--warmup_epochs`."""
     start: float = 0.0
-    """Share of the whole training's compute that is spent when the stage begins, as the script counts it."""
+    """Share of the whole training's compute that is spent when the stage begins, as counted by the script."""
 
     @property
     def loaded(self) -> int:
@@ -43,7 +43,7 @@ class OfficialStage:
 
     @property
     def passes(self) -> int:
-        """Passes over the data that the network sees; more than are loaded if samples are replayed."""
+        """Passes over the data by the network; more than the loaded ones if samples are replayed."""
         return self.loaded * self.replay
 
     @property
@@ -52,7 +52,7 @@ class OfficialStage:
         return self.passes * (self.resolution / BASE) ** 2
 
     def steps(self, samples: int, batch: int) -> int:
-        """Optimizer steps for so many images and samples a step; each epoch drops its last, partial batch."""
+        """Optimizer steps, given the numbers of images and of samples per step; each epoch drops its partial batch."""
         return self.loaded * (samples * self.replay // batch)
 
     def at(self, done: float) -> tuple[float, float]:
@@ -116,5 +116,5 @@ def curve(done: float, warmup: float, peak: float, least: float) -> float:
 
 
 def _down(number: float) -> int:
-    """Rounded down, but not by a whole one for a rounding error of floating point."""
+    """Rounds down, but tolerates floating-point errors just below a whole number."""
     return int(round(number, 6))

@@ -1,4 +1,4 @@
-"""The settings that each model is trained with, their publication, and which of them are guesses.
+"""The training settings of each model, their publication, and the values that are guesses.
 
 Sources, by `Preset.source`:
 
@@ -6,9 +6,9 @@ Sources, by `Preset.source`:
   a step). Every number is released.
 * "family": another size of a model that has a script. Curriculum and optimizer are the script's; drop path is that of
   the model's authors, or a guess.
-* "authors": the paper trains the model but releases no script. The curriculum is the general one; optimizer, drop path
-  and so on are those of the model's authors. This reconstruction is ours.
-* "general": everything else gets the curriculum of most scripts with Swin's settings, all of it a guess.
+* "authors": the paper trains the model, but its script was not released. The curriculum is the general one; optimizer,
+  drop path and so on are those of the model's authors. This reconstruction is ours.
+* "general": every other model gets the most common curriculum of the scripts with Swin's settings, all guesses.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from efficienttrain.curriculum import Stage, tenths
 
 @dataclass(frozen=True)
 class Preset:
-    """One model's script. Runs such as "96x2 160x4 224x4" give a value for each tenth of the compute."""
+    """The settings of one model. Texts such as "96x2 160x4 224x4" give a value for each tenth of the compute."""
 
     drop_path: float
     """At a budget of 200 epochs; grows with the budget."""
     resolutions: str = "96x2 160x4 224x4"
     micro_batch: str = "512x6 256x4"
-    """Samples that a GPU takes at once; the rest of the batch is accumulated."""
+    """Samples per micro-batch of a GPU; gradients are accumulated over the batch."""
     amp: bool = True
     clip_grad: float | None = 5.0
     ema: float | None = None
@@ -40,15 +40,15 @@ class Preset:
     """Share of the compute; None: 20 epochs of each stage's own length."""
     head_dropout: float = 0.0
     zero_init_last: bool | None = None
-    """Whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
+    """Whether the last norm of each residual branch begins at 0; None: the default of the model's code."""
     replay: tuple[str, str] | None = None
-    """How often a sample is seen, and the buffer in steps, if a script with the buffer was released."""
+    """Uses of each sample, and the buffer in steps, if a script with the buffer was released."""
     source: str = "script"
     """"script", "family", "authors" or "general": see the module."""
     origin: str = ""
-    """Which script or code the numbers are from."""
+    """The script or code that the numbers come from."""
     guesses: str = ""
-    """Values that are not published anywhere; empty: none."""
+    """Values that are not published; empty: none."""
 
 
 class Family(NamedTuple):
@@ -98,12 +98,12 @@ ANY = replace(
 
 
 def _family(of: Preset, guesses: str, **changes: float | str | None) -> Preset:
-    """Another size: the script's numbers but for `changes`."""
+    """Another size of a model: the script's numbers, except for `changes`."""
     return replace(of, source="family", guesses=guesses, replay=None, **changes)  # type: ignore[arg-type]
 
 
 def _authors(origin: str, guesses: str, **settings: float | str | None) -> Preset:
-    """A model of the paper without a script: general curriculum, its authors' settings."""
+    """A model of the paper without a script: the general curriculum with the settings of the model's authors."""
     return replace(ANY, source="authors", origin=origin, guesses=guesses, **settings)  # type: ignore[arg-type]
 
 
@@ -205,20 +205,20 @@ ALIASES = {
     "CSWin_96_24322_base_224": "cswin_base",
     "CSWin_144_24322_large_224": "cswin_large",
 }
-"""Names of the released scripts, and short ones."""
+"""Aliases of models: the names in the released scripts, and short names."""
 
 PUBLISHED = (
     "resnet50", "deit_small_patch16_224", "swin_tiny", "swin_small", "swin_base", "CSWin_64_12211_tiny_224",
     "CSWin_64_24322_small_224", "CSWin_96_24322_base_224", "convnext_tiny", "convnext_small", "convnext_base",
 )  # fmt: skip
-"""Models with a released script, by the name in it."""
+"""Models with a released script, by the name in the script."""
 
 WITH_REPLAY = ("resnet50", "deit_small_patch16_224", "swin_tiny", "CSWin_64_12211_tiny_224")
-"""Those of them with a script for the replay buffer."""
+"""Models whose script for the replay buffer was released."""
 
 
 def canonical(model: str) -> str:
-    """The name that a model is built by."""
+    """The name under which a model is built."""
     return ALIASES.get(model, model)
 
 
@@ -235,7 +235,7 @@ def preset(model: str) -> Preset:
 
 
 def provenance(model: str) -> str:
-    """One sentence: a model's recipe, its origin, and the values that are guesses."""
+    """One sentence: a model's recipe, its origin, and its guessed values."""
     found = preset(model)
     where = {
         "script": f"the released script {found.origin}",

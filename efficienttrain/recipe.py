@@ -31,8 +31,8 @@ MIXUP_MODES = ("batch", "pair", "elem")
 ERASE_MODES = ("pixel", "rand", "const")
 AUTO_AUGMENTS = ("rand", "3a", "trivial", "none")
 BATCH_POWER = {"adamw": 1.0, "sgd": 1.0, "lamb": 0.5}
-"""The learning rate follows the batch to this power: in proportion (Goyal et al., arXiv 1706.02677; for AdamW DeiT's
-rule, arXiv 2012.12877), or as its square root for LAMB (You et al., arXiv 1904.00962)."""
+"""The learning rate is proportional to this power of the batch size: 1 (Goyal et al., arXiv 1706.02677; for AdamW
+DeiT's rule, arXiv 2012.12877), or 1/2 for LAMB (You et al., arXiv 1904.00962)."""
 CURRICULA = ("auto", "replay", "iccv", "linear", "step", "none", "general")
 """Curricula by name; a path that ends in .yaml, .yml or .py is the user's own."""
 LR_SCHEDULES = ("released", "continuous")
@@ -47,9 +47,9 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "remode": ERASE_MODES,
     "auto_augment": AUTO_AUGMENTS,
 }
-"""Fields of `Recipe` that are one of several words."""
+"""Fields of `Recipe` with a fixed list of values."""
 WARMUP_EPOCHS = 20
-DEEPEST_DROP = 0.9  # a large budget would else drop everything
+DEEPEST_DROP = 0.9  # otherwise a large budget would drop everything
 
 
 @dataclass(frozen=True)
@@ -71,75 +71,76 @@ class Recipe:
     lr: float = 4e-3
     """Peak learning rate, for `batch` samples a step."""
     min_lr: float = 1e-6
-    """Learning rate at the end."""
+    """Final learning rate."""
     lr_schedule: str = "released"
     """"released": the learning rate of every step is that of the released scripts, whose warm-up lasts `warmup_epochs`
     of each stage's own unit; "continuous": one warm-up and one cosine over the whole training, without jumps."""
     warmup: float = 0.05
-    """The peak of the learning rate, as a share of the compute (of the passes, if that is the pace), 0 to below 1."""
+    """Share of the compute (of the passes, if `pace` is "passes") at which the learning rate peaks, 0 to below 1."""
     warmup_epochs: float | None = None
     """Warm-up of "released", in passes over the data at each stage's resolution; None: the share `warmup`."""
     pace: str = "compute"
-    """Time axis of the learning rate's cosine: "compute", or "passes" as EfficientTrain of 2023."""
+    """Time axis of the learning rate's cosine: "compute", or "passes" as in EfficientTrain of 2023."""
     layer_decay: float = 1.0
-    """Factor of the learning rate from each layer to the one below, above 0; 1: the same rate for all."""
+    """Factor of the learning rate from each layer to the layer below it, above 0; 1: the same rate for all."""
     weight_decay: float = 0.05
     weight_decay_end: float | None = None
-    """Weight decay at the end, reached along half a cosine; None: constant."""
+    """Final weight decay, reached along half a cosine; None: constant."""
     betas: tuple[float, ...] = ()
-    """The optimizer's, of AdamW and LAMB: two numbers from 0 to below 1; none: torch's, 0.9 and 0.999."""
+    """Betas of AdamW and LAMB: two numbers from 0 to below 1; empty: torch's defaults, 0.9 and 0.999."""
     momentum: float = 0.9
-    """The optimizer's, of SGD, 0 to below 1."""
+    """Momentum of SGD, 0 to below 1."""
     eps: float = 1e-8
-    """The optimizer's, of AdamW and LAMB."""
+    """Epsilon of AdamW and LAMB."""
     head_dropout: float = 0.0
     """Dropout before the classifier, 0 to below 1."""
     zero_init_last: bool | None = None
-    """Of a ResNet: whether the last norm of each residual branch begins at 0; None: as the model's code has it."""
+    """For a ResNet: whether the last norm of each residual branch begins at 0; None: the default of the model's code.
+    """
     amp: bool = True
     """Mixed precision."""
     clip_grad: float | None = None
-    """Largest norm of the gradient; None: not clipped. LAMB clips to 1 by itself."""
+    """Largest norm of the gradient; None: not clipped. LAMB always clips to 1."""
     ema: float | None = None
-    """Decay of the weights' moving average a step; None: no average."""
+    """Decay per step of the weights' moving average; None: no average."""
     batch: int = 4096
-    """Samples an optimizer step sees on all ranks together, if a stage does not say."""
+    """Samples per optimizer step on all ranks together, for stages without their own value."""
     micro_batch: tuple[int, ...] = ()
-    """Per stage, the samples a GPU took at once in the released scripts (24 GB): advice, the result is the same."""
+    """Per stage, the micro-batch of a GPU in the released scripts (24 GB): a hint that does not change the result."""
     mixup: float = 0.8
     """Alpha of mixup; 0: none."""
     cutmix: float = 1.0
     """Alpha of cutmix; 0: none."""
     mixup_prob: float = 1.0
-    """Probability that a batch is mixed at all."""
+    """Probability that a batch is mixed."""
     mixup_switch_prob: float = 0.5
-    """Probability of cutmix rather than mixup, if both are on."""
+    """Probability of cutmix instead of mixup, if both are on."""
     mixup_mode: str = "batch"
     """Scope of one draw: "batch", "pair" (an image and its partner) or "elem" (each image)."""
     smoothing: float = 0.1
     """Label smoothing, 0 to below 1."""
     auto_augment: str = "rand"
-    """Augmentation of stages that have a magnitude: "rand" (RandAugment of that magnitude); "3a" (3-Augment of DeiT
-    III) or "trivial" (TrivialAugmentWide), which have no magnitude; or "none"."""
+    """Augmentation of stages with a magnitude: "rand" (RandAugment of that magnitude); "3a" (3-Augment of DeiT III) or
+    "trivial" (TrivialAugmentWide), which do not use the magnitude; or "none"."""
     color_jitter: float = 0.0
-    """Greatest change of brightness, contrast and saturation after that, as a share, 0 or more; 0: none."""
+    """Largest change of brightness, contrast and saturation after `auto_augment`, as a share, 0 or more; 0: none."""
     reprob: float = 0.25
     """Probability that random boxes of an image are erased."""
     remode: str = "pixel"
     """Contents of erased boxes: "pixel" (noise per pixel), "rand" (one random colour) or "const" (0)."""
     recount: int = 1
-    """How many boxes there are at most, at least 1."""
+    """Largest number of erased boxes, at least 1."""
     data_path: str = "fast"
-    """How crops become inputs of B x B pixels: "fast" or "published", see `training.data_path`."""
+    """Order of the operations from crops to inputs of B x B pixels: "fast" or "published", see `training.data_path`."""
     low_frequency: str = "lanczos"
-    """How "published" brings images down to B: "lanczos" (EfficientTrain++, before normalisation), or "fourier"
+    """Reduction to B in the path "published": "lanczos" (EfficientTrain++, before normalisation), or "fourier"
     (EfficientTrain of 2023, after erasing)."""
     interpolation: str | None = None
-    """How crops are resampled: "fourier", "lanczos", "bicubic" or "bilinear"; None: the data path's own."""
+    """Resampling filter of crops: "fourier", "lanczos", "bicubic" or "bilinear"; None: the default of the data path."""
     scale: tuple[float, ...] = (0.08, 1.0)
-    """Least and greatest share of an image's area that a random crop takes."""
+    """Smallest and largest share of an image's area that a random crop takes."""
     ratio: tuple[float, ...] = (3 / 4, 4 / 3)
-    """Least and greatest width / height of a random crop."""
+    """Smallest and largest width / height of a random crop."""
     hflip: float = 0.5
     """Probability that an image is mirrored left to right."""
     crop_pct: float = 0.875
@@ -190,11 +191,11 @@ class Recipe:
             )
 
     def schedule(self, samples: int, size: int = BASE) -> Schedule:
-        """The steps of this training on a data set of so many images.
+        """The steps of this training.
 
         Args:
-            samples: images of one pass over the data.
-            size: full size, pixels; the budget of epochs is counted at it.
+            samples: images in one pass over the data.
+            size: full size, pixels; the budget of epochs is counted at this size.
         """
         exact = Schedule(self.stages, self.epochs * (size / BASE) ** 2, samples, self.batch)
         nominal = round(sum(exact.passes), 6) if self.pace == "passes" else self.epochs
@@ -203,7 +204,7 @@ class Recipe:
         epochs = nominal if self.pace == "passes" else exact.epochs
         counted = official(self.stages, epochs, self.pace, self.warmup_epochs, self.warmup)
         starts = [stage.start for stage in counted] + [1.0]
-        # A curriculum of the user's own may have stages too short for whole epochs.
+        # A user's own curriculum may have stages that are too short for whole epochs.
         if any(end <= begin for begin, end in pairwise(starts)) or not all(stage.loaded for stage in counted):
             return exact
         return replace(exact, official=counted)
@@ -218,15 +219,15 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
     """The recipe to train `model` with.
 
     Args:
-        model: any name; one without a preset of its own gets the general one.
+        model: any name; a model without a preset gets the general one.
         epochs: the budget, in passes over the data at 224 pixels. For "iccv", as in its paper, passes over the data at
-            whatever resolution: 300 of them cost 196 at 224.
+            any resolution: 300 of them cost 196 at 224.
         curriculum: "auto" (EfficientTrain++ as released for the model), "general" (as for most models), "replay" (with
             the released replay buffer), "iccv" (EfficientTrain), "linear", "step", "none" (224 pixels, magnitude 9), or
             the path of a .yaml or .py file (see custom.py).
 
     Raises:
-        ValueError: an unknown curriculum, a file that is none, a budget of 0.
+        ValueError: an unknown curriculum, an invalid curriculum file, a budget of 0.
         FileNotFoundError: no such file.
     """
     if not epochs > 0:
@@ -252,8 +253,8 @@ def recipe(model: str, epochs: float, curriculum: str = "auto") -> Recipe:
 
 
 def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage, ...]) -> Recipe:
-    """With the settings of EfficientTrain++, whatever the stages."""
-    first = epochs * (BASE / stages[0].resolution) ** 2  # epochs of a run that never left the first resolution
+    """The recipe with the settings of EfficientTrain++ and the given stages."""
+    first = epochs * (BASE / stages[0].resolution) ** 2  # epochs of a whole run at the first resolution
     return Recipe(
         model=model,
         epochs=epochs,
@@ -275,7 +276,7 @@ def _plus_plus(settings: Preset, model: str, epochs: float, stages: tuple[Stage,
 
 
 def _plain(settings: Preset, usual: Recipe, passes: float) -> Recipe:
-    """Without drop path and a warm-up of 20 passes, which neither the baseline nor EfficientTrain of 2023 scales."""
+    """The recipe with unscaled drop path and a warm-up of 20 passes, for the baseline and EfficientTrain of 2023."""
     warmup = min(LONGEST_WARMUP, WARMUP_EPOCHS / passes)
     return replace(usual, drop_path=settings.drop_path, warmup=warmup, warmup_epochs=WARMUP_EPOCHS)
 
@@ -290,6 +291,6 @@ def _iccv(settings: Preset, model: str, passes: float) -> Recipe:
 
 
 def _micro_batch(settings: Preset, resolution: int) -> int:
-    """The released one, of the smallest published resolution that is no smaller (the largest one's beyond)."""
+    """The released micro-batch of the smallest published resolution of at least this size, or of the largest one."""
     known = dict(zip(runs(settings.resolutions), runs(settings.micro_batch), strict=True))
     return known[min((b for b in known if b >= resolution), default=max(known))]

@@ -1,9 +1,8 @@
-"""The needs of a conversion and a training: hours, disk, network, requests, price, and processors for the loader.
+"""The requirements of a conversion and a training: hours, disk, network, requests, price, and loader processors.
 
 Every input is a `Figure` that names its origin: measured (a saved report of `efficienttrain benchmark`), given
-by the user, an option's default, or assumed. A result that uses any assumed figure says so. The model is simple on
-purpose: rates add up over processors, costs grow with the bytes of an image, and the slowest of its parts limits each
-step.
+by the user, an option's default, or assumed. A result that uses an assumed figure names it. The model is deliberately
+simple: rates add up over processors, costs grow with the bytes of an image, and the slowest part limits each step.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Rates:
     origins: dict[str, str]
 
     def seconds(self, resolution: int) -> float:
-        """Of one processor for an image: interpolated between measured resolutions in proportion to the pixels."""
+        """Seconds of one processor for an image, interpolated linearly in pixels between measured resolutions."""
         return _between(self.load, resolution)
 
     def share_read(self, resolution: int) -> float:
@@ -60,7 +59,7 @@ class Rates:
 
 
 def read_rates(reports: Sequence[Path]) -> Rates:
-    """The rates in saved reports of `efficienttrain benchmark throughput` and `convert`; of each kind the last counts.
+    """The rates in saved reports of `efficienttrain benchmark throughput` and `convert`; the last of each kind counts.
 
     Raises:
         ValueError: a report of either kind is missing, or lacks this project's loader.
@@ -93,7 +92,7 @@ def read_rates(reports: Sequence[Path]) -> Rates:
 
 
 def _between(points: Mapping[int, float], resolution: int) -> float:
-    """Piecewise linear in the number of pixels; beyond the ends in proportion to it."""
+    """Interpolates linearly in the number of pixels; beyond the ends the result is proportional to it."""
     sides = sorted(points)
     if resolution <= sides[0] or len(sides) == 1:
         return points[sides[0]] * min(1.0, (resolution / sides[0]) ** 2)
@@ -114,16 +113,16 @@ class Line(NamedTuple):
 
 
 class StagePlan(NamedTuple):
-    """A run of stages of the same resolution.
+    """Consecutive stages of the same resolution.
 
     Attributes:
         resolution: side of the images, pixels.
-        passes: over the data that the network sees.
-        gpu: images a second that one GPU can train.
-        processors: that the loader needs for such a GPU.
-        bytes: fetched for a loaded image.
-        rate: images a second of one GPU, after all limits.
-        seconds: that it takes.
+        passes: passes over the data by the network.
+        gpu: images per second that one GPU can train.
+        processors: processors that the loader needs per GPU.
+        bytes: bytes fetched per loaded image.
+        rate: images per second of one GPU, after all limits.
+        seconds: duration.
         loaded: images that the loader decodes.
         limit: the bottleneck: "GPU", "loader" or "network".
     """
@@ -141,7 +140,7 @@ class StagePlan(NamedTuple):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The inputs of a plan, and the results computed of them.
+    """The inputs of a plan, and the results computed from them.
 
     Attributes:
         inputs: by name, see `INPUTS`.
@@ -160,7 +159,7 @@ class RunPlan:
 
     @property
     def scale(self) -> float:
-        """Size of an image / size of the measured ones; times grow with it."""
+        """Size of an image / size of the measured images; times are proportional to it."""
         return self["image size"] / self.rates.image_bytes
 
     @property
@@ -196,12 +195,12 @@ class RunPlan:
         return lines
 
     def stages(self) -> list[StagePlan]:
-        """One for each run of stages of the same resolution and replay."""
+        """One plan for each group of consecutive stages with the same resolution and replay."""
         found = []
         for (side, replay), rows in groupby(self.table.rows, lambda row: (row.stage.resolution, row.stage.replay)):
             passes = sum(row.epochs for row in rows)
             gpu = self["GPU"] * (224 / side) ** 2
-            seconds = self.rates.seconds(side) * self.scale / replay  # a decoded sample is seen `replay` times
+            seconds = self.rates.seconds(side) * self.scale / replay  # a decoded sample is used `replay` times
             needed = self.rates.share_read(side) * self["image size"]
             fetched = min(self["image size"], needed * self["over-reading"]) if self.storage in REMOTE else needed
             limits = {"GPU": gpu, "loader": self["processors"] / self["GPUs"] / seconds}
@@ -259,5 +258,5 @@ def size(count: float) -> str:
 
 
 def money(dollars: float) -> str:
-    """Dollars."""
+    """An amount in dollars."""
     return f"${dollars:,.2f}" if dollars < 100 else f"${dollars:,.0f}"

@@ -14,7 +14,7 @@ POINTS = 1000  # of the learning rate's curve
 
 
 def draw(path: Path, table: Timetable) -> None:
-    """Write the picture; `path` ends in .png, .svg or .pdf."""
+    """Writes the picture; `path` ends in .png, .svg or .pdf."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -57,7 +57,7 @@ def draw(path: Path, table: Timetable) -> None:
 
 
 def _resolutions(panel: Any, table: Timetable, bounds: list[float], shade: Any) -> None:
-    """A block for each run of stages of one resolution, with its size written in it."""
+    """A block for each group of consecutive stages with the same resolution, labelled with the resolution."""
     stages = table.recipe.stages
     largest = max(stage.resolution for stage in stages)
     begin = 0

@@ -1,11 +1,11 @@
-"""A curriculum laid out in optimizer steps: which stage a step belongs to, and its learning rate.
+"""A curriculum in optimizer steps: the stage and the learning rate of each step.
 
 Progress is the fraction of the *compute* spent, a float. There are two ways to count, chosen by `Recipe.lr_schedule`:
 
-* "released": step for step as the released scripts. A stage is a whole number of loader epochs (official.py), and the
-  warm-up is 20 epochs of each stage's own unit, so the learning rate jumps by a few percent at a new resolution.
-  A budget below `WHOLE_EPOCHS` is too small for whole epochs: there stages get their exact shares, and only the
-  warm-up follows the stage's unit.
+* "released": step for step as in the released scripts. A stage is a whole number of loader epochs (official.py), and
+  the warm-up is 20 epochs of each stage's own unit, so the learning rate jumps by a few percent at a new resolution.
+  A budget below `WHOLE_EPOCHS` is too small for whole epochs: with such a budget stages get their exact shares, and
+  only the warm-up uses the stage's unit.
 * "continuous": each stage gets its exact share in steps (rounded once, to whole steps), and the learning rate is one
   continuous function of progress.
 """
@@ -33,16 +33,16 @@ class Schedule:
     """The steps of a whole training.
 
     Raises:
-        ValueError: stages that are no curriculum, or a budget, data set or batch of size 0.
+        ValueError: stages that are not a complete curriculum, or a budget, data set or batch of size 0.
     """
 
     stages: tuple[Stage, ...]
     epochs: float
     """Budget of the training, in passes over the data at 224 pixels."""
     samples: int
-    """Images of one pass over the data."""
+    """Images in one pass over the data."""
     batch: int
-    """Samples an optimizer step sees on all ranks together, if the stage does not say."""
+    """Samples per optimizer step on all ranks together, for stages without their own value."""
     official: tuple[OfficialStage, ...] = ()
     """The stages in the released scripts' whole loader epochs; empty: each stage gets its exact share."""
 
@@ -103,35 +103,35 @@ class Schedule:
         return begin + (end - begin) * (step - self._starts[stage]) / self.steps[stage]
 
     def stage_at(self, progress: float) -> int:
-        """The stage in which `progress` of the compute is spent; of two that meet there, the later one."""
+        """The stage at `progress`; at a boundary of two stages, the later one."""
         return min(bisect_right(self.bounds, progress), len(self.stages)) - 1
 
     def seen(self, progress: float) -> float:
-        """Passes over the data made when `progress` of the compute is spent."""
+        """Passes over the data that are complete at `progress`."""
         stage = self.stage_at(progress)
         begin, end = self.bounds[stage : stage + 2]
         return sum(self.passes[:stage]) + self.passes[stage] * (progress - begin) / (end - begin)
 
     def progress_after(self, passes: float) -> float:
-        """Fraction of the compute spent after so many passes over the data: the reverse of `seen`."""
+        """Fraction of the compute spent after this number of passes over the data: the inverse of `seen`."""
         sums = (0.0, *accumulate(self.passes))
         stage = min(bisect_right(sums, passes), len(self.stages)) - 1
         begin, end = self.bounds[stage : stage + 2]
         return min(1.0, begin + (end - begin) * (passes - sums[stage]) / self.passes[stage])
 
     def lr(self, progress: float, recipe: Recipe) -> float:
-        """Learning rate at `progress`: a line from 0 to the recipe's, then half a cosine down to its smallest."""
+        """Learning rate at `progress`: linear from 0 to the recipe's `lr`, then half a cosine down to its `min_lr`."""
         return curve(*self._curve_at(progress, recipe), recipe.lr, recipe.min_lr)
 
     def weight_decay(self, step: int, recipe: Recipe) -> float:
-        """Weight decay of step number `step`: constant, or half a cosine down or up to the recipe's last one."""
+        """Weight decay of step number `step`: constant, or half a cosine to the recipe's final value."""
         if recipe.weight_decay_end is None:
             return recipe.weight_decay
         done, _ = self._curve_at(self.progress(step), recipe)
         return curve(done, 0.0, recipe.weight_decay, recipe.weight_decay_end)
 
     def _curve_at(self, progress: float, recipe: Recipe) -> tuple[float, float]:
-        """The share done of the run that the curve spans, and the share of it that is warm-up."""
+        """The completed share of the run that the curve spans, and the share of this run that is warm-up."""
         number = self.stage_at(progress)
         if self.official:
             begin, end = self.bounds[number : number + 2]

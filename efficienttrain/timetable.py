@@ -1,4 +1,4 @@
-"""A recipe as a table: a row for each stage, beside the released scripts' count."""
+"""A recipe as a table: a row for each stage, with the count of the released scripts for comparison."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Row:
 
     stage: Stage
     batch: int
-    """Samples an optimizer step sees."""
+    """Samples per optimizer step."""
     compute: float
-    """Share of the whole."""
+    """Share of the compute."""
     epochs: float
-    """Passes over the data that the network sees."""
+    """Passes over the data by the network."""
     steps: int
     """Optimizer steps."""
     equivalent: float
@@ -49,7 +49,7 @@ def timetable(recipe: Recipe, samples: int, nominal: float) -> Timetable:
     Args:
         recipe: of the training.
         samples: images of the data set.
-        nominal: the epochs requested, which for EfficientTrain of 2023 are not its cost.
+        nominal: the requested epochs; for EfficientTrain of 2023 these are not the cost.
     """
     schedule = recipe.schedule(samples)
     counted = schedule.official or official(recipe.stages, nominal, recipe.pace, recipe.warmup_epochs, recipe.warmup)
@@ -93,7 +93,7 @@ def text(table: Timetable) -> str:
 
 
 def drawing(table: Timetable) -> str:
-    """Resolution, magnitude and learning rate as bars, once against the compute and once against the passes."""
+    """Resolution, magnitude and learning rate as bars, plotted against the compute and against the passes."""
     schedule, recipe = table.schedule, table.recipe
     shares = [(column + 0.5) / COLUMNS for column in range(COLUMNS)]
     passes = sum(schedule.passes)

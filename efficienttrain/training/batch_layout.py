@@ -1,6 +1,7 @@
-"""How one optimizer step's samples are laid out over ranks, micro-batches and loader batches.
+"""The division of an optimizer step's samples into ranks, micro-batches and loader batches.
 
-Also `--replay auto`: the smallest replay factor that hides the loader, from how long the network waited for it.
+Also `--replay auto`: the smallest replay factor with which the network does not wait for the loader, from measured
+waiting times.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from efficienttrain.training.distributed import Ranks
 
 @dataclass(frozen=True)
 class Layout:
-    """A step takes ranks * accumulation * micro samples, and the loader brings 1 / factor of them."""
+    """A step uses ranks * accumulation * micro samples, and the loader supplies 1 / factor of them."""
 
     ranks: int
     accumulation: int
-    """Micro-batches a rank takes one after the other before the optimizer steps."""
+    """Micro-batches that each rank processes per optimizer step."""
     micro: int
-    """Samples through the network at once, on each rank."""
+    """Samples per micro-batch, on each rank."""
     factor: int = 1
     """Replay factor; divides `micro`."""
 
     @property
     def batch(self) -> int:
-        """Samples of a step on all ranks together."""
+        """Samples per step on all ranks together."""
         return self.ranks * self.accumulation * self.micro
 
     @property
@@ -37,14 +38,14 @@ class Layout:
 
     @property
     def fresh_step(self) -> int:
-        """Samples that all loaders together bring to a step."""
+        """Samples per step from all loaders together."""
         return self.batch // self.factor
 
     def halved(self) -> Layout:
         """The same step with half the micro-batch and twice the accumulation.
 
         Raises:
-            ValueError: the micro-batch cannot be halved (or no longer holds a multiple of the replay factor).
+            ValueError: the micro-batch cannot be halved, or half of it is not a multiple of the replay factor.
         """
         if self.micro % 2 or self.micro // 2 % self.factor:
             raise ValueError(
@@ -58,7 +59,7 @@ def lay_out(batch: int, ranks: int, micro: int, factor: int = 1) -> Layout:
     """The layout whose micro-batch is the largest that divides the rank's share evenly, at most `micro`.
 
     Raises:
-        ValueError: the batch does not divide over the ranks, or the micro-batch not by the replay factor.
+        ValueError: the batch is not a multiple of the number of ranks, or a rank's share not of the replay factor.
     """
     if batch % ranks:
         low = batch // ranks * ranks
@@ -77,20 +78,20 @@ def lay_out(batch: int, ranks: int, micro: int, factor: int = 1) -> Layout:
 
 
 SETTLING, MEASURED = 10, 20
-"""Steps at the beginning of a stage that do not count (buffers fill, kernels are chosen), and those that then do."""
+"""Steps at the beginning of a stage that are not measured (buffers fill, kernels are chosen); measured steps after."""
 TOLERATED = 0.05
-"""Share of the time that may be spent waiting."""
+"""Tolerated share of waiting time."""
 LARGEST = 8
 HELD = 1024
-"""Steps whose loader batches are held, if memory and data set allow."""
+"""Steps whose loader batches are held, if memory and data set are large enough."""
 
 
 def hiding_factor(stall: float, micro: int) -> int:
-    """The smallest factor R that divides `micro` with which the loader keeps up.
+    """The smallest factor R that divides `micro` and makes the loader as fast as the network.
 
-    A loader that makes the network wait for a share `stall` of the time takes that whole time for a batch, and the
-    network 1 - stall of it; with 1/R of the batch to load the loader is the faster one if R >= 1 / (1 - stall).
-    If no factor up to LARGEST is enough, the largest.
+    If the network waits for a share `stall` of the time, the loader needs the whole time for a batch, and the network
+    1 - stall of it. With 1/R of the batch to load, the loader is as fast as the network if R >= 1 / (1 - stall).
+    If no factor up to LARGEST is enough, returns the largest factor.
     """
     if stall <= TOLERATED:
         return 1
@@ -99,7 +100,7 @@ def hiding_factor(stall: float, micro: int) -> int:
 
 
 def ring_size(layout: Layout, resolution: int, samples: int, ranks: Ranks) -> int:
-    """Steps to hold: HELD, or one pass over the data, or half the free RAM, whichever is least."""
+    """Steps to hold: HELD, or one pass over the data, or half of the free RAM, whichever is smallest."""
     per_step = ranks.world_size * layout.accumulation  # batches that all ranks together load in a step
     fitting = free_bytes(torch.device("cpu")) // 2 // ring_bytes(per_step, layout.fresh, resolution)
     wanted = max(1, min(HELD, samples // layout.fresh_step, fitting))

@@ -1,4 +1,4 @@
-"""Callbacks: the events of our trainer that user code can follow, and the trackers based on them."""
+"""Callbacks for the events of our trainer, and the trackers based on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRACKERS = ("tensorboard", "wandb", "trackio")
 SHOWN = ("loss", "lr", "rate", "stall", "grad_norm", "noise_scale", "top5", "f1_micro", "f1_macro", "mae", "rmse")
 METRICS = ("top1", "map", "r2")
-"""Values of the log that trackers draw; a metric also at the stage's size and of the averaged weights."""
+"""Metrics of the log that trackers draw, also at the stage's size and for the averaged weights."""
 PROJECT = "efficienttrain"
 STEP = "step"
 """Horizontal axis of Weights & Biases' charts: optimizer steps."""
@@ -31,22 +31,22 @@ class Callback:
     """
 
     def begin(self, trainer: Trainer) -> None:
-        """Before the first step, or the first one after resuming."""
+        """Called before the first step, or before the first step after resuming."""
 
     def enter(self, trainer: Trainer) -> None:
-        """A stage has begun; the network has its size."""
+        """Called when a stage has begun; the network has the stage's size."""
 
     def step(self, trainer: Trainer) -> None:
-        """An optimizer step is done."""
+        """Called after each optimizer step."""
 
     def log(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """A line of the log was written, on rank 0: "train", "evaluate", "layout" or "begin"."""
+        """Called on rank 0 after each line of the log; kind: "train", "evaluate", "layout" or "begin"."""
 
     def end(self, trainer: Trainer, result: Result) -> None:
-        """The training is complete."""
+        """Called when the training is complete."""
 
     def close(self) -> None:
-        """The training is over, complete or not."""
+        """Called when the training has ended, complete or not."""
 
 
 class TensorBoard(Callback):
@@ -71,7 +71,7 @@ class Tracked(Callback):
     """Scalars to Weights & Biases or Trackio, which share an interface. A resumed run continues the same curve."""
 
     def __init__(self, package: str, folder: Path) -> None:
-        """package: "wandb" or "trackio". Their environment variables (WANDB_MODE, ...) hold."""
+        """package: "wandb" or "trackio". Their environment variables (WANDB_MODE, ...) apply."""
         self._package, self._folder = import_module(package), folder
         self._name, self._run = package, False
 
@@ -103,7 +103,7 @@ class Tracked(Callback):
         self._run = True
 
     def _identifier(self) -> str:
-        """The same for every part of a run that was interrupted."""
+        """An identifier that stays the same when a run is interrupted and resumed."""
         place = self._folder / "wandb.id"
         if not place.exists():
             with whole(place) as file:

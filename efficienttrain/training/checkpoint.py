@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running anything that is in them, few of them kept."""
+"""Checkpoints: written atomically, read without executing their contents; only the last few are kept."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NAME = re.compile(r"step_(\d+)\.pt")
 
 
 def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> Path:
-    """Writes `step_NNNNNNNN.pt` atomically, as `best.pt` too if it is the best so far; removes all but the last few."""
+    """Writes `step_NNNNNNNN.pt` atomically, and `best.pt` if it is the best so far; removes all but the last few."""
     path = place(folder, step)
     with whole(path) as file:
         torch.save(state, file)
-        if best:  # first: the checkpoint says that it is there
+        if best:  # written first, because the checkpoint refers to it
             file.flush()
             with open(file.name, "rb") as written, whole(folder / BEST) as twin:
                 shutil.copyfileobj(written, twin)
@@ -38,17 +38,17 @@ def place(folder: Path, step: int) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first; the best one is not among them."""
+    """Complete checkpoints, oldest first, without `best.pt`."""
     return sorted(path for path in folder.glob("step_*.pt") if _NAME.fullmatch(path.name))
 
 
 def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any] | None:
     """The checkpoint to resume a training from; None for a new training.
 
-    identity: all that decides the result, see `resolve.identity`.
+    identity: all settings that determine the result, see `resolve.identity`.
 
     Raises:
-        ValueError: it is another training's, or the ranks see different ones.
+        ValueError: the checkpoint belongs to another training, or the ranks find different checkpoints.
     """
     state = load_latest(folder)
     step = state["step"] if state else 0
@@ -79,13 +79,13 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """One checkpoint, in RAM: tensors, numbers and texts only; no code in it is executed.
+    """Loads one checkpoint into RAM: tensors, numbers and texts only; no code in it is executed.
 
-    Not onto the GPU: networks and optimizers copy there what belongs there, and Adam's count of steps does not. There
-    it would be waited for, once for each parameter and step.
+    It is not loaded onto the GPU: networks and optimizers copy their tensors there themselves. Adam's step count must
+    stay in RAM; on the GPU the host would wait for it, once for each parameter and step.
 
     Raises:
-        ValueError: it is damaged, or none of ours.
+        ValueError: it is damaged, or not a checkpoint of ours.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -99,13 +99,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def check_identity(saved: dict[str, Any], ours: dict[str, Any], folder: Path) -> None:
-    """Whether a checkpoint belongs to this training.
+    """Checks that a checkpoint belongs to this training.
 
     Raises:
         ValueError: it does not; the message names the first difference.
     """
     for key, value in ours.items():
-        if saved.get(key) != value:  # an option that the checkpoint does not know counts as not given
+        if saved.get(key) != value:  # an option that the checkpoint lacks counts as not given
             raise ValueError(
                 f"{folder} holds a training with {key} = {saved.get(key)!r}, now it is {value!r}; "
                 "name another folder with --out, or use the earlier settings."

@@ -1,4 +1,4 @@
-"""Chooses an objective by the type of the target field, and reads its sizes from the data."""
+"""Chooses an objective by the type of the target field, and reads its parameters from the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from efficienttrain._loaders import Loader
 from efficienttrain.training.objective import LOSSES, Classes, Labels, Numbers, Objective, multi_hot
 
 SAMPLED = 4096
-"""Samples, evenly spaced, from which the range, mean and deviation of targets are taken."""
+"""Evenly spaced samples from which the range, mean and deviation of targets are computed."""
 BLOCK = 65536
 
 
@@ -40,21 +40,21 @@ def choose(
     | float; other arrays of floats | numbers | mse |
 
     Args:
-        loader: of the training data, or of those to evaluate.
+        loader: of the training data, or of the evaluation data.
         field: the target.
-        loss: a key of LOSSES, in place of the table's.
-        outputs: of the network; None: as many as the data have.
+        loss: a key of LOSSES, instead of the table's.
+        outputs: of the network; None: determined by the data.
         smoothing: of labels, see `Labels`.
         balanced: weights by frequency.
-        stored: `Objective.state` of a training, whose kind, names, centre and scale hold here, too.
+        stored: `Objective.state` of a training, whose kind, names, centre and scale are used.
 
     Raises:
-        ValueError: a field that is missing or has no such loss; values out of range; too few outputs; `balanced`
-            numbers.
+        ValueError: a field that is missing or does not allow this loss; values out of range; too few outputs;
+            `balanced` numbers.
     """
     source = loader.source
     if field == "label" and field not in source.fields and source.label_field is not None:
-        field = source.label_field  # of an FFCV beton, under a name of its own
+        field = source.label_field  # in an FFCV beton it may have another name
     if field not in source.fields:
         raise ValueError(
             f"{source.path}: `target` must be one of {', '.join(source.fields) or '(none)'}, got {field!r}."
@@ -76,7 +76,7 @@ def choose(
 
 
 def check_alike(val: Loader, train: Loader, objective: Objective) -> None:
-    """Raises ValueError unless the target of both sets has one type, and its classes or labels the same names."""
+    """Raises ValueError unless the target has the same type, and the same names of classes or labels, in both sets."""
     field, ours, theirs = objective.field, val.source.fields, train.source.fields
     if str(ours[field]) != str(theirs[field]) or val.classes != train.classes:
         raise ValueError(
@@ -103,7 +103,7 @@ def _kind(loader: Loader, field: str) -> str:
 
 
 def _sampled(loader: Loader, field: str) -> tuple[NDArray[np.int64], Any]:
-    """Indices of some samples, evenly spaced, and their values of the field."""
+    """Indices of some evenly spaced samples, and their values of the field."""
     count = len(loader.source)
     indices = np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(np.int64))
     return indices, loader.source.read_field(field, indices)

@@ -1,4 +1,4 @@
-"""The options of a training, and the YAML file that holds them: read for `--config`, written in full by every run."""
+"""The options of a training, and their YAML file, which `--config` reads and every run writes."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ class Config:
     """
 
     data: str
-    """Training images: a `.beton`, or a folder with one sub-folder a class."""
+    """Training images: a `.beton`, or a folder with one sub-folder per class."""
     out: str
     """Folder of the run: checkpoints, log, report. An existing run is resumed."""
     model: str
-    """A name of timm's, one of ours (`cswin_tiny`), or `package.module:factory` or `file.py:factory` of your own."""
+    """A timm name, one of ours (`cswin_tiny`), or your own `package.module:factory` or `file.py:factory`."""
     init: str | None = None
-    """Weights to begin with: a file, see `efficienttrain.models.initial.begin_with`; None: random ones."""
+    """File of initial weights, see `efficienttrain.models.initial.begin_with`; None: random weights."""
     pretrained: bool = False
-    """Begin with timm's weights of that name, which are downloaded."""
+    """Begin with timm's weights for `model`, which are downloaded."""
     pool: str | None = None
-    """Of a ViT: "avg" (mean of the patches), "token" (class token); None: the model's own."""
+    """Pooling of a ViT: "avg" (mean of the patches), "token" (class token); None: the model's own."""
     head_scale: float = 1.0
-    """Factor of a fresh head's first weights, when the other weights are loaded."""
+    """Factor of a new head's initial weights, when the other weights are loaded."""
     val: str | None = None
-    """Images for evaluation; None: none is done."""
+    """Images for evaluation; None: no evaluation."""
     epochs: float = 200.0
     """Budget: cost of the training, in passes over the data at full size."""
     curriculum: str = "auto"
-    """"auto": the model's; "none": the baseline at constant size; others, and files of your own: `recipe.recipe`."""
+    """"auto": the model's; "none": the baseline at constant size; other names, and files: see `recipe.recipe`."""
     size: int = 224
     """Full size, pixels. Other resolutions are scaled by size / 224, and rounded to sizes that the model accepts."""
     classes: int | None = None
-    """Outputs of the head; None: as many as the data have."""
+    """Outputs of the head; None: determined by the data."""
     target: str = "label"
-    """Field of the data to predict. Its type decides loss and scores, see `choose_objective.choose`."""
+    """Field of the data to predict. Its type determines loss and scores, see `choose_objective.choose`."""
     loss: str | None = None
     """"cross-entropy", "bce", "mse" or "smooth-l1"; None: by the type of the target."""
     class_weights: str | None = None
-    """"balanced": rare classes, or rare positive labels, count more in the loss; None: all alike."""
+    """"balanced": rare classes, or rare positive labels, count more in the loss; None: all count equally."""
     sample_weights: str | None = None
-    """"balanced": samples are drawn with replacement, all classes equally often; None: each sample once an epoch."""
+    """"balanced": samples are drawn with replacement, all classes equally often; None: each sample once per epoch."""
     seed: int = 0
-    """0 to 2**64 - 1: weights, order, crops, augmentation, mixing and drop path depend on it."""
+    """0 to 2**64 - 1: determines weights, order, crops, augmentation, mixing and drop path."""
 
     batch: int | None = None
-    """Samples an optimizer step sees on all ranks together."""
+    """Samples per optimizer step on all ranks together."""
     micro_batch: int | None = None
-    """Samples a rank takes through the network at once; the rest of the batch is accumulated."""
+    """Samples per micro-batch of a rank; gradients are accumulated over the batch."""
     optimizer: str | None = None
     lr: float | None = None
-    """Peak learning rate, for `batch` as it is."""
+    """Peak learning rate; it is not scaled by `batch`."""
     layer_decay: float | None = None
-    """Factor of the learning rate from each layer to the one below; 1: the same rate for all."""
+    """Factor of the learning rate from each layer to the layer below it; 1: the same rate for all."""
     weight_decay: float | None = None
     warmup: float | None = None
     """Share of the compute over which the learning rate rises."""
     drop_path: float | None = None
     clip_grad: float | None = None
-    """Greatest norm of the gradient; 0: no clipping."""
+    """Largest norm of the gradient; 0: no clipping."""
     ema: float | None = None
     """Decay of the average of the weights; 0: none."""
     mixup: float | None = None
@@ -79,7 +79,7 @@ class Config:
     reprob: float | None = None
     """Probability that a part of an image is erased."""
 
-    # If None, these are the recipe's, too; `Recipe` documents each.
+    # If None, these also come from the recipe; `Recipe` documents each.
     lr_schedule: str | None = None
     warmup_epochs: float | None = None
     min_lr: float | None = None
@@ -107,35 +107,35 @@ class Config:
     std: tuple[float, ...] | None = None
 
     early_batch_scale: float = 1.0
-    """Batches of stages below full size are so many times larger: for many GPUs. See docs/training.md."""
+    """Factor of the batch in stages below full size, for many GPUs. See docs/training.md."""
     early_batch_rule: str = "linear"
-    """Learning rate of those stages: "linear" (times the scale) or "sqrt" (times its root)."""
+    """Learning rate of these stages: "linear" (times the factor) or "sqrt" (times its square root)."""
     replay: str = "recipe"
-    """Replay buffer: "recipe" (the curriculum's), "off", "auto" (the smallest that hides the loader)."""
+    """Replay buffer: "recipe" (the curriculum's), "off", "auto" (smallest with which the network does not wait)."""
     replay_buffer: int | None = None
-    """Steps whose loader batches it holds, in every stage that replays."""
+    """Number of steps whose loader batches the buffer holds, in every stage that replays."""
 
     device: str = "auto"
     """"cuda", "cpu", or "auto": a GPU if there is one."""
     amp: str = "auto"
-    """"bf16", "fp16", "off", or "auto": on a GPU, if the recipe wants mixed precision, bf16 if the GPU has it."""
+    """"bf16", "fp16", "off", or "auto": if the recipe has mixed precision, on a GPU bf16, or fp16 on older GPUs."""
     channels_last: bool = True
     compile: bool = False
     workers: int | None = None
-    """Decoding threads; None: the processors at hand."""
+    """Decoding threads; None: this rank's share of the processors."""
     backend: str = "torch"
-    """Of the loader."""
+    """Backend of the loader."""
 
     evaluate_every: float = 0.05
-    """Share of the compute between two evaluations; the last one is at the end."""
+    """Share of the compute between two evaluations; the last evaluation is at the end."""
     save_every: float = 0.02
-    """Share of the compute between two checkpoints; there is one at the end of every stage, too."""
+    """Share of the compute between two checkpoints; every stage also ends with a checkpoint."""
     log_every: int = 50
     """Optimizer steps between two lines of the log."""
     hash_batches: bool = False
-    """Log a hash of every step's batches, which shows that a resumed run saw the same ones."""
+    """Log a hash of every step's batches, to verify that a resumed run gets the same batches."""
     track: str = "tensorboard"
-    """Trackers that draw the log, with commas between: "tensorboard", "wandb", "trackio"; "none"."""
+    """Trackers that draw the log, separated by commas: "tensorboard", "wandb", "trackio"; "none"."""
     progress: bool = True
     """A progress bar, on rank 0."""
 
@@ -176,7 +176,7 @@ OF_RECIPE = (
     "low_frequency", "interpolation", "scale", "ratio", "hflip", "crop_pct", "mean", "std",
     "auto_augment", "color_jitter",
 )  # fmt: skip
-"""Fields that take the place of the recipe's of the same name, if they are given."""
+"""Fields that replace the recipe's fields of the same name, if they are given."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,13 @@ class Result:
     out: Path
     """Folder of the run: `report.json`, `report.png`, `best.pt`, `log.jsonl`."""
     top1: float | None
-    """Share of the evaluation images classed rightly at full size, at the end; None without evaluation or classes."""
+    """Share of correctly classified evaluation images at full size, at the end; None without evaluation or classes."""
     ema_top1: float | None
-    """The same, of the averaged weights."""
+    """`top1` of the averaged weights."""
     best: float | None
-    """The best of either at any evaluation; of targets that are no classes, the best `map` or `r2`."""
+    """The best `top1` or `ema_top1` of all evaluations; for targets other than classes, the best `map` or `r2`."""
     seconds: float
-    """Wall time of training, loading included, evaluation and checkpoints not."""
+    """Wall time of training, including loading, without evaluation and checkpoints."""
     report: dict[str, Any]
     """The contents of `report.json`; `last` holds all scores of the last evaluation."""
 
@@ -243,15 +243,15 @@ def write_config(
     Args:
         folder: of the run.
         config, recipe: of the training.
-        known: names that are written; none: all.
-        more: options that are no fields of `Config`, or take the place of one.
+        known: names to write; empty: all.
+        more: options that are not fields of `Config`, or that replace one.
     """
     import yaml
 
     values = asdict(config)
     values |= {name: getattr(recipe, name) for name in OF_RECIPE}
     for name in ("clip_grad", "ema"):
-        values[name] = values[name] or 0.0  # None would ask for the recipe's
+        values[name] = values[name] or 0.0  # None would mean the recipe's value
     values = {name: value for name, value in {**values, **(more or {})}.items() if not known or name in known}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The report as a picture: accuracy and loss against compute and wall time, images a second and stall per stage."""
+"""The report as a picture: accuracy and loss against compute and wall time, images/s and stall per stage."""
 
 from __future__ import annotations
 

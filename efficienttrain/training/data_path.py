@@ -1,6 +1,6 @@
-"""How a training's images become inputs of B x B pixels.
+"""The operations from a training's crops to inputs of B x B pixels.
 
-* "fast", the default: crops are resampled once, to B x B; RandAugment, normalisation and erasing work on that.
+* "fast", the default: crops are resampled once, to B x B; RandAugment, normalisation and erasing work on these pixels.
 * "published": the order of the released code. Crops become 224 x 224 (bicubic), are flipped and augmented there. Then
   EfficientTrain++ resizes them to B (Lanczos, 8 bits), normalises and erases (`datasets_buffer.py`); EfficientTrain of
   2023 normalises, erases at 224 and keeps the low frequencies (Fourier, `utils.py` and `engine.py`). Decoding and
@@ -26,7 +26,7 @@ from efficienttrain.curriculum import BASE
 from efficienttrain.recipe import Recipe
 
 INTERPOLATION = {"fast": "fourier", "published": "bicubic"}
-"""How crops are resampled, if the recipe does not say."""
+"""Resampling filter of crops, if the recipe does not set one."""
 
 
 def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def train_options(recipe: Recipe, size: int, dtype: torch.dtype = torch.float32)
     Args:
         recipe: of the training.
         size: full size, pixels.
-        dtype: of the images that are delivered.
+        dtype: of the delivered images.
 
     Raises:
         ValueError: the published path at a full size above 224.
@@ -61,14 +61,14 @@ def eval_options(recipe: Recipe) -> dict[str, Any]:
 
 
 class Inputs:
-    """A batch transform: augments, brings down to B, normalises and erases, in the recipe's order.
+    """A batch transform: augments, reduces to B, normalises and erases, in the recipe's order.
 
-    Takes uint8 [n, 3, S, S], of S = 224 or S = B pixels a side; returns [n, 3, B, B] of `dtype`.
+    Takes uint8 [n, 3, S, S] with S = 224 or S = B pixels; returns [n, 3, B, B] of `dtype`.
     """
 
     def __init__(self, recipe: Recipe, dtype: torch.dtype = torch.float32) -> None:
         red, green, blue = (min(255, round(255 * value)) for value in recipe.mean)
-        self._fill = (red, green, blue)  # as timm fills pixels from outside the image
+        self._fill = (red, green, blue)  # timm's fill colour for pixels from outside the image
         self._late = recipe.low_frequency == "fourier"
         self._method, self._dtype, self._kind = recipe.low_frequency, dtype, recipe.auto_augment
         jitter = recipe.color_jitter

@@ -1,4 +1,4 @@
-"""Several ranks as one: set-up by torchrun, and the few sums that a training needs."""
+"""Several ranks: set-up from torchrun's environment, and the collective operations that a training needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the others. With one rank every method is free."""
+    """This process's rank in the process group. With one rank no method communicates."""
 
     rank: int
     world_size: int
@@ -22,7 +22,7 @@ class Ranks:
 
     @property
     def main(self) -> bool:
-        """Whether this is the rank that logs, saves and shows."""
+        """Whether this is the rank that logs, saves and prints."""
         return self.rank == 0
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
@@ -32,7 +32,7 @@ class Ranks:
         return values
 
     def rows(self, values: torch.Tensor) -> torch.Tensor:
-        """The rows of all ranks, [n, ...], one rank's behind the other's; each may have another number of rows."""
+        """The rows of all ranks, [n, ...], concatenated in the order of the ranks; their numbers may differ."""
         if self.world_size == 1:
             return values
         counts = torch.zeros(self.world_size, dtype=torch.int64, device=values.device)
@@ -56,7 +56,7 @@ class Ranks:
             _average([p.grad for p in model.parameters() if p.grad is not None], self.world_size)
 
     def average_buffers(self, *models: nn.Module) -> None:
-        """Makes the ranks' running statistics their mean: each has seen its own part of the data."""
+        """Replaces the running statistics by their mean over the ranks, because each rank has seen other data."""
         if self.world_size > 1:
             _average([b for model in models for b in model.buffers() if b.is_floating_point()], self.world_size)
 
@@ -68,7 +68,7 @@ class Ranks:
 
 @contextmanager
 def group(device: str = "auto") -> Iterator[Ranks]:
-    """The process group that torchrun's environment describes, NCCL on GPUs and gloo else; one rank without torchrun.
+    """The process group from torchrun's environment, with NCCL on GPUs, else gloo; a single rank without torchrun.
 
     Raises:
         ValueError: a GPU is requested and there is none.

@@ -1,4 +1,4 @@
-"""Scores on the evaluation images, at the stage's and at full resolution, of the weights and their average."""
+"""Scores on the evaluation images, at the stage's and at full resolution, of the weights and of their average."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def evaluate(
     ranks: Ranks,
     dtype: torch.dtype | None = None,
 ) -> dict[str, float]:
-    """Scores at the stage's `resolution` and at full `size`, for which copies are resized.
+    """Scores at the stage's `resolution`, and at full `size` with resized copies.
 
     models: the network, and the average of its weights if there is one.
 
     Returns:
-        The objective's scores at full size, such as `top1`, `top5` and `loss`; its metric at the resolution, as
-        `top1_stage`; and that of the average at full size, if there is one, as `ema_top1`.
+        The objective's scores at full size, such as `top1`, `top5` and `loss`; its metric at the stage's resolution,
+        for example `top1_stage`; and the metric of the average, if there is one, at full size, for example `ema_top1`.
     """
     ranks.average_buffers(*models)
     (model, *averages), metric = models, objective.metric
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def resized(model: nn.Module, size: int) -> nn.Module:
-    """A copy for this input size, not compiled: sizes and last batches of evaluation vary too much to be worth it."""
+    """A copy for this input size. Not compiled, because the sizes and last batches of evaluation vary too much."""
     twin = copy.deepcopy(model)
     resize(twin, size)
     return twin

@@ -1,4 +1,4 @@
-"""The gradient's norm and noise scale: how large a batch would still be worth it.
+"""The gradient's norm and noise scale; the noise scale indicates the largest useful batch size.
 
 Source: McCandlish et al., "An Empirical Model of Large-Batch Training", arXiv 1812.06162, appendix A.1.
 """
@@ -26,11 +26,11 @@ class GradientNoise:
         self._first: Tensor | None = None
 
     def first(self, parameters: Iterable[nn.Parameter], factor: float) -> None:
-        """Gradients are those of the first micro-batch, divided by `factor`."""
+        """Records the present gradients: those of the first micro-batch, divided by `factor`."""
         self._first = _square(parameters) * factor**2
 
     def whole(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Gradients are those of the step: the mean over all samples, before clipping."""
+        """Records the present gradients: those of the step, the mean over all samples, before clipping."""
         square = _square(parameters)
         first = square if self._first is None else self._first
         facts = torch.stack([square, first, torch.ones_like(square)]).double()
@@ -38,11 +38,11 @@ class GradientNoise:
         self._first = None
 
     def read(self, micro: int, batch: int) -> dict[str, float]:
-        """Resets, and returns the result of the steps since the last call, over all ranks.
+        """Returns the result of the steps since the last call, over all ranks, and resets.
 
         Args:
-            micro: samples of a micro-batch.
-            batch: samples of a step, over all ranks.
+            micro: samples per micro-batch.
+            batch: samples per step, over all ranks.
 
         Returns:
             `grad_norm`: root mean square of the step's gradient norm; `noise_scale`: the simple noise scale in samples,

@@ -1,4 +1,4 @@
-"""The reports of a run while it trains: a log of JSON lines, which listeners receive too, and a progress bar."""
+"""The output of a run while it trains: a log of JSON lines, also sent to listeners, and a progress bar."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Listener = Callable[[str, int, Mapping[str, Any]], None]
 
 
 class Logbook:
-    """Lines of a run. Each is on disk once `write` returns, and a resumed run removes lines after its checkpoint."""
+    """The log of a run. Lines are on disk when `write` returns. A resumed run removes lines after its checkpoint."""
 
     def __init__(self, folder: Path, size: int | None = None, listeners: Sequence[Listener] = ()) -> None:
         """Opens the log.
 
         Args:
-            folder: of the run; made if need be.
-            size: bytes to keep, as `size` gave them to a checkpoint; None: begin anew.
+            folder: of the run; created if it does not exist.
+            size: bytes to keep, the value of `size` saved in a checkpoint; None: begin an empty log.
             listeners: called after each line with its kind, step and values.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class Logbook:
 
     @property
     def size(self) -> int:
-        """Bytes of the log, made lasting."""
+        """Flushes the log to the disk and returns its size in bytes."""
         os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno()).st_size
 
@@ -51,7 +51,7 @@ class Logbook:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; one that a crash cut short is left out.
+    """The lines of a run's log; a line truncated by a crash is left out.
 
     Raises:
         FileNotFoundError: there is no run.
@@ -64,22 +64,22 @@ FORMAT = "{percentage:5.1f}% |{bar}| {elapsed}<{remaining} {postfix}"
 
 
 class Progress:
-    """A bar over the compute, not over the steps, whose cost changes with the stage: so its ETA holds."""
+    """A progress bar over the compute. The cost of a step changes with the stage, so steps would give a wrong ETA."""
 
     def __init__(self, show: bool, begun: float = 0.0) -> None:
-        """begun: share of the compute that was spent before."""
+        """begun: share of the compute already spent."""
         self._bar: Any = progress_bar(show, total=1.0, initial=begun, bar_format=FORMAT, smoothing=0.05)
         self._facts: dict[str, str] = {}
 
     def at(self, progress: float) -> None:
-        """So much of the compute is spent now."""
+        """Sets the share of the compute spent."""
         self._bar.update(progress - self._bar.n)
 
     def show(self, **facts: str) -> None:
-        """Shows these facts after the bar, beside earlier ones."""
+        """Shows these values after the bar, together with earlier ones."""
         self._facts.update(facts)
         self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._facts.items()), refresh=False)
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Ends the bar at its present state."""
         self._bar.close()

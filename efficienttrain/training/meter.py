@@ -16,17 +16,17 @@ MicroBatch = tuple[int, Tensor, Tensor]
 
 
 class Meter:
-    """Adds up from one `read` to the next. The loss stays on its device until then, so that no step waits for it."""
+    """Accumulates between two calls of `read`. The loss stays on its device until then, so no step waits for it."""
 
     def __init__(self, ranks: Ranks, hashes: bool = False) -> None:
-        """hashes: take a hash of every batch, which costs time."""
+        """hashes: compute a hash of every batch, which takes time."""
         self._ranks, self._hashes = ranks, hashes
         self.clock = Clock(ranks.device)
         self._loss = torch.zeros((), device=ranks.device)
         self._hash = self.steps = 0
 
     def watch(self, batches: Iterable[MicroBatch]) -> Iterator[MicroBatch]:
-        """The micro-batches of a step, looked at as they pass."""
+        """Yields the micro-batches of a step, and measures them."""
         for group, images, labels in self.clock.watch(batches):
             if self._hashes:
                 for part in (labels, images):
@@ -34,15 +34,15 @@ class Meter:
             yield group, images, labels
 
     def add(self, loss: Tensor) -> None:
-        """A step is done; loss: this rank's."""
+        """Adds a finished step; loss: of this rank."""
         self._loss += loss
         self.steps += 1
 
     def read(self) -> dict[str, float]:
-        """Resets, and returns the measurements since the last call, over all ranks.
+        """Returns the measurements since the last call, over all ranks, and resets.
 
         Returns:
-            `loss`: the mean; `seconds`; `stall`: share of them that the slowest rank waited for data; `hash`.
+            `loss`: the mean; `seconds`; `stall`: share of `seconds` that the slowest rank waited for data; `hash`.
         """
         seconds, waited = self.clock.lap()
         loss = self._ranks.total(self._loss).item() / self._ranks.world_size / max(1, self.steps)
@@ -58,11 +58,11 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Measures between two calls of `lap`.
+    """Measures time and waiting time between two calls of `lap`.
 
-    On a GPU the host runs ahead, so that its waiting for the loader does not mean that the network waits. There the
-    time between two marks in the GPU's own queue counts, set before and after the host's waiting: none, while work is
-    queued.
+    On a GPU the host runs ahead, so the network need not wait when the host waits for the loader. Instead of the host's
+    waiting time, the clock measures the time between two events in the GPU's queue, recorded before and after the host
+    waits. It is zero while work is queued.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -72,7 +72,7 @@ class Clock:
         self._started = time.perf_counter()
 
     def watch(self, batches: Iterable[T]) -> Iterator[T]:
-        """The batches, with the waiting for each of them measured."""
+        """Yields the batches, and measures the waiting time for each."""
         coming = iter(batches)
         while True:
             begin = self._mark()
@@ -89,7 +89,7 @@ class Clock:
             yield batch
 
     def lap(self) -> tuple[float, float]:
-        """Seconds, and seconds waited, since the last `lap` or `start`."""
+        """Seconds, and seconds of waiting, since the last `lap` or `start`."""
         if self._gpu:
             torch.cuda.synchronize()
             self._waited += sum(begin.elapsed_time(end) for begin, end in self._marks) / 1000

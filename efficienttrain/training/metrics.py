@@ -13,8 +13,8 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
     """Area under the curve of precision over recall, as a sum of steps; samples of equal score count together.
 
     Args:
-        scores: [n], larger for samples more likely to have the label.
-        truth: [n], whether they have it.
+        scores: [n], larger for samples that are more likely to have the label.
+        truth: [n], whether the samples have the label.
 
     Returns:
         0 to 1; NaN if no sample has the label.

@@ -1,4 +1,4 @@
-"""A stage's micro-batch by the GPU's memory: two small ones are measured, larger ones lie on a line with them."""
+"""Fits a stage's micro-batch to the GPU's memory: measures two small micro-batches and extrapolates linearly."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from efficienttrain.training.step_batches import Feed
 from efficienttrain.training.train_state import TrainState
 
 PROBES = (8, 16)
-"""Samples of the micro-batches that are measured."""
+"""Samples of the measured micro-batches."""
 USED = 0.85
-"""Share of the free memory to fill; the rest is for the loader's batches ahead, evaluation and fragmentation."""
+"""Share of the free memory to fill; the rest is for batches loaded ahead, evaluation and fragmentation."""
 MOMENTS = 8
-"""Bytes for each parameter that an optimizer allocates in its first step: two moments in float32."""
+"""Bytes per parameter that an optimizer allocates in its first step: two moments in float32."""
 
 
 class Memory(Protocol):
-    """Memory of the device on which a network is trained."""
+    """Memory of the training device."""
 
     def room(self) -> int:
         """Bytes that this process can still allocate."""
@@ -35,13 +35,13 @@ class Memory(Protocol):
 
 
 class GPUMemory:
-    """See `Memory`; all of it is the host's book-keeping, without waiting for the GPU."""
+    """See `Memory`. Uses only the host's bookkeeping, without waiting for the GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def room(self) -> int:
-        """See `Memory`: free bytes of the GPU, and bytes that torch has reserved there and does not use."""
+        """See `Memory`: free bytes of the GPU, and bytes that torch has reserved but does not use."""
         free, _ = torch.cuda.mem_get_info(self._device)
         return free + torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
 
@@ -54,25 +54,25 @@ class GPUMemory:
 
 
 def memory_of(device: torch.device) -> Memory | None:
-    """The memory to fit micro-batches into; None: they are not fitted, on a CPU."""
+    """The memory to which micro-batches are fitted; None on a CPU, where they are not fitted."""
     return GPUMemory(device) if device.type == "cuda" else None
 
 
 def fitting(
     most: int, kept: int, *, memory: Memory, feed: Feed, train_state: TrainState, stage: Stage, step: int, ranks: Ranks
 ) -> int:
-    """The largest micro-batch, at most `most`, that fits into the memory of every rank; `most` if that is a small one.
+    """The largest micro-batch, at most `most`, that fits into the memory of every rank; `most` if it is small.
 
-    Takes real batches forward and backward, without lasting changes: weights, running statistics and the
-    feed's position are afterwards as before. The feed needs a new `begin`.
+    Runs real batches forward and backward, and restores weights, running statistics and the feed's position. The feed
+    needs a new `begin`.
 
     Args:
         most: samples.
-        kept: bytes to leave free, those of the replay buffer.
+        kept: bytes to leave free for the replay buffer.
         memory: of this rank's device.
         feed, train_state: of the training; the network has the stage's size and is not wrapped.
         step: number of the next step.
-        ranks: which call this together.
+        ranks: all ranks must call this together.
     """
     if most <= PROBES[-1]:
         return most
@@ -99,7 +99,7 @@ def fitting(
 def _probe(
     size: int, feed: Feed, train_state: TrainState, stage: Stage, step: int, ranks: Ranks
 ) -> Callable[[], object]:
-    """Forward and backward of one micro-batch; loaded here, so that the measurement is of the network alone."""
+    """Prepares forward and backward of one micro-batch. Loads the batch now, so that only the network is measured."""
     feed.begin(stage, Layout(ranks.world_size, 1, size))
     batches = [next(feed.step(step))]
 
@@ -111,6 +111,6 @@ def _probe(
 
 
 def _eager() -> AbstractContextManager[Any]:
-    """Does without torch.compile, which would compile for each of the sizes."""
+    """Disables torch.compile, which would compile for each measured size."""
     stance = getattr(torch.compiler, "set_stance", None)  # from torch 2.6 on
     return nullcontext() if stance is None else stance("force_eager")

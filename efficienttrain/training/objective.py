@@ -1,4 +1,4 @@
-"""The training objective: classes, several labels, or numbers; with its loss and its scores.
+"""The training objective: classes, several labels, or numbers, with its loss and its scores.
 
 The kind follows from the type of the target field (`kind_of`). An objective turns the loader's values into targets,
 computes the loss, and adds up the scores of an evaluation. A new kind is one class here and one line in `KINDS`.
@@ -26,7 +26,7 @@ from efficienttrain.training.distributed import Ranks
 
 
 class Scores(NamedTuple):
-    """Of one network on all images of an evaluation."""
+    """The scores of one network on all images of an evaluation."""
 
     images: int
     total: dict[str, float]
@@ -36,11 +36,11 @@ class Scores(NamedTuple):
 
 
 class Tally(ABC):
-    """Adds up one evaluation, batch by batch."""
+    """Accumulates the scores of one evaluation, batch by batch."""
 
     @abstractmethod
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Counts a batch: the network's outputs, float32 [n, outputs], and its targets."""
+        """Adds a batch: the network's outputs, float32 [n, outputs], and its targets."""
 
     @abstractmethod
     def scores(self, ranks: Ranks) -> Scores:
@@ -59,7 +59,7 @@ class Objective(ABC):
     names: tuple[str, ...]
     """A name for each class, label or number of the data."""
     outputs: int
-    """Of the network; classes may leave some unused."""
+    """Number of outputs of the network; some may be unused for classes."""
     weights: tuple[float, ...] | None = None
     """Factors of the loss, one for each output, see the subclasses; None: none."""
 
@@ -76,7 +76,7 @@ class Objective(ABC):
         """Begins an evaluation."""
 
     def fitted(self, recipe: Recipe, config: Config) -> Recipe:  # noqa: ARG002
-        """The recipe without settings that do not suit these targets.
+        """The recipe without settings that do not apply to these targets.
 
         Raises:
             ValueError: `config` has such a setting.
@@ -107,14 +107,14 @@ class Objective(ABC):
         return f"{len(self.names)} {self.kind}"
 
     def state(self) -> dict[str, Any]:
-        """Facts that a user of the weights needs, as plain values; a checkpoint holds them as `target`."""
+        """Parameters that a user of the weights needs, as plain values; a checkpoint holds them as `target`."""
         return {"kind": self.kind, "field": self.field, "names": list(self.names)}
 
 
 class Classes(Objective):
-    """One class of several: cross-entropy; top-1 and top-5.
+    """One of several classes: cross-entropy; top-1 and top-5.
 
-    `weights`: a factor of each class in the loss, whose mean over the samples is 1.
+    `weights`: a factor of each class in the loss; the mean over the samples is 1.
     """
 
     kind = "classes"
@@ -158,9 +158,9 @@ class _ClassTally(Tally):
 
 @dataclass(frozen=True, eq=False)
 class Labels(Objective):
-    """Any number of several labels: binary cross-entropy of each; mean average precision, F1 at a probability of 0.5.
+    """Any subset of several labels: binary cross-entropy of each; mean average precision, F1 at a probability of 0.5.
 
-    `weights`: factors of the positive terms of each label's loss.
+    `weights`: factors of the positive terms in each label's loss.
     """
 
     kind = "labels"
@@ -169,11 +169,11 @@ class Labels(Objective):
     """s: a target y becomes y (1 - s) + s / 2."""
 
     def fitted(self, recipe: Recipe, config: Config) -> Recipe:  # noqa: ARG002
-        """Smoothing as chosen for these labels, in place of the recipe's, which is for classes."""
+        """The recipe with the smoothing of these labels instead of its own, which is for classes."""
         return replace(recipe, smoothing=self.smoothing)
 
     def targets(self, values: Any) -> Tensor:
-        """float32 [n, labels] of 0 and 1: vectors as they are, lists of label numbers or names as vectors."""
+        """float32 [n, labels] of 0 and 1: vectors unchanged, lists of label numbers or names converted to vectors."""
         if isinstance(values, Tensor):
             return values.float().flatten(1)
         return torch.from_numpy(multi_hot(values, self.names, self.field))
@@ -236,14 +236,14 @@ class Numbers(Objective):
     kind = "numbers"
     metric = "r2"
     smooth: bool = False
-    """Smooth L1 (Girshick, arXiv 1504.08083) in place of the squared error."""
+    """Smooth L1 (Girshick, arXiv 1504.08083) instead of the squared error."""
     centre: tuple[float, ...] = ()
     """Mean of each number over the training data."""
     scale: tuple[float, ...] = ()
-    """Their standard deviation; 1 instead of 0."""
+    """Standard deviation of each number; 1 instead of 0."""
 
     def fitted(self, recipe: Recipe, config: Config) -> Recipe:
-        """No smoothing, no CutMix; mixup only if `config` asks for it."""
+        """The recipe without smoothing and CutMix, and with mixup only if `config` sets it."""
         if config.smoothing:
             raise ValueError(f"`smoothing` must be 0 for targets that are numbers, got {config.smoothing}.")
         if config.cutmix:
@@ -260,7 +260,7 @@ class Numbers(Objective):
         return ((raw - centre) / scale).float()
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean over samples and numbers, in standard deviations."""
+        """Mean over samples and numbers, in units of the standard deviation."""
         return (F.smooth_l1_loss if self.smooth else F.mse_loss)(outputs, targets.to(outputs.device))
 
     def tally(self, device: torch.device) -> Tally:
@@ -268,7 +268,7 @@ class Numbers(Objective):
         return _NumberTally(self, device)
 
     def state(self) -> dict[str, Any]:
-        """Centre and scale, too."""
+        """See `Objective.state`; includes centre and scale."""
         return {**super().state(), "centre": list(self.centre), "scale": list(self.scale)}
 
 
@@ -301,7 +301,7 @@ class _NumberTally(Tally):
 
 @lru_cache(maxsize=16)
 def _row(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The same tensor for the same values, so that steps on a GPU wait for no copy."""
+    """A tensor of these values, cached, so that steps on a GPU do not wait for a copy."""
     return torch.tensor(values, dtype=dtype, device=device)
 
 
@@ -309,7 +309,7 @@ def multi_hot(values: Sequence[Any], names: Sequence[str], field: str) -> NDArra
     """Lists of labels, numbers or names, as vectors of 0 and 1, float32 [n, labels].
 
     Raises:
-        ValueError: a value that is no list, or a label that is none of `names`.
+        ValueError: a value that is not a list, or a label that is not in `names`.
     """
     place = {name: number for number, name in enumerate(names)}
     made = np.zeros((len(values), len(names)), np.float32)
@@ -326,4 +326,4 @@ def multi_hot(values: Sequence[Any], names: Sequence[str], field: str) -> NDArra
 
 KINDS: dict[str, type[Objective]] = {kind.kind: kind for kind in (Classes, Labels, Numbers)}
 LOSSES = {"cross-entropy": "classes", "bce": "labels", "mse": "numbers", "smooth-l1": "numbers"}
-"""Losses that can be chosen, and the kind of objective that has them."""
+"""Available losses, and the kind of objective of each."""

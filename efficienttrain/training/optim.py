@@ -1,4 +1,4 @@
-"""The recipe's optimizer: which parameters take weight decay, and the learning rate of each layer."""
+"""The recipe's optimizer: the parameters with weight decay, and the learning rate of each layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from efficienttrain.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, LAMB or SGD of timm's. Biases, norms and parameters that the model names are not decayed.
+    """timm's AdamW, LAMB or SGD. Biases, norms and parameters that the model names are not decayed.
 
     With `recipe.layer_decay` below 1 there is a group for each layer, whose `lr_scale` multiplies its learning rate.
     """
@@ -26,20 +26,20 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             groups.setdefault((scales[name], name not in spared), []).append(parameter)
     made = [
         {"params": groups[scale, decays], "weight_decay": recipe.weight_decay * decays, "lr_scale": scale}
-        for scale, decays in sorted(groups, reverse=True)  # the head first; if all are alike, the decayed ones
+        for scale, decays in sorted(groups, reverse=True)  # the head first; among equal rates, the decayed ones
     ]
-    settings: dict[str, Any] = {"momentum": recipe.momentum}  # of SGD, with Nesterov's look ahead
+    settings: dict[str, Any] = {"momentum": recipe.momentum}  # of SGD, with Nesterov momentum
     if recipe.optimizer != "sgd":
         settings = {"eps": recipe.eps, **({"betas": recipe.betas} if recipe.betas else {})}
     return create_optimizer_v2(made, recipe.optimizer, lr=recipe.lr, **settings)
 
 
 def no_decay(model: nn.Module) -> set[str]:
-    """Names of the parameters that no weight decay applies to, as in the released code (`optim_factory.py`).
+    """Names of the parameters without weight decay, as in the released code (`optim_factory.py`).
 
-    Those are biases, all one-dimensional ones (norms, layer scale), and those that the model's own `no_weight_decay()`
-    names, if it has one: position embeddings and class token of DeiT. timm's Swin also names its relative position bias
-    tables; in the released code these do decay, and so they do here.
+    These are biases, all one-dimensional parameters (norms, layer scale), and the parameters that the model's own
+    `no_weight_decay()` names, if it has one: position embeddings and class token of DeiT. timm's Swin also names its
+    relative position bias tables; they are decayed in the released code, and therefore also here.
     """
     own: set[str] = getattr(model, "no_weight_decay", set)()
     return {
@@ -52,9 +52,9 @@ def no_decay(model: nn.Module) -> set[str]:
 
 
 NAME = re.compile(r"^(?:blocks|(?:stages|layers)\.(\d+)(?:\.blocks)?|layer(\d+))(?=\.)(?:\.(\d+)\.)?")
-"""Stage and block in a name of timm's: stages.0.blocks.1., layers.0.blocks.1., layer1.0., or blocks.1."""
+"""Stage and block in a timm name: stages.0.blocks.1., layers.0.blocks.1., layer1.0., or blocks.1."""
 TOGETHER = {"ConvNeXt": 3}
-"""Blocks that make one layer, by class; `blocks_per_layer` of a network of your own."""
+"""Number of blocks in a layer, by class; your own network can set `blocks_per_layer`."""
 
 Place = tuple[int, int]
 
@@ -63,9 +63,9 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
     """Factor of each parameter's learning rate: decay ** (layers above it), so 1 for the head.
 
     Args:
-        model: a network of timm or of this package. One of your own needs such names, or a method `block_of(name)` that
-            gives (stage, block) of a parameter, None for embedding and head.
-        decay: more than 0, at most 1; 1 leaves all rates alike.
+        model: a network of timm or of this package. Your own network needs such names, or a method `block_of(name)`
+            that returns (stage, block) of a parameter, and None for embedding and head.
+        decay: more than 0, at most 1; with 1 all rates are equal.
 
     Raises:
         ValueError: a decay out of range, or a network without recognisable blocks.
@@ -80,10 +80,10 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
 
 
 def layers(model: nn.Module) -> dict[str, int]:
-    """The layer of each parameter: 0 for everything before the first block, one more for each block, then the head.
+    """The layer of each parameter: 0 before the first block, one more for each block, then the head.
 
-    Final norm and head share the last layer. A stage's downsampling belongs to the stage's first block. The blocks of a
-    ConvNeXt count in threes and those of a CSWin in twos, as in the released `optim_factory.py`. A ViT is numbered as
+    Final norm and head share the last layer. A stage's downsampling belongs to the stage's first block. Three blocks of
+    a ConvNeXt, and two of a CSWin, make one layer, as in the released `optim_factory.py`. A ViT is numbered as
     in MAE's `util/lr_decay.py`.
 
     Raises:

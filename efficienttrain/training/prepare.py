@@ -1,4 +1,4 @@
-"""Everything a training needs before its first step, with every complaint that can be made early made here."""
+"""Preparation of a training before its first step, including all checks that can be made early."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from efficienttrain.training.seeding import key_weights
 from efficienttrain.training.train_state import DTYPES, TrainState
 
 BF16_CAPABILITY = 8
-"""Compute capability from which a GPU calculates in bfloat16 (Ampere)."""
+"""Compute capability from which a GPU supports bfloat16 (Ampere)."""
 MICRO = 128
-"""Micro-batch on a CPU if neither the user nor the recipe names one."""
+"""Micro-batch on a CPU if neither the user nor the recipe sets one."""
 MOST_MICRO = 512
-"""The same on a GPU, if its memory suffices: the largest of the released recipes."""
+"""Micro-batch on a GPU if neither sets one and the memory suffices: the largest of the released recipes."""
 
 
 def multiple(config: Config) -> int:
-    """Divisor of all resolutions when they are scaled to a full size other than the model's own."""
+    """Number that must divide all resolutions when they are scaled to another full size than the model's own."""
     if config.size == BASE:
         return 2
     return math.lcm(2, multiple_of(build(config.model, num_classes=1, resolution=config.size)))
@@ -55,15 +55,15 @@ def precision(config: Config, recipe: Recipe, ranks: Ranks) -> str:
         return config.amp
     if not (gpu and recipe.amp):
         return "off"
-    # Not `is_bf16_supported()`, which says yes if it is emulated, slowly.
+    # Not `is_bf16_supported()`, which is also True if bfloat16 is emulated, which is slow.
     return "bf16" if torch.cuda.get_device_capability(ranks.device)[0] >= BF16_CAPABILITY else "fp16"
 
 
 def allow_tf32(precision: str, ranks: Ranks) -> None:
     """Lets float32 matrix products run in TF32 on a GPU if mixed precision is off, for the whole process.
 
-    Linear layers would else run in plain float32, several times slower; convolutions take TF32 by torch's default.
-    Pixels keep float32: `loaders.transforms` computes its products in full precision whatever is allowed here.
+    Linear layers would otherwise run in plain float32, several times slower; convolutions use TF32 by torch's default.
+    Pixels are not affected: `loaders.transforms` always computes its products in full precision.
     """
     if ranks.device.type == "cuda" and precision == "off":
         torch.set_float32_matmul_precision("high")
@@ -75,8 +75,8 @@ def open_data(
     """The loaders of training and evaluation, and the objective.
 
     Raises:
-        ValueError: the data have no such target, or the two sets not the same ones.
-        LoaderError, OSError: they cannot be read.
+        ValueError: the data do not have this target, or the two sets have different targets.
+        LoaderError, OSError: the data cannot be read.
     """
     shared = loader_options(config, ranks, dtype)
     half = _delivers_half(ranks, dtype)
@@ -125,10 +125,11 @@ def _delivers_half(ranks: Ranks, dtype: torch.dtype | None) -> bool:
 
 
 def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ranks: Ranks) -> nn.Module:
-    """The network with its first weights, the same on every rank, for inputs of `resolution`.
+    """The network with its initial weights, the same on every rank, for inputs of `resolution`.
 
     Raises:
-        ValueError: unknown model, a stage's resolution that it cannot take, or weights of another network or not there.
+        ValueError: unknown model, a stage's resolution that it does not accept, weights of another network, or missing
+            weights.
     """
     key_weights(config.seed)
     model = build(
@@ -155,14 +156,14 @@ def make_model(config: Config, recipe: Recipe, classes: int, resolution: int, ra
 def layout_of(
     config: Config, recipe: Recipe, number: int, ranks: Ranks, factor: int | None = None, micro: int | None = None
 ) -> Layout:
-    """How stage `number` lays out its steps, before any shortage of memory.
+    """The layout of the steps of stage `number`, before a shortage of memory changes it.
 
     Args:
         factor: of the replay, if it is not the stage's.
-        micro: a micro-batch that is known to fit; `config.micro_batch` prevails over it.
+        micro: a micro-batch that is known to fit; `config.micro_batch` takes precedence.
 
     Raises:
-        ValueError: the batch does not divide over the ranks, or the micro-batch not by the replay factor.
+        ValueError: the batch is not a multiple of the number of ranks, or a rank's share not of the replay factor.
     """
     stage = recipe.stages[number]
     default = MOST_MICRO if ranks.device.type == "cuda" else MICRO
@@ -172,10 +173,10 @@ def layout_of(
 
 
 def check_layouts(config: Config, recipe: Recipe, ranks: Ranks) -> None:
-    """Whether every stage can be laid out and its replay buffer fits into memory.
+    """Checks that every stage has a valid layout and its replay buffer fits into memory.
 
     Raises:
-        ValueError: one does not.
+        ValueError: a stage has no valid layout, or its buffer does not fit.
     """
     for number, stage in enumerate(recipe.stages):
         layout = layout_of(config, recipe, number, ranks)
@@ -203,7 +204,7 @@ def ring_on_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) 
 
 
 def say(ranks: Ranks, text: str) -> None:
-    """A line for the user, once for all ranks."""
+    """Prints a line for the user, on one rank only."""
     if ranks.main:
         print(text, file=sys.stderr, flush=True)
 

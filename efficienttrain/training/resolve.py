@@ -1,4 +1,4 @@
-"""From a configuration to recipe and schedule: options given, full size, early large batches."""
+"""From a configuration to recipe and schedule: given options, full size, early large batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from efficienttrain.training.config import OF_RECIPE, Config
 def settle(config: Config, multiple: int = 2) -> Recipe:
     """The model's recipe with the changes in `config`.
 
-    multiple: of resolutions, if they have to be scaled to another full size than 224.
+    multiple: number that must divide resolutions, if they are scaled to another full size than 224.
 
     Raises:
         ValueError: unknown curriculum, or a value out of range.
@@ -27,7 +27,7 @@ def settle(config: Config, multiple: int = 2) -> Recipe:
     for name in ("clip_grad", "ema"):
         given[name] = given.get(name, getattr(made, name)) or None
     if config.warmup is not None:
-        given.setdefault("warmup_epochs", None)  # a share takes the place of the recipe's 20 epochs
+        given.setdefault("warmup_epochs", None)  # the share replaces the recipe's 20 epochs
     made = replace(made, optimizer=given.get("optimizer", made.optimizer))
     if config.batch:
         made = made.at_batch(config.batch)
@@ -52,7 +52,7 @@ def lay_steps(recipe: Recipe, size: int, samples: int) -> Schedule:
     """The steps of this recipe over a data set of `samples` images.
 
     Raises:
-        ValueError: a step would take more samples than there are.
+        ValueError: a step needs more samples than the data set has.
     """
     largest = max(stage.batch or recipe.batch for stage in recipe.stages)
     if largest > samples:
@@ -77,7 +77,7 @@ def scaled(stages: tuple[Stage, ...], size: int, multiple: int) -> tuple[Stage, 
 
 
 def enlarged(stages: tuple[Stage, ...], batch: int, scale: float, size: int) -> tuple[Stage, ...]:
-    """Early large batch: stages below full size take `scale` times as many samples a step."""
+    """Early large batch: stages below full size get `scale` times as many samples per step."""
     if scale == 1:
         return stages
     return tuple(
@@ -87,7 +87,7 @@ def enlarged(stages: tuple[Stage, ...], batch: int, scale: float, size: int) -> 
 
 
 def replayed(stage: Stage, config: Config) -> Stage:
-    """The stage with the replay buffer that `config` wants; "auto" begins without and measures."""
+    """The stage with the replay buffer that `config` requests; "auto" begins without a buffer and measures."""
     if config.replay != "recipe":
         return replace(stage, replay=1, replay_buffer=0)
     if config.replay_buffer and stage.replay > 1:
@@ -98,8 +98,8 @@ def replayed(stage: Stage, config: Config) -> Stage:
 def rate_factor(config: Config, stage: Stage) -> float:
     """Factor of the learning rate in a stage with an early large batch.
 
-    Our reading: the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677), "sqrt" is
-    the rule for Adam's noise (Malladi et al., arXiv 2205.10287).
+    Our interpretation, because the paper's rule is not published. "linear" follows Goyal et al. (arXiv 1706.02677),
+    "sqrt" is the rule for Adam's noise (Malladi et al., arXiv 2205.10287).
     """
     if config.early_batch_scale == 1 or stage.resolution >= config.size:
         return 1.0
@@ -110,13 +110,13 @@ IDENTITY = (
     "size", "seed", "early_batch_rule", "replay", "init", "pretrained", "pool", "head_scale",
     "target", "loss", "class_weights", "sample_weights",
 )  # fmt: skip
-"""Fields of a configuration that decide the result and are not in the recipe."""
+"""Fields of a configuration that determine the result and are not in the recipe."""
 
 
 def identity(config: Config, recipe: Recipe, classes: int, samples: int) -> dict[str, Any]:
-    """All settings that determine a training's result, as JSON: a checkpoint and its continuation must agree in them.
+    """All settings that determine a training's result, as JSON. They must be equal when a checkpoint is resumed.
 
-    Ranks, micro-batches and the machine are not included: a run may resume with others.
+    Ranks, micro-batches and the machine are not included; they may change when a run resumes.
     """
     given = {name: getattr(config, name) for name in IDENTITY}
     settled = {name: value for name, value in asdict(recipe).items() if name != "micro_batch"}

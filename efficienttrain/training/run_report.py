@@ -12,7 +12,7 @@ from efficienttrain.training.logbook import read
 
 Line = dict[str, Any]
 NAMES = {"top1": "top-1", "map": "mAP", "r2": "R2"}
-"""Metrics of the objectives as people write them."""
+"""Display names of the metrics."""
 
 
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
@@ -31,12 +31,12 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
     """The report of a log.
 
     Returns:
-        `identity`: the settings; `seconds`: wall time of the steps, loading included, evaluation and checkpoints
-        not; `images`: seen by the network; `loaded`: brought by the loader (fewer by the replay buffer); `stall`: share
-        of the time that was spent waiting; `last`: the last evaluation; `stages`: the same of each stage,
-        with its resolution, magnitude and images a second; `curve`: loss and learning rate, `evaluations`: scores, both
-        with `progress` (share of the compute) and `seconds`; `metric`: the score that chose the best network ("top1",
-        "map", "r2"), and `best_` with its name its best value.
+        `identity`: the settings; `seconds`: wall time of the steps, including loading, without evaluation and
+        checkpoints; `images`: number processed by the network; `loaded`: number supplied by the loader (fewer with a
+        replay buffer); `stall`: share of the time spent waiting; `last`: the last evaluation; `stages`: these values
+        for each stage, with its resolution, magnitude and images/s; `curve`: loss and learning rate, `evaluations`:
+        scores, both with `progress` (share of the compute) and `seconds`; `metric`: the score that selects the best
+        network ("top1", "map", "r2"), and `best_` followed by its name: its best value.
     """
     layouts = {line["stage"]: line for line in lines if line["kind"] == "layout"}
     seconds, curve, evaluations = 0.0, [], []
@@ -77,7 +77,7 @@ def summarise(lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def table(made: dict[str, Any]) -> str:
-    """One line a stage, and the sums."""
+    """One line per stage, and the sums."""
     metric = made["metric"]
     name = NAMES[metric]
     lines = [
@@ -109,7 +109,7 @@ def table(made: dict[str, Any]) -> str:
 
 
 def shown(metric: str, value: float) -> str:
-    """A score as text: shares of samples in percent."""
+    """A score as text; shares of samples are in percent."""
     return f"{value:.3f}" if metric == "r2" else f"{value:.2%}"
 
 

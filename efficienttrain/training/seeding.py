@@ -1,7 +1,7 @@
-"""Chance inside the network, keyed like all other: dropout and drop path are functions of (seed, step, micro-batch).
+"""Keyed randomness inside the network: dropout and drop path are functions of (seed, step, micro-batch).
 
-So a resumed run needs no generator's state, a step that is repeated with smaller memory draws afresh from known places,
-and ranks differ from each other without ever adding to a seed.
+So a resumed run needs no generator state, a step that is repeated with smaller micro-batches gets defined new draws,
+and ranks get different draws without arithmetic on a seed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from efficienttrain._loaders import Purpose, words
 
 
 def key_weights(seed: int) -> None:
-    """Keys torch's generators for the first weights."""
+    """Keys torch's generators for the initial weights."""
     _key(seed, 0, 0, Purpose.WEIGHTS)
 
 

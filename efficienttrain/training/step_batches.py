@@ -1,4 +1,4 @@
-"""The loader as an endless row of optimizer steps, whatever stage, layout and world size they have."""
+"""The loader as an endless sequence of optimizer steps, for any stage, layout and world size."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from efficienttrain.curriculum import Stage
 from efficienttrain.training.batch_layout import Layout
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-Cursor = tuple[int, int]  # epoch, and samples of it that all ranks together have been given
+Cursor = tuple[int, int]  # epoch, and the number of its samples that were delivered to all ranks together
 
 
 class Feed:
-    """Brings the micro-batches of one step after the other.
+    """Delivers the micro-batches of the steps in order.
 
-    Note [whole steps]: an epoch is a permutation of the data set, and a step takes the next `fresh_step` samples of it,
-    whichever ranks and micro-batches they fall to; if too few are left for another one, the next epoch begins, also if
-    the next stage has smaller steps. So steps see the same samples for every world size and accumulation, a new layout
-    or stage goes on in the middle of an epoch, and the place is two numbers. They are counted here: the loader's own
-    place is that of its batches, whose size depends on the layout.
+    Note [whole steps]: an epoch is a permutation of the data set, and a step takes its next `fresh_step` samples,
+    independently of their division among ranks and micro-batches. If too few are left for another step, the next epoch
+    begins, even if the next stage has smaller steps. So steps get the same samples for every world size and
+    accumulation, a new layout or stage continues in the middle of an epoch, and the position is two numbers. They are
+    counted here, because the loader's own position counts its batches, whose size depends on the layout.
     """
 
     def __init__(
         self, loader: Loader, rank: int, seed: int, targets: Callable[[Any], torch.Tensor] = torch.as_tensor
     ) -> None:
-        """targets: makes a tensor of the loader's values of the target field."""
+        """targets: function that converts the loader's values of the target field to a tensor."""
         self._loader, self._rank, self._seed, self._targets = loader, rank, seed, targets
         state = loader.state_dict()
         self.samples: int = state["samples"]
         self.cursor: Cursor = (state["epoch"], state["position"])
-        """Place of the next loader batch."""
+        """Position of the next loader batch."""
         self._batches: Iterator[tuple[torch.Tensor, Any]] | None = None
         self._replay: Replay | None = None
         self._held: deque[Cursor] = deque()
 
     def begin(self, stage: Stage, layout: Layout, buffer: int = 0, device: str | torch.device = "cpu") -> None:
-        """From here on, steps of this stage in this layout. A replay buffer of `buffer` batches begins empty.
+        """Sets the stage and layout of the following steps. A replay buffer of `buffer` batches begins empty.
 
         Raises:
-            ValueError: the replay buffer is larger than the memory that is free.
+            ValueError: the replay buffer is larger than the free memory.
         """
         self._pause()
         self._layout = layout
@@ -60,7 +60,7 @@ class Feed:
             group = turn * self._layout.ranks + self._rank
             self._held.append(self.cursor)
             images, labels = self._next()
-            if turn == last:  # now, so that the place between steps is one, whatever is measured or saved there
+            if turn == last:  # now, so that the position between two steps is always the same
                 self._leave_out_rest()
             if self._replay is not None:
                 images, labels = self._replay(images, labels, seed=self._seed, step=number, group=group)
@@ -71,7 +71,7 @@ class Feed:
         self._jump(cursor)
 
     def state_dict(self) -> dict[str, Any]:
-        """The feed's position, and which loader batches its replay buffer holds: their places, not their pixels."""
+        """The feed's position, and the positions (not the pixels) of the loader batches in its replay buffer."""
         epoch, position = self.cursor
         loader = {**self._loader.state_dict(), "epoch": epoch, "position": position}
         state = {"loader": loader, "shape": (self._layout.ranks, self._layout.fresh), "pushed": 0}
@@ -83,7 +83,7 @@ class Feed:
         """Restores `state_dict` exactly; the replay buffer's batches are loaded again.
 
         Returns:
-            False if they were not, since world size or micro-batch have changed: then it begins empty.
+            False if world size or micro-batch have changed; the replay buffer then begins empty.
         """
         self._pause()
         self._loader.load_state_dict(state["loader"])
@@ -105,7 +105,7 @@ class Feed:
 
     def close(self) -> None:
         """Stops loading ahead."""
-        self._batches = None  # an iterator that is dropped cancels the batches under way
+        self._batches = None  # a deleted iterator cancels the batches in progress
 
     def _next(self) -> Batch:
         batch = next(self._batches, None) if self._batches is not None else None

@@ -1,4 +1,4 @@
-"""The door: a configuration in, a trained network and its report out."""
+"""The main function: trains a network from a configuration and reports the result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
 
     Raises:
         ValueError: an option that is invalid here; the one-line message gives the rule and the remedy.
-        OSError: a file is not there or cannot be written.
-        LoaderError: the data are not sound.
+        OSError: a file does not exist or cannot be written.
+        LoaderError: the data are damaged or cannot be used.
     """
     import torch
 
@@ -33,7 +33,7 @@ def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
             if config.progress:
                 prepare.say(ranks, provenance(config.model))
             return trainer.run()
-    except torch.cuda.OutOfMemoryError as error:  # not in a stage's first step, which is repeated
+    except torch.cuda.OutOfMemoryError as error:  # after a stage's first step, which would have been repeated
         raise ValueError(
             "out of GPU memory in the middle of a stage; repeat the command with a smaller --micro-batch, "
             "and it resumes from the last checkpoint."

@@ -22,7 +22,7 @@ DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TrainState:
-    """A network with all that changes it."""
+    """A network with its optimizer, mixing, loss scaling and moving average."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class TrainState:
         precision: str = "off",
         channels_last: bool = False,
     ) -> None:
-        """precision: a key of DTYPES; fp16 brings loss scaling."""
+        """precision: a key of DTYPES; fp16 uses loss scaling."""
         from timm.utils import ModelEmaV3
 
         self.model, self._recipe, self._ranks, self._seed = model, recipe, ranks, seed
@@ -49,18 +49,18 @@ class TrainState:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def wrap(self) -> None:
-        """After a step: has every backward from here on average the ranks' gradients while it runs."""
+        """Wraps the network, so that every following backward pass averages the ranks' gradients while it runs."""
         if self._ranks.world_size > 1 and not self.wrapped:
             idle = any(parameter.grad is None for parameter in self.model.parameters() if parameter.requires_grad)
             self._net = DistributedDataParallel(self.model, broadcast_buffers=False, find_unused_parameters=idle)
 
     def unwrap(self) -> None:
-        """Sets the bare network free, to be changed, or for a step that may run out of memory (see `accumulate`)."""
+        """Unwraps the network, before a change of it or a step that may run out of memory (see `accumulate`)."""
         self._net = self.model
 
     @property
     def wrapped(self) -> bool:
-        """Whether backward averages gradients."""
+        """Whether the backward pass averages gradients."""
         return self._net is not self.model
 
     @property
@@ -69,12 +69,12 @@ class TrainState:
         return [self.model] if self.ema is None else [self.model, self.ema.module]
 
     def resize(self, resolution: int) -> None:
-        """Another input size, for the network, its moments and its average."""
+        """Changes the input size of the network, its moments and its average."""
         self.unwrap()
         resize(self.model, resolution, optimizer=self.optimizer, ema=self.ema and self.ema.module)
 
     def compile(self) -> None:
-        """Has torch.compile make kernels for the present size."""
+        """Compiles the network with torch.compile for the present size."""
         torch.compiler.reset()
         self.model.compile(dynamic=False)
 
@@ -83,7 +83,7 @@ class TrainState:
 
         Raises:
             torch.cuda.OutOfMemoryError: the micro-batches are too large. If the network is wrapped, the other ranks
-                now wait for this one in vain.
+                then wait for this one for ever.
         """
         self.model.train()
         self.optimizer.zero_grad()
@@ -100,13 +100,13 @@ class TrainState:
         return total
 
     def decay(self, weight_decay: float) -> None:
-        """Sets the weight decay of the parameters that are decayed at all."""
+        """Sets the weight decay of the parameters with weight decay."""
         for group in self.optimizer.param_groups:
             if group["weight_decay"] > 0:
                 group["weight_decay"] = weight_decay
 
     def update(self, rate: float) -> None:
-        """The optimizer's step, with the gradients that `accumulate` left."""
+        """Makes the optimizer's step with the gradients of `accumulate`."""
         if not self.wrapped:
             self._ranks.average_gradients(self.model)
         self.scaler.unscale_(self.optimizer)
@@ -130,7 +130,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores `state_dict`; the network must already have the size it had then."""
+        """Restores `state_dict`; the network must already have the size of the saved one."""
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])

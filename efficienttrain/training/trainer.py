@@ -1,4 +1,4 @@
-"""The loop: stage by stage, step by step; evaluate and save at fixed shares of the compute; resume."""
+"""The training loop over stages and steps; it evaluates and saves at fixed shares of the compute, and resumes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from efficienttrain.training.train_state import DTYPES, TrainState
 
 
 class Trainer:
-    """One training, on one rank. `run` is the whole of it, everything else an act of that."""
+    """One training, on one rank. `run` performs the whole training; the other methods are its parts."""
 
     def __init__(self, config: Config, ranks: Ranks, callbacks: Sequence[Callback] = ()) -> None:
-        """Opens, builds and restores; takes no step. Raises as `train` does."""
+        """Opens the data, builds the network and restores a checkpoint; makes no step. Raises as `train` does."""
         self.config, self.ranks, self.out = config, ranks, Path(config.out)
         check_trackers(config)
         self.recipe = self.settle()
@@ -64,7 +64,7 @@ class Trainer:
             self.resume(state)
 
     def record(self) -> None:
-        """Keeps the configuration in the run's folder."""
+        """Writes the configuration to the run's folder."""
         if self.ranks.main:
             write_config(self.out, self.config, self.recipe)
 
@@ -81,7 +81,7 @@ class Trainer:
         return resolve.lay_steps(self.recipe, self.config.size, self.feed.samples)
 
     def identify(self) -> dict[str, Any]:
-        """All that decides the result, see `resolve.identity`."""
+        """All settings that determine the result, see `resolve.identity`."""
         return resolve.identity(self.config, self.recipe, self.objective.outputs, self.feed.samples)
 
     def find(self) -> dict[str, Any] | None:
@@ -89,7 +89,7 @@ class Trainer:
         return checkpoint.find(self.out, self.identity, self.ranks)
 
     def make_train_state(self, resolution: int, precision: str) -> TrainState:
-        """The network with its first weights, for inputs of `resolution`, and all that changes it."""
+        """The `TrainState` of the network with its initial weights, for inputs of `resolution`."""
         return TrainState(
             prepare.make_model(self.config, self.recipe, self.objective.outputs, resolution, self.ranks),
             self.recipe,
@@ -125,7 +125,7 @@ class Trainer:
         return self.finish()
 
     def enter(self) -> None:
-        """Goes over to the stage that the coming step belongs to."""
+        """Enters the stage of the next step."""
         self.stage = self.schedule.stage_of(self.step)
         self.train_state.resize(self.recipe.stages[self.stage].resolution)
         self.begin()
@@ -139,7 +139,8 @@ class Trainer:
     def begin(self, factor: int | None = None, buffer: int | None = None, micro: int | None = None) -> None:
         """Sets the loader to the present stage.
 
-        factor, buffer: of the replay, if they are not the stage's own; micro: the micro-batch; None: what fits.
+        factor, buffer: of the replay, if they are not the stage's own; micro: the micro-batch; None: the largest that
+            fits.
         """
         buffer = self.recipe.stages[self.stage].replay_buffer if buffer is None else buffer
         layout = prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, factor, micro)
@@ -150,7 +151,7 @@ class Trainer:
             self.train_state.compile()
 
     def fit(self, layout: Layout, buffer: int) -> Layout:
-        """The layout with a micro-batch that the memory of all ranks has room for; the user's micro-batch stays."""
+        """The layout with a micro-batch that fits into the memory of all ranks; the user's micro-batch is not changed."""
         memory = micro_batch.memory_of(self.ranks.device)
         if self.config.micro_batch or memory is None:
             return layout
@@ -171,7 +172,7 @@ class Trainer:
         return layout
 
     def supply(self, layout: Layout, buffer: int) -> None:
-        """From here on, steps in this layout; the replay buffer holds the loader's batches of `buffer` steps."""
+        """Sets the layout of the following steps; the replay buffer holds the loader's batches of `buffer` steps."""
         stage = self.recipe.stages[self.stage]
         self.layout, self.buffer = layout, buffer
         batches = buffer * layout.accumulation
@@ -180,7 +181,7 @@ class Trainer:
         self.write("layout", resolution=stage.resolution, magnitude=stage.magnitude, **asdict(layout))
 
     def advance(self) -> None:
-        """One optimizer step, repeated with smaller micro-batches if memory does not suffice."""
+        """Makes one optimizer step, and repeats it with smaller micro-batches if memory does not suffice."""
         cursor = self.feed.cursor
         while (loss := self.attempt()) is None:
             self.shrink(cursor)
@@ -196,8 +197,9 @@ class Trainer:
 
     def attempt(self) -> Tensor | None:
         """Forward and backward of one step: the loss, or None if some rank has run out of memory."""
-        # Note [first step unwrapped]: memory runs out in a stage's first step or never. A rank that has left a backward
-        # which averages gradients leaves the others waiting in it, so that step is taken without, and agreed upon.
+        # Note [first step unwrapped]: memory runs out in a stage's first step or never. If a rank leaves a backward
+        # pass that averages gradients, the other ranks wait for it. So this step does not average in the backward
+        # pass, and the ranks agree on its result.
         batches, count = self.meter.watch(self.feed.step(self.step)), self.layout.accumulation
         if self.train_state.wrapped:
             return self.train_state.accumulate(batches, count, self.step)
@@ -216,7 +218,7 @@ class Trainer:
         self.supply(layout, self.buffer)
 
     def tune_replay(self) -> None:
-        """Has enough samples replayed, if the first steps of a stage waited for the loader."""
+        """Sets a replay factor that is large enough, if the first steps of a stage waited for the loader."""
         done = self.step - sum(self.schedule.steps[: self.stage])
         if self.layout.factor > 1 or done not in (batch_layout.SETTLING, batch_layout.SETTLING + batch_layout.MEASURED):
             return
@@ -232,7 +234,7 @@ class Trainer:
         """Logs and shows the steps since the last note.
 
         Raises:
-            ValueError: the loss is no number any more.
+            ValueError: the loss is not a finite number.
         """
         steps = self.meter.steps
         if not steps:
@@ -297,12 +299,12 @@ class Trainer:
         self.train_state.load_state_dict(state["learner"])
         self.begin(state["factor"], state["buffer"], state.get("micro"))  # older checkpoints have none
         if self.schedule.stage_of(self.step) != self.stage:
-            state["feed"]["held"] = []  # the stage is over, and with it its replay buffer
+            state["feed"]["held"] = []  # the stage has ended, and with it its replay buffer
         if not self.feed.load_state_dict(state["feed"]):
             prepare.say(self.ranks, "The replay buffer begins empty, for ranks or micro-batch have changed.")
 
     def write(self, kind: str, **facts: Any) -> None:
-        """A line of the log."""
+        """Writes a line of the log."""
         if self.log is not None:
             self.log.write(kind, self.step, progress=self.schedule.progress(self.step), stage=self.stage, **facts)
 
@@ -325,5 +327,5 @@ class Trainer:
 
 
 def crosses(before: float, after: float, every: float) -> bool:
-    """Whether a multiple of `every`, or the end, lies between; all are shares."""
+    """Whether a multiple of `every`, or the end, lies between `before` and `after`; all are shares."""
     return after == 1 or math.floor(after / every + 1e-9) > math.floor(before / every + 1e-9)

@@ -357,7 +357,7 @@ def _blend(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _truncate(levels: Tensor) -> Tensor:
-    """float `levels`, which are overwritten, as uint8. Via int16: torch's direct conversion is not vectorised."""
+    """uint8 of float `levels`, which are overwritten. Via int16: torch's direct conversion is not vectorised."""
     return levels.clamp_(0, 255).short().to(torch.uint8)
 
 

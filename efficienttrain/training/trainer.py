@@ -151,7 +151,7 @@ class Trainer:
             self.train_state.compile()
 
     def fit(self, layout: Layout, buffer: int) -> Layout:
-        """The layout with a micro-batch that fits into the memory of all ranks; the user's micro-batch is not changed."""
+        """The layout with a micro-batch that fits into the memory of all ranks; the user's own is kept."""
         memory = micro_batch.memory_of(self.ranks.device)
         if self.config.micro_batch or memory is None:
             return layout

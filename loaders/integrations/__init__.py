@@ -1,1 +1,1 @@
-"""Parts for other people's pipelines: a decoder for FFCV, steps for DALI graphs. Import the module you need."""
+"""Parts for other pipelines: decoders for FFCV, steps for DALI graphs. Import the module that you need."""

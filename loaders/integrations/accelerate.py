@@ -1,5 +1,5 @@
-"""The end of an epoch for Hugging Face Accelerate, which steps after a short accumulation and removes padding from
-gathered results. A Loader reports it as Accelerate's own data loaders do, without being wrapped.
+"""Reports the end of an epoch to Hugging Face Accelerate, which then makes a step after an incomplete accumulation and
+removes padding from gathered results. A Loader reports it like Accelerate's own data loaders, without being wrapped.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def report_to_accelerate(loader: Loader, steps: int, rest: int) -> Iterator[Callable[[int], None]]:
     """While a loader delivers `steps` batches, keeps `accelerate.state.GradientState` informed about them.
 
-    rest: samples of the last batch on all ranks together if that is smaller than the others, else 0.
+    rest: samples of the last batch on all ranks together if it is smaller than the other batches, else 0.
 
-    Yields a function to be called before each batch is delivered, with the number of batches that follow it. Has no
-    effect unless the program has set Accelerate up; Accelerate is never imported for this.
+    Yields a function to call before each batch is delivered, with the number of batches that follow it. It has no
+    effect unless the program has set up Accelerate; Accelerate is never imported for this.
     """
     module = sys.modules.get("accelerate.state")
     if module is None or not module.GradientState._shared_state or not steps:

@@ -1,7 +1,7 @@
-"""The operations as steps of a DALI graph: for pipelines of your own, on CPU nodes and on GPU nodes.
+"""The operations as steps of a DALI graph, for your own pipelines, on CPU nodes and on GPU nodes.
 
-Settings of a stage are data, a node with one value a sample. No graph is rebuilt for another resolution,
-magnitude or epoch. Random numbers are the plan's, so that a graph gives the pixels of `loaders.transforms`' modules.
+Settings of a stage are data: nodes with one value per sample. So a new resolution, magnitude or epoch does not rebuild
+the graph. Random numbers are the plan's, so a graph gives the pixels of the modules in `loaders.transforms`.
 
 Flips, Lanczos and normalisation are DALI's own operators. DALI has no matrix product, and none of its operators moves
 pictures bicubically, so the Fourier crop and RandAugment are our modules, called with whole batches on their device.
@@ -36,12 +36,12 @@ from nvidia.dali.python_function_plugin import current_dali_stream
 __all__ = ["low_frequency_crop", "normalize", "rand_augment", "random_flip"]
 
 Node = Any
-"""A DALI `DataNode`. For an input with one value per sample, a number is accepted, too: the same for all."""
+"""A DALI `DataNode`. For an input with one value per sample, a number is also accepted, as the value for all."""
 
 
 @do_not_convert
 def random_flip(images: Node, indices: Node, *, seed: int, epoch: Node) -> Node:
-    """Mirrors left to right those images that the loader mirrors: every other one on average.
+    """Mirrors left to right the images that the loader mirrors, half of them on average.
 
     Args:
         images: HWC or CHW, of any type and sizes.
@@ -74,9 +74,9 @@ def rand_augment(
     """`loaders.transforms.RandAugment` in the graph, with its pixels.
 
     Args:
-        images: uint8 HWC, square and RGB, a batch all of one size.
+        images: uint8 HWC, square and RGB, all images of a batch of the same size.
         indices, seed, epoch: see `random_flip`.
-        magnitude: 0 to 10, or below 0 for leaving images as they are; on the CPU, the same for a whole batch.
+        magnitude: 0 to 10, or below 0 to leave images unchanged; on the CPU, the same for a whole batch.
         mstd, num_ops, increasing, base, fill: see `RandAugment`.
     """
     module = RandAugment(0, mstd, num_ops, increasing, base, fill=fill)
@@ -93,17 +93,17 @@ def rand_augment(
 
 @do_not_convert
 def low_frequency_crop(images: Node, resolution: Node, method: str = "fourier") -> Node:
-    """`loaders.transforms.LowFrequencyCrop` in the graph. The two methods lie on different grids, see there.
+    """`loaders.transforms.LowFrequencyCrop` in the graph. The two methods use different grids, see that class.
 
     Args:
-        images: uint8 or float HWC, at least `resolution` a side; for `fourier` a batch all of one size. Floats are
-            neither rounded nor clipped.
+        images: uint8 or float HWC, sides of at least `resolution`; for `fourier` all images of a batch of the same
+            size. Floats are neither rounded nor clipped.
         resolution: B, pixels; on the CPU, the same for a whole batch.
-        method: "fourier", the module's pixels; or "lanczos", DALI's `resize`, some tenth of a level from Pillow's on
-            average, several levels at hard edges.
+        method: "fourier", the module's pixels; or "lanczos", DALI's `resize`, which differs from Pillow's by some
+            tenths of a level on average and several levels at hard edges.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: an unknown method.
     """
     if method not in ("fourier", "lanczos"):
         raise ValueError(f"`method` must be 'fourier' or 'lanczos', got {method!r}.")
@@ -140,14 +140,15 @@ def normalize(
 
 
 def _step(work: Callable[..., Tensor], images: Node, *values: Node) -> Node:
-    """`work` as a step: takes [N, C, H, W] on the device of `images`, and an array [N] of each of `values`."""
+    """`work` as a step of the graph. It gets [N, C, H, W] on the device of `images`, and an array [N] for each of
+    `values`."""
     on_gpu = images.device == "gpu"
 
     def run(*inputs: list[Any]) -> list[Any]:
         pictures, *rest = ([from_dlpack(sample) for sample in samples] for samples in inputs)
         if not on_gpu:
             return _call(work, pictures, rest)
-        # DALI has waited until its pictures are ready, and expects ready ones: this waits in DALI's thread.
+        # DALI has waited until its pictures are ready, and expects ready results: this waits in DALI's thread.
         device = pictures[0].device
         stream = _stream(device)
         with torch.cuda.stream(stream):
@@ -171,15 +172,15 @@ def _call(
     arrays = [torch.stack(each).cpu().numpy().reshape(len(each)) for each in values]
     done = work(torch.stack(pictures).permute(0, 3, 1, 2), *arrays).permute(0, 2, 3, 1).contiguous()
     if reader is not None:
-        # When DALI lets go of the result, torch must not use its memory again before DALI's stream has read it: torch
-        # then records an event there, and keeps the memory until the event has passed.
+        # When DALI releases the result, torch must not reuse its memory before DALI's stream has read it: torch then
+        # records an event on that stream, and keeps the memory until the event has completed.
         done.record_stream(reader)
     return [to_dlpack(picture) for picture in done]
 
 
 @lru_cache(maxsize=8)
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Not the default stream, which the training may use. One for all, since torch keeps memory for each apart."""
+    """A stream other than the default, which the training may use. Shared, because torch keeps memory per stream."""
     return torch.cuda.Stream(device)
 
 

@@ -1,4 +1,4 @@
-"""Decoders for FFCV pipelines of the user's own: crops planned first, and as little decoded as they need."""
+"""Decoders for the user's own FFCV pipelines: crops are planned first, and only the necessary parts are decoded."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _REPAIR = ctypes.CFUNCTYPE(ctypes.c_int64)
 
 
 class SubJPEGDecoder(SimpleRGBImageDecoder):
-    """The common base of our decoders for FFCV pipelines: uint8 [n, B, B, 3] of crops that are planned first.
+    """The common base of our decoders for FFCV pipelines; they return crops, planned first, as uint8 [n, B, B, 3].
 
     From a pyramid they read only the level and the part that the crop needs. From an FFCV beton they decode the part
     under the crop, or read the rows under the crop if raw pixels are stored.
 
-    A sample that cannot be decoded is black in its batch, with a RuntimeWarning: FFCV gives its thread no way to raise
-    in yours. `loaders.Loader(..., backend="ffcv")` has `on_error`.
+    A sample that cannot be decoded becomes black, with a RuntimeWarning, because FFCV's thread cannot raise an error in
+    the user's thread. `loaders.Loader(..., backend="ffcv")` has `on_error`.
 
     Attributes:
-        output_size: side of the output in pixels, or twice the same, as FFCV has it; a change counts from the next
+        output_size: side of the output in pixels, or a pair of equal sides, as in FFCV; a change applies from the next
             epoch on, without compiling.
         bad: samples that could not be decoded, by index.
     """
@@ -53,11 +53,11 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         self._options = options
         self._loader: Loader | None = None
         self._mine = threading.local()  # the current batch of each of FFCV's threads
-        # Compiled code calls these by their addresses, so they must live as long as it does.
+        # Compiled code calls these by their addresses, so they must live as long as this code.
         self._prepare_c, self._repair_c = _PREPARE(self._prepare), _REPAIR(self._repair)
 
     def accept_globals(self, metadata: NDArray[np.void], memory_read: Callable[..., Any]) -> None:
-        """FFCV's call when a loader is made, and again at each epoch.
+        """Called by FFCV when a loader is made, and at each epoch.
 
         Raises:
             ValueError: the decoder already belongs to another loader.
@@ -121,7 +121,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         return 1
 
     def _repair(self) -> int:
-        """Decodes samples by Pillow that the kernel cannot, and warns of those that Pillow cannot decode either."""
+        """Decodes with Pillow the samples that the kernel cannot decode; warns of samples that Pillow cannot decode."""
         batch: BatchPlan = self._mine.batch
         work: KernelBatch = self._mine.work
         for i in np.flatnonzero(work.status):
@@ -136,10 +136,10 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
 
 
 class SubJPEGRandomResizedCrop(SubJPEGDecoder):
-    """Takes the place of FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
+    """Replaces FFCV's `RandomResizedCropRGBImageDecoder` in `pipelines={"image": [...]}`.
 
-    Same crops in distribution, same output. The crop of a sample is a function of the FFCV loader's `seed`, its epoch
-    (`next_epoch`) and the sample index. See `SubJPEGDecoder`.
+    The distribution of crops and the form of the output are the same. The crop of a sample is a function of the FFCV
+    loader's `seed`, its epoch (`next_epoch`) and the sample index. See `SubJPEGDecoder`.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class SubJPEGRandomResizedCrop(SubJPEGDecoder):
         """
         Args:
             output_size: B or (B, B), B a whole number from 16 to 1024.
-            scale: least and largest share of the image's area that a crop aims at, as FFCV's and torchvision's.
-            ratio: least and largest width / height that a crop aims at.
-            flip: also mirror every other sample; FFCV's `RandomHorizontalFlip` costs a pass of its own.
+            scale: smallest and largest share of the image's area that a crop aims at, as in FFCV and torchvision.
+            ratio: smallest and largest width / height that a crop aims at.
+            flip: also mirror samples with probability 1/2; FFCV's `RandomHorizontalFlip` needs a separate pass.
             filter: "fourier", "lanczos" or "bicubic", see `loaders.plan.filters.build`.
             max_level: coarsest stored level to use; 0: full size only.
 
@@ -169,7 +169,7 @@ class SubJPEGRandomResizedCrop(SubJPEGDecoder):
 
 
 class SubJPEGCenterCrop(SubJPEGDecoder):
-    """Takes the place of FFCV's `CenterCropRGBImageDecoder`: evaluation's crop, the same in every epoch.
+    """Replaces FFCV's `CenterCropRGBImageDecoder`: evaluation's crop, the same in every epoch.
 
     The crop is that of torchvision's `Resize(int(B / ratio))` and `CenterCrop(B)`. See `SubJPEGDecoder`.
     """
@@ -185,7 +185,7 @@ class SubJPEGCenterCrop(SubJPEGDecoder):
         """
         Args:
             output_size: B or (B, B), B a whole number from 16 to 1024.
-            ratio: side of the crop as a share of the image's shorter side, above 0 and at most 1, as FFCV's.
+            ratio: side of the crop as a share of the image's shorter side, above 0 and at most 1, as in FFCV.
             interpolation: "fourier", or Pillow's "bicubic", "bilinear" or "lanczos".
             max_level: coarsest stored level to use; 0: full size only.
 
@@ -199,7 +199,7 @@ class SubJPEGCenterCrop(SubJPEGDecoder):
 
 
 def _calling_loader() -> Loader:
-    # FFCV passes an operation everything but the name of the file.
+    # FFCV does not pass the name of the file to an operation.
     frame = inspect.currentframe()
     while frame is not None:
         if isinstance(frame.f_locals.get("self"), Loader):
@@ -214,5 +214,5 @@ def _array(address: int, dtype: Any, size: int) -> NDArray[Any]:
 
 
 def _warn(message: str) -> None:
-    with suppress(RuntimeWarning):  # if warnings are errors: one must not leave a callback
+    with suppress(RuntimeWarning):  # if warnings are errors, none may leave a callback
         warnings.warn(message, RuntimeWarning, stacklevel=1)

@@ -1,4 +1,4 @@
-"""Sources of samples: pyramid betons, betons that FFCV wrote, image folders, and all that can be converted."""
+"""Sources of samples: pyramid betons, betons that FFCV wrote, image folders, and all other convertible sources."""
 
 from ..beton.fields import FieldType
 from .dataset import Dataset

@@ -1,4 +1,4 @@
-"""A beton as a source: one that FFCV wrote, with all its fields, becomes a pyramid."""
+"""A beton as a source: `convert` makes a pyramid from a beton that FFCV wrote, with all its fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK = 64  # samples whose fields are read together
 class Beton:
     """The samples of a beton: its images in full size, and its stored fields.
 
-    Raw pixels are handed on as they are, and stored at quality 95.
+    Raw pixels are passed on unchanged; the converter stores them as JPEG of quality 95.
     """
 
     choices = ("label_column",)
@@ -35,7 +35,7 @@ class Beton:
         self._dataset = open_dataset(path, label_field=options.label_column)
         self.classes = self._dataset.classes
         if options.classes is not None and self.classes == [str(k) for k in range(len(self.classes))]:
-            self.classes = list(options.classes)  # numbers are no names, so the caller may name them
+            self.classes = list(options.classes)  # the beton has only numbers, so the caller may name the classes
         stored, label = dict(self._dataset.fields), self._dataset.label_field
         stored.pop(self._dataset.originals or "", None)
         self.fields = {"label" if name == label else name: kind for name, kind in stored.items()}
@@ -43,7 +43,7 @@ class Beton:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """By the ending .beton or .ffcv."""
+        """Recognises the file endings .beton and .ffcv."""
         return is_beton(path) and not os.path.isdir(path)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The interface of every data set: its samples, the place of each of their levels, and their fields."""
+"""The interface of every data set: its samples, the location of each of their levels, and their fields."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ _BLOCK = 1 << 16  # labels read at a time when all are counted
 
 
 class Fetch(Protocol):
-    """Bytes of samples on their way. They stay valid as long as this object lives.
+    """Bytes of samples that are being fetched. They stay valid as long as this object lives.
 
     Attributes:
-        bytes: that it holds in memory.
+        bytes: size of the fetched data in memory.
     """
 
     bytes: int
 
     def done(self) -> bool:
-        """Whether `wait` would return, or raise its error, at once."""
+        """Whether `wait` would return, or raise its error, immediately."""
         ...
 
     def wait(self) -> None:
-        """Returns when the bytes are here and the samples name them. Harmless when called again.
+        """Waits for the bytes, and makes the samples refer to them. Can be called more than once.
 
         Raises:
-            LoaderError: they cannot be had.
+            LoaderError: they cannot be fetched.
         """
         ...
 
 
 class Dataset(ABC):
-    """A data set at rest. Opening one reads no image.
+    """A stored data set. Opening it reads no image.
 
     Attributes:
         path: the file or folder.
-        fd: file descriptor that records are read from; -1 if each sample is a file of its own.
-        classes: class names; a label is a position in it. Empty if labels are no classes.
+        fd: file descriptor from which records are read; -1 if each sample is a separate file.
+        classes: class names; a label is a position in this list. Empty if labels are not classes.
         ratios: side of each stored level / full side, 1.0 first.
-        fields: stored fields beside the image, by name, in file order. An image folder has `label` only.
+        fields: stored fields other than the image, by name, in file order. An image folder has `label` only.
         label_field: name of the int field that `labels` returns; None: the samples have no class label.
     """
 
@@ -63,21 +63,21 @@ class Dataset(ABC):
     fields: dict[str, FieldType]
     label_field: str | None = "label"
     meta: dict[str, Any] | None = None
-    """How a pyramid was made; None: this is no pyramid."""
+    """The meta data of a pyramid; None: this is not a pyramid."""
     _closing: weakref.finalize[..., Any] | None = None
     immutable: bool = False
-    """The file is known not to change: `check_unchanged` need not look."""
+    """Whether the file is known not to change, so that `check_unchanged` does nothing."""
     image_bytes: int = 0
-    """About the bytes of all full-size images, if neighbours lie together on the disk; 0: they do not."""
+    """Approximate bytes of all full-size images, if neighbours are stored next to each other; 0: they are not."""
     storage: StorageOrder | None = None
-    """The samples' places in storage; None: in the order of their indices."""
+    """The order of the samples in storage; None: the order of their indices."""
     span: Span | None = None
-    """The part of a larger set's order that this is; None: it is no such part."""
+    """The section of a larger set's order that this data set holds; None: it is not such a part."""
     together: int = 0
-    """Samples to plan together, so that neighbours among them are fetched by one request; less than a batch: each
-    batch alone; 0: it does not matter."""
+    """Number of samples to plan together, so that one request fetches neighbours among them. If it is less than a
+    batch, each batch is planned alone. 0: no preference."""
     bounds: NDArray[np.int64] | None = None
-    """Where the records of each level begin and end in the file, [2, levels], if `index_rows` can be read."""
+    """Start and end of the records of each level in the file, [2, levels], if `index_rows` can be read."""
     _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
@@ -85,19 +85,19 @@ class Dataset(ABC):
 
     @abstractmethod
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """The place of each level of each sample: ENTRY [n, levels].
+        """The location of each level of each sample: ENTRY [n, levels].
 
         Raises:
             IndexError: an index is negative or not below `len`.
-            BadDataset: the file contradicts itself.
+            BadDataset: the file is inconsistent.
         """
 
     def index_rows(self, _indices: ArrayLike) -> NDArray[np.void]:
-        """Index rows [n] of samples as a pyramid stores them, see `bounds`. Raises as `entries` does."""
+        """Stored index rows [n] of a pyramid's samples, see `bounds`. Raises as `entries` does."""
         raise NotImplementedError(f"{type(self).__name__} has no index")
 
     def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """The records to decode: `entries`, with a kept original file in place of level 0.
+        """The records to decode: `entries`, with the original file instead of level 0 if it is kept.
 
         Raises:
             IndexError, BadDataset: see `entries`.
@@ -112,10 +112,10 @@ class Dataset(ABC):
             IndexError: an index is negative or not below `len`.
         """
 
-    _positions: NDArray[np.int64] | None = None  # of the stored classes in `classes`, after `use_classes`
+    _positions: NDArray[np.int64] | None = None  # positions of the stored classes in `classes`, after `use_classes`
 
     def use_classes(self, classes: Sequence[str]) -> None:
-        """Numbers the labels by this list of class names: a validation set's, as the training set's are numbered.
+        """Numbers the labels by this list of class names, for example those of a validation set as in training.
 
         Raises:
             ValueError: a name occurs twice, or a class of the data set is not in the list.
@@ -134,7 +134,7 @@ class Dataset(ABC):
         self.classes = wanted
 
     def numbered(self, stored: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels as they are stored, numbered as `use_classes` has them."""
+        """Stored labels, renumbered as set by `use_classes`."""
         return stored if self._positions is None else self._positions[stored]
 
     def read_field(self, name: str, indices: ArrayLike) -> NDArray[Any] | list[Any]:
@@ -160,7 +160,7 @@ class Dataset(ABC):
         raise NotImplementedError(f"{type(self).__name__} stores no field but its label")
 
     def label_counts(self) -> NDArray[np.int64]:
-        """Samples of each class, int64 [classes]. Reads the labels of the whole data set, no image.
+        """Number of samples of each class, int64 [classes]. Reads all labels of the data set, but no image.
 
         Raises:
             ValueError: the samples have no class labels.
@@ -174,62 +174,62 @@ class Dataset(ABC):
         return counts
 
     def begin_epoch(self) -> None:  # noqa: B027
-        """Called when an epoch's first batch is about to be planned. Most data sets do nothing."""
+        """Called before the first batch of an epoch is planned. Most data sets do nothing."""
 
     def lease(self, _indices: ArrayLike) -> object:
-        """An object that keeps the bytes named by `entries(indices)` valid as long as it lives; None: they always are.
+        """An object that keeps the bytes of `entries(indices)` valid as long as it lives; None: they are always valid.
 
-        To be taken before `entries` is called.
+        Call this before `entries`.
         """
         return None
 
     def fetch(self, _indices: NDArray[np.int64], _samples: NDArray[np.void]) -> Fetch | None:
-        """Begins to bring the bytes that planned samples need, from far away; None: they are here.
+        """Begins to fetch the bytes of planned samples from remote storage; None: they are local.
 
         Args:
             indices: sample indices [n].
-            samples: SAMPLE [n], made of `entries`; changed in place by the result's `wait`.
+            samples: SAMPLE [n], made from `entries`; the result's `wait` changes them in place.
         """
         return None
 
     def announce(self, _fields: Sequence[str]) -> None:  # noqa: B027
-        """Has `fetch` bring the values of these stored fields, too. Most data sets do nothing."""
+        """Makes `fetch` also fetch the values of these stored fields. Most data sets do nothing."""
 
     def expect(self, _indices: NDArray[np.int64]) -> None:  # noqa: B027
-        """Announces samples whose `entries` will be requested soon, by the same array of indices.
+        """Announces samples whose `entries` will be requested soon with the same array of indices.
 
-        A data set that reads a sample to know its size begins to read now. Most data sets do nothing.
+        A data set that must read a sample to know its size begins to read. Most data sets do nothing.
         """
 
     def forget(self, _index: int) -> bool:
-        """Drops wrong copies of a sample's bytes; True if another `fetch` may bring right ones."""
+        """Drops wrong copies of a sample's bytes. Returns True if another `fetch` may get the right bytes."""
         return False
 
     def stored_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The indices of the samples at these positions in the order of storage."""
+        """The indices of the samples at these positions in the storage order."""
         return positions if self.storage is None else self.storage.indices(positions)
 
     def head_fd(self) -> int:
-        """A file whose beginning is that of this beton."""
+        """Descriptor of a file that begins with the same bytes as this beton."""
         return self.fd
 
     def expect_random_reads(self) -> None:
-        """Keeps the operating system from reading ahead, which doubles the bytes that a random order reads."""
+        """Turns off the operating system's read-ahead, which doubles the bytes read in random order."""
         if self.fd >= 0 and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """Name of a sample at its origin: a path relative to the source folder, a key, or its number."""
+        """Name of a sample in its source: a path relative to the source folder, a key, or its number."""
 
     def names(self, indices: ArrayLike) -> list[str]:
         """Names of several samples, see `name`."""
         return [self.name(int(index)) for index in np.asarray(indices)]
 
     def check_unchanged(self) -> None:
-        """Checks that the file has not changed since it was opened; takes a microsecond if it was not written to.
+        """Checks that the file has not changed since it was opened. Takes a microsecond if it was not written to.
 
-        A file with a new modification time but the same tables passes.
+        A file with a new modification time but the same tables is accepted.
 
         Raises:
             BadDataset: the file has changed.
@@ -244,7 +244,7 @@ class Dataset(ABC):
             self._stamp = stamp
 
     def _same_tables(self) -> bool:
-        """Whether the tables on disk are those that were read when the file was opened.
+        """Whether the tables on disk are the same as when the file was opened.
 
         Raises:
             BadDataset: they are damaged.
@@ -252,10 +252,10 @@ class Dataset(ABC):
         return False
 
     def read(self, index: int, level: int = 0) -> bytes:
-        """The stored bytes of one level of one sample; empty if the sample has no such level.
+        """The stored bytes of one level of one sample; empty if the sample lacks this level.
 
         Raises:
-            BadDataset: the file ends before.
+            BadDataset: the file is too short.
         """
         entry = self.entries([index])[0, level]
         return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
@@ -266,33 +266,33 @@ class Dataset(ABC):
         return next((name for name, kind in self.fields.items() if kind.kind == ORIGINAL), None)
 
     def read_original(self, index: int) -> bytes:
-        """The image file of a sample as its source had it, if it is kept; else level 0.
+        """The original image file of a sample, if it is kept; else level 0.
 
         Raises:
-            BadDataset: the file ends before, or does not match its check.
+            BadDataset: the beton is too short, or the image file does not match its CRC.
         """
         kept: bytes = b"" if self.originals is None else self.read_field(self.originals, [index])[0]
         return kept or self.read(index)
 
     def read_record(self, index: int, level: int) -> bytes:
-        """One level of one sample of a pyramid as it lies in the file: the row table, then the JPEG.
+        """The stored record of one level of one sample of a pyramid: the row table, then the JPEG.
 
         Raises:
-            BadDataset: the file ends before.
+            BadDataset: the file is too short.
         """
         entry = self.entries([index])[0, level]
         table = int(table_bytes(int(entry["rows"])))
         return read_exactly(self.fd, table + int(entry["size"]), int(entry["offset"]) - table, self.path)
 
     def with_tables(self) -> Dataset:
-        """This data set, with all tables of its file at hand, those that loading does not need, too."""
+        """This data set with all tables of its file available, including those that loading does not need."""
         return self
 
     def check_tables(self) -> None:
-        """Checks what `entries` and the like check only where they read: all tables of the file.
+        """Checks all tables of the file. Other methods, such as `entries`, check only the parts that they read.
 
         Raises:
-            BadDataset: one is damaged, or cannot be read, or the file has changed.
+            BadDataset: a table is damaged or cannot be read, or the file has changed.
         """
         self.check_unchanged()
 
@@ -301,10 +301,10 @@ class Dataset(ABC):
         starts: NDArray[np.int64],  # noqa: ARG002
         ends: NDArray[np.int64],  # noqa: ARG002
     ) -> Callable[[int, int], bytes]:
-        """A function of (start, end) that gives bytes of the file, for ranges that lie within these.
+        """A function of (start, end) that returns bytes of the file, for ranges within the given ones.
 
         Raises:
-            BadDataset: the file ends before.
+            BadDataset: the file is too short.
             LoaderError: its store refuses or keeps failing.
         """
         return lambda start, end: read_exactly(self.fd, end - start, start, self.path)
@@ -317,7 +317,7 @@ class Dataset(ABC):
             self.fd = -1
 
     def close_at_collection(self) -> None:
-        """Closes the file when the data set is collected without a call of `close`."""
+        """Arranges that the file is closed if the data set is garbage-collected without a call of `close`."""
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
 
@@ -338,5 +338,5 @@ class Dataset(ABC):
 
 
 def empty_entries(samples: int, levels: int) -> NDArray[np.void]:
-    """ENTRY [samples, levels], all zero, for a data set to fill in."""
+    """ENTRY [samples, levels], all zero, which a data set fills in."""
     return np.zeros((samples, levels), ENTRY)

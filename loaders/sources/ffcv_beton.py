@@ -1,6 +1,6 @@
 """Reads a beton that FFCV wrote, in any of its write modes: JPEGs or raw pixels.
 
-It has one level and no index. It is slower than a pyramid, since every JPEG is read whole.
+It has one level and no index. It is slower than a pyramid, because every JPEG is read completely.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import BadDataset
 from ..plan.records import RAW
 from .dataset import Dataset, empty_entries
 
-MAX_CLASSES = 1 << 20  # int fields with larger values are not taken for class labels
+MAX_CLASSES = 1 << 20  # int fields with larger values do not count as class labels
 
 
 class FFCVBeton(Dataset):
@@ -33,7 +33,7 @@ class FFCVBeton(Dataset):
                 False: labels are not needed.
 
         Raises:
-            ValueError: `label_field` is no int field.
+            ValueError: `label_field` is not an int field.
             BadDataset: no image field, several int fields of which none is named `label`, or damaged pointers.
         """
         self.fd, self.path, self.ratios, self.head = fd, head.path, (1.0,), head
@@ -89,7 +89,7 @@ class FFCVBeton(Dataset):
         return ints[0] if ints else None
 
     def _sizes(self, head: Head, pointers: np.ndarray) -> np.ndarray:
-        """Bytes at each pointer, as stated in the allocation table."""
+        """Size in bytes of the allocation at each pointer, from the allocation table."""
         raw = read_exactly(self.fd, head.file_size - head.table, head.table, self.path)
         table = np.frombuffer(raw, layout.ALLOCATION)
         order = np.lexsort((table["size"], table["ptr"]))  # an empty allocation shares its pointer with the next one
@@ -126,7 +126,7 @@ class FFCVBeton(Dataset):
         return self._labels[self._checked(indices)]
 
     def use_classes(self, classes: Sequence[str]) -> None:
-        """Names the classes, which FFCV stores as numbers: label k is the class `classes[k]`.
+        """Sets the names of the classes, which FFCV stores as numbers: label k is the class `classes[k]`.
 
         Raises:
             ValueError: fewer names than labels.

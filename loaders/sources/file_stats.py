@@ -1,4 +1,4 @@
-"""Facts about many files or folders; many are asked at a time if the file system answers slowly."""
+"""Sizes and times of many files or folders, read by many threads if the file system is slow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-PROBE = 64  # files asked one after the other, to see how long an answer takes
-SLOW = 100e-6  # seconds for an answer, from which on threads help: a local disk takes 2e-6 warm, a network one 1e-3
+PROBE = 64  # files read one after the other, to measure the time per file
+SLOW = 100e-6  # seconds per file from which threads help: a local disk with a warm cache takes 2e-6, a network 1e-3
 THREADS, BLOCK = 64, 64
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ def file_stats(paths: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def many(question: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-    """The answer for each path, in order."""
+    """The result of `question` for each path, in order."""
     start = time.perf_counter()
     answers = [question(path) for path in paths[:PROBE]]
     if time.perf_counter() - start < SLOW * len(answers):

@@ -20,10 +20,10 @@ from .scan import scan
 
 
 class Folder(Dataset):
-    """An ImageFolder tree, listed. Sizes of images are read from their headers when first needed, and kept.
+    """An ImageFolder tree. Sizes of images are read from their headers when they are first needed, and cached.
 
-    Memory: the paths, and 20 bytes a sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
-    reports why.
+    Memory: the paths, and 20 bytes per sample. A file whose size cannot be read counts as 1x1 pixels; the decoder then
+    reports the reason.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Folder(Dataset):
         """The bytes of a sample's file; `level` must be 0.
 
         Raises:
-            BadDataset: it cannot be read (any more).
+            BadDataset: the file cannot be read, or can no longer be read.
         """
         if level:
             raise IndexError(f"{self.path}: an image folder has level 0 only, got {level}")
@@ -112,7 +112,7 @@ class Folder(Dataset):
 
 
 def _pillow_size(path: str) -> tuple[int, int]:
-    """Width and height of a file that is no JPEG the kernel reads; 1x1 if Pillow does not know either."""
+    """Width and height of a file that the kernel does not read; 1x1 if Pillow cannot read its size, either."""
     try:
         with open_regular(path) as file:
             _, width, height = header(file)

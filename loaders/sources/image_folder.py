@@ -31,7 +31,7 @@ class ImageFolder:
     choices = ("split",)
 
     def __init__(self, path: str, options: Options) -> None:
-        """Lists the folder, or takes the listing that an earlier run kept. Sizes are read when they are needed.
+        """Lists the folder, or uses the listing that an earlier run saved. Sizes are read when they are needed.
 
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
@@ -55,7 +55,7 @@ class ImageFolder:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Any folder; the registry tries the more specific sources first."""
+        """Recognises any folder; the registry tries more specific sources first."""
         return files.is_folder(path)
 
     @cached_property
@@ -77,9 +77,9 @@ class ImageFolder:
 
     @property
     def largest(self) -> int:
-        """Bytes to allow for the largest stored image. A larger one makes the pages grow."""
+        """Upper estimate of the bytes of the largest stored image. A larger image makes the pages grow."""
         sizes = self._stats[0]
-        # A smaller file cannot become the largest, whatever it is; so few names are looked at.
+        # A smaller file of any format cannot become the largest, so only few names are examined.
         large = np.flatnonzero(sizes * _GROWTH_OTHERS >= sizes.max() * _GROWTH)
         jpeg = np.array([self._names[k].lower().endswith(_JPEG) for k in large.tolist()])
         return int((sizes[large] * np.where(jpeg, _GROWTH, _GROWTH_OTHERS)).max()) + (64 << 10)
@@ -113,7 +113,7 @@ class ImageFolder:
         return found
 
     def part(self, numbers: Sequence[int]) -> ImageFolder:
-        """The samples of these numbers as a source of their own, which reads the sizes of their files only."""
+        """The samples with these numbers as a separate source, which reads only the sizes of their files."""
         part = copy(self)
         for name in ("_stats", "_fingerprint"):
             vars(part).pop(name, None)
@@ -123,10 +123,10 @@ class ImageFolder:
         return part
 
     def keep(self) -> None:
-        """Writes the listing to the file that the options named, for the next run, unless it was read from there.
+        """Saves the listing for the next run in the file named by the options, unless it was read from there.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         if self._kept_in is None or not self._sources.folders:
             return
@@ -135,14 +135,14 @@ class ImageFolder:
         kept_listing.save(self._kept_in, self._asked, listing, self._began)
 
     def listing(self) -> str:
-        """A digest of names and labels, without a look at the files."""
+        """A digest of names and labels; no file is read."""
         digest = hashlib.sha256()
         for name, label in zip(self._names, self._labels, strict=True):
             digest.update(b"%s\0%d\n" % (os.fsencode(name), label))
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """See `Source.fingerprint`. Of names, labels, sizes and modification times."""
+        """See `Source.fingerprint`. A digest of names, labels, sizes and modification times."""
         return self._fingerprint
 
     @cached_property

@@ -20,8 +20,8 @@ _TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440
 class ImageNet:
     """The samples of `ILSVRC2012_img_train.tar`, or of `ILSVRC2012_img_val.tar` with a file of labels.
 
-    Classes are the WordNet ids, sorted: the labels that the published models count. Samples lie in the order of their
-    classes, then of their names, as in an image folder made of the same files.
+    Classes are the sorted WordNet ids, so the labels match those of published models. Samples are in the order of their
+    classes, then of their names, as in an image folder of the same files.
     """
 
     choices = ("labels",)
@@ -31,12 +31,12 @@ class ImageNet:
 
         Args:
             path: either tar.
-            options: `labels` is needed with the validation tar: the devkit as it came (.tar.gz), whose ground truth
-                and synset table are used; or a text file of lines `ILSVRC2012_val_00000001.JPEG n01751748`.
+            options: the validation tar needs `labels`: the original devkit (.tar.gz), whose ground truth and synset
+                table are used; or a text file of lines `ILSVRC2012_val_00000001.JPEG n01751748`.
 
         Raises:
             ValueError: a validation tar without labels, or images without a label.
-            BadDataset: a tar is damaged or cut short.
+            BadDataset: a tar is damaged or truncated.
         """
         self.path, self._options = path, options
         train = _members(path, ".tar")
@@ -60,7 +60,7 @@ class ImageNet:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """By the published names of the tars, or by a tar whose first member is a tar of a class."""
+        """Recognises the published names of the tars, and a tar whose first member is the tar of a class."""
         base = os.path.basename(path)
         if base.startswith("ILSVRC2012_img_") and base.endswith(".tar"):
             return True
@@ -105,10 +105,10 @@ def _one_object(path: str) -> bool:
 
 
 def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
-    """Name and place of a tar's members with that ending.
+    """Name and location of a tar's members with this ending.
 
     Raises:
-        BadDataset: the tar is damaged or cut short.
+        BadDataset: the tar is damaged or truncated.
     """
     try:
         with files.open_file(path) as file, open_tar(path, file=file) as tar:
@@ -124,7 +124,7 @@ def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
 
 
 def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
-    """Name and place of the images in a tar inside a tar."""
+    """Name and location of the images in a tar inside a tar."""
     start = tar.offset or 0
     try:
         with files.open_file(path) as file:
@@ -132,7 +132,7 @@ def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
             with open_tar(path, file=file) as inner:
                 for info in inner:
                     if info.isreg():
-                        # Offsets count from the file's beginning: the inner tar begins in its middle.
+                        # Offsets count from the beginning of the outer file; the inner tar begins in its middle.
                         yield os.path.basename(info.name), FileRange(path, info.size, info.offset_data)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BadDataset(f"{path}: its class tar at byte {start} is damaged ({error}); copy it again") from None

@@ -1,8 +1,8 @@
 """MosaicML's MDS folders and litData's optimised folders as sources, without their packages.
 
-Both have an `index.json` that lists shards and columns. A shard (all numbers u32, little-endian) is the number of
-samples n, n + 1 offsets from the file's start, and the samples. A sample is the sizes of its columns, then their bytes;
-MDS leaves out the sizes of columns that always have the same one.
+Both have an `index.json` that lists shards and columns. A shard (all numbers u32, little-endian) consists of the number
+of samples n, n + 1 offsets from the file's start, and the samples. A sample consists of the sizes of its columns, then
+their bytes; MDS omits the sizes of columns of constant size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TEXTS: dict[str, Callable[[str], Any]] = {"str_int": int, "str_float": float, "
 
 
 class Column(NamedTuple):
-    """One column: name, encoding, and bytes of each value; None: each sample states them."""
+    """One column: name, encoding, and bytes per value; None: each sample states the size."""
 
     name: str
     encoding: str
@@ -43,12 +43,12 @@ class Column(NamedTuple):
 
     @property
     def holds_image(self) -> bool:
-        """Whether its encoding is one of images."""
+        """Whether its encoding is an image encoding."""
         return self.encoding.partition(":")[0] in ("jpeg", "png", "pil", "image")
 
     @property
     def field(self) -> FieldType | None:
-        """The type of field that stores its values; None: none does, or they are pickled."""
+        """The type of field that can store its values; None: there is none, or the values are pickled."""
         kind = self.encoding.partition(":")[0]
         if kind in ("str", "bytes"):
             return FieldType("bytes")
@@ -72,7 +72,7 @@ class Column(NamedTuple):
 
 
 class IndexedShards:
-    """Samples of the shards that an `index.json` lists, in its order; any of them can be read at once.
+    """Samples of the shards that an `index.json` lists, in its order. They can be read in any order.
 
     The image is the column of an image encoding, or one named `image`, `img`, `jpg`, `jpeg` or `png`; the label the
     column `label`, `labels`, `class`, `cls`, `target` or `y`. Pickled values are never loaded.
@@ -85,7 +85,7 @@ class IndexedShards:
     """The index's name for its list of shards."""
 
     def __init__(self, path: str, options: Options) -> None:
-        """Reads the index, and no shard.
+        """Reads the index, but no shard.
 
         Raises:
             FileNotFoundError: a shard is missing, or no such split.
@@ -145,7 +145,7 @@ class IndexedShards:
 
     @classmethod
     def recognises(cls, path: str) -> bool:
-        """A folder with such an index, or the index."""
+        """Recognises a folder with such an index, and the index itself."""
         name = path if path.endswith("index.json") else os.path.join(path, "index.json")
         try:
             with open_regular(name) as file:
@@ -176,7 +176,7 @@ class IndexedShards:
         return f"{file_facts(self._files)} {self._image.name} {self._label}"
 
     def _read(self, name: str, path: str, count: int, inside: int) -> Sample:
-        """Sample `inside` of the `count` in a shard. Raises ValueError, TypeError, IndexError or OSError."""
+        """Sample number `inside` of a shard's `count` samples. Raises ValueError, TypeError, IndexError or OSError."""
         offsets = self._offsets(path, count)
         with open_regular(path) as file:
             file.seek(int(offsets[inside]))
@@ -258,9 +258,9 @@ class LitData(IndexedShards):
 
 
 def _arrow_rows(path: str) -> pa.Table | None:
-    """The samples of a chunk that ends with an Arrow IPC file, its length (u32) and a mark; None: it does not.
+    """The samples of a chunk that ends with an Arrow IPC file, its length (u32) and a marker; None: it does not.
 
-    litData 0.2.70 and later write dictionaries of numbers, text and bytes so, and no other data in the chunk.
+    litData 0.2.70 and later write dictionaries of numbers, text and bytes in this form, and no other data in the chunk.
     """
     with open_regular(path) as file:
         end = file.seek(0, os.SEEK_END) - len(_ARROW) - 4
@@ -270,7 +270,7 @@ def _arrow_rows(path: str) -> pa.Table | None:
     length = int.from_bytes(tail[:4], "little")
     if length > end:
         raise ValueError(f"{path}: damaged; copy it again")
-    with pa.memory_map(path) as mapped:  # not read: one row may be asked for of a chunk of 64 MB
+    with pa.memory_map(path) as mapped:  # mapped, not read: only one row of a 64 MB chunk may be needed
         return pa.ipc.open_file(mapped.read_buffer(end)[end - length :]).read_all()
 
 

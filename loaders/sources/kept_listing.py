@@ -1,8 +1,8 @@
-"""An image folder's listing in a file, so that a conversion resumes without looking at every image again.
+"""An image folder's saved listing, so that a conversion resumes without examining every image again.
 
-A folder's modification time changes when a file in it is added, removed or renamed. So the names in a kept listing are
-right as long as all folders have the times that they had. The times and sizes of files may be out of date: each file is
-compared with its own when it is read.
+A folder's modification time changes when a file in it is added, removed or renamed. So the names in a saved listing are
+valid as long as no folder's time has changed. The times and sizes of files may be out of date; they are compared when
+each file is read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .file_stats import many
 from .scan import Sources, folder_stamp
 
 SETTLED = 2_000_000_000
-"""Nanoseconds before the listing after which no folder may have been modified: a later change could have the same time,
-because clocks of file systems advance in steps, of two seconds at most."""
+"""A listing is saved only if no folder was modified within this many nanoseconds before it. A later change could
+otherwise have the same time, because clocks of file systems advance in steps, of two seconds at most."""
 
 
 class Listing(NamedTuple):
@@ -41,11 +41,11 @@ class Listing(NamedTuple):
 
 
 def save(path: str, asked: str, listing: Listing, began: int) -> None:
-    """Keeps a listing in a file, unless a folder has just been modified.
+    """Saves a listing in a file, unless a folder has just been modified.
 
     Args:
         asked: the folder and the options of the listing.
-        began: when the listing began, `time.time_ns()`.
+        began: start time of the listing, `time.time_ns()`.
 
     Raises:
         OSError: the file cannot be written.
@@ -74,7 +74,7 @@ def save(path: str, asked: str, listing: Listing, began: int) -> None:
 
 
 def load(path: str, asked: str) -> Listing | None:
-    """The listing in a file; None: there is none, it is another folder's, it is damaged, or a folder has changed."""
+    """The listing saved in a file; None: it is missing, damaged or of another folder, or a folder has changed."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
             head = json.loads(kept["head"].tobytes())

@@ -1,4 +1,4 @@
-"""Turns labels as a source has them, numbers or names, into positions in the list of classes."""
+"""Converts a source's labels, numbers or names, to positions in the list of classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_CLASSES = 1 << 20  # of labels without names
+MOST_CLASSES = 1 << 20  # for labels without names
 
 
 _WHOLE = re.compile(r"\s*([+-]?\d{1,4000})(?:\.0*)?\s*")  # Python reads integers of up to 4300 digits
@@ -16,13 +16,13 @@ _SCIENTIFIC = re.compile(r"\s*[+-]?\d\.\d*e[+-]?\d{1,9}\s*", re.IGNORECASE)
 
 
 class Refused(Exception):
-    """A sample that cannot be converted, and why."""
+    """A sample that cannot be converted; the text is the reason."""
 
 
 def whole_number(label: Any) -> int | None:
-    """The number that a label stands for: 3, 3.0, "3", "+3", "3.0" (pandas) and "3.00e+00" (NumPy) are 3.
+    """The whole number of a label: 3, 3.0, "3", "+3", "3.0" (pandas) and "3.00e+00" (NumPy) are 3.
 
-    None: it is no whole number, or a bool.
+    None: the label is not a whole number, or is a bool.
     """
     if isinstance(label, str) and _SCIENTIFIC.fullmatch(label):
         label = float(label)
@@ -52,11 +52,11 @@ class Labels:
     def __init__(self, known: Sequence[str], wanted: Sequence[str] | None) -> None:
         """
         Args:
-            known: the source's class names, which its numeric labels count; empty: it has none.
+            known: the source's class names; its numeric labels are positions in this list; empty: it has none.
             wanted: class names in the order of the labels to store; None: the source's.
 
         Raises:
-            ValueError: a name twice, or a class of the source that is not wanted.
+            ValueError: a repeated name, or a class of the source that is not in `wanted`.
         """
         self.classes = list(known if wanted is None else wanted)
         self._position = {name: label for label, name in enumerate(self.classes)}
@@ -74,7 +74,7 @@ class Labels:
         """The position of a label.
 
         Raises:
-            Refused: no class of that name or number.
+            Refused: there is no class with this name or number.
         """
         if isinstance(label, bytes):
             label = label.decode("utf-8", "replace")

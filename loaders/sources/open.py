@@ -1,4 +1,4 @@
-"""Opens any kind of data set, or of source."""
+"""Opens any kind of data set or source."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def open_dataset(
     """Opens a pyramid, an FFCV beton, an image folder, or a source whose samples can be read in any order.
 
     Args:
-        data: the path of a beton or folder; several betons, named by a glob, a list, or a manifest (see `parts`); the
-            URL of one beton, or URLs of several in the same manner; the path of such a source (a table, ILSVRC2012's
-            tars); or a Python object, see `open_source`. An open `Dataset` is returned as it is.
-        classes: names of the classes, in the order of their labels: those of the training set, for a validation set
-            whose folders, or whose pyramid, may lack some of them. Labels are mapped by name.
+        data: the path of a beton or folder; several betons as a glob, a list, or a manifest (see `parts`); the URL of
+            one beton, or several URLs in the same forms; the path of a source that can be read in any order (a table,
+            ILSVRC2012's tars); or a Python object, see `open_source`. An open `Dataset` is returned unchanged.
+        classes: names of the classes, in label order. For a validation set, give those of the training set; the
+            validation set may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
         label_field: int field of an FFCV beton that holds the class labels; None: the one named `label`, else the only
             int field; False: labels are not needed. Of a table or of rows (a `datasets.Dataset`, a list of
             dictionaries): the column or key that becomes `label`.
-        cache_dir, cache_gb: for URLs: a folder of the local disk that keeps records, coarsest levels first, and
-            the 10**9 bytes that it may hold. The machine's processes share it. None: no cache.
+        cache_dir, cache_gb: for URLs: a folder on the local disk that keeps records, coarsest levels first, and its
+            largest size in units of 10**9 bytes. All processes of the machine share it. None: no cache.
 
     Raises:
         FileNotFoundError: no such file or folder, or a folder without images.
-        ValueError: a folder of splits, a wrong `label_field`, or a `cache_dir` for data of this machine.
-        BadDataset: a file that is none of these, or is damaged.
+        ValueError: a folder of splits, a wrong `label_field`, or a `cache_dir` for local data.
+        BadDataset: a file of another kind, or a damaged file.
     """
     if isinstance(data, Dataset):
         _check_open(data, label_field, classes)
@@ -89,11 +89,11 @@ def open_dataset(
 
 
 def open_source(src: Any, *, format: str | None = None, **options: Any) -> Source:
-    """The source at a path, or made of a Python object.
+    """The source at a path, or made from a Python object.
 
     Args:
-        src: a path, a URL, or a glob of either with braces; an object with the `Source` protocol; or any other Python
-            object, see `known_objects.open_object`.
+        src: a path, a URL, or a glob of either, braces allowed; an object with the `Source` protocol; or any other
+            Python object, see `known_objects.open_object`.
         format: name of the kind of source, a key of `plugins.SOURCES`; None: derived from the path.
         options: fields of `Options`.
 
@@ -133,7 +133,7 @@ def kind_of(path: str) -> str | None:
 
 
 def _check_open(data: Dataset, label_field: str | Literal[False] | None, classes: Sequence[str] | None) -> None:
-    """Raises ValueError for options that come too late for an open data set."""
+    """Raises ValueError for options that cannot be applied to an open data set."""
     if classes is not None and list(classes) != data.classes:
         raise ValueError(f"{data.path}: is open already, with other `classes`; pass them to `open_dataset`.")
     if label_field not in (None, False, data.label_field):

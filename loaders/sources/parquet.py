@@ -1,7 +1,7 @@
 """Hugging Face layouts as a source: Parquet files, Arrow files, and folders that `save_to_disk` wrote.
 
 Only pyarrow is needed. Column types, class names and their order come from the metadata that the `datasets` library
-stores beside them.
+stores in the files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Parquet:
     choices = ("split", "image_column", "image_root", "label_column")
 
     def __init__(self, path: str, options: Options) -> None:
-        """Reads the files' metadata, and no image.
+        """Reads the files' metadata, but no image.
 
         Raises:
             LoaderError: pyarrow is not installed.
@@ -60,7 +60,7 @@ class Parquet:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Files by their ending, alone, in a glob, in a folder or its sub-folder `data`; folders of `save_to_disk`."""
+        """Recognises files by ending: single, in a glob, in a folder or its `data`; and folders of `save_to_disk`."""
         if path.endswith(ENDINGS):
             return True
         folders, names = files.children(path)
@@ -128,7 +128,7 @@ def _files(path: str, split: str | None) -> list[str]:
 
 
 def _below(path: str) -> list[str]:
-    """Data files of a folder: those that `state.json` names in its order, or all below it, sorted."""
+    """Data files of a folder: the files in `state.json`, in its order, or all files below the folder, sorted."""
     folders, names = files.children(path)
     listed = [name for name in names if name.endswith(ENDINGS) and not name.startswith((".", "cache-"))]
     if listed and "state.json" in names:
@@ -143,10 +143,10 @@ def _below(path: str) -> list[str]:
 
 
 def _opened(name: str) -> Any:
-    """A Parquet file, or a reader of an Arrow file or stream.
+    """Opens a Parquet file, or a reader of an Arrow file or stream.
 
     Raises:
-        BadDataset: neither.
+        BadDataset: it is neither.
     """
     pa = import_pyarrow()
     try:
@@ -183,7 +183,7 @@ def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     opened, pa = _opened(name), import_pyarrow()
     try:
         if name.endswith(".parquet"):
-            # Threads of pyarrow may not share a Python file.
+            # Threads of pyarrow must not share a Python file.
             yield from opened.iter_batches(batch_size=_ROWS, columns=columns, use_threads=not is_url(name))
             return
         for batch in _ipc(opened):

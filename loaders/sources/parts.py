@@ -1,6 +1,6 @@
 """Several betons as one data set: the samples of the first part, then those of the second, and so on.
 
-Parts that hold a shuffled order together are numbered as their source instead, see `beton.stored_order`.
+Parts that together hold a shuffled order are numbered like their source instead, see `beton.stored_order`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .parts_manifest import by_manifest, check_expected, is_beton
 from .pyramid import entries_of
 from .without import Without
 
-_FILES, _OTHERS = 4, 512  # descriptors of an open part, remote ones with their cache; and of the rest of the program
+_FILES, _OTHERS = 4, 512  # descriptors per open part, including a remote part's cache; and of the rest of the program
 
 
 _Share = tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]
@@ -36,18 +36,18 @@ _Share = tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]
 class Parts(Dataset):
     """Betons of the same classes, fields and levels as one data set, in the order given.
 
-    The *place* of a sample counts through the parts.
+    The *place* of a sample is its number counted through all parts.
     """
 
     def __init__(self, parts: Sequence[Dataset], path: str) -> None:
-        """Takes over the parts, and closes them if this raises.
+        """Takes ownership of the parts, and closes them if this raises.
 
         Args:
             parts: open betons, at least one.
             path: the name of the whole: a glob, a manifest, or the first part.
 
         Raises:
-            BadDataset: a part that does not belong to the others.
+            BadDataset: a part does not match the others.
         """
         self.path, self._parts = path, list(parts)
         first = self._parts[0]
@@ -83,7 +83,7 @@ class Parts(Dataset):
         split = self._split(self._checked(indices))
         bounds = [part.bounds for part, _, _ in split if part.bounds is not None]
         if len(bounds) == len(split) > 0:
-            # All rows at once: a batch may have one sample from each of hundreds of parts.
+            # All rows in one call: a batch may have one sample from each of hundreds of parts.
             rows = _joined([part.index_rows(inside) for part, _, inside in split])
             entries, sound = entries_of(rows, np.repeat(np.stack(bounds), _counts(split), axis=0))
             if sound:
@@ -102,7 +102,7 @@ class Parts(Dataset):
 
     @staticmethod
     def _placed(entries: NDArray[np.void], split: list[_Share]) -> NDArray[np.void]:
-        """Entries in the order of the split, put in the order that was asked for, with the file of each."""
+        """Reorders the entries of the split to the requested order, and sets the file of each."""
         files = np.repeat([~part.fd if part.fd >= 0 else 0 for part, _, _ in split], _counts(split))
         entries["path"] += (entries["path"] == 0) * files[:, None]  # see `plan.records.ENTRY`
         placed = np.empty_like(entries)
@@ -130,7 +130,7 @@ class Parts(Dataset):
         return self._numbering.indices(self._checked(places))
 
     def _within_parts(self, numbers: NDArray[np.int64], method: Literal["indices", "positions"]) -> NDArray[np.int64]:
-        """Applies that method of each part's `storage` to its numbers. Parts lie one after the other."""
+        """Applies a method of each part's `storage` to its numbers. Parts are numbered in sequence."""
         found = numbers.copy()
         for part, rows, inside in self._at(numbers):
             if part.storage is not None:
@@ -211,11 +211,11 @@ class Parts(Dataset):
         return part, int(inside[0])
 
     def _split(self, indices: NDArray[np.int64]) -> list[_Share]:
-        """The share of each part that holds any of these samples."""
+        """The samples of each part that holds any of these samples."""
         return self._at(self._numbering.places(indices))
 
     def _at(self, places: NDArray[np.int64]) -> list[_Share]:
-        """`_split`, by places."""
+        """As `_split`, for places."""
         at = np.searchsorted(self._ends, places, side="right")
         rows = np.argsort(at, kind="stable")
         at = at[rows]
@@ -229,7 +229,7 @@ def _counts(split: list[_Share]) -> list[int]:
 
 
 def _joined(arrays: list[NDArray[np.void]]) -> NDArray[np.void]:
-    """`np.concatenate` for structured arrays of one type, which it takes long to compare."""
+    """`np.concatenate` for structured arrays of one type, without its slow comparison of types."""
     joined = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
     end = 0
     for array in arrays:
@@ -250,7 +250,7 @@ class _FetchedParts:
         return all(piece.done() for piece, _, _ in self._pieces)
 
     def wait(self) -> None:
-        if self._here:  # rows that were replaced since then must stay
+        if self._here:  # rows that were replaced since then must not change
             return
         for piece, rows, some in self._pieces:
             piece.wait()
@@ -259,12 +259,12 @@ class _FetchedParts:
 
 
 def _warn_of_overlaps(parts: Sequence[Dataset]) -> None:
-    """Warns of parts that hold the same run of a source's order, as those of two conversions in one folder do."""
+    """Warns of parts that hold the same section of a source's order, for example from two conversions in one folder."""
     spans = [
         (part.span.samples, part.span.seed, part.span.first, part.span.last, part.path) for part in parts if part.span
     ]
     for (*of, _, last, path), (*like, first, _, other) in pairwise(sorted(spans)):
-        if of == like and first < last and path != other:  # one that is named twice is meant so
+        if of == like and first < last and path != other:  # a part that is listed twice is intended
             warnings.warn(
                 f"{path} and {other} hold the same samples, if both were made of one source of {of[0]:,}; these come "
                 "twice. Name the parts of one conversion, or its manifest",
@@ -277,7 +277,7 @@ def _check_alike(part: Dataset, first: Dataset) -> None:
     for what in ("classes", "ratios", "fields", "label_field"):
         mine, theirs = getattr(part, what), getattr(first, what)
         if what == "classes" and _numbers(mine) and _numbers(theirs):
-            continue  # labels without names: each part knows them up to its own largest
+            continue  # labels without names: each part knows only the numbers up to its own largest label
         if mine != theirs or (what == "fields" and list(mine) != list(theirs)):
             raise BadDataset(
                 f"{part.path}: does not belong to the same data set as {first.path}: its {what} are {_short(mine)}, "
@@ -295,7 +295,7 @@ def _short(value: object) -> str:
 
 
 def names_parts(data: object) -> bool:
-    """Whether this names several betons: a glob or a manifest, or a list of paths of betons."""
+    """Whether this refers to several betons: a glob, a manifest, or a list of paths of betons."""
     if isinstance(data, list | tuple):
         return len(data) > 0 and all(isinstance(p, str | os.PathLike) and is_beton(os.fspath(p)) for p in data)
     if not isinstance(data, str | os.PathLike):
@@ -315,7 +315,7 @@ def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
     """Opens parts that `names_parts` recognised. open_beton: opens one part.
 
     Raises:
-        FileNotFoundError: no beton of that pattern, or a part is missing.
+        FileNotFoundError: no beton matches the pattern, or a part is missing.
         BadDataset: a part is damaged, does not match the manifest, or belongs to another data set.
     """
     if isinstance(data, list | tuple):
@@ -342,9 +342,9 @@ def opened(
     made: type[Parts] = Parts,
     at_once: int = 1,
 ) -> Parts:
-    """Opens these parts, so many at a time. See `open_parts`.
+    """Opens these parts, `at_once` at a time. See `open_parts`.
 
-    expected: the manifest's line of each; whole: the name of all.
+    expected: the manifest's entry for each part; whole: the name of the whole data set.
     """
     _allow_files(_FILES * len(paths))
     found: list[Dataset] = []  # in the order in which they are open
@@ -362,7 +362,7 @@ def opened(
         return Without(part, removed) if removed else part
 
     try:
-        with ThreadPoolExecutor(at_once, "open") as pool:  # after an error, the parts that have not begun are left
+        with ThreadPoolExecutor(at_once, "open") as pool:  # after an error, no further part is opened
             parts = list((map if at_once == 1 else pool.map)(one, range(len(paths))))
     except BaseException:
         for part in found:
@@ -372,7 +372,7 @@ def opened(
 
 
 def _allow_files(count: int) -> None:
-    """Raises this process's limit of open files if so many more would come near to it, as far as the system allows."""
+    """Raises the process's limit of open files if `count` more files would come near it and the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and count + _OTHERS > soft:
         wanted = count + _OTHERS if hard == resource.RLIM_INFINITY else min(hard, count + _OTHERS)

@@ -1,12 +1,12 @@
-"""The manifest of a data set of several betons: a JSON file that names the parts, with the expected facts of each.
+"""The manifest of a data set of several betons: a JSON file that lists the parts, with expected values for each.
 
     {"format": "beton-parts", "version": 1,
      "parts": [{"path": "train-00000.beton", "samples": 20000, "bytes": 2936012800, "head": "sha256..."}, ...]}
 
-Paths are relative to the manifest. Version 2 may also list, in a part's line, `"removed": [17, 60]`: indices in the
-part of samples that do not belong to the data set any more; and beside `parts`, `"obsolete": ["train-00001.beton"]`:
-files that were replaced and shall go. `head` is the SHA-256 of a part's header and field descriptors. A pyramid's hold
-the CRCs of its index, which hold those of its records: a part of other contents has another head.
+Paths are relative to the manifest. Version 2 may also have, in a part's entry, `"removed": [17, 60]`: indices in the
+part of samples that no longer belong to the data set; and next to `parts`, `"obsolete": ["train-00001.beton"]`: files
+that were replaced and will be deleted. `head` is the SHA-256 of a part's header and field descriptors. For a pyramid
+these contain the CRCs of its index, which contains the CRCs of its records, so other contents give another `head`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
 
 
 def is_beton(name: str) -> bool:
-    """Whether a path ends as a beton's does."""
+    """Whether a path has the ending of a beton."""
     return name.lower().endswith((".beton", ".ffcv"))
 
 
 def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[dict[str, Any]]], Opened]) -> Opened:
-    """Opens the parts that a manifest names; anew if one is gone because the manifest was replaced meanwhile.
+    """Opens the parts of a manifest; tries again if a part is missing because the manifest was replaced meanwhile.
 
     Args:
-        path: what errors call it.
-        read: its content now.
+        path: the manifest's name in error messages.
+        read: returns its present content.
         open_them: opens these parts.
 
     Raises:
-        BadDataset: it is no manifest; and whatever `open_them` raises.
+        BadDataset: it is not a manifest; also all errors of `open_them`.
     """
     text = read()
     while True:
@@ -52,10 +52,10 @@ def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[
 
 
 def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
-    """The parts that a manifest names.
+    """The parts that a manifest lists.
 
     Raises:
-        BadDataset: it is none.
+        BadDataset: it is not a manifest.
     """
     try:
         manifest = json.loads(text)
@@ -83,7 +83,7 @@ def _is_part(part: dict[str, Any]) -> bool:
 
 
 def describe(part: Dataset, path: str) -> dict[str, Any]:
-    """A part's line in a manifest. path: relative to the manifest."""
+    """A part's entry in a manifest. path: relative to the manifest."""
     fd = part.head_fd()
     head = read_head(fd, part.path)
     digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
@@ -91,10 +91,10 @@ def describe(part: Dataset, path: str) -> dict[str, Any]:
 
 
 def check_expected(part: Dataset, expected: dict[str, Any], whole: str) -> None:
-    """Compares an open part with its line in the manifest `whole`.
+    """Compares an open part with its entry in the manifest `whole`.
 
     Raises:
-        BadDataset: it is another file than that line describes.
+        BadDataset: the file differs from its entry.
     """
     found = describe(part, expected["path"])
     for what in ("samples", "bytes", "head"):

@@ -1,4 +1,4 @@
-"""Reads a pyramid: a beton with reduced levels and an index of its own."""
+"""Reads a pyramid: a beton with reduced levels and an index."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ..plan.records import OTHER, table_bytes
 from .dataset import Dataset, empty_entries
 
 _CHECK = np.dtype("<u4")
-_A_READ = 4096  # bytes that are read in about the time that one more read takes to begin
+_A_READ = 4096  # reading this many bytes takes about as long as starting another read
 
 
 class Pyramid(Dataset):
-    """A pyramid, open. The index stays on disk: each batch reads its own rows.
+    """An open pyramid. The index stays on disk: each batch reads its own rows.
 
-    Opening checks sizes, the extents of every part, and the CRCs of the meta data, index and names. Of long tables each
-    block is checked when it is first used, see `sections.Sections`.
+    Opening checks sizes, the extents of every part, and the CRCs of the meta data, index and names. The blocks of long
+    tables are checked when they are first used, see `sections.Sections`.
 
     Attributes:
         head: FFCV's part of the file.
-        meta: how the pyramid was made.
+        meta: the meta data, with the conversion settings.
         private: the places of its parts, a PRIVATE.
     """
 
@@ -44,7 +44,7 @@ class Pyramid(Dataset):
         """Takes over `fd`; the caller closes it if this raises.
 
         Raises:
-            BadDataset: cut short or damaged.
+            BadDataset: truncated or damaged.
         """
         self.fd, self.path, self.head, self.private = fd, head.path, head, private
         self.check_unchanged()
@@ -93,7 +93,7 @@ class Pyramid(Dataset):
             self._damaged(str(error))
 
     def _same_tables(self) -> bool:
-        if read_head(self.fd, self.path) != self.head:  # which holds the CRCs of the rest
+        if read_head(self.fd, self.path) != self.head:  # the head holds the CRCs of the other tables
             return False
         self._sections.check_again()
         return True
@@ -138,7 +138,7 @@ class Pyramid(Dataset):
         indices = self._checked(indices)
         key = indices.tobytes()
         last, rows = self._last
-        if key != last:  # a batch asks twice: for its entries and for its labels
+        if key != last:  # a batch reads the same rows twice, for its entries and for its labels
             rows = self._read_rows(indices)
             self._last = (key, rows)
         return rows
@@ -204,10 +204,10 @@ class Pyramid(Dataset):
         return decode(kind, blobs, f"{self.path}: field `{name}`")
 
     def value_extents(self, name: str, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the stored values of a field with pointers begin in the file, and their sizes, each [n].
+        """File offsets and sizes of the stored values of a field with pointers, each [n].
 
         Raises:
-            BadDataset: outside the file's part for values, or the metadata rows are damaged.
+            BadDataset: a value lies outside the file's part for values, or the metadata rows are damaged.
         """
         assert self._stored is not None
         self._check_rows(indices)
@@ -219,7 +219,7 @@ class Pyramid(Dataset):
         return pointers.astype(np.int64), sizes.astype(np.int64)
 
     def _checked_values(self, name: str, indices: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.bool_]]:
-        """Stored bytes of a field with pointers, and whether each matches its check."""
+        """Stored bytes of a field with pointers, and whether each value matches its CRC."""
         assert self._stored is not None
         self._check_rows(indices)
         blobs = self._stored.blobs(self.fd, name, self._stored.column(self.fd, name, indices))
@@ -238,7 +238,7 @@ class Pyramid(Dataset):
         return np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
 
     def damaged_values(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
-        """Each stored value that does not match its check: sample index, and a text that says so."""
+        """The stored values that do not match their CRCs: sample index and an error text for each."""
         for name in self._pointed:
             _, sound = self._checked_values(name, indices)
             for k in np.flatnonzero(~sound):
@@ -259,14 +259,14 @@ class Pyramid(Dataset):
 
 
 def entries_of(rows: NDArray[np.void], bounds: NDArray[np.int64]) -> tuple[NDArray[np.void], bool]:
-    """What index rows say of the levels.
+    """The entries of the levels in index rows.
 
     Args:
-        rows: index rows [n] of any pyramids with as many levels.
+        rows: index rows [n] of pyramids with the same number of levels.
         bounds: `Dataset.bounds` of all, or of the pyramid of each row [n, 2, levels].
 
     Returns:
-        ENTRY [n, levels], and whether all records lie in their level and have pixels.
+        ENTRY [n, levels], and whether all records lie inside their level and have pixels.
     """
     stored, start, end = rows["level"], bounds[..., 0, :], bounds[..., 1, :]
     entries = empty_entries(*stored.shape)

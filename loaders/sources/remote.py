@@ -1,8 +1,8 @@
 """A beton in an object store: its index is fetched once, its records when a batch is planned.
 
-Records lie in one of two places until they are decoded. Those of the kept levels, as many as the cache holds, coarsest
-level first, go to a mirror on the local disk that all processes of the machine share. The others go to memory, whence
-they vanish with their batch. The kernel reads both as files.
+Fetched records are stored in one of two places until they are decoded. With a cache, the records of the coarsest
+levels, as many as the cache holds, go to a mirror on the local disk that all processes of the machine share. The other
+records go to memory, which is freed with their batch. The kernel reads both as files.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from .parts_manifest import by_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
 
-_AT_ONCE = 16  # parts that are opened at a time: each takes three requests, one after the other
-_FEW_VALUES = 64 << 20  # bytes of stored values that come at once, in few large requests
+_AT_ONCE = 16  # parts that are opened at a time; each takes three sequential requests
+_FEW_VALUES = 64 << 20  # bytes of stored values that are fetched at once, in few large requests
 _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
 
 
 class _Fetched:
-    """Records of planned samples on their way."""
+    """Records of planned samples that are being fetched."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class _Fetched:
         size: int,
         instead: Callable[[CacheError], _Fetched] | None,
     ) -> None:
-        """instead: fetches the same without the cache; None: it is not used."""
+        """instead: fetches the same records without the cache; None: no cache is used."""
         self._coming, self._place, self.bytes, self._instead = futures, place, size, instead
         self._ended: list[Future[Any]] = []
         self._lease: object = None
@@ -60,7 +60,7 @@ class _Fetched:
         return not self._coming
 
     def wait(self) -> None:
-        """Returns when all bytes are here and the samples name them.
+        """Waits for all bytes, and makes the samples refer to them.
 
         Raises:
             LoaderError: the store refuses, or keeps failing.
@@ -80,27 +80,27 @@ class _Fetched:
 
 
 class Remote(Dataset):
-    """A pyramid or FFCV beton in an object store, open."""
+    """An open pyramid or FFCV beton in an object store."""
 
     together = 2048
 
     def __init__(
         self, inner: Pyramid | FFCVBeton, mirror: Mirror, transfer: Transfer, window: Window, keep: int
     ) -> None:
-        """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
+        """Takes ownership of `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
         self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
         self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
         self.bounds = inner.bounds
         self._kept = _kept_extents(inner, keep)
-        self._announced: list[str] = []  # stored fields whose values lie apart from the index
+        self._announced: list[str] = []  # stored fields whose values are not in the index
 
     def __len__(self) -> int:
         return len(self._inner)
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """See `Dataset.entries`. The kernel finds the bytes only after `fetch` and its `wait`."""
+        """See `Dataset.entries`. The kernel can read the bytes only after `fetch` and its `wait`."""
         return self._inner.entries(indices)
 
     def index_rows(self, indices: ArrayLike) -> NDArray[np.void]:
@@ -119,7 +119,7 @@ class Remote(Dataset):
         _arrive(self._mirror, ranges)
         try:
             return self._inner._read_field(name, indices)
-        except BadDataset:  # a wrong byte on the way: fetched once more
+        except BadDataset:  # perhaps a transfer error: fetched once more
             for start, end in ranges:
                 self._mirror.forget(start, end)
             _arrive(self._mirror, ranges)
@@ -161,7 +161,7 @@ class Remote(Dataset):
         return self._fetched(indices, samples, self._kept)
 
     def _fetched(self, indices: NDArray[np.int64], samples: NDArray[np.void], keep: list[tuple[int, int]]) -> _Fetched:
-        """`fetch`; keep: the parts of the file whose records go to the mirror."""
+        """As `fetch`; keep: the parts of the file whose records go to the mirror."""
         entry = samples["entry"]
         starts = entry["offset"] - table_bytes(entry["rows"].astype(np.int64))
         ends = entry["offset"] + entry["size"].astype(np.int64)
@@ -193,7 +193,7 @@ class Remote(Dataset):
 
         instead = partial(self._without_cache, indices, samples) if kept.any() else None
         fetched = _Fetched(futures + mine, place, int(sizes.sum()), instead)
-        weakref.finalize(fetched, _cancel, mine).atexit = False  # an epoch that is left needs no more of them
+        weakref.finalize(fetched, _cancel, mine).atexit = False  # an abandoned epoch needs no further records
         return fetched
 
     def _without_cache(self, indices: NDArray[np.int64], samples: NDArray[np.void], error: CacheError) -> _Fetched:
@@ -205,7 +205,7 @@ class Remote(Dataset):
         return self._fetched(indices, samples, [])
 
     def _into_window(self, _lease: Lease, start: int, end: int, place: int) -> None:
-        """Holds the lease, so that the memory is not given back before it is written to."""
+        """Holds the lease, so that the memory is not freed before it is written."""
         self._window.write(self._mirror.read(start, end), place)
 
     def with_tables(self) -> Dataset:
@@ -250,7 +250,7 @@ class RemoteParts(Parts):
 
 
 class Cache(NamedTuple):
-    """The cache of records: its folder, None for none, and the bytes that it may hold."""
+    """The cache of records: its folder (None: no cache), and its largest size in bytes."""
 
     folder: str | None
     limit: int
@@ -260,10 +260,10 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
     """Opens the beton, manifest or pattern at a URL, or the betons at several URLs.
 
     Raises:
-        ValueError: a list of URLs and paths of this machine.
+        ValueError: a list that mixes URLs and local paths.
         FileNotFoundError: no such object.
         LoaderError: the store refuses or keeps failing, or a package is missing.
-        BadDataset: no beton, or damaged.
+        BadDataset: not a beton, or damaged.
     """
     if cache.folder is not None:
         make_room(cache.folder, cache.limit)
@@ -314,7 +314,7 @@ def _open(
     try:
         try:
             inner = _open_index(mirror, url, label_field)
-        except BadDataset:  # a wrong byte on the way: fetched once more before the file is called damaged
+        except BadDataset:  # perhaps a transfer error: fetched once more before the file counts as damaged
             mirror.forget(0, mirror.size)
             inner = _open_index(mirror, url, label_field)
         if classes is not None:
@@ -337,7 +337,7 @@ def _open_index(mirror: Mirror, url: str, label_field: Any) -> Pyramid | FFCVBet
     names = ["index", "names", "meta"] + (["rows", "checks"] if private.dtype == layout.PRIVATE_FIELDS else [])
     _arrive(mirror, [_extent(private[name]) for name in names])
     pyramid = Pyramid(mirror.fd, head, private)
-    pyramid.check_tables()  # all of it has just come a long way
+    pyramid.check_tables()  # all tables were just transferred
     return pyramid
 
 
@@ -355,7 +355,7 @@ def _cancel(futures: list[Future[Any]]) -> None:
 
 
 def _arrive(mirror: Mirror, ranges: list[tuple[int, int]]) -> None:
-    """Waits until these ranges, cut to the file, are in the mirror."""
+    """Waits until these ranges, clipped to the file, are in the mirror."""
     futures = mirror.ensure((min(start, mirror.size), min(end, mirror.size)) for start, end in ranges)
     wait(futures)
     for future in futures:
@@ -365,14 +365,14 @@ def _arrive(mirror: Mirror, ranges: list[tuple[int, int]]) -> None:
 def _kept_extents(inner: Pyramid | FFCVBeton, limit: int) -> list[tuple[int, int]]:
     """The parts of the file that hold records to keep: whole levels from the coarsest on, then a part of the next.
 
-    The same in every process, so that processes that share a cache agree.
+    The result is the same in every process, so that all processes that share a cache agree.
     """
     if isinstance(inner, Pyramid):
         levels = len(inner.ratios)
         starts, ends = (inner.private[name][:levels].astype(np.int64).tolist() for name in ("start", "end"))
         extents = list(zip(starts, ends, strict=True))[::-1]
         if inner.originals is not None:
-            extents.append(_extent(inner.private["values"]))  # as fine as level 0
+            extents.append(_extent(inner.private["values"]))  # full-size files, like level 0
     else:
         extents = [(0, inner.head.table)]
     kept = []

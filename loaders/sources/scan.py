@@ -1,7 +1,7 @@
 """Lists the images of a folder with their classes, by the rules of torchvision's ImageFolder.
 
-Two rules differ: hidden files and folders (their names begin with a dot, as `.ipynb_checkpoints` and `._cat.jpg`) are
-ignored, and a link that leads back to a folder above is not followed.
+Two rules differ: hidden files and folders (whose names begin with a dot, such as `.ipynb_checkpoints` and `._cat.jpg`)
+are ignored, and a link back to a parent folder is not followed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..storage import files
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 WORKING = ".partial"
-"""Suffix of a converter's working folder, which may lie among the class folders."""
+"""Suffix of a converter's working folder, which may be among the class folders."""
 SPLITS = {"train", "val", "valid", "validation", "test"}
 
 
@@ -26,12 +26,12 @@ class Sources(NamedTuple):
 
     Attributes:
         root: the folder whose sub-folders are the classes.
-        classes: their names, sorted unless they were given; a label is a position in it.
+        classes: their names, sorted unless they were given; a label is a position in this list.
         names: paths relative to `root`, in sample order.
         labels: one for each name.
-        folders: modification time, in nanoseconds, and inode of each folder that was listed, by its path, taken before
-            it was listed. Empty for a store.
-        ignored: number of files that are not listed, by their ending ("" without one); hidden ones are not counted.
+        folders: modification time, in nanoseconds, and inode of each listed folder, by its path, read before it was
+            listed. Empty for a store.
+        ignored: number of files that are not listed, by their ending ("" without ending); hidden files do not count.
     """
 
     root: str
@@ -50,21 +50,21 @@ def scan(
     allow_empty: bool = False,
     listing: Iterable[str] | None = None,
 ) -> Sources:
-    """Lists the images of a folder: sub-folders are classes, sorted; within one, sorted paths at any depth.
+    """Lists the images of a folder: sub-folders are classes, sorted; within a class, sorted paths at any depth.
 
-    Images that lie in a folder without sub-folders are one class, named like the folder.
+    Images in a folder without sub-folders are one class, named like the folder.
 
     Args:
-        folder: an ImageFolder tree, or one of splits.
+        folder: an ImageFolder tree, or a folder of splits.
         split: sub-folder that is the tree, e.g. "train".
-        classes: class names in the order of their labels, e.g. those of the training set. A class may then have no
-            folder or an empty one, so that a validation set gets the same labels. None: the sub-folders, sorted.
+        classes: class names in label order, e.g. those of the training set. A class may then have an empty folder or
+            none, so that a validation set gets the same labels. None: the sub-folders, sorted.
         allow_empty: accept class folders without images; they keep their label.
-        listing: paths of all files below `folder`, if it lies in a store; None: it is a folder of this machine.
+        listing: paths of all files below `folder`, if it is in a store; None: it is a local folder.
 
     Raises:
-        FileNotFoundError: no such folder, no images, or a class without any.
-        NotADirectoryError: a file.
+        FileNotFoundError: no such folder, no images, or a class without images.
+        NotADirectoryError: `folder` is a file.
         ValueError: the sub-folders are splits, not classes, and none was chosen; or a sub-folder is not in `classes`.
     """
     tree: _OnDisk | _Stored = _OnDisk(folder) if listing is None else _Stored(os.fspath(folder), listing)
@@ -112,7 +112,7 @@ def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> di
     """Label of each class, in order.
 
     Raises:
-        ValueError: a folder whose class is not in `classes`, or a class named twice.
+        ValueError: a folder whose class is not in `classes`, or a repeated class.
     """
     labels = {name: label for label, name in enumerate(found if classes is None else classes)}
     if classes is not None and len(labels) != len(classes):
@@ -127,7 +127,7 @@ def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> di
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # which macOS adds to the archives that it makes
+    return name.startswith(".") or name == "__MACOSX"  # added by macOS to its archives
 
 
 def _is_image(name: str) -> bool:
@@ -135,7 +135,7 @@ def _is_image(name: str) -> bool:
 
 
 def _count(ignored: Counter[str], names: Iterable[str]) -> None:
-    """Adds the files that are no images by their names."""
+    """Counts the files whose names are not those of images."""
     for name in names:
         base = name.rpartition("/")[2]
         if not _hidden(base) and not _is_image(base):
@@ -143,7 +143,7 @@ def _count(ignored: Counter[str], names: Iterable[str]) -> None:
 
 
 class _OnDisk:
-    """A folder of this machine.
+    """A local folder.
 
     Attributes:
         root: its path.
@@ -192,9 +192,9 @@ class _OnDisk:
         return [prefix + name for prefix, names in below for name in names if _is_image(name)]
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-        """Each folder from `folder` down, with its files; links are followed, unless they lead back to a folder above.
+        """Each folder from `folder` down, with its files; links are followed, except links back to a parent folder.
 
-        torchvision follows those links too, some 40 times in a circle, and lists every image as often.
+        torchvision also follows those links, about 40 times in a circle, and lists every image that many times.
         """
         real = os.path.realpath(folder)
         if real in above:
@@ -209,7 +209,7 @@ class _OnDisk:
 
 
 class _Stored:
-    """A folder in a store, all of whose files are listed. See `_OnDisk`."""
+    """A folder in a store, given by a list of all its files. See `_OnDisk`."""
 
     def __init__(self, folder: str, listing: Iterable[str]) -> None:
         self.root, self.listed = folder.rstrip("/"), dict[str, tuple[int, int]]()

@@ -32,10 +32,10 @@ class FileRange(NamedTuple):
     modified: int | None = None
 
     def read(self) -> bytes:
-        """The image. It has another length than `size` if the file has changed.
+        """The image. Its length differs from `size` if the file has changed.
 
         Raises:
-            OSError: the file cannot be opened or read, or is no regular file.
+            OSError: the file cannot be opened or read, or is not a regular file.
             BadDataset: it was modified since it was listed.
             LoaderError: its store refuses or keeps failing.
         """
@@ -52,7 +52,7 @@ class Placed(Protocol):
     """An image that is read when it is needed.
 
     Attributes:
-        path: names the file in messages.
+        path: the file's name in messages.
         size: bytes of the image.
     """
 
@@ -63,12 +63,12 @@ class Placed(Protocol):
     def size(self) -> int: ...
 
     def read(self) -> bytes:
-        """The image. It has another length than `size` if its file has changed. Raises OSError or LoaderError."""
+        """The image. Its length differs from `size` if its file has changed. Raises OSError or LoaderError."""
         ...
 
 
 class Coming:
-    """A remote image whose bytes are on their way.
+    """A remote image that is being fetched.
 
     Attributes:
         path, size: see `FileRange`.
@@ -87,10 +87,10 @@ class Sample(NamedTuple):
     """One sample of a source.
 
     Attributes:
-        name: unique if the source can tell: a relative path, a key, or a number. It appears in errors and reports.
-        image: an encoded image (JPEG, PNG, WebP, ...), or the place of one, as a `FileRange`.
+        name: a relative path, a key, or a number; unique if possible. It appears in errors and reports.
+        image: an encoded image (JPEG, PNG, WebP, ...), or its location, as a `FileRange`.
         values: targets by field name. `label` may be a class name instead of a number.
-        problem: why the sample cannot be used, or "". Such a sample is refused, the others are converted.
+        problem: the reason why the sample cannot be used, or "". Such a sample is refused; the others are converted.
     """
 
     name: str
@@ -101,10 +101,10 @@ class Sample(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Yields samples in a fixed order; the same at each call.
+    """Yields samples in a fixed order, which is the same in each call.
 
-    A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be given to
-    `open_dataset` and `Loader` as it is, without conversion.
+    A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be passed to
+    `open_dataset` and `Loader` directly, without conversion.
 
     Attributes:
         path: its name in error messages.
@@ -125,12 +125,12 @@ class Source(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """A short text that differs when the samples do, so that a conversion resumes only on the same data."""
+        """A short text that changes when the samples change, so that a conversion resumes only on the same data."""
         ...
 
 
 CHOICES = ("split", "image_column", "path_column", "image_root", "label_column", "labels")
-"""Options that not every kind of source has, see `Kind`."""
+"""Options that only some kinds of sources have, see `Kind`."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +139,15 @@ class Options:
 
     Attributes:
         split: sub-folder, split of a Hugging Face layout, or value in a table's column `split`.
-        classes: class names in the order of their labels; None: as the source has them.
+        classes: class names in label order; None: the source's.
         allow_empty: accept classes without samples.
-        fields: targets wanted, with their types; None: all that the source knows.
+        fields: requested targets, with their types; None: all known to the source.
         image_column: name of the column (Parquet, MDS) or member (WebDataset) that holds the images.
         path_column: name of the column that holds image paths (tables).
         image_root: folder or URL that image paths in tables and Parquet files are relative to; None: these files' own.
         label_column: name of the column that holds the label; False: none does.
         labels: a file with the labels of ILSVRC2012's validation images.
-        listing: a file in which an image folder's listing may be kept, see `kept_listing`; None: it is listed anew.
+        listing: a file for an image folder's saved listing, see `kept_listing`; None: the folder is always listed.
     """
 
     split: str | None = None
@@ -163,14 +163,14 @@ class Options:
 
 
 class Kind(Protocol):
-    """A class of sources that are found by a path; `plugins.SOURCES` lists them.
+    """A class of sources that are opened by path; `plugins.SOURCES` lists them.
 
-    One with an attribute `choices` has only those of `CHOICES`: any other that is given is refused.
+    A class with an attribute `choices` has only these options of `CHOICES`: it refuses any other that is given.
     """
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Whether a path looks like one of these; reads at most its first bytes."""
+        """Whether a path looks like such a source; reads at most its first bytes."""
         ...
 
     def __call__(self, path: str, options: Options) -> Source: ...
@@ -235,7 +235,7 @@ def indexable(source: Source) -> bool:
 
 
 class Limited:
-    """A given number of samples of a source, spread evenly, so that a small trial still sees every class."""
+    """A given number of evenly spaced samples of a source, so that a small trial still covers the classes."""
 
     def __init__(self, source: Source, limit: int) -> None:
         """limit: at least 1, at most the samples of the source."""
@@ -258,7 +258,7 @@ class Limited:
         return index * len(self._source) // self._limit
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """Those of the source at positions k * len(source) // limit."""
+        """The source's samples at positions k * len(source) // limit."""
         if self.indexable:
             yield from map(self.__getitem__, range(start, self._limit))
             return
@@ -273,12 +273,12 @@ class Limited:
                     return
 
     def fingerprint(self) -> str:
-        """The source's, with the limit."""
+        """The source's fingerprint, with the limit."""
         return f"{self._source.fingerprint()} {self._limit} of {len(self._source)}"
 
 
 def guess_type(value: Any) -> FieldType:
-    """The type of field that holds a value as it is: numbers, arrays, bytes; anything else is JSON."""
+    """The type of field that stores a value unchanged: numbers, arrays, bytes; any other value is JSON."""
     if isinstance(value, bool | int | np.integer | np.bool_):
         return FieldType("int")
     if isinstance(value, float | np.floating):

@@ -1,6 +1,6 @@
 """A source as a data set, without conversion: threads read its samples into memory for the kernel.
 
-The memory is a `Window`, so the kernel reads it as it reads any other file.
+The memory is a `Window`, which the kernel reads like any other file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .labels import Labels, Refused
 from .source import Sample, Source, indexable
 from .window import Window
 
-_UNREADABLE = bytes(16)  # stands for a sample that cannot be read; the decoder then asks `read` for the reason
-_EXPECTED = 4  # batches that are read ahead at most; more are named only if an epoch was abandoned
-_KEPT = 4  # chunks that are kept for a second look
-_BLOCK = 64  # samples read at a time when only targets are wanted
+_UNREADABLE = bytes(16)  # placeholder for a sample that cannot be read; the decoder gets the reason from `read`
+_EXPECTED = 4  # most batches read ahead; more are announced only if an epoch was abandoned
+_KEPT = 4  # chunks that are kept for a second access
+_BLOCK = 64  # samples read at a time when only targets are needed
 
 
 class _Read(NamedTuple):
@@ -52,9 +52,9 @@ class _Chunk:
 
 
 class SourceDataset(Dataset):
-    """A source with `__getitem__`, open. Its samples are read before a batch of them is planned.
+    """An open source with `__getitem__`. The samples of a batch are read before it is planned.
 
-    Images that are no JPEGs are decoded by the reading threads, and cropped and resampled by the kernel.
+    The reading threads decode images that are not JPEGs; the kernel crops and resamples them.
     """
 
     together = 1  # a batch at a time: planning needs its samples in memory
@@ -66,7 +66,7 @@ class SourceDataset(Dataset):
             workers: threads that read samples; None: one per processor.
 
         Raises:
-            ValueError: the source cannot be read in any order, or has no samples; or see `Labels`.
+            ValueError: the source cannot be read in any order, or has no samples; also see `Labels`.
             LoaderError: the system has no memfd (only Linux does).
         """
         if not indexable(source):
@@ -85,7 +85,7 @@ class SourceDataset(Dataset):
         self._threads = ThreadPoolExecutor(workers or available_processors(), "read")
         self._lock, self._recent = threading.Lock(), deque[_Chunk](maxlen=_KEPT)
         self._ahead: OrderedDict[bytes, list[Future[_Read]]] = OrderedDict()
-        self._problems: dict[int, str] = {}  # why samples could not be loaded
+        self._problems: dict[int, str] = {}  # the reasons why samples could not be loaded
         self._alive: weakref.WeakValueDictionary[bytes, _Chunk] = weakref.WeakValueDictionary()
         self._labels = self._listed_labels()
         self.classes = self._to_label.classes or self._numbers()
@@ -102,14 +102,14 @@ class SourceDataset(Dataset):
             return None
 
     def _numbers(self) -> list[str]:
-        """Names of labels that have none, if the source lists its labels."""
+        """Names for labels without names, if the source lists its labels."""
         return [] if self._labels is None else [str(k) for k in range(int(self._labels.max()) + 1)]
 
     def __len__(self) -> int:
         return len(self._source)
 
     def check_unchanged(self) -> None:
-        """No check: each batch is read anew."""
+        """Does nothing, because each batch is read from the source again."""
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         """See `Dataset.entries`. Valid as long as `lease(indices)` is held."""
@@ -127,7 +127,7 @@ class SourceDataset(Dataset):
         return np.array([self._label(index, sample) for index, sample in self._targets(indices)], np.int64)
 
     def _label(self, index: int, sample: Sample) -> int:
-        """The label of a sample; 0 for one that cannot be read, which the decoder will report or replace."""
+        """The label of a sample; 0 for a sample that cannot be read, which the decoder will report or replace."""
         if sample.problem:
             return 0
         try:
@@ -146,7 +146,7 @@ class SourceDataset(Dataset):
             raise BadDataset(f"{self.path}: {error}") from None
 
     def _targets(self, indices: NDArray[np.int64]) -> list[tuple[int, Sample]]:
-        """Samples, of which only the targets are wanted."""
+        """Reads samples when only their targets are needed."""
         chunk = self._alive.get(indices.tobytes())
         if chunk is not None:
             return list(zip(indices.tolist(), chunk.samples, strict=True))
@@ -163,7 +163,7 @@ class SourceDataset(Dataset):
         """The encoded image of a sample; `level` must be 0.
 
         Raises:
-            BadDataset: the source cannot give it, or could not when its size was wanted.
+            BadDataset: the source cannot read it now, or could not read it for its size.
         """
         if level:
             raise IndexError(f"{self.path}: a source has level 0 only, got {level}")
@@ -196,10 +196,10 @@ class SourceDataset(Dataset):
         self.fd = -1
 
     def _sample(self, index: int) -> Sample:
-        """A sample; one that the source cannot give has a `problem`."""
+        """A sample; if the source cannot read it, its `problem` is set."""
         try:
             return self._source[index]  # type: ignore[index]
-        except Exception as error:  # code of the user's may raise anything
+        except Exception as error:  # user code may raise any error
             return Sample(f"sample {index}", b"", {}, f"{type(error).__name__}: {error}")
 
     def _chunk(self, indices: NDArray[np.int64]) -> _Chunk:
@@ -224,7 +224,7 @@ class SourceDataset(Dataset):
         return _Chunk(entries, [one.sample for one in read], lease)
 
     def _load(self, index: int) -> _Read:
-        """Reads a sample in a thread: a JPEG as it is, anything else as pixels."""
+        """Reads a sample in a thread: a JPEG as its bytes, any other image as pixels."""
         sample = self._sample(index)
         try:
             if sample.problem:
@@ -242,7 +242,7 @@ def _read(sample: Sample, data: bytes) -> _Read:
     """A sample and the bytes of its image, for the kernel.
 
     Raises:
-        LoaderError: no image that can be used.
+        LoaderError: the image cannot be used.
     """
     try:
         info = native.peek(data)
@@ -255,7 +255,7 @@ def _read(sample: Sample, data: bytes) -> _Read:
 
 
 def _column(name: str, kind: FieldType, values: list[Any]) -> NDArray[Any] | list[Any]:
-    """Values of a field, as `Dataset.read_field` gives them.
+    """Values of a field in the form of `Dataset.read_field`.
 
     Raises:
         ValueError: a value does not fit the field.

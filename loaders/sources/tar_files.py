@@ -1,4 +1,4 @@
-"""Tar files, read strictly: Python's own reader takes a damaged header in the middle for the end of the file."""
+"""Strict reading of tar files: Python's own reader treats a damaged header in the middle as the end of the file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header; a damaged one is an error wherever it stands."""
+    """A member's header; a damaged header is an error at any position."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(tarfile)
         except HeaderError as error:
-            if type(error).__name__ in ("EOFHeaderError", "EmptyHeaderError"):  # the end, by zeros or by the file's end
+            if type(error).__name__ in ("EOFHeaderError", "EmptyHeaderError"):  # the end: zeros, or the end of the file
                 raise
             raise ReadError(f"damaged header at byte {tarfile.offset}: {error}") from None
 
 
 def open_tar(path: str, *, packed: bool = False, file: IO[bytes] | None = None) -> tarfile.TarFile:
-    """A tar file to iterate.
+    """Opens a tar file for iteration.
 
     Args:
-        packed: it may be compressed.
+        packed: whether it may be compressed.
         file: the open file, positioned at the start of the tar; None: `path` is opened.
 
     Raises:
-        tarfile.TarError, OSError, EOFError: here or while it is iterated: damaged, cut short, or no tar.
+        tarfile.TarError, OSError, EOFError: damaged, truncated, or not a tar; also raised during the iteration.
     """
     return tarfile.open(path, "r:*" if packed else "r:", file, tarinfo=_Header)

@@ -26,8 +26,9 @@ _IMAGE, _LABEL, _FILE = "image/encoded", "image/class/label", "image/filename"
 class TFRecord:
     """The examples of TFRecord files, in order. Image: feature `image/encoded`; label: feature `image/class/label`.
 
-    A field is the feature of that name, or else the one whose last part it is: `text` is `image/class/text`. A list of
-    one value counts as the value. The CRC of each length is compared, that of the data is not.
+    A field is the feature of that name, or else the feature whose last part has that name: `text` is
+    `image/class/text`. A list of one value counts as the value. The CRC of each length is checked, the CRC of the data
+    is not.
     """
 
     choices = ("image_column", "label_column")
@@ -37,7 +38,7 @@ class TFRecord:
 
         Raises:
             FileNotFoundError: no such files.
-            BadDataset: a file is damaged or cut short.
+            BadDataset: a file is damaged or truncated.
         """
         self.path, self._files = path, files.expand(path)
         if not self._files:
@@ -49,7 +50,7 @@ class TFRecord:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """By names such as x.tfrecord, train.tfrecord-00000-of-00128 and train-00000-of-01024, or a glob of such."""
+        """Recognises names such as x.tfrecord, train.tfrecord-00000-of-00128, train-00000-of-01024, and their globs."""
         names = files.expand(path)
         return bool(names) and all(_NAME.search(os.path.basename(name)) for name in names)
 
@@ -91,7 +92,7 @@ def _records(path: str, read: bool = True) -> Iterator[bytes]:
     """The data of each record; empty bytes if not `read`.
 
     Raises:
-        BadDataset: cut short, or a length does not match its CRC.
+        BadDataset: truncated, or a length does not match its CRC.
     """
     offset = 0
     with files.open_file(path) as file:
@@ -123,7 +124,7 @@ def _crc_table() -> list[int]:
 
 
 def _masked_crc(data: bytes) -> int:
-    """CRC-32C, rotated and offset as TFRecord stores it."""
+    """CRC-32C, rotated and offset as in TFRecord."""
     crc, table = 0xFFFFFFFF, _crc_table()
     for byte in data:
         crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
@@ -135,7 +136,7 @@ def parse_example(data: bytes) -> dict[str, Any]:
     """The features of a serialised `tf.train.Example`: a value, or a list of several.
 
     Raises:
-        ValueError, IndexError, struct.error: it is none.
+        ValueError, IndexError, struct.error: it is not a `tf.train.Example`.
     """
     features: dict[str, Any] = {}
     for _, message in _fields(data, 1):

@@ -1,7 +1,7 @@
-"""WebDataset shards as a source: tar files whose members of one key make a sample.
+"""WebDataset shards as a source: tar files in which all members with the same key make a sample.
 
-The key of a member is its path up to the first dot of its base name, the field the rest: `train/000001.jpg`,
-`train/000001.cls`, `train/000001.left.json`. Members of a key stand one after the other, as the format demands.
+The key of a member is its path up to the first dot of its base name; the rest is the field: `train/000001.jpg`,
+`train/000001.cls`, `train/000001.left.json`. Members with the same key are adjacent, as the format requires.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .tar_files import open_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
-_PADDING = 20480  # bytes of zeros at the end of a tar, and the first of what may follow them: a tar's records are 10240
+_PADDING = 20480  # bytes read at the end of a tar: its zeros (its records have 10240 bytes) and the bytes after them
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name, place, and its content if the tar is compressed."""
+    """A file in a tar: its name, its location, and its content if the tar is compressed."""
 
     name: str
     image: FileRange | bytes
@@ -42,10 +42,10 @@ class Member(NamedTuple):
 class WebDataset:
     """The samples of tar shards, in the order of the shards and of their members.
 
-    The image is the member named by the option `image_column`, else `.jpg`, else the only one with an image's ending.
-    `label` is the member `.cls`, or the entry `label` (or the one named by the option `label_column`, with dots for
-    entries of entries) of the member `.json`. Any other field is the member of that name, or else the entry of that
-    name in `.json`. Without the option `fields`, the first sample's label, JSON and text are stored.
+    The image is the member named by the option `image_column`, else `.jpg`, else the only member with an image's
+    ending. `label` is the member `.cls`, or the entry `label` of the member `.json`; the option `label_column` names
+    another entry, with dots for nested entries. Any other field is the member of that name, or else the entry of that
+    name in `.json`. Without the option `fields`, the label, JSON and text members of the first sample are stored.
     """
 
     choices = ("image_column", "label_column")
@@ -54,8 +54,8 @@ class WebDataset:
         """Finds the shards and counts their samples by reading the tars' headers.
 
         Raises:
-            FileNotFoundError: no shard there.
-            BadDataset: a shard is damaged or cut short.
+            FileNotFoundError: there is no shard.
+            BadDataset: a shard is damaged or truncated.
         """
         self.path, self._label = path, options.label_column or "label"
         self._shards = expand(path)
@@ -82,7 +82,7 @@ class WebDataset:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Tar files by name, alone, in a glob with braces, or in a folder of shards only."""
+        """Recognises tar files by name: single, in a glob with braces, or in a folder that has only shards."""
         if path.endswith(TARS):
             return True
         folders, names = files.children(path)
@@ -154,7 +154,7 @@ class WebDataset:
 
 
 def _number_or_name(text: str) -> int | str:
-    """A label as text: the number that it is, else the name."""
+    """A label given as text: a number if the text is one, else a name."""
     number = whole_number(text)
     return text.strip() if number is None else number
 
@@ -176,7 +176,7 @@ def _entry(entries: dict[str, Any], name: str) -> Any:
 
 
 def expand(path: str) -> list[str]:
-    """Files that a path names: braces are expanded (`{000..031}`, `{a,b}`), then wildcards; a folder's tars."""
+    """The files of a path: braces (`{000..031}`, `{a,b}`) are expanded, then wildcards; for a folder, its tars."""
     if files.is_folder(path):
         return [files.join(path, name) for name in files.children(path)[1] if name.endswith(TARS)]
     found = [name for pattern in _braces(path) for name in files.expand(pattern)]
@@ -187,7 +187,7 @@ def expand(path: str) -> list[str]:
 
 
 def _braces(pattern: str) -> list[str]:
-    """A pattern with one brace after the other expanded, as a shell does."""
+    """The patterns that result from expanding all braces, as in a shell."""
     match = re.search(r"\{([^{}]*)\}", pattern)
     if match is None:
         return [pattern]
@@ -201,10 +201,10 @@ def _braces(pattern: str) -> list[str]:
 
 
 def members(path: str, read: bool = True) -> Iterator[Member]:
-    """The regular files of a tar, in order. read: whether their contents are wanted, too.
+    """The regular files of a tar, in order. read: whether to read their contents, too.
 
     Raises:
-        BadDataset: damaged or cut short, or no tar.
+        BadDataset: damaged or truncated, or not a tar.
         LoaderError: its store refuses or keeps failing.
     """
     plain = path.endswith(".tar")
@@ -227,10 +227,10 @@ def members(path: str, read: bool = True) -> Iterator[Member]:
 
 
 def _check_end(path: str, end: int, file: IO[bytes]) -> None:
-    """Checks that a tar ends with zeros, as every writer closes it, and holds nothing behind them.
+    """Checks that a tar ends with zeros, as written by every program, and that no data follow them.
 
     Raises:
-        BadDataset: it does not. It lacks samples, or some would not be read.
+        BadDataset: it does not: samples are missing, or would not be read.
     """
     file.seek(end)
     rest = file.read(_PADDING)
@@ -244,7 +244,7 @@ def _check_end(path: str, end: int, file: IO[bytes]) -> None:
 
 
 def _compressed(path: str) -> bool:
-    """Whether a file begins as gzip does."""
+    """Whether a file begins like a gzip file."""
     with suppress(OSError), files.open_file(path) as file:
         return file.read(2) == b"\x1f\x8b"
     return False
@@ -258,7 +258,7 @@ def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) 
 
 
 def _groups(shard: str, read: bool = True) -> Iterator[tuple[str, dict[str, Member], str | None]]:
-    """Each key of a shard, its members by field name, and a name it has twice; hidden members are left out.
+    """Each key of a shard, its members by field name, and a repeated name, if any; hidden members are left out.
 
     Args:
         read: see `members`.

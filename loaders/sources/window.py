@@ -1,7 +1,7 @@
-"""Memory that the kernel reads as a file: bytes are put there for a batch, and go when the batch is done.
+"""Memory that the kernel reads as a file: bytes are written for a batch, and freed when the batch is done.
 
-It is an anonymous file (memfd). Offsets only grow and are never used again: bytes that were given back read as zeros,
-an error and never another image.
+It is an anonymous file (memfd). Offsets only grow and are never reused: freed bytes read as zeros, which is an error
+and never another image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PAGE = 4096
 
 
 class Lease:
-    """A run of bytes of a window, valid as long as this object lives.
+    """A range of bytes in a window, valid as long as this object lives.
 
     Attributes:
         start: offset in the window's file.
@@ -27,7 +27,7 @@ class Lease:
 
 
 class Window:
-    """Hands out runs of an anonymous file."""
+    """Allocates ranges of an anonymous file."""
 
     def __init__(self) -> None:
         self._file = FilledFile(os.memfd_create("records", os.MFD_CLOEXEC))
@@ -39,7 +39,7 @@ class Window:
         return self._file.fd
 
     def take(self, size: int) -> Lease:
-        """Room for `size` bytes."""
+        """Allocates `size` bytes."""
         with self._lock:
             start, taken = self._end, -(-size // _PAGE) * _PAGE
             self._end += taken
@@ -48,7 +48,7 @@ class Window:
         return lease
 
     def write(self, data: memoryview, start: int) -> None:
-        """Puts bytes at an offset that was taken.
+        """Writes bytes at an allocated offset.
 
         Raises:
             LoaderError: the window is closed.
@@ -56,16 +56,16 @@ class Window:
         self._file.write(data, start)
 
     def give_back(self, start: int, size: int) -> None:
-        """Returns the memory of a run to the system. Idle after `close`."""
+        """Returns the memory of a range to the system. Does nothing after `close`."""
         self._file.give_back(start, size)
 
     def close(self) -> None:
-        """Closes the file. Harmless when called again."""
+        """Closes the file. Can be called more than once."""
         self._file.close()
 
 
 def _give_back(window: weakref.ref[Window], start: int, size: int) -> None:
-    """Returns the memory of a run to the system."""
+    """Returns the memory of a range to the system."""
     alive = window()
     if alive is not None:
         alive.give_back(start, size)

@@ -1,4 +1,4 @@
-"""A data set without some of its samples, which stay in the file until it is rewritten."""
+"""A data set without its removed samples, which remain in the file until it is rewritten."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .dataset import Dataset, Fetch
 
 
 class _Kept:
-    """The order of storage of the samples that are left, both numbered without gaps."""
+    """The storage order of the remaining samples; indices and positions are numbered without gaps."""
 
     def __init__(self, whole: StorageOrder, removed: NDArray[np.int64]) -> None:
-        """removed: indices in the whole."""
+        """removed: indices in the whole data set."""
         self._whole, self._indices, self._places = whole, Gaps(removed), Gaps(whole.positions(removed))
 
     def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -37,7 +37,7 @@ class Without(Dataset):
     """
 
     def __init__(self, inner: Dataset, removed: ArrayLike) -> None:
-        """Takes over `inner`. removed: indices in it, fewer than all."""
+        """Takes ownership of `inner`. removed: indices in it, fewer than all."""
         self.whole = inner
         removed = np.asarray(removed, np.int64)
         self._kept = np.delete(np.arange(len(inner)), removed)

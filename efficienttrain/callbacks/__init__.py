@@ -1,7 +1,7 @@
-"""The curriculum in a training loop of your own: plain PyTorch, Lightning, Hugging Face, timm.
+"""The curriculum in your own training loop: plain PyTorch, Lightning, Hugging Face, timm.
 
-`Curriculum` is all that a plain loop needs. The callbacks of Lightning and of the Hugging Face Trainer are imported
-when asked for, so neither framework has to be installed for the others.
+A plain loop needs only `Curriculum`. The callbacks of Lightning and of the Hugging Face Trainer are imported on first
+use, so the other parts work without these frameworks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Curriculum: sets the loader, the network's input size and the learning rate by the share of compute spent."""
+"""Curriculum: sets the loader, the network's input size and the learning rate from the share of compute spent."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from efficienttrain.training.resolve import scaled
 
 
 class Curriculum:
-    """A loader's batches through a whole training, with everything that changes from stage to stage.
+    """A loader's batches for a whole training, with all changes from stage to stage.
 
         curriculum = Curriculum(recipe("resnet50", epochs=100), loader, model, optimizer)
         for epoch in range(curriculum.epochs):
             for images, labels in curriculum:
                 ...  # your own step
 
-    Each iteration is one epoch of *your* loop. All epochs have the same number of batches, `len(curriculum)`, so
-    frameworks may count on it; their cost differs, because early batches have fewer pixels. A stage begins at its
-    share of the compute, in the middle of an epoch if need be. The order of samples continues over epochs and stages.
+    Each iteration is one epoch of *your* loop. All epochs have the same number of batches, `len(curriculum)`, as
+    frameworks expect; their cost differs, because early batches have fewer pixels. A stage begins at its
+    share of the compute, even in the middle of an epoch. The order of samples continues over epochs and stages.
 
     Before a batch is delivered, the network is resized to its resolution (with the optimizer's moments and the
     average, see `efficienttrain.models.resize`) and the learning rate is set: the recipe's curve over the compute,
-    scaled so that its peak is the rate that the optimizer was made with.
+    scaled so that its peak is the optimizer's initial rate.
     """
 
     def __init__(
@@ -54,25 +54,26 @@ class Curriculum:
     ) -> None:
         """Takes no batch from the loader yet.
 
-        Args:
-            recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
-                optimizer and regularisation are left to you; replay buffers are not used.
-            loader: of the training images; batches are delivered as it makes them. Its batch size is that of every
-                stage that does not name its own.
-            model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
-                makes its `load_state_dict`, and that of `ema`, accept a checkpoint taken in another stage. A network
-                without `set_input_size` is left alone.
-            optimizer: of the model's parameters; needed for its moments to follow, and for the learning rate.
-            ema: a moving average of the model, a module of the same class.
-            val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
-            size: full size, pixels; the recipe's resolutions are scaled by size / 224.
-            accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
-            set_lr: False leaves the learning rate to a scheduler of yours; `lr_factor` gives it the curve.
-            wrap: makes a wrapper around the bare network, DistributedDataParallel for example; then train
-                `curriculum.model`, which is made anew if shapes change.
+                Args:
+                    recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
+                        optimizer, regularisation and replay buffer are not used.
+                    loader: of the training images; its batches are delivered unchanged. Its batch size applies to every stage
+                        that does not set its own.
+                    model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
+                        makes its `load_state_dict`, and that of `ema`, accept a checkpoint of another stage. A network without
+                `set_input_size` is not changed.
+            optimizer: of the model's parameters; needed to resize its moments, and for the learning rate.
+                    ema: a moving average of the model, a module of the same class.
+                    val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
+                    size: full size, pixels; the recipe's resolutions are scaled by size / 224.
+                    accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
+                    set_lr: False leaves the learning rate to your own scheduler, which can use `lr_factor`.
+                    wrap: function that wraps the network, for example in DistributedDataParallel; then train
+                        `curriculum.model`, which is wrapped again if shapes change.
 
-        Raises:
-            ValueError: a value out of range, a resolution the model cannot take, or fewer images than a step takes.
+                Raises:
+                    ValueError: a value out of range, a resolution that the model does not accept, or fewer images than a step
+                        needs.
         """
         if accumulation < 1:
             raise ValueError(f"`accumulation` must be at least 1, got {accumulation}.")
@@ -106,7 +107,7 @@ class Curriculum:
         self.before_step()
 
     def _lay_out(self, size: int) -> None:
-        """First batch of each stage."""
+        """Computes the first batch of each stage."""
         self._per_rank = self.loader.ranks[1] * self.accumulation
         batch = self._batch_size * self._per_rank
         largest = max(stage.batch or batch for stage in self.stages)
@@ -141,23 +142,23 @@ class Curriculum:
             yield batch
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes over an optimizer that was made later; its present learning rates are the peak."""
+        """Uses an optimizer that was made later; its present learning rates are the peak."""
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 
     def hand_over(self) -> None:
-        """For a framework that fetches batches ahead: its callback now calls `before_step` and `after_step`."""
+        """For a framework that fetches batches ahead: its callback must now call `before_step` and `after_step`."""
         self._fetches_ahead = True
 
     def before_wrapping(self, module: nn.Module) -> None:
         """For a framework that wraps `module` in DistributedDataParallel itself, before it does so.
 
-        The process group exists by then; if it was made after the curriculum, the steps are laid out again.
+        The process group exists at this point; if it was created after the curriculum, the steps are computed again.
 
         Raises:
-            ValueError: the curriculum's network is no part of `module`, or an optimizer step of all ranks takes more
-                than all images.
+            ValueError: the curriculum's network is not part of `module`, or an optimizer step of all ranks needs more
+                images than there are.
         """
         if self._per_rank != self.loader.ranks[1] * self.accumulation:
             self._lay_out(self._size)
@@ -166,9 +167,9 @@ class Curriculum:
             self._hidden = hide(module, self._net, names)
 
     def check_framework(self, accumulation: int, ranks: int, option: str) -> None:
-        """Whether a framework's settings agree with the curriculum; option: the framework's name of accumulation.
+        """Checks that a framework's settings agree with the curriculum; option: the framework's name of accumulation.
 
-        On several ranks the resized parameters begin with rank 0's values, as all others do.
+        On several ranks the resized parameters begin with rank 0's values, like all others.
 
         Raises:
             ValueError: another accumulation, or several ranks for a network whose parameters change their shape,
@@ -187,11 +188,11 @@ class Curriculum:
             equalise(self._hidden)
 
     def before_step(self) -> None:
-        """Makes network, evaluation and learning rate ready for the next batch. A plain loop need not call this."""
+        """Prepares network, evaluation and learning rate for the next batch. A plain loop need not call this."""
         self._current = self._done
         stage = self.stages[self.stage]
         if self._sized and self._net is not None and self._resolution != stage.resolution:
-            self.model = None  # a wrapper must be dropped before the network changes
+            self.model = None  # the wrapper must be deleted before the network changes
             self._resolution = stage.resolution
             resize(self._net, stage.resolution, optimizer=self.optimizer, ema=self._ema)
         if self.model is None and self._net is not None:
@@ -255,14 +256,14 @@ class Curriculum:
                     epoch, position = epoch + 1, 0
                 some = min(left, (self._samples - position) // take)
                 left, position = left - some, position + some * take
-                if self.loader.drop_last and self._samples - position < take:  # the loader has left the rest out
+                if self.loader.drop_last and self._samples - position < take:  # the loader leaves these samples out
                     epoch, position = epoch + 1, 0
         self.loader.load_state_dict({**self.loader.state_dict(), "epoch": epoch, "position": position})
         self._entered, self._delivered, self._done, self._resolution = -1, batch, batch, 0
         self.before_step()
 
     def state_dict(self) -> dict[str, int]:
-        """How far the training has come: two numbers. Model and optimizer are yours to save."""
+        """The position in the training: two numbers. Save model and optimizer yourself."""
         return {"batch": self._done, "total": self.total}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
@@ -288,16 +289,16 @@ class Curriculum:
         return min(bisect_right(self._starts, batch), len(self.stages)) - 1
 
     def _share(self, number: int) -> int:
-        """Samples that all ranks together take in one batch of this stage."""
+        """Samples of all ranks together in one batch of this stage."""
         return self._size_of(number) * (self._per_rank // self.accumulation)
 
     def _size_of(self, number: int) -> int:
-        """Samples of one batch on this rank."""
+        """Samples per batch on this rank."""
         batch = self.stages[number].batch
         return self._batch_size if batch is None else max(1, batch // self._per_rank)
 
     def _next(self) -> Any:
-        """One batch of the stage that the next delivery belongs to."""
+        """The next batch, in its stage."""
         number = self._stage_of(self._delivered)
         if number != self._entered:
             stage, state = self.stages[number], self.loader.state_dict()

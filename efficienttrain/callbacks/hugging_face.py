@@ -22,8 +22,8 @@ class HuggingFaceCurriculum(TrainerCallback):
         Training(model, arguments, callbacks=[HuggingFaceCurriculum(curriculum)]).train()
 
     Networks of `transformers` adapt to the input's size themselves: ConvNets and Swin always, a ViT if its forward
-    is called with `interpolate_pos_encoding=True`. A timm network inside is resized if it is given as `model=` to the
-    curriculum. A resumed training continues with the right batch. Give gradient_accumulation_steps as `accumulation=`.
+    is called with `interpolate_pos_encoding=True`. A timm network inside is resized if you pass it to the curriculum as
+    `model=`. A resumed training continues with the right batch. Pass gradient_accumulation_steps as `accumulation=`.
     """
 
     def __init__(self, curriculum: Curriculum) -> None:
@@ -36,7 +36,7 @@ class HuggingFaceCurriculum(TrainerCallback):
             self.curriculum.before_wrapping(facts["model"])
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ARG002
-        """Takes over the optimizer, and moves to the training's present step.
+        """Registers the optimizer, and moves to the training's present step.
 
         Raises:
             ValueError: as `Curriculum.check_framework` does, or a resumed training without `ignore_data_skip`.
@@ -51,7 +51,7 @@ class HuggingFaceCurriculum(TrainerCallback):
         curriculum.seek(state.global_step * curriculum.accumulation)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        """Makes network and rate ready for this step."""
+        """Prepares network and learning rate for this step."""
         self.curriculum.before_step()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002

@@ -13,13 +13,13 @@ from efficienttrain.callbacks.any_loop import Curriculum
 
 
 class LightningCurriculum(Callback):
-    """Resizes the network and sets the learning rate before each batch; saves and restores the place.
+    """Resizes the network and sets the learning rate before each batch; saves and restores the position.
 
         curriculum = Curriculum(recipe("resnet50", epochs=100), loader, module.network)
         trainer = Trainer(max_epochs=curriculum.epochs, callbacks=[LightningCurriculum(curriculum)])
         trainer.fit(module, curriculum)
 
-    The optimizer is the first one of `configure_optimizers`. Give `accumulation=` to both.
+    The optimizer is the first one of `configure_optimizers`. Set the accumulation in the Trainer and in the curriculum.
     """
 
     def __init__(self, curriculum: Curriculum) -> None:
@@ -36,11 +36,11 @@ class LightningCurriculum(Callback):
         self.curriculum.check_framework(trainer.accumulate_grad_batches, trainer.world_size, "accumulate_grad_batches")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Takes over the optimizer."""
+        """Registers the optimizer."""
         self.curriculum.use_optimizer(trainer.optimizers[0])
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Makes network and rate ready for this batch."""
+        """Prepares network and learning rate for this batch."""
         self.curriculum.before_step()
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -48,9 +48,9 @@ class LightningCurriculum(Callback):
         self.curriculum.after_step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The curriculum's."""
+        """The curriculum's state."""
         return dict(self.curriculum.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues there."""
+        """Restores the curriculum's state."""
         self.curriculum.load_state_dict(state_dict)

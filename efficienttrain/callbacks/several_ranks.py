@@ -1,8 +1,8 @@
 """Resized parameters on several ranks, for frameworks that wrap the network in DistributedDataParallel themselves.
 
-DistributedDataParallel (DDP) averages gradients in buckets of a fixed shape, so a parameter may not change its shape
-under it. A framework does not make the wrapper anew. Such parameters are therefore hidden from DDP, by the list of
-names that it reads from the module, and a hook averages their gradients as soon as backward has made them.
+DistributedDataParallel (DDP) averages gradients in buckets of a fixed shape, so a wrapped parameter must not change its
+shape. A framework does not wrap the network again. Such parameters are therefore hidden from DDP, by the list of
+names that it reads from the module, and a hook averages their gradients as soon as backward has computed them.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ def changing(network: nn.Module, resolutions: Iterable[int]) -> list[str]:
 
 
 def hide(wrapped: nn.Module, network: nn.Module, names: Iterable[str]) -> list[nn.Parameter]:
-    """Hides parameters and buffers from DDP, and has backward average the parameters' gradients over the ranks.
+    """Hides parameters and buffers from DDP, and averages the parameters' gradients over the ranks in backward.
 
     Args:
-        wrapped: the module that the framework will give to DDP; `network`, or one that holds it.
-        network: that is resized.
-        names: as `changing` gives them.
+        wrapped: the module that the framework will wrap in DDP: `network`, or a module that contains it.
+        network: the network that is resized.
+        names: the result of `changing`.
 
     Returns:
-        The parameters, whose values DDP does not make equal at the beginning; see `equalise`.
+        The hidden parameters. DDP does not make them equal on all ranks at the beginning; see `equalise`.
 
     Raises:
-        ValueError: `wrapped` does not hold `network`.
+        ValueError: `wrapped` does not contain `network`.
     """
     prefix = next((name for name, module in wrapped.named_modules() if module is network), None)
     if prefix is None:
@@ -57,13 +57,13 @@ def hide(wrapped: nn.Module, network: nn.Module, names: Iterable[str]) -> list[n
 
 
 def equalise(parameters: Iterable[nn.Parameter]) -> None:
-    """Gives all ranks the values of rank 0."""
+    """Copies the values of rank 0 to all ranks."""
     for parameter in parameters:
         dist.broadcast(parameter.data, 0)
 
 
 def _average(parameter: nn.Parameter) -> None:
-    """The mean over the ranks; of accumulated gradients, too, because earlier ones are equal on all ranks already."""
+    """Averages a gradient over the ranks. Correct for accumulated gradients, too: earlier parts are equal."""
     if dist.is_initialized() and dist.get_world_size() > 1 and parameter.grad is not None:
         dist.all_reduce(parameter.grad)
         parameter.grad /= dist.get_world_size()

@@ -36,21 +36,21 @@ def build(
     """A network for inputs [n, 3, B, B] and logits [n, num_classes], with fresh weights unless `pretrained`.
 
     Args:
-        name: of timm, or of a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours ("cswin_tiny",
-            "pvt_small"), or a factory of the user's: "package.module:factory" or "file.py:factory". A factory is called
-            as `factory(num_classes=...)`, and is also given the arguments below that it takes.
+        name: a timm name, a name in a released script ("swin_tiny", "CSWin_64_12211_tiny_224"), one of ours
+            ("cswin_tiny", "pvt_small"), or the user's factory: "package.module:factory" or "file.py:factory". A factory
+            is called as `factory(num_classes=...)`, with those of the arguments below that it accepts.
         num_classes: outputs, at least 1.
-        drop_path: stochastic depth of the last block, 0 to below 1; ignored by a network that has none.
-        resolution: side B of the input it starts with, pixels; `resize` changes it.
+        drop_path: stochastic depth of the last block, 0 to below 1; ignored by a network without it.
+        resolution: side B of the initial input, pixels; `resize` changes it.
         head_dropout: dropout before the classifier, 0 to below 1 (timm's `drop_rate`).
-        zero_init_last: of timm's ResNets, whether the last norm of each residual branch begins at 0. torchvision's
-            ResNet-50, which the released code trains, begins at 1. None: as the model's code has it.
-        pool: input of the head in a ViT of timm's: "avg" (mean of the patches) or "token"; None: the network's own.
-        pretrained: with timm's weights of that name, downloaded from its hub or taken from its cache.
+        zero_init_last: for timm's ResNets: whether the last norm of each residual branch begins at 0. torchvision's
+            ResNet-50, which the released code trains, begins at 1. None: the default of the model's code.
+        pool: input of the head in a timm ViT: "avg" (mean of the patches) or "token"; None: the network's own.
+        pretrained: use timm's weights for this name, downloaded from its hub or read from its cache.
 
     Raises:
-        ValueError: an unknown name (the nearest are named), a factory that is none, a size the network cannot take, or
-            `pool` or `pretrained` if timm does not offer it.
+        ValueError: an unknown name (the message lists the nearest), an invalid factory, a size that the network does
+            not accept, or `pool` or `pretrained` if timm does not offer it.
         FileNotFoundError: no such file.
     """
     if num_classes < 1:
@@ -75,10 +75,10 @@ def build(
 
 
 def check_name(name: str) -> None:
-    """Whether there is such a model.
+    """Checks that a model of this name exists.
 
     Raises:
-        ValueError: there is none; the message gives the nearest names. The user's own factories are not looked for.
+        ValueError: there is none; the message gives the nearest names. The user's own factories are not checked.
     """
     import timm
 
@@ -138,7 +138,7 @@ def _created(name: str, options: dict[str, Any], pretrained: bool) -> nn.Module:
     except Exception as error:
         why = " ".join(str(error).split())
         if isinstance(error, TypeError) and "'global_pool'" not in why:
-            raise  # an option that this network does not have
+            raise  # the network lacks this option
         if "global_pool" in options and isinstance(error, (TypeError, AssertionError, NotImplementedError, ValueError)):
             raise ValueError(f"`pool` of {name} cannot be {options['global_pool']!r} ({why}); leave it out.") from error
         if pretrained:
@@ -168,10 +168,10 @@ def _users(name: str, wishes: dict[str, Any]) -> nn.Module:
 
 
 def _accepted(factory: Callable[..., Any], wishes: dict[str, Any]) -> dict[str, Any]:
-    """The wishes that the factory has arguments for, and the number of classes, which every factory needs.
+    """The requested options for which the factory has arguments, and the number of classes, which is required.
 
     Raises:
-        ValueError: it lacks an argument for an option that the user or a custom recipe sets.
+        ValueError: the factory lacks an argument for an option that the user or a custom recipe sets.
     """
     taken = inspect.signature(factory).parameters
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())

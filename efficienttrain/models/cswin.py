@@ -1,8 +1,8 @@
 """CSWin Transformer (Dong et al., CVPR 2022, arXiv 2107.00652), which timm does not have.
 
-Self-attention in stripes that cross: half of the heads look along vertical stripes, half along horizontal ones. Stripes
-widen with depth: 1, 2, B/32, B/32 (7 at 224), of which the last two are half of the map and all of it. So they follow
-from the map's size alone, no parameter depends on the input, and any multiple of 32 will do.
+Self-attention in crossing stripes: half of the heads attend along vertical stripes, half along horizontal ones. The
+width of the stripes grows with depth: 1, 2, B/32, B/32 (7 at 224); the last two are half of the map and the whole map.
+So the widths depend only on the map's size, no parameter depends on the input, and any multiple of 32 is accepted.
 """
 
 from __future__ import annotations

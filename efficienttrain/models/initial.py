@@ -1,4 +1,4 @@
-"""Weights to begin a training with, and weights to give away."""
+"""Initial weights of a training, and export of trained weights."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from efficienttrain.models.weight_names import DERIVED, may_be_fresh, renamed
 
 @torch.no_grad()
 def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]:
-    """Puts the weights of a file into a network; position embeddings and bias tables are brought to its size.
+    """Loads the weights of a file into a network; position embeddings and bias tables are resized to its size.
 
     Args:
-        model: any, of the same kind as the weights.
+        model: any network of the same kind as the weights.
         path: a checkpoint of this package or of a public code base, a state dict, or safetensors: see
             `weight_file.read_weights`. Names may be timm's or those of the authors of Swin, CSWin, PVT, ConvNeXt,
             CAFormer, DeiT and MAE.
         average: prefer the moving average if the file has one.
 
     Returns:
-        Names of the head's parameters that keep their weights.
+        Names of the head's parameters that were not loaded.
 
     Raises:
         FileNotFoundError: no such file.
@@ -53,14 +53,14 @@ def begin_with(model: nn.Module, path: Path, average: bool = False) -> list[str]
 
 @torch.no_grad()
 def scale_head(model: nn.Module, fresh: list[str], scale: float) -> None:
-    """Multiplies the fresh weights of the classifier, as the authors of MAE and ConvNeXt do before fine-tuning."""
+    """Scales the new weights of the classifier, as the authors of MAE and ConvNeXt do before fine-tuning."""
     for name, parameter in model.named_parameters():
         if name in fresh and "norm" not in name:
             parameter.mul_(scale)
 
 
 def fresh_head(model: nn.Module) -> list[str]:
-    """Names of the classifier's parameters, if timm could not take them from the pretrained weights."""
+    """Names of the classifier's parameters, if timm could not load them from the pretrained weights."""
     facts: Any = getattr(model, "pretrained_cfg", {})
     parts = facts.get("classifier") or ()
     parts = (parts,) if isinstance(parts, str) else tuple(parts)
@@ -75,7 +75,7 @@ def timm_state_dict(path: str | Path, average: bool = True) -> dict[str, Tensor]
         model = timm.create_model("resnet50", num_classes=1000)
         model.load_state_dict(timm_state_dict(Path("runs/r50/best.pt")))
 
-    The network must be made for the input size that the checkpoint had, which is full size at the end of a training.
+    The network must be created for the input size of the checkpoint, which is full size at the end of a training.
 
     Args:
         path: `best.pt`, `step_*.pt` or `encoder.pt` of a run.

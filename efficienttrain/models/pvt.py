@@ -1,6 +1,7 @@
 """Pyramid Vision Transformer, first version (Wang et al., ICCV 2021, arXiv 2102.12122); timm has only the second.
 
-Four stages of plain attention over the whole map, made affordable by keys and values from a map shrunk by `reduction`.
+Four stages of plain attention over the whole map; to reduce the cost, keys and values come from a map that is smaller
+by a factor of `reduction`.
 Each stage has a learned position embedding, so the parameters depend on the input's size.
 """
 

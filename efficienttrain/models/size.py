@@ -1,8 +1,8 @@
-"""resize: another input size for a network in training, in place.
+"""resize: changes the input size of a network in training, in place.
 
-`set_input_size(img_size=(B, B))`, timm's convention, resizes a network; one without that method accepts any size.
-It thereby settles which *shape* its parameters must have. How their *values* follow is decided here, as in the released
-code and not as in timm: bilinear (`fit`), for the weights, the optimizer's moments and the moving average alike.
+`set_input_size(img_size=(B, B))`, timm's convention, resizes a network; a network without this method accepts any size.
+This method determines the *shape* of the parameters. Their *values* are computed here, as in the released code and not
+as in timm: by bilinear interpolation (`fit`), for the weights, the optimizer's moments and the moving average.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ def resize(
     optimizer: torch.optim.Optimizer | None = None,
     ema: nn.Module | None = None,
 ) -> None:
-    """Makes `model` take inputs of `resolution` pixels a side, in place. Does nothing if it takes that size already.
+    """Changes `model` in place to inputs of `resolution` x `resolution` pixels. Does nothing if it already has this
+    size.
 
-    Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and anything else that
-    holds them stay valid. Their gradients are dropped if the shape changed. Objects that hold *shapes* do not survive:
-    DistributedDataParallel (its buckets) must be made anew around the same module and the old wrapper dropped, and a
-    CUDA graph must be captured anew; torch.compile notices by itself and compiles once more for each size.
+    Parameters stay the same objects (only their data are exchanged), so the optimizer's groups and other references to
+    them stay valid. Their gradients are deleted if the shape changed. Objects that store *shapes* become invalid: wrap
+    the module in a new DistributedDataParallel (because of its buckets) and delete the old wrapper, and capture CUDA
+    graphs again. torch.compile detects the change and compiles once for each size.
 
     Args:
-        model: the bare network, not its wrapper.
+        model: the unwrapped network.
         resolution: the new side B, pixels.
         optimizer: of `model`'s parameters; each state tensor of a resized parameter's shape (`exp_avg`, `exp_avg_sq`,
             momentum) is resized like it. If the state has tensors of other shapes, such as the factored moments of
@@ -43,7 +44,7 @@ def resize(
         ema: a moving average of the network, a module of the same class.
 
     Raises:
-        ValueError: a size that the model cannot take.
+        ValueError: a size that the model does not accept.
 
     Source: the released `utils_buffer.py` (adapters for DeiT and Swin), by name here instead of by shape.
     """
@@ -62,11 +63,11 @@ def resize(
 
 
 def check_resolution(model: nn.Module, resolution: int) -> None:
-    """Whether the network can take inputs of this size.
+    """Checks that the network accepts inputs of this size.
 
     Raises:
         ValueError: not a multiple of the network's divisor (32 for Swin, CSWin and PVT, the patch for a ViT), too
-            small, or any other size of a network that was built for one.
+            small, or another size than the only one of a network with a fixed size.
     """
     multiple = multiple_of(model)
     least = max(SMALLEST, getattr(model, "smallest_size", 2 * multiple if _is_swin(model) else multiple))
@@ -106,7 +107,7 @@ def _set_input_size(model: nn.Module, resolution: int) -> None:
 
 
 def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch.Size, state: dict[str, Any]) -> None:
-    """Puts `parameter` back if the model has made a new one, with its values and its state in the new shape."""
+    """Restores the object `parameter` if the model replaced it, with its values and its state in the new shape."""
     if any(
         isinstance(value, Tensor) and value.numel() > 1 and value.shape != parameter.shape for value in state.values()
     ):
@@ -116,8 +117,9 @@ def _put_back(model: nn.Module, name: str, parameter: nn.Parameter, shape: torch
             state[key] = fit(value, shape)
     values = fit(parameter.data, shape)
     parameter.grad = None
-    # Autograd keeps the node that collects this parameter's gradient, and the shape that it had, as long as anyone
-    # holds a graph (a loss, a DistributedDataParallel). A change of type makes it let go, a change of shape does not.
+    # Autograd keeps the node that collects this parameter's gradient, with the old shape, as long as a graph is
+    # referenced (by a loss or a DistributedDataParallel). A change of type releases the node, a change of shape does
+    # not.
     parameter.data = values.new_empty(0, dtype=torch.float16 if values.dtype != torch.float16 else torch.float32)
     parameter.data = values
     module, _, leaf = name.rpartition(".")
@@ -129,7 +131,7 @@ def _is_swin(model: nn.Module) -> bool:
 
 
 def _fixed_size(model: nn.Module) -> int | None:
-    """The only size that a network of timm's can take, if there is but one."""
+    """The size of a timm network that accepts only one."""
     facts = getattr(model, "pretrained_cfg", None) or {}
     if not facts.get("fixed_input_size"):
         return None
@@ -145,14 +147,14 @@ def fit(values: Tensor, shape: Sequence[int]) -> Tensor:
 
     Args:
         values: tokens [1, extra + side^2, channels], extra ones (class token) first; or a table of relative position
-            biases [side^2 + extra, heads], extra ones last, as in BEiT. Extra rows are left as they are.
-        shape: the shape wanted, which differs in the number of rows only.
+            biases [side^2 + extra, heads], extra ones last, as in BEiT. Extra rows are unchanged.
+        shape: the requested shape, which differs only in the number of rows.
 
     Returns:
         A tensor of that shape, of the same type and device.
 
     Raises:
-        ValueError: shapes that fit no square grid.
+        ValueError: shapes that do not fit a square grid.
 
     Source: the adapters of the released `utils_buffer.py`.
     """
@@ -179,8 +181,8 @@ def _square(number: int) -> bool:
 def fit_to_checkpoint(model: nn.Module, resolutions: Sequence[int]) -> None:
     """Makes `model.load_state_dict` accept weights saved at any of these resolutions, pixels.
 
-    Frameworks restore the weights before a callback can say which stage they belong to. The stage is therefore found by
-    the shapes in the checkpoint. Weights that fit none of the sizes are refused by torch's own message.
+    Frameworks restore the weights before a callback can set their stage. The size is therefore derived from the shapes
+    in the checkpoint. If the weights fit none of the sizes, torch raises its own error.
     """
     sizes = sorted(set(resolutions))
 

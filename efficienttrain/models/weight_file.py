@@ -17,13 +17,13 @@ from torch import Tensor
 PLAIN, AVERAGED = ("model", "state_dict", "module"), ("model_ema", "state_dict_ema", "ema", "ema_state_dict")
 """Keys under which public checkpoints hold the weights, and their moving average."""
 WRAPPERS = ("module.", "_orig_mod.")
-"""Prefixes that DistributedDataParallel, an average and torch.compile add to every name."""
+"""Prefixes that DistributedDataParallel, AveragedModel and torch.compile add to every name."""
 EXTRA = {"n_averaged"}
 """Entries of a state dict that are not weights: the counter of torch's AveragedModel."""
 
 
 def _called(make: Any, module: str) -> Any:
-    """A function of NumPy under the module's name that files have which an older or newer NumPy wrote."""
+    """A function of NumPy under the module name that is used in files of older or newer NumPy versions."""
 
     def made(*parts: Any) -> Any:
         return make(*parts)
@@ -41,7 +41,7 @@ ALLOWED: list[Any] = [
     *{type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)},
     *(_called(make, f"numpy.{core}.multiarray") for make in _MAKERS for core in ("core", "_core")),
 ]
-"""Types in public checkpoints beside weights: options and scores. None of these runs code when it is read."""
+"""Types in public checkpoints other than weights: options and scores. Reading them executes no code."""
 
 
 def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
     Args:
         path: a checkpoint of this package, `encoder.pt`, a state dict, a dictionary with one of the usual keys
             ("model", "state_dict", "model_ema", ...), or a `.safetensors` file.
-        average: prefer the moving average if the file has both; without it the weights that were trained.
+        average: prefer the moving average if the file has both; otherwise the trained weights.
 
     Raises:
         FileNotFoundError: no such file.
@@ -74,7 +74,7 @@ def read_weights(path: Path, average: bool = False) -> dict[str, Tensor]:
 
 
 def read_target(path: Path) -> dict[str, Any] | None:
-    """The objective that the network was trained for, see `Objective.state`; None if the file does not say.
+    """The objective of the network's training, see `Objective.state`; None if the file does not contain it.
 
     Raises:
         FileNotFoundError, ValueError: as `read_weights` does.
@@ -116,7 +116,7 @@ def _is_weights(found: Mapping[Any, Any]) -> bool:
 
 
 def _inner(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the names of wrappers; of a pre-training's autoencoder the encoder."""
+    """The weights without the prefixes of wrappers; for a pre-training's autoencoder, those of the encoder."""
     made = {_unwrapped(name): value for name, value in found.items() if name not in EXTRA}
     encoder = {name.removeprefix("encoder."): value for name, value in made.items() if name.startswith("encoder.")}
     return encoder or made

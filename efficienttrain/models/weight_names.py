@@ -1,4 +1,4 @@
-"""Names of weights: from those of the networks' authors to those of timm and of this package."""
+"""Renames weights from the names of the networks' authors to those of timm and of this package."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Weights = dict[str, Tensor]
 Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
 HEADS = ("head", "head_dist", "fc", "classifier", "fc_norm", "norm")
-"""Parts that may have fresh weights: the layers after the blocks depend on classes and pooling."""
+"""Parts that may have new weights: the layers after the blocks depend on classes and pooling."""
 DERIVED = ("relative_position_index", "attn_mask")
-"""Buffers that follow from the input's size; they are never taken from a file."""
+"""Buffers that depend on the input's size; they are never loaded from a file."""
 
 CSWIN: Rules = (
     (r"^stage1_conv_embed\.0\.", "stages.0.0.conv."),
@@ -51,10 +51,10 @@ def may_be_fresh(name: str) -> bool:
 
 
 def renamed(weights: Weights, model: nn.Module) -> Weights:
-    """The weights under the names of `model`, if they have names of the network's authors.
+    """The weights under the names of `model`, if they have the names of the network's authors.
 
-    CSWin and PVT are renamed here. Networks of timm (Swin, ConvNeXt, CAFormer, DeiT, MAE) are left to timm's own
-    `checkpoint_filter_fn`, which is called only if names do not fit already.
+    CSWin and PVT are renamed here. Networks of timm (Swin, ConvNeXt, CAFormer, DeiT, MAE) are renamed by timm's own
+    `checkpoint_filter_fn`, which is called only if the names do not fit.
     """
     needed = {name for name in model.state_dict() if not may_be_fresh(name) and name.split(".")[-1] not in DERIVED}
     if needed <= set(weights):

@@ -1,4 +1,4 @@
-"""A masked autoencoder out of timm's ViT and timm's blocks, at any resolution.
+"""A masked autoencoder from timm's ViT and timm's blocks, at any resolution.
 
 Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", arXiv 2111.06377, section 3 and appendix A.1.
 """
@@ -18,17 +18,17 @@ WIDEST, DEEPEST, HEAD = 512, 8, 32
 class MaskedAutoencoder(nn.Module):
     """Encodes the visible patches, decodes the hidden ones.
 
-    The decoder has two thirds of the encoder's channels (in multiples of 32) and blocks, at most 512 and 8: for ViT-B
-    and ViT-L the authors' own, for smaller ones our reading.
+    The decoder has two thirds of the encoder's channels (in multiples of 32) and blocks, at most 512 and 8. For ViT-B
+    and ViT-L this is the authors' decoder, for smaller encoders our interpretation.
     """
 
     def __init__(self, encoder: nn.Module, outputs: int, size: int) -> None:
-        """Takes the encoder over, with new weights.
+        """Takes over the encoder, and initialises its weights.
 
         Args:
-            encoder: a `VisionTransformer` of timm's; its head is dropped, its position embedding becomes a fixed table.
+            encoder: a timm `VisionTransformer`; its head is removed, its position embedding becomes a fixed table.
             outputs: numbers to predict for each patch.
-            size: full size, pixels, at which positions are those of the authors.
+            size: full size, pixels, at which positions equal those of the authors.
 
         Raises:
             ValueError: another kind of network.
@@ -72,14 +72,14 @@ class MaskedAutoencoder(nn.Module):
         encoder, table = self.encoder, self.encoder.pos_embed
         encoder.patch_embed.set_input_size(img_size)
         grid = encoder.patch_embed.grid_size[0]
-        others = 0 if encoder.no_embed_class else encoder.num_prefix_tokens  # class and registers have no place: zero
+        others = 0 if encoder.no_embed_class else encoder.num_prefix_tokens  # class and registers: position zero
         places = positions(grid, encoder.embed_dim, self._full).to(table.device)
         table.data = torch.cat((places.new_zeros(others, encoder.embed_dim), places))[None]
         self.places = positions(grid, self.embed.out_features, self._full).to(table.device)
 
     @property
     def patches(self) -> int:
-        """In an image of the present size."""
+        """Number of patches in an image of the present size."""
         return int(self.encoder.patch_embed.num_patches)
 
     def encode(self, images: Tensor, visible: Tensor) -> Tensor:
@@ -101,19 +101,19 @@ class MaskedAutoencoder(nn.Module):
 
 
 def pick(tokens: Tensor, places: Tensor) -> Tensor:
-    """Those of [n, patches, channels] that are at `places` [n, k]."""
+    """The tokens of [n, patches, channels] at `places` [n, k]."""
     return tokens.gather(1, _wide(places, tokens))
 
 
 def positions(grid: int, channels: int, full: float) -> Tensor:
     """The sin-cos table of a grid of `grid` x `grid` patches, [grid ** 2, channels].
 
-    A patch keeps its place in the *image*: coordinates are stretched to those of a grid of `full` patches a side (as
-    bilinear interpolation without aligned corners does it), so every resolution has the same functions.
-    At full size this is `timm.layers.build_sincos2d_pos_embed`, MAE's table. That tables are stretched is our reading.
+    A patch keeps its place in the *image*: coordinates are stretched to those of a grid of `full` x `full` patches (as
+    in bilinear interpolation without aligned corners), so every resolution uses the same functions. At full size this
+    is `timm.layers.build_sincos2d_pos_embed`, MAE's table. The stretching is our interpretation.
 
     Raises:
-        ValueError: `channels` is no multiple of 4.
+        ValueError: `channels` is not a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f"a sin-cos table needs channels in multiples of 4, got {channels}.")
@@ -129,7 +129,7 @@ def _wide(places: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _fresh(module: nn.Module) -> None:
-    """The authors' first weights."""
+    """Sets the authors' initial weights."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

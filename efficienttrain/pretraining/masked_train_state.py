@@ -1,7 +1,7 @@
-"""One optimizer step of masked pre-training: the masks and the loss; the rest is as in training with labels.
+"""One optimizer step of masked pre-training: the masks and the loss; all else is as in training with labels.
 
-A mask depends on (seed, step, place of the sample in the step). A resumed run therefore hides the same patches, and so
-does one with other micro-batches or another number of ranks.
+A mask depends on (seed, step, place of the sample in the step). So a resumed run hides the same patches, even with
+other micro-batches or another number of ranks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from efficienttrain.training.train_state import TrainState
 
 
 class MaskedTrainState(TrainState):
-    """A masked autoencoder with all that changes it. `model` is one, possibly inside DistributedDataParallel."""
+    """The `TrainState` of a masked autoencoder. `model` is one, possibly inside DistributedDataParallel."""
 
     model: MaskedAutoencoder
 
@@ -54,7 +54,7 @@ class MaskedTrainState(TrainState):
 
     def predict(self, images: Tensor, mask: Mask) -> Tensor:
         """The network's predictions for the hidden patches, float32 [n, hidden, width]."""
-        net = self._net if torch.is_grad_enabled() else self.model  # one rank alone draws pictures
+        net = self._net if torch.is_grad_enabled() else self.model  # only one rank draws pictures
         with torch.autocast(self._ranks.device.type, self.dtype, enabled=self.dtype is not None):
             predictions: Tensor = net(images.contiguous(memory_format=self._format), *mask)
         return predictions.float()
@@ -65,7 +65,7 @@ class MaskedTrainState(TrainState):
 
 
 class Mask(NamedTuple):
-    """Places of patches in their grid, row by row; every patch is in one of the two."""
+    """Places of patches in their grid, row by row; every patch is either visible or hidden."""
 
     visible: torch.Tensor
     """int64 [n, v]: shown to the encoder."""
@@ -76,13 +76,13 @@ class Mask(NamedTuple):
 def draw_mask(
     seed: int, step: int, first: int, samples: int, patches: int, visible: int, device: str | torch.device = "cpu"
 ) -> Mask:
-    """Masks of the samples at places `first` to `first + samples - 1` of a step; any `visible` of the patches alike.
+    """Masks of the samples at places `first` to `first + samples - 1` of a step; all choices are equally likely.
 
     Args:
         seed: 0 to 2**64 - 1.
         step: of the optimizer, 0 to 2**32 - 1.
-        patches: in an image, up to 2**18.
-        visible: of them, the number that is shown.
+        patches: number of patches in an image, up to 2**18.
+        visible: number of visible patches.
     """
     drawn = words(seed, step, np.arange(first, first + samples), Purpose.MASK, patches)
     order = torch.from_numpy(np.argsort(drawn, axis=1, kind="stable"))

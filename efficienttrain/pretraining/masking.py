@@ -23,7 +23,7 @@ SUPERVISED = (
 )  # fmt: skip
 """Fields of a `Config` that pre-training does not use."""
 UNUSED = ("init", "pretrained", "head_scale", "evaluate_every")
-"""Further ones, which are left as they are."""
+"""Further unused fields, which keep their values."""
 ABSENT: dict[str, Any] = dict.fromkeys(("drop_path", "ema", "mixup", "cutmix", "smoothing", "reprob"), 0.0)
 
 
@@ -47,7 +47,7 @@ class Masking:
             raise ValueError(f"`ratio` must be a share, more than 0 and less than 1, got {self.ratio}.")
 
     def visible(self, patches: int) -> int:
-        """How many of so many patches the encoder is shown, at least one; rounded down, as in the authors' code."""
+        """Number of visible patches, given the number of all, at least one; rounded down, as in the authors' code."""
         return max(1, int(patches * (1 - self.ratio)))
 
 
@@ -59,13 +59,13 @@ OPTIONS = {
 
 
 def authors(config: Config) -> Config:
-    """`config` with open options filled in as the authors of MAE did (arXiv 2111.06377, table 8).
+    """`config` with unset options taken from the authors of MAE (arXiv 2111.06377, table 8).
 
     AdamW, weight decay 0.05, 1.5e-4 for each 256 samples of the batch, crops of a fifth of the image or more, no drop
     path, no mixing, no erasing. The warm-up of 40 epochs is a share of the budget here, at most a fifth.
 
     Raises:
-        ValueError: it has an option that only training with labels has.
+        ValueError: it sets an option that only training with labels has.
     """
     for name in SUPERVISED:
         if (value := getattr(config, name)) is not None:
@@ -83,5 +83,5 @@ def authors(config: Config) -> Config:
     }
     left_open = {name: value for name, value in usual.items() if getattr(config, name) is None}
     if config.curriculum == "auto":
-        left_open["curriculum"] = "general"  # the scripts' tailored ones are of training with labels
+        left_open["curriculum"] = "general"  # the models' own curricula are for training with labels
     return replace(config, **ABSENT, **left_open)

@@ -1,4 +1,4 @@
-"""The door: a configuration in, an encoder out that has never seen a label."""
+"""The main function: pre-trains an encoder from a configuration, without labels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ def pretrain(config: Config, masking: Masking | None = None) -> Result:
     """Trains a masked autoencoder through its curriculum, or resumes the run in `config.out`.
 
     Args:
-        config: `model` is a ViT of timm's, or a factory of one; only the curriculum's resolutions matter. Options
-            of training with labels must be left out. Other options that are left out are those of the authors of MAE.
-        masking: 75 % of the patches hidden, and their normalised pixels for target, unless it says otherwise.
+        config: `model` is a timm ViT, or a factory of one; only the curriculum's resolutions are used. Options
+            of training with labels must not be set. Other options default to those of the authors of MAE.
+        masking: by default 75 % of the patches are hidden, and the targets are their normalised pixels.
 
     Returns:
-        As of `train`, without accuracies. The folder holds `encoder.pt`, too, for `Config.init`.
+        The result as of `train`, without accuracies. The folder also contains `encoder.pt`, for `Config.init`.
 
     Raises:
         ValueError, OSError, LoaderError: as `train` does.

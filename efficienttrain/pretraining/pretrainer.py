@@ -1,4 +1,4 @@
-"""The trainer's loop with a masked autoencoder in it: another network and loss; pictures; in the end, the encoder."""
+"""The trainer's loop with a masked autoencoder: another network and loss, pictures, and a file with the encoder."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Pretrainer(Trainer):
         super().__init__(config, ranks)
 
     def settle(self) -> Recipe:
-        """Of the curriculum only the resolutions: pre-training has no RandAugment."""
+        """The recipe with only the resolutions of the curriculum, because pre-training has no RandAugment."""
         made = super().settle()
         return replace(made, stages=merged(made.stages), micro_batch=())
 
     def record(self) -> None:
-        """Keeps the configuration in the run's folder, with the masking in it."""
+        """Writes the configuration, including the masking, to the run's folder."""
         if self.ranks.main:
             write_config(self.out, self.config, self.recipe, OPTIONS, asdict(self.masking))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, None, Classes]:
-        """Random crops and flips. Labels are not needed: batches hold sample numbers in their place."""
+        """The loader, with random crops and flips. Labels are not needed: batches hold sample numbers instead."""
         options = {**data_path.train_options(self.recipe, self.config.size), **UNLABELLED}
         loader = Loader(self.config.data, 1, **options, **prepare.loader_options(self.config, self.ranks, dtype))
         return loader, None, Classes("", (), self.config.classes or len(loader.classes) or 1)
@@ -60,7 +60,7 @@ class Pretrainer(Trainer):
         return {**super().identify(), "method": "mae", **asdict(self.masking)}
 
     def make_train_state(self, resolution: int, precision: str) -> MaskedTrainState:
-        """The autoencoder with its first weights, the same on every rank."""
+        """The autoencoder with its initial weights, the same on every rank."""
         config = self.config
         key_weights(config.seed)
         encoder = build(config.model, num_classes=1, resolution=resolution)
@@ -82,21 +82,21 @@ class Pretrainer(Trainer):
         )
 
     def save(self, best: bool = False) -> None:
-        """A checkpoint, and at the end of a stage a picture."""
+        """Writes a checkpoint, and at the end of a stage a picture."""
         if self.ranks.main and self.schedule.progress(self.step) >= self.schedule.bounds[self.stage + 1]:
             resolution = self.recipe.stages[self.stage].resolution
             draw(self.train_state, self.shown(resolution), self.out / f"stage_{self.stage + 1}_{resolution}px.png")
         super().save(best)
 
     def shown(self, resolution: int) -> torch.Tensor:
-        """Centre crops of some images, always the same ones."""
+        """Centre crops of some images, the same in every call."""
         options: dict[str, Any] = {"train": False, "shuffle": True, "drop_last": False, "num_workers": 1}
         with Loader(self.config.data, SHOWN, resolution=resolution, **options, **UNLABELLED) as loader:
             images, _ = next(iter(loader))
         return images.to(self.ranks.device)
 
     def finish(self) -> Result:
-        """Leaves the encoder as a state dict of timm's network, for `Config.init` or for timm."""
+        """Writes the encoder as a state dict of timm's network, for `Config.init` or for timm."""
         if self.ranks.main:
             with whole(self.out / ENCODER) as file:
                 torch.save(

@@ -19,10 +19,10 @@ GAP = 4
 
 @torch.no_grad()
 def draw(train_state: MaskedTrainState, images: Tensor, path: Path) -> None:
-    """Writes a PNG; images: [n, 3, B, B] as the loader gives them, of the network's present size.
+    """Writes a PNG; images: [n, 3, B, B] as the loader delivers them, at the network's present size.
 
-    Columns: the image; its visible patches; with HOG for target, its HOG; the visible patches' target with the
-    network's prediction of the hidden ones.
+    Columns: the image; its visible patches; with HOG as target, its HOG; the target of the visible patches together
+    with the network's prediction of the hidden patches.
     """
     train_state.model.eval()
     mask = train_state.mask(images, 0, 0)

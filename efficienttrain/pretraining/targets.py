@@ -1,7 +1,7 @@
 """Targets of the decoder for a patch: its pixels, or its histograms of oriented gradients.
 
-A target is called with images [n, 3, B, B], normalised as the loader gives them, and returns float32
-[n, patches, width], patches row by row. `picture` goes the other way, as far as that is possible.
+A target is called with images [n, 3, B, B], normalised as the loader delivers them, and returns float32
+[n, patches, width], patches row by row. `picture` is the inverse, as far as possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Target(Protocol):
     """See Pixels and Hog."""
 
     width: int
-    """Numbers for a patch."""
+    """Numbers per patch."""
     shows_image: bool
     """Whether `picture` of the target itself is the image."""
 
@@ -29,7 +29,7 @@ class Target(Protocol):
 
 
 class Pixels:
-    """A patch's pixels, less their mean and by their deviation (MAE, section 4.1, "w/ norm")."""
+    """A patch's pixels minus their mean, divided by their deviation (MAE, section 4.1, "w/ norm")."""
 
     shows_image = True
 
@@ -43,7 +43,7 @@ class Pixels:
         return (pixels - mean) / deviation
 
     def picture(self, images: Tensor, values: Tensor) -> Tensor:
-        """With the patches' true means and deviations, which the values do not contain."""
+        """See `Target.picture`. Uses the patches' true means and deviations, which the values do not contain."""
         mean, deviation = _moments(cut(images.float(), self._patch))
         return paste(values * deviation + mean, self._patch)
 
@@ -51,10 +51,10 @@ class Pixels:
 class Hog:
     """A patch's histograms of oriented gradients (Dalal and Triggs, CVPR 2005; as a target: MaskFeat, 2112.09133).
 
-    2 x 2 cells a patch, three colours, and 9 bins of 20 degrees, without sign: the centre of bin k is at 20 k + 10
+    2 x 2 cells per patch, three colours, and 9 bins of 20 degrees, without sign: the centre of bin k is at 20 k + 10
     degrees. Gradients are central differences (borders reflected), weighted by their length and shared between the two
-    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 if all is flat). No
-    normalisation over blocks of cells, no Gaussian window: MaskFeat does without as well.
+    nearest bins in proportion. Each cell's histogram of each colour has Euclidean length 1 (0 if the cell is flat).
+    There is no normalisation over blocks of cells and no Gaussian window, as in MaskFeat.
     """
 
     shows_image = False
@@ -64,7 +64,7 @@ class Hog:
         """patch: its side, pixels.
 
         Raises:
-            ValueError: no whole number of cells.
+            ValueError: the patch does not divide into whole cells.
         """
         if patch % self.CELLS:
             raise ValueError(f'`target="hog"` needs patches of an even number of pixels, got {patch}.')
@@ -75,7 +75,7 @@ class Hog:
         across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
         down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
         length = torch.hypot(across, down)
-        angle = torch.atan2(down, across) * (self.BINS / math.pi) - 0.5  # in bins; those that differ by 9 are alike
+        angle = torch.atan2(down, across) * (self.BINS / math.pi) - 0.5  # in bins, modulo 9
         votes = []
         for centre in range(self.BINS):
             apart = (angle - centre + self.BINS / 2) % self.BINS - self.BINS / 2  # the short way round
@@ -84,7 +84,7 @@ class Hog:
         return cut(F.normalize(cells, dim=2).flatten(1, 2), self.CELLS)
 
     def picture(self, images: Tensor, values: Tensor) -> Tensor:
-        """A line along the edge for each bin of each cell, as bright as the bin is full; from -2 to 2."""
+        """A line along the edge for each bin of each cell; its brightness is the bin's value; from -2 to 2."""
         histograms = paste(values, self.CELLS)
         count, side = len(images), histograms.shape[-1]
         middle = torch.arange(self._cell, device=values.device) - (self._cell - 1) / 2
@@ -102,7 +102,7 @@ def make_target(name: str, patch: int) -> Target:
 
 
 def cut(images: Tensor, side: int) -> Tensor:
-    """[n, channels, height, width] into squares, [n, squares, channels * side ** 2], row by row."""
+    """Cuts [n, channels, height, width] into squares, [n, squares, channels * side ** 2], row by row."""
     return F.unfold(images, side, stride=side).transpose(1, 2)
 
 

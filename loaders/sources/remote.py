@@ -87,7 +87,7 @@ class Remote(Dataset):
     def __init__(
         self, inner: Pyramid | FFCVBeton, mirror: Mirror, transfer: Transfer, window: Window, keep: int
     ) -> None:
-        """Takes ownership of `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
+        """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
         self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
         self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta

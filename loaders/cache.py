@@ -38,7 +38,7 @@ from .sources.source import Options, Sample
 SHARE = 2  # decoding threads for each converting thread
 NICENESS = 5  # of the converting threads; only Linux has a niceness for each thread
 POLL = 2.0  # seconds between two checks whether another process has finished
-PATIENCE = 5.0  # seconds that `close` waits for the jobs under way
+PATIENCE = 5.0  # seconds that `close` waits for jobs in progress
 
 
 class _Stopped(Exception):

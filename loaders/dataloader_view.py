@@ -170,7 +170,7 @@ class LoadedDataset(Dataset[Any]):
         return DecodedSamples(batch.count, values, made)
 
     def _next_access(self) -> int:
-        """An epoch's number for an access by plain index. Torch seeds each worker process anew in every epoch."""
+        """An epoch number for an access by plain index. Torch gives each worker process a new seed in every epoch."""
         self._accesses += 1
         return int(words(torch.initial_seed(), self._accesses, np.zeros(1, np.int64), Purpose.ACCESS, 1)[0, 0])
 

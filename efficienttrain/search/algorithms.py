@@ -1,8 +1,7 @@
 """The two searches, as generators that are independent of training, and the cost of each.
 
-A search yields a list of probes, none of which depends on another's score, is sent their scores (larger is better), and
-returns the curriculum that it found. `drive` is the whole protocol. docs/search.md separates the papers'
-choices from ours.
+A search yields a list of independent probes, receives their scores by `send` (larger is better), and finally returns
+the curriculum that it found. `drive` implements this protocol. docs/search.md separates the papers' choices from ours.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ Search = Generator[list[Probe], list[float], tuple[Choice, ...]]
 def sequential(space: Space) -> Search:
     """The best score at a fixed compute, first stage to last (EfficientTrain++, TPAMI 2024).
 
-    Every candidate of a stage continues from the checkpoint of the earlier stages; ties go to the smallest. A
-    stage with one candidate left is decided without a probe, as are then all after it.
+    Every candidate of a stage continues from the checkpoint of the earlier stages; of equal scores the smallest
+    candidate wins. A stage with only one remaining candidate is decided without a probe, and so are all later stages.
     """
     decided: tuple[Choice, ...] = ()
     for number in range(space.stages):
@@ -37,14 +36,14 @@ def sequential(space: Space) -> Search:
 def greedy(space: Space, tolerance: float = 0.0, width: int = 1) -> Search:
     """The least cost at the baseline's score, last stage to first (EfficientTrain, ICCV 2023).
 
-    Every probe is a whole training in which the stages before the one that is decided are tied to it. The smallest
-    resolution wins whose score is at least the baseline's less `tolerance`; of its magnitudes, the best.
+    Every probe is a whole training, in which all stages before the one to decide have the same candidate. The smallest
+    resolution whose score is at least the baseline's minus `tolerance` wins, with the best of its magnitudes.
 
     Args:
         space: to search.
-        tolerance: how much of the score may be given up.
-        width: resolutions to ask about at once. More than 1 keeps several workers busy, with probes that turn out to
-            have been superfluous if a smaller one is good enough.
+        tolerance: acceptable loss of the score.
+        width: number of resolutions to probe at once. More than 1 keeps several workers busy, but some probes are
+            unnecessary if a smaller resolution is good enough.
     """
     found = space.tied(space.stages - 1, space.choices(space.stages - 1)[-1])
     known: dict[tuple[Choice, ...], float] = {}
@@ -77,7 +76,7 @@ def drive(search: Search, evaluate: Callable[[list[Probe]], Iterable[float]]) ->
 
 
 def _by_resolution(probes: list[Probe], number: int) -> list[list[Probe]]:
-    """Neighbours of one resolution in stage `number` together."""
+    """Groups adjacent probes with the same resolution in stage `number`."""
     return [list(alike) for _, alike in groupby(probes, key=lambda probe: probe.choices[number].resolution)]
 
 
@@ -90,7 +89,7 @@ def _ask(probes: list[Probe], known: dict[tuple[Choice, ...], float]) -> Generat
 
 
 def tune_of(probe: Probe, space: Space, tune: float) -> float:
-    """The probe's share of fine-tuning: none after the last stage, if the learning rate is spent."""
+    """The probe's share of fine-tuning: 0 after the last stage, if the learning rate has already decayed."""
     return tune if len(probe.choices) < space.stages else 0.0
 
 
@@ -102,7 +101,7 @@ def compute_of(probe: Probe, space: Space, tune: float) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a search."""
+    """The cost of a search."""
 
     probes: int
     compute: float
@@ -110,10 +109,11 @@ class Cost:
 
 
 def bounds(search: Callable[[], Search], space: Space, tune: float) -> tuple[Cost, Cost]:
-    """The least and the most that a search may cost, found by going through it without training.
+    """Lower and upper bound of the cost of a search, computed by running it without training.
 
-    It is cheapest if every probe beats all before it: greedily, the first candidate is good enough; sequentially,
-    the largest is the best and leaves no choice. It is dearest if none does.
+    The cost is lowest if every probe has a better score than all earlier ones: in the greedy search the first candidate
+    is then good enough, and in the sequential search the largest is the best and leaves no choice. The cost is highest
+    if no probe has a better score than an earlier one.
     """
     rising, falling = count(), count(0, -1)
     return _trace(search(), space, tune, rising), _trace(search(), space, tune, falling)

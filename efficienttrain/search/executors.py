@@ -1,4 +1,4 @@
-"""Runs probes: side by side in processes of this machine, or on a Ray cluster."""
+"""Runs probes in parallel: in local processes, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from efficienttrain.search.task import OUTPUT, RESULT
 
 POLL = 0.05  # seconds
 Result = dict[str, Any]
-"""`score` and `seconds` of a probe, or its `error`, a line."""
+"""`score` and `seconds` of a probe, or its `error` in one line."""
 
 
 class Executor(Protocol):
     """Runs probes that do not depend on each other."""
 
     def run(self, folders: Sequence[Path]) -> Generator[tuple[Path, Result], None, None]:
-        """Runs the probes of these folders; yields each as it ends, in any order. Closed early, it stops them all."""
+        """Runs the probes of these folders; yields each when it ends. Closing the generator stops all probes."""
         ...
 
 
 class Local:
-    """So many processes at a time, on this machine."""
+    """Runs `workers` processes at a time on this machine."""
 
     def __init__(self, workers: int = 1, devices: Sequence[str] = ()) -> None:
-        """devices: GPUs, as CUDA_VISIBLE_DEVICES has them, which the processes share by turns; none: all see all.
+        """devices: GPUs, in the form of CUDA_VISIBLE_DEVICES, assigned to the processes in turn; empty: each process
+            sees all GPUs.
 
         Raises:
-            ValueError: no worker.
+            ValueError: `workers` is less than 1.
         """
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
@@ -67,15 +68,15 @@ class Local:
 
 
 class OnRay:
-    """As tasks of a Ray cluster, whose machines all see the search's folder and have this package installed."""
+    """Runs tasks on a Ray cluster. All its machines need access to the search's folder, and this package installed."""
 
     def __init__(self, address: str | None = None, gpus: float = 0.0, cpus: int = 1) -> None:
         """Joins the cluster.
 
         Args:
-            address: of the cluster, "auto" for the one this machine is part of; None: a new one of this machine alone.
-            gpus: GPUs per probe; a fraction shares one.
-            cpus: processors per probe, which starts as many threads for its loader and for torch.
+            address: of the cluster; "auto": the cluster of this machine; None: a new cluster of only this machine.
+            gpus: GPUs per probe; with a fraction, probes share a GPU.
+            cpus: processors per probe; its loader and torch start this number of threads.
 
         Raises:
             ValueError: Ray is not installed, or there is no such cluster.
@@ -97,7 +98,7 @@ class OnRay:
 
 
 def start(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Begins a probe. Its standard input stays open as long as this process lives, see probe_process.py."""
+    """Starts a probe. Its standard input stays open as long as this process lives, see probe_process.py."""
     paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}  # modules of this process
     with open(folder / OUTPUT, "ab") as output:
         return subprocess.Popen(
@@ -113,7 +114,7 @@ def collect(folder: Path, process: subprocess.Popen[bytes]) -> Result:
     """The result of a probe, after waiting for its end."""
     status = process.wait()
     if process.stdin is not None:
-        process.stdin.close()  # not before: its end would be the probe's
+        process.stdin.close()  # not earlier: closing it ends the probe
     if status == 0:
         found: Result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         return found
@@ -123,5 +124,5 @@ def collect(folder: Path, process: subprocess.Popen[bytes]) -> Result:
 
 
 def run_one(folder: Path) -> Result:
-    """A probe from beginning to end, with the processors of this process's Ray task."""
+    """Runs a whole probe, with the processors of this process's Ray task."""
     return collect(folder, start(folder, {**os.environ, CPUS_VARIABLE: str(available_processors())}))

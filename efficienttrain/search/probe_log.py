@@ -1,7 +1,7 @@
-"""The journal of a search: one JSON object a line, on disk before the search continues; and its live table.
+"""The journal of a search: one JSON object per line, on disk before the search continues; and its live table.
 
-The first line has the search's settings, each further one a finished probe, the last one the result. It is all
-that resuming and drawing need.
+The first line has the search's settings, each further line a finished probe, the last line the result. Resuming and
+drawing need only the journal.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Line = dict[str, Any]
 
 
 class Journal:
-    """Open for adding to. A last line that a crash cut short is removed."""
+    """A journal, open for appending. A last line that was truncated by a crash is removed."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         """Begins the journal, or continues one of the same search.
 
         Args:
-            folder: of the search; made if need be.
-            settings: all that decides its result, as JSON has it.
+            folder: of the search; created if it does not exist.
+            settings: all settings that determine its result, as JSON values.
 
         Raises:
-            ValueError: the folder holds another search, or something else, or is being searched in.
+            ValueError: the folder holds another search or other files, or another search is running in it.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / JOURNAL
@@ -57,7 +57,7 @@ class Journal:
         self._append({"kind": "probe", "key": key, **facts})
 
     def found(self, choices: Any) -> None:
-        """Adds the search's result, unless it is there."""
+        """Adds the search's result, unless it is already in the journal."""
         if self.lines[-1]["kind"] != "found":
             self._append({"kind": "found", "choices": choices})
 
@@ -97,17 +97,17 @@ class Journal:
 
 
 def read(folder: Path) -> list[Line]:
-    """The lines of a search's journal, without one that was cut short.
+    """The lines of a search's journal, without a truncated last line.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is no journal.
+        FileNotFoundError: there is no journal.
+        ValueError: it is not a journal.
     """
     return parse((folder / JOURNAL).read_bytes(), folder / JOURNAL)
 
 
 def parse(content: bytes, path: Path) -> list[Line]:
-    """The whole lines of a journal."""
+    """The complete lines of a journal."""
     try:
         lines: list[Line] = [json.loads(line) for line in content.split(b"\n")[:-1]]
         kinds = [line["kind"] for line in lines]
@@ -123,16 +123,16 @@ FORMAT = "{desc} {elapsed}"
 
 
 class Table:
-    """Prints as probes end."""
+    """Prints a line for each finished probe."""
 
     def __init__(self, most: Cost, show: bool = True) -> None:
-        """most: upper bound of the search's cost; show: a line that says how far it is, on a terminal."""
+        """most: upper bound of the search's cost; show: print a line with the progress, on a terminal."""
         self._most, self._number, self._spent = most, 0, 0.0
         self._bar: Any = tqdm(bar_format=FORMAT, disable=None if show else True)
         self._bar.write(HEAD)
 
     def add(self, probe: Line) -> None:
-        """A probe has ended."""
+        """Adds a finished probe."""
         self._number += 1
         self._spent += probe["compute"]
         stage = "-" if probe["stage"] is None else probe["stage"] + 1
@@ -146,5 +146,5 @@ class Table:
         )
 
     def close(self) -> None:
-        """Leaves the table as it is."""
+        """Ends the table at its present state."""
         self._bar.close()

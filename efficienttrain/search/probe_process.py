@@ -15,13 +15,13 @@ from efficienttrain.search.task import RESULT, load_rule, read
 
 
 def work(folder: Path) -> None:
-    """Applies the rule to the probe of this folder and leaves `result.json`, unless it is there.
+    """Applies the rule to the probe of this folder and writes `result.json`, unless it exists.
 
     Raises:
-        ValueError: the score is no finite number.
+        ValueError: the score is not a finite number.
     """
     if (folder / RESULT).exists():
-        return  # the search was killed before it could note this down
+        return  # the search was killed before it could record this result
     task, begun = read(folder), time.monotonic()
     score = float(load_rule(task.rule)(task))
     if not math.isfinite(score):
@@ -31,7 +31,7 @@ def work(folder: Path) -> None:
 
 
 def die_with_parent() -> None:
-    """Ends this process when its standard input is closed, which happens however the parent ends."""
+    """Ends this process when its standard input is closed, which happens at any end of the parent process."""
 
     def watch() -> None:
         os.read(0, 1)
@@ -46,5 +46,5 @@ if __name__ == "__main__":
     die_with_parent()
     try:
         work(Path(sys.argv[1]))
-    except (ValueError, OSError) as error:  # of any other, a traceback's last line does as well
+    except (ValueError, OSError) as error:  # for other errors, the last line of the traceback suffices
         sys.exit(f"error: {describe(error)}")

@@ -1,4 +1,4 @@
-"""A search from its first probe to the curriculum it finds, in a folder: journal, probes, curriculum, picture."""
+"""Runs a search in a folder with its journal, probes, curriculum and picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ProbeFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings that determine a search's result: candidates, and how a probe is scored.
+    """The settings that determine a search's result: the candidates, and the scoring of a probe.
 
     Raises:
         ValueError: an unknown algorithm, or a value out of its range.
@@ -38,7 +38,7 @@ class Plan:
     tune: float = 0.0
     """Fine-tune at full size after a probe of the first stages, as a share of a whole training's compute."""
     tolerance: float = 0.0
-    """Greedy: how much of the baseline's score may be given up."""
+    """Greedy: acceptable loss compared with the baseline's score."""
     config: dict[str, Any] = field(default_factory=dict)
     """Options of the trainer."""
 
@@ -51,13 +51,13 @@ class Plan:
             raise ValueError(f"`tolerance` must be at least 0, got {self.tolerance}.")
 
     def search(self, width: int = 1) -> Search:
-        """The search, not begun; width: of greedy."""
+        """The search, not yet started; width: see `greedy`."""
         if self.algorithm == "greedy":
             return greedy(self.space, self.tolerance, width)
         return sequential(self.space)
 
     def cost(self, width: int = 1) -> tuple[Cost, Cost]:
-        """The least and the most that it may cost."""
+        """Lower and upper bound of its cost."""
         return bounds(lambda: self.search(width), self.space, self.tune)
 
     def task(self, probe: Probe, folder: Path) -> Task:
@@ -84,10 +84,10 @@ def run_search(
         out: folder of the search.
         executor: runs the probes.
         width: see `greedy`.
-        show: is given the journal's line of every finished probe, those of earlier runs too.
+        show: called with the journal's line of every finished probe, including those of earlier runs.
 
     Raises:
-        ProbeFailed: one did.
+        ProbeFailed: a probe failed.
         ValueError: `out` holds another search.
     """
     with Journal(out, asdict(plan)) as journal:

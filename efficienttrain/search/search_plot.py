@@ -14,7 +14,7 @@ SHADES = ("#eef4f3", "#8fc7bd", "#0f7b6c")  # low score to high
 
 
 def draw(path: Path, lines: Sequence[Line]) -> None:
-    """Write the picture of the journal's lines; `path` ends in .png, .svg or .pdf. The search may be unfinished."""
+    """Writes the picture of the journal's lines; `path` ends in .png, .svg or .pdf. The search may be unfinished."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -42,7 +42,7 @@ def _tree(panel: Any, begun: Line, probes: Sequence[Line], found: Any) -> None:
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     greedy, stages = begun["algorithm"] == "greedy", begun["space"]["stages"]
-    before = 1 if greedy else -1  # greedily, the last stage is decided first
+    before = 1 if greedy else -1  # the greedy search decides the last stage first
     root = stages if greedy else -1
     labels = _labels(begun, probes, found)
     places = {label: height for height, label in enumerate(labels)}
@@ -83,7 +83,7 @@ def _root(root: int, probes: Sequence[Line], at: Any) -> tuple[int, float]:
 
 
 def _taken(probe: Line, found: Any, greedy: bool) -> bool:
-    """Whether the stage that the probe decided, and those decided before, have the values it tried."""
+    """Whether the result has the probe's values in the stage that it decided and in all stages decided before."""
     stage = probe["stage"] or 0
     decided = slice(stage, None) if greedy else slice(stage + 1)
     return bool(probe["choices"][decided] == found[decided])

@@ -15,14 +15,14 @@ class Choice(NamedTuple):
     """The settings of one stage."""
 
     resolution: int
-    """Pixels, of a full size of 224."""
+    """Pixels, for a full size of 224."""
     magnitude: float
     """RandAugment strength, 0 to 10."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """All curricula that a search may find: neither resolution nor magnitude falls from one stage to the next.
+    """All curricula that a search may find: neither resolution nor magnitude decreases from one stage to the next.
 
     Raises:
         ValueError: a value out of its range.
@@ -57,7 +57,7 @@ class Space:
         return max(0.0, 10 * (number + 1) / self.stages - 1)
 
     def choices(self, number: int, least: Choice | None = None, most: Choice | None = None) -> list[Choice]:
-        """Choices for stage `number`, smallest first: in both respects from `least` to `most`."""
+        """Choices for stage `number`, smallest first; resolution and magnitude are both from `least` to `most`."""
         return [
             Choice(resolution, magnitude)
             for resolution in self.resolutions
@@ -67,7 +67,7 @@ class Space:
         ]
 
     def tied(self, number: int, choice: Choice) -> tuple[Choice, ...]:
-        """Stages 0 to `number` all alike (each at its place on the pyramid, if magnitudes are not searched)."""
+        """Stages 0 to `number` with the same choice (but the magnitudes of `pyramid` if they are not searched)."""
         if self.magnitudes:
             return (choice,) * (number + 1)
         return tuple(choice._replace(magnitude=self.pyramid(n)) for n in range(number + 1))
@@ -80,18 +80,18 @@ class Space:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question of a search: how good is a network that was trained through these stages?"""
+    """One measurement of a search: the score of a network after training through these stages."""
 
     choices: tuple[Choice, ...]
     """The first stages of a curriculum, or all."""
     stage: int | None
     """The stage that is being decided; None for the baseline."""
     begins: int = 0
-    """So many stages are decided: the probe continues from the checkpoint of the probe with exactly those."""
+    """Number of decided stages: the probe continues from the checkpoint of the probe with exactly these stages."""
 
     @property
     def key(self) -> str:
-        """The probe's name, and its folder's."""
+        """The name of the probe and of its folder."""
         return name_of(self.choices)
 
     @property
@@ -101,7 +101,7 @@ class Probe:
 
 
 def name_of(choices: Sequence[Choice]) -> str:
-    """Such as "96m1-160m3"."""
+    """The name of choices, for example "96m1-160m3"."""
     return "-".join(f"{resolution}m{magnitude:g}" for resolution, magnitude in choices)
 
 

@@ -1,4 +1,4 @@
-"""One probe as it is handed to a process of its own, perhaps on another machine: a folder with a file."""
+"""One probe as the input of a separate process, perhaps on another machine: a folder with a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Task:
     stages: tuple[Stage, ...]
     """The stages of the curriculum so far; `compute` is a share of a whole training at full size."""
     begins: int
-    """So many of them are trained already, by the probe in `parent`."""
+    """Number of stages that are already trained, by the probe in `parent`."""
     parent: Path | None
     """Folder of the probe to continue from; None: start from the beginning."""
     tune: float
@@ -35,12 +35,12 @@ class Task:
     rule: str
     """The rule, "package.module:function"."""
     config: dict[str, Any]
-    """Options of the trainer (fields of `training.Config`, without `out` and `curriculum`); a rule of yours may have
-    none."""
+    """Options of the trainer (fields of `training.Config`, without `out` and `curriculum`); may be empty for your own
+    rule."""
 
 
 def write(task: Task) -> None:
-    """Makes the probe's folder. Files of another search are removed, those of the same search are kept."""
+    """Creates the probe's folder. Files of another search are removed; files of the same search are kept."""
     plain = asdict(task) | {"folder": str(task.folder), "parent": task.parent and str(task.parent)}
     text = json.dumps(plain, indent=1) + "\n"
     path = task.folder / TASK
@@ -64,8 +64,8 @@ def load_rule(name: str) -> Callable[[Task], float]:
     """The function of that name.
 
     Raises:
-        ValueError: there is none.
-        ModuleNotFoundError: its module imports another one that is not installed.
+        ValueError: there is no such function.
+        ModuleNotFoundError: its module imports a module that is not installed.
     """
     module, _, function = name.partition(":")
     try:

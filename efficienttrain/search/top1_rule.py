@@ -1,6 +1,6 @@
-"""The default evaluation rule: train the stages, fine-tune shortly at full size, measure top-1 there.
+"""The default evaluation rule: train the stages, fine-tune briefly at full size, measure top-1 at full size.
 
-A greedy search's probe is a training of its own. A sequential search's probe continues from the one before it.
+A greedy search's probe is a separate training. A sequential search's probe continues from an earlier probe.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SETTINGS = [name for name in KINDS if name != "micro_batch"]
 
 
 def top1(task: Task) -> float:
-    """Share of the evaluation images that the network classes rightly, at full size; or that of its averaged weights.
+    """Share of correctly classified evaluation images at full size, of the network or of its averaged weights.
 
-    Every probe has the recipe of the whole training, that is the model's for `config["epochs"]`: warm-up, drop path and
-    so on do not depend on the candidate.
+    Every probe uses the recipe of the whole training (the model's recipe for `config["epochs"]`), so warm-up, drop path
+    and so on do not depend on the candidate.
 
     Raises:
         ValueError, OSError, LoaderError: as `training.train`.
@@ -39,7 +39,7 @@ def top1(task: Task) -> float:
 
 
 def probe(task: Task, config: Config, span: float) -> float | None:
-    """The score of a sequential search's probe; its checkpoint is left in the task's folder."""
+    """The score of a sequential search's probe; its checkpoint remains in the task's folder."""
     from efficienttrain.search.top1_rule import Prober
     from efficienttrain.training.distributed import group
 
@@ -52,7 +52,7 @@ def probe(task: Task, config: Config, span: float) -> float | None:
 
 
 def prepared(task: Task) -> tuple[Config, float]:
-    """The probe as a training, and its compute as a share of the whole one's."""
+    """The configuration of the probe's training, and its compute as a share of the whole training's."""
     asked = Config(**{**task.config, "out": str(task.folder / "run"), "progress": False, "evaluate_every": 1.0})
     if asked.val is None:
         raise ValueError("`val` must name images for evaluation, got none; give --val.")
@@ -63,9 +63,9 @@ def prepared(task: Task) -> tuple[Config, float]:
     whole = settle(replace(asked, curriculum="auto" if task.pace == "compute" else "none"))
     path = task.folder / "curriculum.yaml"
     settings = {name: getattr(whole, name) for name in SETTINGS}
-    # One curve for all candidates: that of the released scripts depends on the stages' resolutions.
+    # One curve for all candidates: the curve of the released scripts would depend on the stages' resolutions.
     write_curriculum(path, stages, settings | {"pace": task.pace, "lr_schedule": "continuous"})
-    # A checkpoint within the fine-tune would push out the one before it.
+    # A checkpoint within the fine-tune would remove the one before it.
     saved = 1.0 if task.tune else asked.save_every
     return replace(asked, epochs=asked.epochs * span, curriculum=str(path), save_every=saved), span
 
@@ -76,15 +76,15 @@ KEPT = "stage.pt"
 
 @dataclass(frozen=True)
 class Opening(Schedule):
-    """The first stages of a training at the learning rate they have in the whole of it, then a fine-tune.
+    """The first stages of a training with the learning rate of the whole training, then a fine-tune.
 
-    In the last stage, the fine-tune, the rate falls linearly from its present value to the smallest.
+    In the last stage, the fine-tune, the rate decreases linearly from its present value to the smallest.
     """
 
     span: float = 1.0
-    """Compute of all this, as a share of the whole training."""
+    """Compute of these stages and the fine-tune, as a share of the whole training."""
     tune: float = 0.0
-    """That of the fine-tune, likewise."""
+    """Compute of the fine-tune, as a share of the whole training."""
 
     def lr(self, progress: float, recipe: Recipe) -> float:
         """Learning rate at `progress` of these stages and the fine-tune."""
@@ -104,21 +104,21 @@ class Prober(Trainer):
         super().__init__(config, ranks)
 
     def lay_steps(self) -> Schedule:
-        """With the rate of the whole training, which is continuous (see `top1_rule.prepared`)."""
+        """The schedule with the rate of the whole training, which is continuous (see `top1_rule.prepared`)."""
         laid = super().lay_steps()
         return Opening(laid.stages, laid.epochs, laid.samples, laid.batch, span=self.span, tune=self.task.tune)
 
     def find(self) -> dict[str, Any] | None:
-        """Its own checkpoint, or that of the probe before it, whose log and scores are not its own."""
+        """The probe's own checkpoint, or that of the probe before it, without its log and scores."""
         state = super().find()
         if state is None and self.task.parent is not None:
             state = {**checkpoint.load(self.task.parent / KEPT), "best": None, "log": 0}
-            data = {key: self.identity[key] for key in ("classes", "samples")}  # all else differs from probe to probe
+            data = {key: self.identity[key] for key in ("classes", "samples")}  # other values differ between probes
             checkpoint.check_identity(state["identity"], data, self.task.parent)
         return state
 
     def keep(self) -> None:
-        """Keeps the checkpoint of the last stage's end for the next stage's probes, and no other: they are large."""
+        """Keeps the checkpoint at the end of the last stage for the next stage's probes, and deletes all others."""
         turn = sum(self.schedule.steps[:-1]) if self.task.tune else self.schedule.total_steps
         made = checkpoint.place(self.out, turn)
         if made.exists():

@@ -76,9 +76,9 @@ _PRIVATE: list[Any] = [
     ("meta", SECTION),
 ]
 PRIVATE = np.dtype(_PRIVATE)
-"""The private section's header if `label` is the only field beside the image (version 2)."""
+"""The private section's header if `label` is the only field other than the image (version 2)."""
 PRIVATE_FIELDS = np.dtype([*_PRIVATE, ("rows", SECTION), ("values", SECTION), ("checks", SECTION)])
-"""The same for any other fields (version 3)."""
+"""The private section's header for any other fields (version 3)."""
 MAGIC = b"ladder\r\n"  # the line end detects transfers that convert line ends
 PRIVATE_VERSION, PRIVATE_FIELDS_VERSION = 2, 3
 

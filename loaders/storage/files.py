@@ -296,7 +296,7 @@ class _RemoteFile(io.RawIOBase):
         self._transfer = _shared.transfer()
         self._facts = self._transfer.facts(self._store, self._path, url)
         self._at = 0
-        self._data, self._start = memoryview(b""), 0  # the bytes at hand, and their offset
+        self._data, self._start = memoryview(b""), 0  # the loaded bytes, and their offset
         self._step, self._next = _FIRST, 0  # bytes of a request, and the start of the next one
         self._coming: deque[tuple[int, Future[memoryview]]] = deque()
 
@@ -340,7 +340,7 @@ class _RemoteFile(io.RawIOBase):
             self._coming.append((self._next, self._transfer.submit(self._fetch, self._next, end)))
             self._next = end
         start, future = self._coming.popleft()
-        self._data = memoryview(b"")  # if this raises, the next read begins anew
+        self._data = memoryview(b"")  # if the following lines raise, the next read starts again
         self._start, self._data = start, future.result()
 
     def _fetch(self, start: int, end: int) -> memoryview:

@@ -1,9 +1,11 @@
 """The low frequencies of whole batches, B x B pixels each: the Fourier crop of EfficientTrain, or Pillow's Lanczos.
 
-Both are linear and separable, so each consists of two matrix products, with small matrices computed once. Note [the two
-grids]: the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the centre of the
-first pixel; resizers, including `lanczos`, at (j + 1/2) * H / B - 1/2. The same picture is therefore shifted by
-(1 - B / H) / 2 output pixels to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07 to 192.
+Both are linear and separable, so each consists of two matrix products, with small matrices computed once.
+
+Note [the two grids]: the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the
+centre of the first pixel; resizers, including `lanczos`, at (j + 1/2) * H / B - 1/2. The same picture is therefore
+shifted by (1 - B / H) / 2 output pixels to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07
+to 192.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class MaskedAutoencoder(nn.Module):
         encoder, table = self.encoder, self.encoder.pos_embed
         encoder.patch_embed.set_input_size(img_size)
         grid = encoder.patch_embed.grid_size[0]
-        others = 0 if encoder.no_embed_class else encoder.num_prefix_tokens  # class and registers: position zero
+        others = 0 if encoder.no_embed_class else encoder.num_prefix_tokens  # class, registers: zero embedding
         places = positions(grid, encoder.embed_dim, self._full).to(table.device)
         table.data = torch.cat((places.new_zeros(others, encoder.embed_dim), places))[None]
         self.places = positions(grid, self.embed.out_features, self._full).to(table.device)

@@ -54,26 +54,26 @@ class Curriculum:
     ) -> None:
         """Takes no batch from the loader yet.
 
-                Args:
-                    recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
-                        optimizer, regularisation and replay buffer are not used.
-                    loader: of the training images; its batches are delivered unchanged. Its batch size applies to every stage
-                        that does not set its own.
-                    model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
-                        makes its `load_state_dict`, and that of `ema`, accept a checkpoint of another stage. A network without
+        Args:
+            recipe: stages, budget and learning-rate curve: `efficienttrain.recipe(name, epochs, curriculum)`. Its
+                optimizer, regularisation and replay buffer are not used.
+            loader: of the training images; its batches are delivered unchanged. Its batch size applies to every stage
+                that does not set its own.
+            model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
+                makes its `load_state_dict`, and that of `ema`, accept a checkpoint of another stage. A network without
                 `set_input_size` is not changed.
             optimizer: of the model's parameters; needed to resize its moments, and for the learning rate.
-                    ema: a moving average of the model, a module of the same class.
-                    val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
-                    size: full size, pixels; the recipe's resolutions are scaled by size / 224.
-                    accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
-                    set_lr: False leaves the learning rate to your own scheduler, which can use `lr_factor`.
-                    wrap: function that wraps the network, for example in DistributedDataParallel; then train
-                        `curriculum.model`, which is wrapped again if shapes change.
+            ema: a moving average of the model, a module of the same class.
+            val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
+            size: full size, pixels; the recipe's resolutions are scaled by size / 224.
+            accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
+            set_lr: False leaves the learning rate to your own scheduler, which can use `lr_factor`.
+            wrap: function that wraps the network, for example in DistributedDataParallel; then train
+                `curriculum.model`, which is wrapped again if shapes change.
 
-                Raises:
-                    ValueError: a value out of range, a resolution that the model does not accept, or fewer images than a step
-                        needs.
+        Raises:
+            ValueError: a value out of range, a resolution that the model does not accept, or fewer images than a step
+                needs.
         """
         if accumulation < 1:
             raise ValueError(f"`accumulation` must be at least 1, got {accumulation}.")

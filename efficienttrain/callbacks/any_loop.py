@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from efficienttrain._loaders import Loader
 from efficienttrain.callbacks.several_ranks import changing, equalise, hide
 from efficienttrain.curriculum import Stage
-from efficienttrain.models.size import check_resolution, fit_to_checkpoint, multiple_of, resize
+from efficienttrain.models.size import check_resolution, fit_to_checkpoint, multiple_of, network_in, resize
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training.resolve import scaled
@@ -60,10 +60,11 @@ class Curriculum:
             loader: of the training images; its batches are delivered unchanged. Its batch size applies to every stage
                 that does not set its own.
             model: resized if a parameter's shape depends on the input; None: no resizing (a ConvNet). Also
-                makes its `load_state_dict`, and that of `ema`, accept a checkpoint of another stage. A network without
-                `set_input_size` is not changed.
+                makes its `load_state_dict`, and that of `ema`, accept a checkpoint of another stage. The network may be
+                inside another module. One without `set_input_size` is not changed.
             optimizer: of the model's parameters; needed to resize its moments, and for the learning rate.
-            ema: a moving average of the model, a module of the same class.
+            ema: a moving average of the model: a module of the same class, or a wrapper of one, as torch's
+                `AveragedModel`.
             val: loader of the evaluation images; it follows the stage's resolution, and so ends at full size.
             size: full size, pixels; the recipe's resolutions are scaled by size / 224.
             accumulation: batches that you accumulate in each optimizer step. Stages change only between steps.
@@ -84,14 +85,14 @@ class Curriculum:
             )
         self.recipe, self.loader, self.accumulation = recipe, loader, accumulation
         self.optimizer: torch.optim.Optimizer | None = None
-        self._net, self._ema, self._val, self._wrap = model, ema, val, wrap
-        self._sized = model is not None and hasattr(model, "set_input_size")
-        multiple = 2 if model is None else math.lcm(2, multiple_of(model))
+        self._net, self._val, self._wrap = model, val, wrap
+        self._sized, self._ema = (None if net is None else network_in(net) for net in (model, ema))
+        multiple = 2 if model is None else math.lcm(2, multiple_of(model if self._sized is None else self._sized))
         self.stages: tuple[Stage, ...] = scaled(recipe.stages, size, multiple)
-        if self._sized and model is not None:
+        if self._sized is not None:
             for resolution in sorted({stage.resolution for stage in self.stages}):
-                check_resolution(model, resolution)
-            for net in (model, *([] if ema is None else [ema])):
+                check_resolution(self._sized, resolution)
+            for net in (self._sized, *([] if self._ema is None else [self._ema])):
                 fit_to_checkpoint(net, [stage.resolution for stage in self.stages])
         self._batch_size, self._samples = loader.stage.batch_size, int(loader.state_dict()["samples"])
         self._size = size
@@ -162,9 +163,9 @@ class Curriculum:
         """
         if self._per_rank != self.loader.ranks[1] * self.accumulation:
             self._lay_out(self._size)
-        if self._sized and self._net is not None and self._hidden is None:
-            names = changing(self._net, [stage.resolution for stage in self.stages])
-            self._hidden = hide(module, self._net, names)
+        if self._sized is not None and self._hidden is None:
+            names = changing(self._sized, [stage.resolution for stage in self.stages])
+            self._hidden = hide(module, self._sized, names)
 
     def check_framework(self, accumulation: int, ranks: int, option: str) -> None:
         """Checks that a framework's settings agree with the curriculum; option: the framework's name of accumulation.
@@ -179,7 +180,7 @@ class Curriculum:
             raise ValueError(
                 f"`accumulation` must be the framework's {option}, {accumulation}, got {self.accumulation}."
             )
-        if ranks > 1 and self._sized:
+        if ranks > 1 and self._sized is not None:
             if self._hidden is None:
                 raise ValueError(
                     f"a network that is resized on {ranks} ranks needs its callback before the framework wraps it; "
@@ -191,10 +192,10 @@ class Curriculum:
         """Prepares network, evaluation and learning rate for the next batch. A plain loop need not call this."""
         self._current = self._done
         stage = self.stages[self.stage]
-        if self._sized and self._net is not None and self._resolution != stage.resolution:
+        if self._sized is not None and self._resolution != stage.resolution:
             self.model = None  # the wrapper must be deleted before the network changes
             self._resolution = stage.resolution
-            resize(self._net, stage.resolution, optimizer=self.optimizer, ema=self._ema)
+            resize(self._sized, stage.resolution, optimizer=self.optimizer, ema=self._ema)
         if self.model is None and self._net is not None:
             self.model = self._net if self._wrap is None else self._wrap(self._net)
         if self._val is not None and self._val.stage.resolution != stage.resolution:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -62,6 +62,30 @@ def resize(
         resize(ema, resolution)
 
 
+def network_in(module: nn.Module) -> nn.Module | None:
+    """The network that can be resized: the module itself, or the only one inside it; None: there is none.
+
+    Raises:
+        ValueError: there are several.
+    """
+    found = [module] if hasattr(module, "set_input_size") else list(_networks(module))
+    if len(found) > 1:
+        raise ValueError(
+            f"`model` must contain one network that can be resized, got {len(found)} in {type(module).__name__}; give "
+            "one of them."
+        )
+    return found[0] if found else None
+
+
+def _networks(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost networks inside a module. The parts of timm's networks have the method, too, and are none."""
+    for child in module.children():
+        if hasattr(child, "set_input_size") and (hasattr(child, "forward_features") or hasattr(child, "size_multiple")):
+            yield child
+        else:
+            yield from _networks(child)
+
+
 def check_resolution(model: nn.Module, resolution: int) -> None:
     """Checks that the network accepts inputs of this size.
 
@@ -79,7 +103,7 @@ def check_resolution(model: nn.Module, resolution: int) -> None:
             f"`resolution` of {kind} must be a multiple of {multiple}, at least {least}, got {resolution}; {near}."
         )
     fixed = None if hasattr(model, "set_input_size") else _fixed_size(model)
-    if fixed not in (None, resolution):
+    if fixed not in (None, resolution) and not _takes(model, resolution):
         raise ValueError(
             f"`resolution` of {kind} can only be {fixed}, got {resolution}: it has no `set_input_size` to change it by."
         )
@@ -139,6 +163,21 @@ def _fixed_size(model: nn.Module) -> int | None:
     return int(size[-1])
 
 
+@torch.no_grad()
+def _takes(model: nn.Module, resolution: int) -> bool:
+    """Whether an image of this size passes through the network. timm calls some networks fixed that accept any size."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        model(next(model.parameters()).new_zeros(1, 3, resolution, resolution))
+        return True
+    except Exception:  # whatever the network raises at a wrong size
+        return False
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 MOST_EXTRA = 16  # class token, distillation token, registers
 
 
@@ -147,7 +186,8 @@ def fit(values: Tensor, shape: Sequence[int]) -> Tensor:
 
     Args:
         values: tokens [1, extra + side^2, channels], extra ones (class token) first; or a table of relative position
-            biases [side^2 + extra, heads], extra ones last, as in BEiT. Extra rows are unchanged.
+            biases [side^2 + extra, heads], extra ones last, as in BEiT, or [heads, side^2], as in EfficientViT. Extra
+            rows are unchanged.
         shape: the requested shape, which differs only in the number of rows.
 
     Returns:
@@ -160,6 +200,8 @@ def fit(values: Tensor, shape: Sequence[int]) -> Tensor:
     """
     if tuple(values.shape) == tuple(shape):
         return values
+    if values.ndim == len(shape) == 2 and values.shape[0] == shape[0]:
+        return fit(values.T, shape[::-1]).T.contiguous()
     alike = values.ndim == len(shape) > 1 and values.shape[-1] == shape[-1] and values.shape[:-2] == tuple(shape[:-2])
     old, new = (values.shape[-2], shape[-2]) if alike else (0, 0)
     extra = next((k for k in range(MOST_EXTRA + 1) if _square(old - k) and _square(new - k)), None)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
 from efficienttrain import Stage
 from efficienttrain.callbacks import Curriculum
@@ -92,6 +93,21 @@ def test_moments_and_average_follow(jpeg_folder: Path) -> None:
     trained(curriculum)
     assert network.pos_embed.shape == average.pos_embed.shape == (1, 64, 12)
     assert optimizer.state[network.pos_embed]["exp_avg"].shape == (1, 64, 12)
+
+
+def test_a_network_inside_another_module_follows(jpeg_folder: Path) -> None:
+    network = nn.Sequential(positioned())
+    average = AveragedModel(network)
+    optimizer = AdamW(network.parameters(), 1e-2)
+    curriculum = Curriculum(short(), opened(jpeg_folder), network, optimizer, ema=average, size=64)
+    assert curriculum.model is network
+    seen, _ = trained(curriculum)
+    assert {shape[2] for _, shape, _ in seen} == {32, 48, 64}
+    average.update_parameters(network)
+    assert network[0].pos_embed.shape == average.module[0].pos_embed.shape == (1, 64, 12)
+    two = nn.ModuleList([positioned(), positioned()])
+    with pytest.raises(ValueError, match="`model` must contain one network that can be resized, got 2 in ModuleList"):
+        Curriculum(short(), opened(jpeg_folder), two, size=64)
 
 
 @pytest.mark.parametrize("stop", [14, 20])

@@ -209,6 +209,22 @@ def test_a_size_that_the_network_cannot_take_is_refused(model: Any, resolution: 
         assert message in str(refusal.value)
 
 
+def test_a_network_that_timm_calls_fixed_may_accept_any_size() -> None:
+    network = timm.create_model("xcit_nano_12_p16_224", num_classes=3, depth=1, cls_attn_layers=1)
+    network.train()
+    network.head.eval()  # as a user may have it
+    resize(network, 96)
+    assert network.training and not network.head.training
+    assert network(torch.zeros(2, 3, 96, 96)).shape == (2, 3)
+
+
+def test_bias_tables_with_heads_first() -> None:
+    table = torch.rand(4, 49)
+    assert torch.equal(fit(table, (4, 36)), fit(table.T.contiguous(), (36, 4)).T)
+    with pytest.raises(ValueError, match=r"square grid .* not"):
+        fit(table, (4, 35))
+
+
 def test_sizes_that_fit_are_not_refused() -> None:
     check_resolution(tiny.swin(96), 64)
     check_resolution(tiny.deit(96), 112)

@@ -211,6 +211,8 @@ class Recipe:
 
     def at_batch(self, batch: int) -> Recipe:
         """This recipe for another batch, with the learning rate scaled by the optimizer's rule, see `BATCH_POWER`."""
+        if batch < 1:
+            raise ValueError(f"`batch` must be at least 1, got {batch}.")
         power = BATCH_POWER[self.optimizer]
         return replace(self, batch=batch, lr=self.lr * (batch / self.batch) ** power)
 

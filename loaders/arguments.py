@@ -15,7 +15,7 @@ from .plan import CropGeometry, Sampling, window_of
 from .plan.rng import check_seed
 from .plugins import BACKENDS
 from .processors import check_ranks
-from .values import in_range, items, number, one_of, probability, whole
+from .values import in_range, items, number, one_of, probability, torchs_name, whole
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ def check(arguments: Mapping[str, Any]) -> None:
         "augment_on": ("auto", "cpu", "device"),
     }
     BACKENDS.check(arguments["backend"])
-    given = {**arguments, "dtype": str(arguments["dtype"]).removeprefix("torch.")}
+    given = {**arguments, **{name: torchs_name(arguments[name]) for name in ("dtype", "memory_format")}}
     for name, legal in choices.items():
         one_of(name, given[name], legal)
     if given["num_workers"] is not None:
@@ -153,9 +153,10 @@ def pipeline_of(arguments: Mapping[str, Any]) -> TransformPipeline:
     """The batch transforms. Raises ValueError for settings that cannot be combined."""
     from .transforms.pipeline import TransformPipeline, transforms_of
 
-    names = ("memory_format", "augment_at", "augment_on", "erase")
+    names = ("augment_at", "augment_on", "erase")
     return TransformPipeline(
-        dtype=str(arguments["dtype"]).removeprefix("torch."),
+        dtype=torchs_name(arguments["dtype"]),
+        memory_format=torchs_name(arguments["memory_format"]),
         mean=tuple(arguments["mean"]),
         std=tuple(arguments["std"]),
         device=device_of(arguments["device"]),

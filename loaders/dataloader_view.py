@@ -51,7 +51,10 @@ class DecodedSamples(Sequence[Any]):
     """The samples of one batch, and the batch itself, which `Loader.collate_fn` returns."""
 
     def __init__(self, count: int, values: tuple[Any, ...], batch: Any) -> None:
-        """values: the batch's parts; they are divided into samples only when a single sample is read."""
+        """values: the batch's parts; they are divided into samples only when a single sample is read.
+
+        batch: the same as the Loader delivers it; if a dictionary, samples are dictionaries of the same keys.
+        """
         self._count, self._values, self.batch = count, values, batch
 
     def __len__(self) -> int:
@@ -74,7 +77,10 @@ class DecodedSamples(Sequence[Any]):
                 "a batch whose parts are not one value a sample (several views, targets of a transform) has no single "
                 "samples; iterate the Loader, or use its `collate_fn`"
             )
-        return list(zip(*self._values, strict=True))
+        samples = list(zip(*self._values, strict=True))
+        if isinstance(self.batch, dict):
+            return [dict(zip(self.batch, sample, strict=True)) for sample in samples]
+        return samples
 
 
 _REMEDIES = {

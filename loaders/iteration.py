@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from threading import Lock
 from typing import Any
 
 from .errors import LoaderError
@@ -16,7 +17,7 @@ class Iteration(Iterator[Any]):
     """
 
     def __init__(self, batches: Generator[Any, None, None]) -> None:
-        self._batches = batches
+        self._batches, self._lock = batches, Lock()  # several threads may share an iterator, as they may torch's
         self._error: str | None = None
         """Kept as text: the error's traceback would keep this iterator alive, and with it the loader's threads."""
 
@@ -26,13 +27,14 @@ class Iteration(Iterator[Any]):
                 f"this epoch ended with an error ({self._error}); `iter(loader)` begins the next one, `state_dict()` "
                 'is still at the batch that failed; `on_error="replace"` replaces bad samples'
             )
-        try:
-            return next(self._batches)
-        except StopIteration:
-            raise
-        except BaseException as error:  # Ctrl-C ends a generator, too
-            self._error = f"{type(error).__name__}: {error}"
-            raise
+        with self._lock:
+            try:
+                return next(self._batches)
+            except StopIteration:
+                raise
+            except BaseException as error:  # Ctrl-C ends a generator, too
+                self._error = f"{type(error).__name__}: {error}"
+                raise
 
     def close(self) -> None:
         """Ends the epoch: batches in progress are cancelled."""

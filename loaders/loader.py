@@ -95,7 +95,7 @@ class Loader(DataLoaderAttributes):
         backend: str = "torch",
         device: str | torch.device = "cpu",
         dtype: str | torch.dtype = "float32",
-        memory_format: str = "contiguous",
+        memory_format: str | torch.memory_format = "contiguous",
         num_workers: int | None = None,
         prefetch_factor: int = 3,
         on_error: str = "raise",

@@ -24,6 +24,11 @@ def unbox(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def torchs_name(value: Any) -> str:
+    """The short name of a constant of torch: "float16" for torch.float16, "contiguous" for torch.contiguous_format."""
+    return str(value).removeprefix("torch.").removesuffix("_format")
+
+
 def one_of(name: str, value: object, legal: tuple[object, ...]) -> None:
     """Raises ValueError unless `value` is one of `legal`."""
     if not any(value is one or (type(value) is type(one) and value == one) for one in legal):

@@ -57,7 +57,7 @@ def add_log(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     log.add_argument(
         "--track", metavar="NAMES", help="tensorboard, wandb, trackio, joined by commas, or none (default: tensorboard)"
     )
-    log.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bar")
+    log.add_argument("--no-progress", dest="progress", action="store_false", help="print errors only")
     return log
 
 

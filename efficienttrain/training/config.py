@@ -137,7 +137,7 @@ class Config:
     track: str = "tensorboard"
     """Trackers that draw the log, separated by commas: "tensorboard", "wandb", "trackio"; "none"."""
     progress: bool = True
-    """A progress bar, on rank 0."""
+    """On rank 0, print the stages and the result, and show a progress bar."""
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)

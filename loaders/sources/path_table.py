@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -154,7 +154,8 @@ class Table:
                 return file.read()
         if not isinstance(value, str) or kind.kind == "bytes" or (column == "label" and kind.kind == "int"):
             return value
-        kinds = {"int": (int, "a whole number"), "float": (float, "a number")}
+        kinds: dict[str, tuple[Callable[[str], Any], str]]
+        kinds = {"int": (_whole, "a whole number"), "float": (float, "a number")}
         read, rule = kinds.get(kind.kind, (json.loads, 'JSON, for example [1, 0] or ["cat", "dog"]'))
         try:
             return read(value)
@@ -235,6 +236,14 @@ def _type_of(cells: list[Any]) -> FieldType | None:
         return FieldType("float") if bool not in kinds else None
     dtype = np.dtype("bool") if kinds == {bool} else np.dtype("<f8") if float in kinds else np.dtype("<i8")
     return FieldType("array", dtype, (length,)) if bool not in kinds or kinds == {bool} else None
+
+
+def _whole(cell: str) -> int:
+    """A whole number as pandas and NumPy write it, too: "3.0". Raises ValueError."""
+    number = whole_number(cell)
+    if number is None:
+        raise ValueError
+    return number
 
 
 def _integer(cell: Any) -> bool:

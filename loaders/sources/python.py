@@ -67,9 +67,7 @@ class PythonSource:
             except Exception as error:  # the user's code
                 why = why or error
         if why is not None:
-            raise BadDataset(
-                f"{self.path}[0] raised {type(why).__name__}: {why}; so did all of the first {_TRIED}"
-            ) from why
+            raise BadDataset(f"{self.path}[0] raised {type(why).__name__}: {why}; so did all that were tried") from why
         return None
 
     def _counted(self) -> int:

@@ -84,3 +84,14 @@ def test_keywords_of_the_dataloader_are_taken_or_have_a_remedy(beton: Path) -> N
 def test_a_misspelt_keyword_is_corrected(beton: Path) -> None:
     with pytest.raises(TypeError, match=r"no argument `resolutions`: did you mean `resolution`\?"):
         Loader(beton, resolutions=96)  # type: ignore[call-arg]
+
+
+def test_constants_of_torch_are_their_names(beton: Path) -> None:
+    given: dict[str, Any] = {"batch_size": 4, "resolution": 32, "num_workers": 1, "train": False}
+    with (
+        Loader(beton, dtype=torch.float16, memory_format=torch.channels_last, **given) as loader,
+        Loader(beton, dtype="float16", memory_format="channels_last", **given) as named,
+    ):
+        images, expected = next(iter(loader))[0], next(iter(named))[0]
+        assert images.is_contiguous(memory_format=torch.channels_last) and torch.equal(images, expected)
+        assert pickle.loads(pickle.dumps(loader)).num_workers == 1

@@ -42,6 +42,13 @@ def test_attributes_are_those_of_a_dataloader(beton: Path) -> None:
         assert (loader.batch_size, loader.num_workers, loader.drop_last, loader.pin_memory) == (5, 2, True, False)
 
 
+def test_samples_are_dictionaries_where_batches_are(beton: Path) -> None:
+    with make(beton, collate="dict", fields=("image", "label", "name"), train=False) as loader:
+        sample, batch = loader.dataset[3], next(iter(loader))
+        assert list(sample) == ["pixel_values", "labels", "name"]
+        assert torch.equal(sample["pixel_values"], batch["pixel_values"][3]) and sample["name"] == batch["name"][3]
+
+
 def test_the_dataset_is_torchvisions(beton: Path) -> None:
     with make(beton, fields=("image", "label"), train=False) as loader:
         dataset = loader.dataset

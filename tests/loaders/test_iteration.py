@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -27,6 +29,23 @@ def test_no_error_looks_like_the_end(error: BaseException) -> None:
     for _ in range(2):
         with pytest.raises(LoaderError, match=rf"this epoch ended with an error \({type(error).__name__}: {error}\); "):
             next(epoch)
+
+
+def test_threads_may_share_an_iterator() -> None:
+    inside = Event()
+
+    def batches() -> Iterator[int]:
+        for number in range(40):
+            assert not inside.is_set()
+            inside.set()
+            Event().wait(0.001)  # another thread has its turn
+            inside.clear()
+            yield number
+
+    epoch = Iteration(batches())  # type: ignore[arg-type]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda _: list(epoch), range(4))
+    assert sorted(number for some in found for number in some) == list(range(40))
 
 
 def test_an_iterator_that_failed_keeps_no_loader(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

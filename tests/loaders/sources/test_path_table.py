@@ -38,7 +38,7 @@ def test_cells_are_read_by_their_types(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"")
     fields = parse_fields({"n": "int", "x": "float", "v": ("float32", 2), "facts": "json", "text": "bytes"})
     source = open_source(
-        written(tmp_path / "x.tsv", 'file\tn\tx\tv\tfacts\ttext\n1.jpg\t3\t0.5\t[1, 2]\t{"a": 1}\thello\n'),
+        written(tmp_path / "x.tsv", 'file\tn\tx\tv\tfacts\ttext\n1.jpg\t3.0\t0.5\t[1, 2]\t{"a": 1}\thello\n'),
         fields=fields,
     )
     (sample,) = source.samples()

@@ -35,6 +35,8 @@ class Trainer:
     def __init__(self, config: Config, ranks: Ranks, callbacks: Sequence[Callback] = ()) -> None:
         """Opens the data, builds the network and restores a checkpoint; makes no step. Raises as `train` does."""
         self.config, self.ranks, self.out = config, ranks, Path(config.out)
+        if self.out.exists() and not self.out.is_dir():
+            raise NotADirectoryError(f"{self.out}: `out` must be the folder of the run, is a file; name another one")
         check_trackers(config)
         self.recipe = self.settle()
         precision = prepare.precision(config, self.recipe, ranks)

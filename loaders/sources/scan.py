@@ -126,6 +126,11 @@ def _labels_of(root: str, found: list[str], classes: Sequence[str] | None) -> di
     return labels
 
 
+def _is_working(folder: str, journal: bool) -> bool:
+    """Whether a folder of this name is a converter's: it has a journal, unless it was just made or partly deleted."""
+    return folder.endswith(WORKING) and (journal or folder.removesuffix(WORKING).endswith(".beton"))
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"  # added by macOS to its archives
 
@@ -179,7 +184,7 @@ class _OnDisk:
 
     def is_working(self, folder: str) -> bool:
         """Whether a converter works in a folder."""
-        return folder.endswith(WORKING) and os.path.exists(os.path.join(self.root, folder, "journal"))
+        return _is_working(folder, os.path.exists(os.path.join(self.root, folder, "journal")))
 
     def images(self, folder: str = "") -> list[str]:
         """The images below a folder, by their paths from the root."""
@@ -235,7 +240,7 @@ class _Stored:
         return sorted({path.partition("/")[0] for path in self._below[folder] if "/" in path})
 
     def is_working(self, folder: str) -> bool:
-        return folder.endswith(WORKING) and "journal" in self._below[folder]
+        return _is_working(folder, "journal" in self._below[folder])
 
     def images(self, folder: str = "") -> list[str]:
         paths = [f"{folder}/{path}" if folder else path for path in self._below.get(folder, ())]

@@ -153,6 +153,13 @@ def test_a_checkpoint_of_another_model_is_refused(jpeg_folder: Path, tmp_path: P
         train(config(jpeg_folder, tmp_path / "run", epochs=0.5, model=f"{NETWORKS}:still"))
 
 
+def test_a_file_is_no_folder_for_a_run(jpeg_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="run: `out` must be the folder of the run, is a file"):
+        train(config(jpeg_folder, tmp_path / "run"))
+    assert (tmp_path / "run").read_text() == "mine"
+
+
 def test_a_loss_that_is_no_number_stops_the_run(jpeg_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loss must be finite, got nan before step"):
         train(config(jpeg_folder, tmp_path / "run", lr=1e30, optimizer="sgd"))

@@ -53,7 +53,9 @@ def test_a_flat_folder_is_one_class(tmp_path: Path) -> None:
 
 
 def test_a_working_folder_is_no_class(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.jpg", "x.beton.partial/journal", "b.partial/2.jpg")
+    touch(
+        tmp_path, "a/1.jpg", "x.beton.partial/journal", "b.partial/2.jpg", "y.beton.partial/rest", "z.partial/journal"
+    )
     assert scan(tmp_path).classes == ["a", "b.partial"]
 
 

@@ -22,12 +22,12 @@ class Iteration(Iterator[Any]):
         """Kept as text: the error's traceback would keep this iterator alive, and with it the loader's threads."""
 
     def __next__(self) -> Any:
-        if self._error is not None:
-            raise LoaderError(
-                f"this epoch ended with an error ({self._error}); `iter(loader)` begins the next one, `state_dict()` "
-                'is still at the batch that failed; `on_error="replace"` replaces bad samples'
-            )
         with self._lock:
+            if self._error is not None:  # also if it happened while this thread waited
+                raise LoaderError(
+                    f"this epoch ended with an error ({self._error}); `iter(loader)` begins the next one, "
+                    '`state_dict()` is still at the batch that failed; `on_error="replace"` replaces bad samples'
+                )
             try:
                 return next(self._batches)
             except StopIteration:

@@ -48,6 +48,19 @@ def test_threads_may_share_an_iterator() -> None:
     assert sorted(number for some in found for number in some) == list(range(40))
 
 
+def test_an_error_is_no_end_for_threads_that_wait() -> None:
+    def batches() -> Iterator[int]:
+        Event().wait(0.3)  # until the others wait for their turn
+        raise OSError("disk")
+        yield 1
+
+    epoch = Iteration(batches())  # type: ignore[arg-type]
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(next, epoch, "end") for _ in range(4)]
+        found = [one.exception() for one in waiting]
+    assert sorted(type(error).__name__ for error in found) == ["LoaderError"] * 3 + ["OSError"]
+
+
 def test_an_iterator_that_failed_keeps_no_loader(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise OSError("disk")

@@ -84,15 +84,17 @@ def _add_source(add: Callable[..., argparse.Action]) -> None:
 def _add_levels(add: Callable[..., argparse.Action]) -> None:
     """How images are stored."""
     add(
-        "--levels", nargs="+", type=ratio, default=[1.0, 0.5, 0.25], metavar="RATIO",
-        help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4)",
+        "--levels", nargs="+", type=ratio, metavar="RATIO",
+        help="stored sizes as fractions of the full one, 1 first (default: 1 1/2 1/4, and 1/8, 1/16, ... as long as a "
+        "tenth of the images have 128 pixels a side there)",
     )  # fmt: skip
     add(
         "--quality",
         type=int,
         default=90,
         metavar="N",
-        help="JPEG quality of the reduced levels, not above the source's own (default: %(default)s)",
+        help="JPEG quality of the reduced levels, not above the source's own; levels below 1/4 get half the "
+        "quantisation steps (default: %(default)s)",
     )
     add(
         "--overhead", type=float, default=0.5, metavar="SHARE",

@@ -6,22 +6,17 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from io import BytesIO
-from itertools import islice
 
 import numpy as np
 
-from .. import native
-from ..errors import LoaderError
-from ..pillow import Header, header
+from ..pillow import Header
 from ..sources.open import kind_of, open_dataset, open_source
 from ..sources.parts import names_parts
 from ..sources.source import Sample, Source, indexable
 from ..storage.files import connections
+from .headers import headers, some_samples
 from .inspect import facts, names_of, types_of
 
-LOOKED_AT = 64
-"""Images of a source whose headers are read."""
 KINDS = {
     "folder": "image folder",
     "parquet": "Parquet or Arrow",
@@ -47,21 +42,13 @@ def contents(data: str) -> str:
             return facts(dataset)
     source = open_source(data)
     lines = [("kind", KINDS.get(kind, kind)), ("samples", f"{len(source):,}")]
-    some = list(_spread(source))
+    some = some_samples(source)
     lines += [("classes", _classes(source, some)), ("fields", types_of(source.fields)), *_images(some)]
     lines += [("note", hint) for hint in getattr(source, "hints", ())]
     words = ["efficienttrain", "convert", data, f"{os.path.basename(data.rstrip('/')).partition('.')[0]}.beton"]
     direct = "; a Loader also reads it as it is, more slowly" if indexable(source) else ""
     lines.append(("convert", f"{shlex.join(words)}{direct}"))
     return "\n".join([source.path, *(f"{name:9}{text}" for name, text in lines)])
-
-
-def _spread(source: Source) -> Iterator[Sample]:
-    """Some of the samples: spread evenly, or the first ones if they can only be read one after the other."""
-    count = min(len(source), LOOKED_AT)
-    if not indexable(source):
-        return islice(source.samples(), count)
-    return (source[k * len(source) // count] for k in range(count))  # type: ignore[index]
 
 
 def _classes(source: Source, some: Sequence[Sample]) -> str:
@@ -79,13 +66,12 @@ def _images(some: Sequence[Sample]) -> Iterator[tuple[str, str]]:
     found: list[Header] = []
     problems: list[str] = []
     sizes = []
-    for sample in some:
-        try:
-            data = _read(sample)
-            found.append(_header(data))
-            sizes.append(len(data))
-        except (OSError, LoaderError) as error:
-            problems.append(f"{sample.name}: {getattr(error, 'strerror', None) or error}")
+    for sample, facts_or_why in zip(some, headers(some), strict=True):
+        if isinstance(facts_or_why, Header):
+            found.append(facts_or_why)
+            sizes.append(len(sample.image) if isinstance(sample.image, bytes) else sample.image.size)
+        else:
+            problems.append(f"{sample.name}: {facts_or_why}")
     if found:
         formats = ", ".join(f"{count} {kind}" for kind, count in Counter(one.kind for one in found).most_common())
         sides = np.array([one[1:] for one in found])
@@ -95,17 +81,3 @@ def _images(some: Sequence[Sample]) -> Iterator[tuple[str, str]]:
         yield "pixels", f"{width:.0f} x {height:.0f} in the median, sides from {shortest} to {longest}"
     if problems:
         yield "unusable", f"{len(problems)} of {len(some)} looked at, the first: {problems[0]}"
-
-
-def _read(sample: Sample) -> bytes:
-    if sample.problem:
-        raise LoaderError(sample.problem)
-    return sample.image if isinstance(sample.image, bytes) else sample.image.read()
-
-
-def _header(data: bytes) -> Header:
-    try:
-        info = native.peek(data)
-    except native.JpegError:
-        return header(BytesIO(data))
-    return Header("JPEG", info.width, info.height)

@@ -28,8 +28,9 @@ from ..storage.files import connections
 from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
 from .journal import LISTING, Journal
+from .levels import OVERHEAD, USUAL, ratios_for
 from .target import Target
-from .transcode import FULL_QUALITY, OVERHEAD, TURNED, Job
+from .transcode import FULL_QUALITY, TURNED, Job
 from .writer import REMARKS, Writer
 
 MOST_REMARKS = 100
@@ -85,7 +86,7 @@ def convert(
     fields: Mapping[str, FieldSpec] | None = None,
     classes: Sequence[str] | None = None,
     allow_empty: bool = False,
-    ratios: Sequence[float] = (1.0, 0.5, 0.25),
+    ratios: Sequence[float] | None = None,
     quality: int = 90,
     overhead: float = OVERHEAD,
     workers: int | None = None,
@@ -118,9 +119,10 @@ def convert(
         classes: class names in the order of their labels; None: the source's. Labels are mapped by name. With a `label`
             that is no int field: names of the entries of its vectors, or of the numbers in its lists.
         allow_empty: accept class folders without images.
-        ratios: side of each level / side of the image: 1.0 first, falling, up to 8.
-        quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower. Level 0 is
-            lossless.
+        ratios: side of each level / side of the image: 1.0 first, falling, up to 8. None: 1, 1/2, 1/4, and of large
+            photographs 1/8, 1/16, ..., see `levels.ratios_for`.
+        quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower, and higher below 1/4,
+            see `levels.qualities`. Level 0 is lossless.
         overhead: bytes of an image's levels with a shorter side below 128 pixels at most, as a share of its level 0,
             0 or more. Those that do not fit are left out, so that small JPEGs of low quality do not double in size.
         workers: threads; None: one per processor.
@@ -155,7 +157,7 @@ def convert(
         OSError: the target cannot be written, or the disk is full.
         LoaderError: a store refuses, or keeps failing.
     """
-    ratios = _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
+    _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
     target = Target(out, work_dir)
     target.check_source(src)
     wanted = None if fields is None else parse_fields(fields)
@@ -182,6 +184,7 @@ def convert(
     if not count:
         raise BadDataset(f"{source.path}: holds no samples")
     stored = StoredSource(source, order)
+    ratios = ratios_for(source) if ratios is None else tuple(map(float, ratios))
     how = _settings(quality, overhead, ratios, depth)
     manifest = {
         **how,
@@ -292,7 +295,7 @@ def _page_size(source: Source) -> int:
 
 
 def _check(
-    ratios: Sequence[float],
+    ratios: Sequence[float] | None,
     quality: int,
     overhead: float,
     workers: int | None,
@@ -300,12 +303,12 @@ def _check(
     limit: int | None,
     page_size: int | None,
     depth: str,
-) -> tuple[float, ...]:
-    ratios = tuple(float(ratio) for ratio in ratios)
-    falling = all(a > b > 0 for a, b in pairwise(ratios))
-    if ratios[:1] != (1.0,) or not falling or len(ratios) > layout.MAX_LEVELS:
+) -> None:
+    wanted = USUAL if ratios is None else tuple(map(float, ratios))
+    falling = all(a > b > 0 for a, b in pairwise(wanted))
+    if wanted[:1] != (1.0,) or not falling or len(wanted) > layout.MAX_LEVELS:
         most = layout.MAX_LEVELS
-        raise ValueError(f"levels must start with 1 and fall, at most {most} of them, got {list(ratios)}")
+        raise ValueError(f"levels must start with 1 and fall, at most {most} of them, got {list(wanted)}")
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100, got {quality}")
     if not 0 <= overhead < math.inf:
@@ -321,7 +324,6 @@ def _check(
     if page_size is not None and (not small <= page_size <= large or page_size & (page_size - 1)):
         units = f"(--page-size, in MiB: {small >> 20} to {large >> 20})"
         raise ValueError(f"`page_size` must be a power of two from {small} to {large} bytes {units}, got {page_size}")
-    return ratios
 
 
 def _versions() -> dict[str, str]:

@@ -34,6 +34,7 @@ from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
+from .levels import ratios_for
 from .manifest import replace_manifest
 from .target import Target
 from .writer import REMARKS
@@ -200,6 +201,8 @@ class ShardedConversion:
         if not 1 <= count <= len(source):
             raise ValueError(f"there must be 1 to {len(source)} parts, as many as images at most, got {count}")
         self.images = len(source)
+        if settings.get("ratios") is None:  # each part would choose by its own images
+            settings["ratios"] = ratios_for(source)
         self._source, self._settings = source, {**settings, "fields": fields, "classes": classes}
         self._spread = StoredSource(source, settings.get("order")).order == "shuffled"
         self._work = _identity(source, count, {**self._settings, "order": self._spread})

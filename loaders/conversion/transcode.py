@@ -17,16 +17,11 @@ from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
 from ..spatial_targets import decode_mask
+from .levels import OVERHEAD, fitting, qualities
 from .stored_samples import StoredImage
 
 FULL_QUALITY = 95
 """JPEG quality of level 0 if the source is no JPEG that can be carried over losslessly."""
-OVERHEAD = 0.5
-"""Bytes of an image's levels below `ALWAYS` pixels / bytes of its level 0, at most."""
-ALWAYS = 128
-"""Shorter side from which on a level is always stored, pixels: 44 % of random crops of it have 96 pixels a side."""
-
-
 TURNED = "EXIF orientation"
 """Begins the remark on an image that is stored as its file has the pixels, not as its camera was held."""
 
@@ -38,11 +33,11 @@ class Job(NamedTuple):
         start: position of the first sample in the source.
         samples: the samples.
         ratios: side of each level / side of level 0, 1.0 first.
-        quality: JPEG quality of the reduced levels.
+        quality: JPEG quality of the reduced levels, see `levels.qualities`.
         labels: turns labels into positions in the list of classes; None: the samples have none.
         types: the fields to store beside the image and the label; None: no others.
         depth: treatment of more than 8 bits a sample, see `pillow.decode_rgb`.
-        overhead: see `fitting`.
+        overhead: see `levels.fitting`.
         keep_codec: keep the original file of each sample that would be `changed`, as the field `original`.
     """
 
@@ -143,27 +138,6 @@ def convert_job(job: Job) -> Converted:
     return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
 
 
-def fitting(records: list[native.Record], overhead: float) -> list[bool]:
-    """Which levels of an image are stored: all from `ALWAYS` pixels on, and smaller ones if there is room for them.
-
-    The small levels of a small JPEG of low quality take more than half of its bytes, and few crops can use them:
-    without this rule its pyramid would be nearly twice as large. Larger levels have precedence.
-
-    Args:
-        records: of all levels.
-        overhead: bytes of the small levels / bytes of level 0, at most; row tables count.
-    """
-    sizes = [len(record.jpeg) + len(record.table) for record in records]
-    room, fits = overhead * sizes[0], [True]
-    for record, size in zip(records[1:], sizes[1:], strict=True):
-        if min(record.width, record.height) >= ALWAYS:
-            fits.append(True)
-            continue
-        fits.append(size <= room)
-        room -= size * fits[-1]
-    return fits
-
-
 def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int, bytes]:
     """The records of a sample, why they do not hold its own JPEG data, or "", the size of its image file in bytes, and
     the file itself if it shall be kept, or b"".
@@ -257,16 +231,18 @@ def records_of(
 
     Args:
         data: the source file.
-        ratios, quality: as `native.transcode` takes them.
+        ratios: as `native.transcode` takes them.
+        quality: see `levels.qualities`.
         depth: treatment of more than 8 bits a sample, see `pillow.decode_rgb`.
 
     Raises:
         Refused: the source is damaged, cut short, no image, or of a kind that `depth` does not allow.
     """
+    levels = qualities(ratios, quality)
     turned = orientation(data)
     remark = "" if turned == 1 else f"{TURNED} {turned} is ignored"
     try:
-        records = native.transcode(data, ratios, quality)
+        records = native.transcode(data, ratios, levels)
         records[0] = records[0]._replace(note="; ".join(filter(None, (records[0].note, remark))))
         return records, ""
     except native.JpegError as error:
@@ -275,7 +251,7 @@ def records_of(
         reason = f" ({error})" if data.startswith(b"\xff\xd8") else ""
     try:
         pixels, kind, _ = decode_rgb(data, depth)
-        records = native.transcode(native.encode(pixels, FULL_QUALITY), ratios, quality)
+        records = native.transcode(native.encode(pixels, FULL_QUALITY), ratios, levels)
     except LoaderError as error:
         raise Refused(str(error)) from None
     return records, "; ".join(filter(None, (f"{kind}{reason}, stored as RGB at quality {FULL_QUALITY}", remark)))

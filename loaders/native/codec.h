@@ -27,11 +27,11 @@ void et_free(void* block);  // releases memory allocated by the functions below
 int32_t et_peek(const uint8_t* jpeg, size_t size, EtInfo* info, char* message);
 
 // Record 0 carries every quantised coefficient over, as baseline with a restart marker every few MCUs; record i is
-// `ratios[i]` of the size, 4:4:4, at `quality`. `ratios[0]` must be 1. `filter` reduces; its unit is the output pixel
+// `ratios[i]` of the size, 4:4:4, at `qualities[i]`. `ratios[0]` must be 1. `filter` reduces; its unit is the output pixel
 // (base = 0).
 // note: ET_MESSAGE bytes, an accepted peculiarity of the file, or "".
-int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, int32_t count, int32_t quality, int32_t segment,
-                     const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message);
+int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, const int32_t* qualities, int32_t count,
+                     int32_t segment, const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message);
 
 // Interleaved RGB, width * height * 3 bytes -> baseline JPEG, 4:4:4.
 int32_t et_encode(const uint8_t* rgb, int32_t width, int32_t height, int32_t quality, uint8_t** block, size_t* size,

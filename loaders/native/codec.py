@@ -68,7 +68,7 @@ class Record(NamedTuple):
 _I32, _SIZE, _PTR, _BYTES = ctypes.c_int32, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
 _ARGUMENTS = {
     "et_peek": (_BYTES, _SIZE, _PTR, _PTR),
-    "et_transcode": (_BYTES, _SIZE, _PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR, _PTR, _PTR),
+    "et_transcode": (_BYTES, _SIZE, _PTR, _PTR, _I32, _I32, _PTR, _PTR, _PTR, _PTR, _PTR),
     "et_encode": (_PTR, _I32, _I32, _I32, _PTR, _PTR, _PTR),
     "et_decode": (_BYTES, _SIZE, _I32, _PTR, _SIZE, _PTR),
     "et_cut": (_BYTES, _SIZE, _PTR, _PTR, _SIZE, _PTR, _PTR, _PTR),
@@ -130,7 +130,7 @@ def peek(data: bytes) -> JpegInfo:
     )
 
 
-def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int = 2) -> list[Record]:
+def transcode(data: bytes, ratios: Sequence[float], quality: int | Sequence[int], segment: int = 2) -> list[Record]:
     """Makes the stored levels of a JPEG.
 
     Record 0 keeps every quantised DCT coefficient: the file becomes baseline with restart markers and the best Huffman
@@ -142,7 +142,7 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
         data: baseline, progressive or arithmetic-coded JPEG; grey, YCbCr or RGB; any sub-sampling.
         ratios: size of each level relative to the first, (1.0, 0.5, ...). A reduced level's width is changed by a few
             pixels, so that the length of its MCU row has a divisor near `segment`; its aspect ratio is kept.
-        quality: of reduced levels, 1 to 100, libjpeg's scale.
+        quality: of reduced levels, 1 to 100, libjpeg's scale; or that of each level, of which the first is not used.
         segment: wanted distance of restart markers, MCUs. Nearest divisor of the row up to 8 whose markers take at most
             6 % of the bytes, else one marker a row.
 
@@ -153,9 +153,10 @@ def transcode(data: bytes, ratios: Sequence[float], quality: int, segment: int =
     n = len(ratios)
     records, block = (EtRecord * n)(), ctypes.c_void_p()
     note = ctypes.create_string_buffer(96)
+    qualities = [quality] * n if isinstance(quality, int) else quality
     wanted, table = (ctypes.c_double * n)(*ratios), filter_struct(_reduction(), base=0)
     pointers = (ctypes.byref(table), ctypes.byref(block), records, note)
-    _call("et_transcode", data, len(data), wanted, n, quality, segment, *pointers)
+    _call("et_transcode", data, len(data), wanted, (ctypes.c_int32 * n)(*qualities), n, segment, *pointers)
     try:
         return [_unpack(block.value or 0, record, "" if i else note.value.decode()) for i, record in enumerate(records)]
     finally:

@@ -51,8 +51,8 @@ enum { kKept = 1 << 24 };  // pixels
 
 class Transcoder {
  public:
-  Transcoder(int quality, int segment, const EtFilter& filter, Workspace& work, Error& error)
-      : quality_(quality), segment_(segment), filter_(filter), w_(work), e_(error) {}
+  Transcoder(int segment, const EtFilter& filter, Workspace& work, Error& error)
+      : segment_(segment), filter_(filter), w_(work), e_(error) {}
 
   // Level 0; `more_levels`: keeps its pixels for `reduced`.
   bool full_size(const uint8_t* jpeg, size_t size, bool more_levels, EtRecord& record, char* note) {
@@ -79,7 +79,7 @@ class Transcoder {
            decode_libjpeg(out_.data() + record.offset, record.size, all, 1, w_.scratch, planes_, e_);
   }
 
-  bool reduced(double ratio, EtRecord& record) {
+  bool reduced(double ratio, int quality, EtRecord& record) {
     Target t{};
     t.width = pleasant_width(int(std::lround(header_.width * ratio)), header_.width);
     t.height = std::max(1, int(std::lround(double(header_.height) * t.width / header_.width)));
@@ -88,7 +88,7 @@ class Transcoder {
     if (!pixels) return e_.set(ET_IO, "out of memory for %d x %d pixels", t.width, t.height);
     Header header;
     return resample(planes_, t, filter_, w_.scratch, false, pixels, e_) &&
-           encode_level(header_, pixels, planes_.count, planes_.color, t.width, t.height, quality_, segment_, w_.blocks,
+           encode_level(header_, pixels, planes_.count, planes_.color, t.width, t.height, quality, segment_, w_.blocks,
                         header, w_.scan, e_) &&
            append(header, record);
   }
@@ -109,7 +109,7 @@ class Transcoder {
     return true;
   }
 
-  const int quality_, segment_;
+  const int segment_;
   const EtFilter& filter_;
   Workspace& w_;
   Error& e_;
@@ -121,20 +121,23 @@ class Transcoder {
 }  // namespace
 }  // namespace et
 
-int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, int32_t count, int32_t quality, int32_t segment,
-                     const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message) {
+int32_t et_transcode(const uint8_t* jpeg, size_t size, const double* ratios, const int32_t* qualities, int32_t count,
+                     int32_t segment, const EtFilter* filter, uint8_t** block, EtRecord* records, char* note, char* message) {
   using namespace et;
   thread_local std::unique_ptr<Workspace> work;
   if (!work) work.reset(new Workspace);
   Error error;
   *block = nullptr, note[0] = 0;
-  Transcoder transcoder(quality, segment, *filter, *work, error);
-  bool good = count >= 1 && ratios[0] == 1 && quality >= 1 && quality <= 100 && segment >= 1;
-  if (!good) error.set(ET_BAD_ARGUMENT, "ratios must begin with 1, quality be 1 to 100, segment at least 1");
-  for (int i = 1; good && i < count; i++)
+  Transcoder transcoder(segment, *filter, *work, error);
+  bool good = count >= 1 && ratios[0] == 1 && segment >= 1;
+  if (!good) error.set(ET_BAD_ARGUMENT, "ratios must begin with 1, segment be at least 1");
+  for (int i = 0; good && i < count; i++) {
     if (!(ratios[i] > 0 && ratios[i] <= 1)) good = error.set(ET_BAD_ARGUMENT, "ratio %g is not in (0, 1]", ratios[i]);
+    if (!(qualities[i] >= 1 && qualities[i] <= 100))
+      good = error.set(ET_BAD_ARGUMENT, "quality %d is not from 1 to 100", qualities[i]);
+  }
   good = good && transcoder.full_size(jpeg, size, count > 1, records[0], note);
-  for (int i = 1; good && i < count; i++) good = transcoder.reduced(ratios[i], records[i]);
+  for (int i = 1; good && i < count; i++) good = transcoder.reduced(ratios[i], qualities[i], records[i]);
   if (good) *block = transcoder.release();
   if (transcoder.pixels() > kKept) work.reset();
   std::memcpy(message, error.text, ET_MESSAGE);

@@ -21,17 +21,20 @@ from loaders import BadSample, LoaderError, convert
 from loaders.conversion import Summary, cluster, convert_on_ray
 from loaders.conversion.cluster import _convert_part
 from loaders.conversion.journal import Busy
+from loaders.conversion.levels import USUAL
 from loaders.conversion.shards import Part, ShardedConversion
 from tests.loaders.conversion.held_source import Held
 from tests.loaders.conversion.records import records
 
 ROOT = Path(__file__).resolve().parents[3]
+# With `ratios`, a source is read for conversion alone, not also for its sizes.
 DRIVER = """
 import sys
 from pathlib import Path
 from loaders.conversion import convert_on_ray
 from tests.loaders.conversion.held_source import Held
-convert_on_ray(Held(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[2], "x.beton"), sys.argv[3], parts=4)
+source, out = Held(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[2], "x.beton")
+convert_on_ray(source, out, sys.argv[3], parts=4, ratios=(1, 0.5, 0.25))
 """
 
 
@@ -97,7 +100,7 @@ def test_a_killed_driver_and_a_lost_node(many: Path, tmp_path: Path, two_nodes: 
     source = Held(many, tmp_path)
 
     def drive() -> None:
-        found.append(convert_on_ray(source, tmp_path / "x.beton", two_nodes.address, parts=4))
+        found.append(convert_on_ray(source, tmp_path / "x.beton", two_nodes.address, parts=4, ratios=USUAL))
 
     thread = Thread(target=drive)
     thread.start()
@@ -115,7 +118,7 @@ def test_a_killed_driver_and_a_lost_node(many: Path, tmp_path: Path, two_nodes: 
     starts = [start for start, _ in readings(tmp_path)]
     assert starts[:2] == [0, 0] and starts.count(32) >= 2  # both parts went on from their journals
     assert starts.count(0) == 4  # no part was begun anew
-    again = convert_on_ray(source, tmp_path / "x.beton", two_nodes.address, parts=4)
+    again = convert_on_ray(source, tmp_path / "x.beton", two_nodes.address, parts=4, ratios=USUAL)
     assert again == found[0] and len(readings(tmp_path)) == len(starts)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from loaders import convert
 from loaders.conversion import contents
-from loaders.conversion.contents import LOOKED_AT
+from loaders.conversion.headers import LOOKED_AT
 from loaders.sources.open import open_source
 from tests.loaders.sources import forms
 

@@ -18,6 +18,7 @@ from loaders import BadDataset, BadSample, Loader, convert, open_dataset
 from loaders.beton import layout
 from loaders.conversion import extract, verify
 from loaders.conversion.jobs import JOB_FILES
+from loaders.conversion.levels import USUAL
 
 FIELDS: dict[str, Any] = {
     "label": "int",
@@ -178,7 +179,7 @@ def test_interrupted_and_run_again_gives_the_same_bytes(people: People, tmp_path
     many.stop = 3 * JOB_FILES
     out = tmp_path / "killed.beton"
     with pytest.raises(KeyboardInterrupt):
-        convert(many, out, fields=FIELDS, workers=1)
+        convert(many, out, fields=FIELDS, workers=1, ratios=USUAL)  # reads no sample before the conversion itself
     many.stop = many.count
     with pytest.raises(BadDataset, match="differs in fields"):
         convert(many, out, fields={"label": "int"}, workers=1)
@@ -215,7 +216,7 @@ def test_another_page_size_resumes(people: People, tmp_path: Path) -> None:
     many = People(people.jpegs, 3 * JOB_FILES)
     many.stop = 2 * JOB_FILES
     with pytest.raises(KeyboardInterrupt):
-        convert(many, tmp_path / "x.beton", workers=1)
+        convert(many, tmp_path / "x.beton", workers=1, ratios=USUAL)
     many.stop = many.count
     assert convert(many, tmp_path / "x.beton", workers=1, page_size=8 << 20).images == many.count
     assert verify(tmp_path / "x.beton") == []

@@ -11,7 +11,7 @@ from PIL import Image
 from loaders import native
 from loaders.beton import layout
 from loaders.beton.fields import parse_fields
-from loaders.conversion.transcode import Job, Refused, convert_job, fitting, records_of
+from loaders.conversion.transcode import Job, Refused, convert_job, records_of
 from loaders.errors import BadDataset
 from loaders.plan.records import table_bytes
 from loaders.sources.labels import Labels
@@ -125,15 +125,6 @@ def test_rows_are_tabled_before_each_jpeg(odd_folder: Path) -> None:
 
 
 def test_small_levels_that_do_not_fit_are_left_out(odd_folder: Path) -> None:
-    def records(*sizes: tuple[int, int]) -> list[native.Record]:
-        return [native.Record(bytes(n - 8), bytes(8), 1, 200, side, 1, "") for n, side in sizes]
-
-    assert fitting(records((1000, 150), (400, 75), (100, 37)), 0.5) == [True, True, True]
-    assert fitting(records((1000, 150), (600, 75), (100, 37)), 0.5) == [True, False, True]
-    assert fitting(records((1000, 150), (401, 75), (100, 37)), 0.5) == [True, True, False]
-    assert fitting(records((1000, 400), (600, 128), (500, 64)), 0.5) == [True, True, True]
-    assert fitting(records((1000, 400), (600, 128), (501, 64)), 0.5) == [True, True, False]
-    assert fitting(records((1000, 150), (10, 75)), 0) == [True, False]
     done = convert_job(job(odd_folder, ["b/0.jpg", "b/1.jpg"], overhead=0))
     assert done.levels["width"].tolist() == [[160, 0], [160, 0]]
     assert done.levels["ptr"][:, 1].tolist() == [0, 0] and done.blobs[1] == b""

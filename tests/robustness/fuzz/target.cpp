@@ -132,9 +132,10 @@ void transcode(const uint8_t* data, size_t size, const EtFilter& filter) {
   char message[ET_MESSAGE], note[ET_MESSAGE];
   if (et_peek(data, size, &info, message) || int64_t(info.width) * info.height > 1 << 20) return;  // large ones are slow
   const double ratios[2] = {1, .5};
+  const int32_t qualities[2] = {90, 90};
   EtRecord records[2];
   uint8_t* block;
-  et_transcode(data, size, ratios, 2, 90, 2, &filter, &block, records, note, message);
+  et_transcode(data, size, ratios, qualities, 2, 2, &filter, &block, records, note, message);
   et_free(block);
 }
 

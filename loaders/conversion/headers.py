@@ -1,0 +1,53 @@
+"""The headers of some images of a source, which show what it holds before all of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import islice
+
+from .. import native
+from ..errors import LoaderError
+from ..pillow import Header, header
+from ..sources.source import FileRange, Sample, Source, indexable
+from ..storage.files import each
+
+LOOKED_AT = 64
+"""Images of a source whose headers are read."""
+_HEAD = 64 << 10  # bytes in which most files have all their headers
+
+
+def some_samples(source: Source) -> list[Sample]:
+    """Some of the samples: spread evenly, or the first ones if they can only be read one after the other."""
+    count = min(len(source), LOOKED_AT)
+    if not indexable(source):
+        return list(islice(source.samples(), count))
+    return [source[k * len(source) // count] for k in range(count)]  # type: ignore[index]
+
+
+def headers(samples: Sequence[Sample]) -> list[Header | str]:
+    """The headers of each sample's image, or the reason why it has none. The images are read by many threads."""
+    return each(_header, samples, remote=True)
+
+
+def _header(sample: Sample) -> Header | str:
+    image = sample.image
+    try:
+        if sample.problem:
+            return sample.problem
+        if isinstance(image, FileRange) and image.size > _HEAD:
+            try:
+                return _parsed(image._replace(size=_HEAD, offset=image.offset or 0).read())
+            except LoaderError:  # long headers come first, or the format has them at its end
+                pass
+        return _parsed(image if isinstance(image, bytes) else image.read())
+    except (OSError, LoaderError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _parsed(data: bytes) -> Header:
+    try:
+        info = native.peek(data)
+    except native.JpegError:
+        return header(BytesIO(data))
+    return Header("JPEG", info.width, info.height)

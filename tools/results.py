@@ -36,6 +36,7 @@ RATIOS: dict[str, tuple[str, ...]] = {
     "ours ÷ FFCV": ("ours", "ffcv"),
     "ours ÷ the faster of FFCV's two modes": ("ours", "ffcv", "ffcv-quasi"),
     "ours ÷ ours, first edition": ("ours", "ours-before"),
+    "ours ÷ ours, levels 1/1, 1/2 and 1/4 only": ("ours", "ours-before"),
     "ours on the image folder ÷ ours, first edition": ("ours-folder", "ours-before-folder"),
     "ours + RandAugment ÷ ours, first edition": ("ours-randaugment", "ours-before-randaugment"),
     "ours on the unconverted image folder ÷ FFCV": ("ours-folder", "ffcv"),

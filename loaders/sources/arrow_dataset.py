@@ -35,7 +35,7 @@ class ArrowDataset:
         """
         self.path = type(data).__name__
         self._columns = Columns(data.data.schema, data.features.to_dict(), options, self.path, _REMEDY)
-        self.fields = options.fields or self._columns.fields()
+        self.columns, self.fields = data.column_names, options.fields or self._columns.fields()
         self._rows = data.select_columns(self._columns.needed(self.fields)).with_format("arrow")
         if options.fields is None and any(isinstance(label, float) and label % 1 > 0 for label in self.labels or ()):
             self.fields["label"] = FieldType("float")  # measured, not counted

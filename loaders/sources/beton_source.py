@@ -39,6 +39,7 @@ class Beton:
         stored, label = dict(self._dataset.fields), self._dataset.label_field
         stored.pop(self._dataset.originals or "", None)
         self.fields = {"label" if name == label else name: kind for name, kind in stored.items()}
+        self.columns = list(self.fields)
         self._names = {"label" if name == label else name: name for name in stored}
 
     @staticmethod

@@ -29,6 +29,7 @@ class ImageFolder:
     """The samples of an ImageFolder tree."""
 
     choices = ("split",)
+    columns = ("label",)
 
     def __init__(self, path: str, options: Options) -> None:
         """Lists the folder, or uses the listing that an earlier run saved. Sizes are read when they are needed.

@@ -25,6 +25,7 @@ class ImageNet:
     """
 
     choices = ("labels",)
+    columns = ("label",)
 
     def __init__(self, path: str, options: Options) -> None:
         """Reads the tars' headers.

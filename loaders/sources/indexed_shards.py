@@ -141,7 +141,7 @@ class IndexedShards:
             )
             if other and (kind := column.field) is not None:
                 guessed[column.name] = kind
-        self.fields = options.fields or guessed
+        self.columns, self.fields = list(columns), options.fields or guessed
 
     @classmethod
     def recognises(cls, path: str) -> bool:

@@ -17,7 +17,7 @@ from .ffcv_beton import FFCVBeton
 from .folder import Folder
 from .parts import names_parts, open_parts
 from .pyramid import Pyramid
-from .source import Options, Source, check_choices
+from .source import Options, Source, check_choices, check_fields
 
 
 def open_dataset(
@@ -111,7 +111,9 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     if not isinstance(src, str | os.PathLike):
         from .known_objects import open_object
 
-        return open_object(src, chosen)
+        source = open_object(src, chosen)
+        check_fields(source, chosen)
+        return source
     path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
@@ -119,7 +121,9 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
     if kind is not None:
         found = SOURCES.find(kind)
         check_choices(found, path, chosen)
-        return found(path, chosen)
+        source = found(path, chosen)
+        check_fields(source, chosen)
+        return source
     if not files.exists(path):
         raise FileNotFoundError(f"{path}: no such file or folder")
     what = remedy(path, f"name one by `format`: {', '.join(SOURCES)}")

@@ -56,7 +56,7 @@ class Parquet:
         self.classes = self._columns.classes
         if self._columns.text:
             self.classes = list(options.classes or ()) or self._distinct()
-        self.fields = options.fields or self._columns.fields()
+        self.columns, self.fields = schema.names, options.fields or self._columns.fields()
 
     @staticmethod
     def recognises(path: str) -> bool:

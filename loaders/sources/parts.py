@@ -279,9 +279,10 @@ def _check_alike(part: Dataset, first: Dataset) -> None:
         if what == "classes" and _numbers(mine) and _numbers(theirs):
             continue  # labels without names: each part knows only the numbers up to its own largest label
         if mine != theirs or (what == "fields" and list(mine) != list(theirs)):
+            same = "levels (--levels)" if what == "ratios" else "options"
             raise BadDataset(
                 f"{part.path}: does not belong to the same data set as {first.path}: its {what} are {_short(mine)}, "
-                f"not {_short(theirs)}; convert both with the same options"
+                f"not {_short(theirs)}; convert both with the same {same}"
             )
 
 

@@ -72,7 +72,7 @@ class Table:
         elif self._label is not None and wanted is not None:
             for row in self._table:
                 row["label"] = row.get(self._label)
-        self.fields = options.fields or self._guessed(columns)
+        self.columns, self.fields = columns, options.fields or self._guessed(columns)
 
     @staticmethod
     def recognises(path: str) -> bool:

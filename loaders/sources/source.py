@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -104,7 +105,8 @@ class Source(Protocol):
     """Yields samples in a fixed order, which is the same in each call.
 
     A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be passed to
-    `open_dataset` and `Loader` directly, without conversion.
+    `open_dataset` and `Loader` directly, without conversion. One that knows all fields that its samples can have lists
+    their names as `columns`.
 
     Attributes:
         path: its name in error messages.
@@ -191,6 +193,21 @@ def check_choices(kind: Any, path: str, options: Options) -> None:
                 f"{path}: `{name}` has no effect on a source of this kind, which has {others}; got "
                 f"{getattr(options, name)!r}; {remedy}"
             )
+
+
+def check_fields(source: Source, options: Options) -> None:
+    """Refuses a wanted field that no sample can have, if the source knows the names in `columns`.
+
+    Raises:
+        ValueError: there is no such field.
+    """
+    columns: Sequence[str] | None = getattr(source, "columns", None)
+    for name in options.fields or ():
+        if columns is not None and name not in ("label", *columns):
+            similar = get_close_matches(name, columns, 1)
+            hint = f"; did you mean {similar[0]!r}?" if similar else ""
+            has = ", ".join(dict.fromkeys(("label", *columns)))
+            raise ValueError(f"{source.path}: `fields` (--fields) must name some of {has}, got {name!r}{hint}")
 
 
 _REMEDIES = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loaders.beton.fields import FieldType
 from loaders.conversion import extract
 from loaders.errors import BadDataset
 from loaders.sources import open_dataset, open_source
@@ -86,3 +87,15 @@ def test_a_disk_that_fails_is_named(pyramid: Path, monkeypatch: pytest.MonkeyPat
         for ask in (lambda: dataset.entries([3, 1]), lambda: dataset.entries([0, 1]), lambda: dataset.read(0)):
             with pytest.raises(BadDataset, match=r"train\.beton: .*Input/output error"):
                 ask()
+
+
+def test_a_field_that_no_sample_has_is_refused(jpeg_folder: Path, pyramid: Path, tmp_path: Path) -> None:
+    table = tmp_path / "x.csv"
+    table.write_text(f"path,label,age\n{next((jpeg_folder / 'val').rglob('*.jpg'))},cat,3\n")
+    wanted = {"label": FieldType("int"), "ages": FieldType("int")}
+    with pytest.raises(ValueError, match=r"must name some of label, path, age, got 'ages'; did you mean 'age'\?"):
+        open_source(table, fields=wanted)
+    for source in (jpeg_folder / "val", pyramid):
+        with pytest.raises(ValueError, match=r"\(--fields\) must name some of label, got 'ages'"):
+            open_source(source, fields=wanted)
+    assert list(open_source(table, fields={"age": FieldType("int")}).fields) == ["age"]

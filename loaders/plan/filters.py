@@ -30,9 +30,10 @@ KAISER_BETA = 3.0
 # Samples in the narrowest feature of a kernel; linear interpolation is then within 2e-4 of the peak.
 _STEPS = 64
 # Rows at p = 1, 1 + 1/16, ..., 5 (a crop 45 px wide). Beyond the last row, only bicubic determines the sharpness,
-# and its kernel only becomes wider.
+# and its kernel only becomes wider. Below 96 px the low-pass is wider, so the rows are as much farther apart.
 _STRETCH_STEP = 1 / 16
-_STRETCH_LAST = 5.0
+_STRETCH_ROWS = 65
+_STRETCH_SPACING = 224 / 96
 # Share of the peak below which a tail is cut. Bicubic adds this tail at the window's end; the infinite low-pass has
 # none. Without the tail there are fewer taps, and the result is no farther from the Fourier crop.
 _NEGLIGIBLE = 1 / 80
@@ -113,7 +114,8 @@ def _composed(resolution: int, name: FilterName, base: int) -> Filter:
     """Convolves bicubic, at every stretch, with a low-pass that crosses zero every base / resolution pixels."""
     spacing = base / resolution
     lobes = 3 if name == "lanczos" else LOBES
-    stretch = np.arange(1, _STRETCH_LAST + _STRETCH_STEP / 2, _STRETCH_STEP)
+    step = _STRETCH_STEP * max(1.0, spacing / _STRETCH_SPACING)
+    stretch = 1 + step * np.arange(_STRETCH_ROWS)
     reach = lobes * spacing + 2 * stretch
     steps = math.ceil(_STEPS / spacing)  # no detail of the result is finer than the low-pass,
     fine = math.ceil(_STEPS / steps)  # but bicubic is: convolve on a grid this many times finer
@@ -130,7 +132,7 @@ def _composed(resolution: int, name: FilterName, base: int) -> Filter:
 
     last = columns - 1 - np.argmax(np.abs(table[:, ::-1]) > _NEGLIGIBLE, axis=1)
     radius = np.minimum(reach, (last + 1) / steps)
-    return _filter(base, steps, radius, table[:, : last.max() + 3])
+    return _filter(base, steps, radius, table[:, : last.max() + 3], step)
 
 
 def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -162,8 +164,10 @@ def _kaiser(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.i0(KAISER_BETA * np.sqrt(np.clip(1 - x * x, 0, None)))
 
 
-def _filter(base: int, steps: int, radius: NDArray[np.float64], table: NDArray[np.float64]) -> Filter:
+def _filter(
+    base: int, steps: int, radius: NDArray[np.float64], table: NDArray[np.float64], step: float = _STRETCH_STEP
+) -> Filter:
     radius32, table32 = radius.astype(np.float32), np.ascontiguousarray(table, np.float32)
     for array in (radius32, table32):
         array.flags.writeable = False  # cached, hence shared
-    return Filter(base, steps, 1.0, _STRETCH_STEP, len(table32), radius32, table32)
+    return Filter(base, steps, 1.0, step, len(table32), radius32, table32)

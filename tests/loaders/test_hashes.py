@@ -15,8 +15,8 @@ from tests.plainjpeg import plain_jpeg
 
 # No libjpeg has a part in these: sources are written by tests/plainjpeg.py, and each level is a source of its own.
 PINNED = {
-    (16, 0): "bd742c92c1a3035c",
-    (64, 0): "f369443cd4b4f348",
+    (16, 0): "f980c8b32a90a04f",
+    (64, 0): "2db76c7134f52d05",
     (96, 1): "53d25a37fbb86d67",
     (160, 2): "0b7f2fb711f1a9e1",
     (224, 3): "b2cb2c37d0cd7085",

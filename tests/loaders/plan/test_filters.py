@@ -108,10 +108,12 @@ def test_lanczos_is_the_published_path(side: int, least: float, box: Box) -> Non
 
 
 @pytest.mark.parametrize("crop", [12, 30, 46, 60, 100])
-def test_rows_cover_strong_enlarging(crop: int) -> None:
+@pytest.mark.parametrize("side", [16, 32, 48, 64, 96])
+def test_rows_cover_strong_enlarging(side: int, crop: int) -> None:
+    """Also where the low-pass is wide: a crop of 12 pixels has all of them at 16 x 16."""
     image, box = picture(), (60, 70, 60 + crop, 70 + crop)
-    assert psnr(resample(image, box, 96), fourier_path(image, box, 96)) > 36
-    assert psnr(resample(image, box, 96, "lanczos"), lanczos_path(image, box, 96)) > 44
+    assert psnr(resample(image, box, side), fourier_path(image, box, side)) > 36
+    assert psnr(resample(image, box, side, "lanczos"), lanczos_path(image, box, side)) > 44
 
 
 @pytest.mark.parametrize("name", get_args(FilterName))

@@ -6,6 +6,9 @@ from __future__ import annotations
 class LoaderError(Exception):
     """Base of every error that this package raises about data (wrong arguments raise ValueError)."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.splitlines()))  # reasons that libraries give may have several lines
+
 
 class BadDataset(LoaderError):
     """A file as a whole cannot be used: cut short, damaged tables, not a beton, changed while it was read."""

@@ -48,14 +48,18 @@ class ArrowDataset:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        return self._columns.sample(index, self._rows[index].to_pylist()[0], "")
+        row = self._rows[index]
+        row.flatten().validate(full=True)  # pyarrow would follow damaged offsets out of the file
+        return self._columns.sample(index, row.to_pylist()[0], "")
 
     @property
     def labels(self) -> list[Any] | None:
         """The labels of all rows; None: there are none."""
         if self._columns.label is None:
             return None
-        cells: list[Any] = self._rows.select_columns(self._columns.label)[:].column(0).to_pylist()
+        column = self._rows.select_columns(self._columns.label)[:].column(0)
+        column.validate(full=True)
+        cells: list[Any] = column.to_pylist()
         return cells
 
     def samples(self, start: int = 0) -> Iterator[Sample]:

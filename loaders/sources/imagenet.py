@@ -12,7 +12,7 @@ from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
 from .source import FileRange, Options, Sample, file_facts
-from .tar_files import open_tar
+from .tar_files import DAMAGE, check_end, open_tar
 
 _TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440764
 
@@ -96,7 +96,10 @@ class ImageNet:
             raise ValueError(f"{self.path}: the validation images need `labels`: the devkit's .tar.gz, or a text file")
         if source.endswith((".tar.gz", ".tgz")):
             return _devkit(source)
-        lines = files.read_all(source).decode("utf-8").splitlines()
+        try:
+            lines = files.read_all(source).decode("utf-8").splitlines()
+        except UnicodeError as error:
+            raise BadDataset(f"{source}: is no UTF-8 ({error}); copy it again, or save it in that encoding") from None
         rows = [line.replace(",", " ").split() for line in lines if line.strip()]
         return {os.path.basename(row[0]): row[1] for row in rows if len(row) > 1}
 
@@ -115,7 +118,9 @@ def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
         with files.open_file(path) as file, open_tar(path, file=file) as tar:
             infos = [info for info in tar if info.isreg() and info.name.lower().endswith(ending)]
             size = file.seek(0, os.SEEK_END)
-    except (tarfile.TarError, EOFError, OSError) as error:
+            if tar.offset <= size and not is_url(path):
+                check_end(path, tar)
+    except DAMAGE as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
@@ -135,7 +140,9 @@ def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:
                     if info.isreg():
                         # Offsets count from the beginning of the outer file; the inner tar begins in its middle.
                         yield os.path.basename(info.name), FileRange(path, info.size, info.offset_data)
-    except (tarfile.TarError, EOFError, OSError) as error:
+                if not is_url(path):
+                    check_end(f"{path}, class tar at byte {start}", inner, start + tar.size)
+    except DAMAGE as error:
         raise BadDataset(f"{path}: its class tar at byte {start} is damaged ({error}); copy it again") from None
 
 
@@ -149,15 +156,19 @@ def _devkit(path: str) -> dict[str, str]:
         from scipy.io import loadmat
     except ImportError:
         raise ValueError(f"{path}: the devkit's meta.mat needs scipy; install it, or give a text file") from None
-    with files.open_file(path) as file, tarfile.open(path, "r:*", file) as tar:
-        members = {os.path.basename(info.name): info for info in tar if info.isreg()}
-        try:
+    try:
+        with files.open_file(path) as file, open_tar(path, packed=True, file=file) as tar:
+            members = {os.path.basename(info.name): info for info in tar if info.isreg()}
             truth = tar.extractfile(members["ILSVRC2012_validation_ground_truth.txt"])
             meta = tar.extractfile(members["meta.mat"])
-        except KeyError as error:
-            raise ValueError(f"{path}: the devkit lacks {error}") from None
-        assert truth is not None and meta is not None
-        numbers = [int(line) for line in truth.read().split()]
-        synsets = loadmat(meta, squeeze_me=True)["synsets"]
-    wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
-    return {f"ILSVRC2012_val_{k:08d}.JPEG": wnids[number] for k, number in enumerate(numbers, 1)}
+            assert truth is not None and meta is not None
+            numbers = [int(line) for line in truth.read().split()]
+            synsets = loadmat(meta, squeeze_me=True)["synsets"]
+        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
+        return {f"ILSVRC2012_val_{k:08d}.JPEG": wnids[number] for k, number in enumerate(numbers, 1)}
+    except KeyError as error:
+        raise ValueError(f"{path}: the devkit lacks {error}") from None
+    except (*DAMAGE, ValueError, TypeError, IndexError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise BadDataset(f"{path}: no sound devkit ({error}); copy it again") from None

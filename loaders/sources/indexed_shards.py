@@ -103,7 +103,9 @@ class IndexedShards:
         except FileNotFoundError:
             raise FileNotFoundError(f"{name}: no such index; name the folder that holds it") from None
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-            raise BadDataset(f"{name}: no index of {self.format} shards ({error!r}); copy it again") from None
+            raise BadDataset(
+                f"{name}: no index of {self.format} shards ({type(error).__name__}: {error}); copy it again"
+            ) from None
         self._shards = [os.path.join(self.path, shard) for shard, _ in shards]
         self._counts = [count for _, count in shards]
         self._ends = np.cumsum(self._counts, dtype=np.int64)
@@ -271,7 +273,9 @@ def _arrow_rows(path: str) -> pa.Table | None:
     if length > end:
         raise ValueError(f"{path}: damaged; copy it again")
     with pa.memory_map(path) as mapped:  # mapped, not read: only one row of a 64 MB chunk may be needed
-        return pa.ipc.open_file(mapped.read_buffer(end)[end - length :]).read_all()
+        rows = pa.ipc.open_file(mapped.read_buffer(end)[end - length :]).read_all()
+        rows.validate(full=True)  # pyarrow would follow offsets out of the file
+        return rows
 
 
 def _offsets(path: str, count: int) -> NDArray[np.uint32]:

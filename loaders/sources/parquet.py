@@ -132,8 +132,12 @@ def _below(path: str) -> list[str]:
     folders, names = files.children(path)
     listed = [name for name in names if name.endswith(ENDINGS) and not name.startswith((".", "cache-"))]
     if listed and "state.json" in names:
-        state = json.loads(files.read_all(files.join(path, "state.json")))
-        listed = [entry["filename"] for entry in state.get("_data_files", [])] or listed
+        place = files.join(path, "state.json")
+        try:
+            state = json.loads(files.read_all(place))
+            listed = [entry["filename"] for entry in state.get("_data_files", [])] or listed
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _damaged(place, error) from None
     found = [files.join(path, name) for name in listed]
     for folder in folders:
         place = files.join(path, folder)
@@ -151,7 +155,8 @@ def _opened(name: str) -> Any:
     pa = import_pyarrow()
     try:
         if name.endswith(".parquet"):
-            return pa.parquet.ParquetFile(files.open_file(name) if is_url(name) else name)
+            file = files.open_file(name) if is_url(name) else name
+            return pa.parquet.ParquetFile(file, page_checksum_verification=True)  # where the writer made any
         source = pa.PythonFile(files.open_file(name), "r") if is_url(name) else pa.memory_map(name)
         try:
             return pa.ipc.open_stream(source)
@@ -164,14 +169,29 @@ def _opened(name: str) -> Any:
 
 def _rows(name: str) -> int:
     opened = _opened(name)
-    return int(opened.metadata.num_rows) if name.endswith(".parquet") else sum(len(batch) for batch in _ipc(opened))
+    if name.endswith(".parquet"):
+        return int(opened.metadata.num_rows)
+    return sum(len(batch) for batch in _ipc(opened, name))
 
 
-def _ipc(opened: Any) -> Iterator[pa.RecordBatch]:
-    if hasattr(opened, "num_record_batches"):
-        yield from (opened.get_batch(k) for k in range(opened.num_record_batches))
-    else:
-        yield from opened
+def _ipc(opened: Any, name: str) -> Iterator[pa.RecordBatch]:
+    """The batches of an Arrow file or stream.
+
+    Raises:
+        BadDataset: the file is damaged.
+    """
+    pa = import_pyarrow()
+    try:
+        if hasattr(opened, "num_record_batches"):
+            yield from (opened.get_batch(k) for k in range(opened.num_record_batches))
+        else:
+            yield from opened
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> BadDataset:
+    return BadDataset(f"{name}: damaged ({error}); copy it again")
 
 
 def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -186,12 +206,13 @@ def _batches(name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
             # Threads of pyarrow must not share a Python file.
             yield from opened.iter_batches(batch_size=_ROWS, columns=columns, use_threads=not is_url(name))
             return
-        for batch in _ipc(opened):
+        for batch in _ipc(opened, name):
             chosen = batch.select(columns)
+            chosen.validate(full=True)  # pyarrow would follow offsets out of the file
             for start in range(0, len(chosen), _ROWS):
                 yield chosen.slice(start, _ROWS)
     except (pa.ArrowException, OSError) as error:
-        raise BadDataset(f"{name}: damaged ({error}); copy it again") from None
+        raise _damaged(name, error) from None
 
 
 def _schema(name: str) -> tuple[pa.Schema, dict[str, dict[str, Any]]]:
@@ -200,9 +221,12 @@ def _schema(name: str) -> tuple[pa.Schema, dict[str, dict[str, Any]]]:
     schema = opened.schema_arrow if name.endswith(".parquet") else opened.schema
     described: dict[str, dict[str, Any]] = {}
     try:
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        described = dict(json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"])
     except (ValueError, KeyError, TypeError):
         info = files.join(name.rpartition("/")[0], "dataset_info.json")
         if files.exists(info):
-            described = json.loads(files.read_all(info)).get("features") or {}
+            try:
+                described = dict(json.loads(files.read_all(info)).get("features") or {})
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise _damaged(info, error) from None
     return schema, {key: value for key, value in described.items() if isinstance(value, dict)}

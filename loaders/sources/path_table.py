@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -183,14 +183,14 @@ def _read(path: str) -> list[dict[str, Any]]:
     try:
         with io.TextIOWrapper(files.open_file(path), "utf-8-sig", newline="") as file:
             if delimiter is not None:
-                reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+                reader = csv.DictReader(_text(file, path), delimiter=delimiter, strict=True)
                 names = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
                 twice = next((name for name in names if names.count(name) > 1), None)
                 if twice is not None:
                     raise BadDataset(f"{path}: each column must have a name of its own, got {twice!r} twice")
                 rows: list[dict[str, Any]] = list(reader)
             else:
-                rows = [json.loads(line) for line in file if line.strip()]
+                rows = [json.loads(line) for line in _text(file, path) if line.strip()]
     except UnicodeError as error:
         raise BadDataset(f"{path}: is no UTF-8 ({error}); save it in that encoding") from None
     except (ValueError, csv.Error, RecursionError) as error:
@@ -199,6 +199,19 @@ def _read(path: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict) or None in row or (delimiter and None in row.values()):
             raise BadDataset(f"{path}: row {number} has other columns than the header, or is no JSON object")
     return rows
+
+
+def _text(lines: Iterable[str], path: str) -> Iterator[str]:
+    """The lines of a table.
+
+    Raises:
+        BadDataset: one has a NUL character: a reader would join what is left of the rows before and after it.
+    """
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            what = "as files have after a crash, or in another encoding than UTF-8; copy or save it again"
+            raise BadDataset(f"{path}: line {number} has a NUL character, {what}")
+        yield line
 
 
 def _of_split(path: str, table: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import groupby
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
@@ -21,11 +21,10 @@ from ..storage import files
 from ..storage.store import is_url
 from .labels import whole_number
 from .source import FileRange, Options, Sample, file_facts
-from .tar_files import open_tar
+from .tar_files import DAMAGE, check_end, open_tar
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
-_PADDING = 20480  # bytes read at the end of a tar: its zeros (its records have 10240 bytes) and the bytes after them
 
 
 class Member(NamedTuple):
@@ -217,30 +216,13 @@ def members(path: str, read: bool = True) -> Iterator[Member]:
                     tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
             if plain and tar.offset > file.seek(0, os.SEEK_END):
                 raise BadDataset(f"{path}: cut short; copy it again")
-            if plain and not is_url(path):
-                _check_end(path, tar.offset, file)
-    except (tarfile.TarError, EOFError, OSError) as error:
+            if not (plain and is_url(path)):  # whose end would be another request
+                check_end(path, tar)
+    except DAMAGE as error:
         if isinstance(error, FileNotFoundError):
             raise
         remedy = "rename it to .tar.gz, as it is compressed" if plain and _compressed(path) else "copy it again"
         raise BadDataset(f"{path}: no sound tar file ({error}); {remedy}") from None
-
-
-def _check_end(path: str, end: int, file: IO[bytes]) -> None:
-    """Checks that a tar ends with zeros, as written by every program, and that no data follow them.
-
-    Raises:
-        BadDataset: it does not: samples are missing, or would not be read.
-    """
-    file.seek(end)
-    rest = file.read(_PADDING)
-    if not rest:
-        raise BadDataset(
-            f"{path}: cut short after a whole member, or not closed by its writer, as no end mark follows; copy it or "
-            "write it again"
-        )
-    if rest.strip(b"\0"):
-        raise BadDataset(f"{path}: must be one tar file, has data behind its end mark; give joined files one by one")
 
 
 def _compressed(path: str) -> bool:

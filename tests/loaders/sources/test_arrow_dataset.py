@@ -38,6 +38,26 @@ def held(data: Any, **options: Any) -> tuple[list[bytes], list[int]]:
         return [dataset.read(k) for k in range(len(dataset))], dataset.labels(range(len(dataset))).tolist()
 
 
+@pytest.mark.parametrize("wrong", [-5, 1 << 30])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_damaged_offsets_are_not_followed(files: list[Path], tmp_path: Path, wrong: int, shuffled: bool) -> None:
+    """They lead out of the file, where pyarrow reads all the same, and crashes."""
+    hf.disable_progress_bars()
+    images = [path.read_bytes() for path in files]
+    columns = {"image": [{"bytes": data, "path": None} for data in images], "label": list(range(6))}
+    features = hf.Features({"image": hf.Image(), "label": hf.Value("int64")})
+    hf.Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "rows")
+    (path,) = (tmp_path / "rows").glob("*.arrow")
+    offsets = np.cumsum([0, *map(len, images)], dtype="<i4")
+    damaged = offsets.copy()
+    damaged[4] = wrong
+    path.write_bytes(path.read_bytes().replace(offsets.tobytes(), damaged.tobytes()))
+    stored = hf.load_from_disk(tmp_path / "rows")
+    data = stored.shuffle(seed=0) if shuffled else stored
+    with Loader(data, batch_size=1, resolution=32) as loader, pytest.raises(BadSample, match=r"sample . .*offset"):
+        list(loader)
+
+
 def test_images_are_delivered_as_they_are_stored(rows: Any, files: list[Path], tmp_path: Path) -> None:
     stored = [path.read_bytes() for path in files]
     assert held(rows) == (stored, [0, 0, 1, 1, 2, 2])

@@ -55,11 +55,27 @@ def test_damage_is_told(train: Path) -> None:
         open_source(train)
 
 
+def test_a_tar_without_its_end_is_told(train: Path) -> None:
+    """Cut behind a whole member, it would lose the classes or images behind without a word."""
+    with tarfile.open(train) as file:
+        end = file.getmembers()[-1].offset_data + file.getmembers()[-1].size
+    train.write_bytes(train.read_bytes()[:end])
+    with pytest.raises(BadDataset, match=r"anything\.tar: cut short after a whole member"):
+        open_source(train, format="imagenet")
+    inner = tar({"n10_1.JPEG": b"x" * 600})
+    train.write_bytes(tar({"n10.tar": inner[: 3 * 512], "n20.tar": tar({"n20_1.JPEG": b"y"})}))
+    with pytest.raises(BadDataset, match=r"anything\.tar, class tar at byte 512: .*(cut short|data behind)"):
+        open_source(train)
+
+
 def test_validation_images_need_labels(tmp_path: Path) -> None:
     path, labels = tmp_path / "ILSVRC2012_img_val.tar", tmp_path / "labels.csv"
     path.write_bytes(tar({"ILSVRC2012_val_00000001.JPEG": b"x", "ILSVRC2012_val_00000002.JPEG": b"y"}))
     with pytest.raises(ValueError, match="the validation images need `labels`"):
         open_source(path)
+    labels.write_bytes(b"ILSVRC2012_val_00000001.JPEG,n2\xb0\n")
+    with pytest.raises(BadDataset, match=r"labels\.csv: is no UTF-8"):
+        open_source(path, labels=str(labels))
     labels.write_text("ILSVRC2012_val_00000001.JPEG,n20\n")
     with pytest.raises(ValueError, match=r"ILSVRC2012_val_00000002\.JPEG has no label in"):
         open_source(path, labels=str(labels))
@@ -81,7 +97,10 @@ def test_labels_of_the_devkit(tmp_path: Path) -> None:
     io_module.savemat(meta, {"synsets": synsets})
     files = {"kit/data/meta.mat": meta.getvalue(), "kit/data/ILSVRC2012_validation_ground_truth.txt": b"2\n1\n"}
     (tmp_path / "devkit.tar.gz").write_bytes(tar(files))
+    (tmp_path / "damaged.tar.gz").write_bytes(tar(files)[:2000])
     path = tmp_path / "ILSVRC2012_img_val.tar"
     path.write_bytes(tar({"ILSVRC2012_val_00000001.JPEG": b"x", "ILSVRC2012_val_00000002.JPEG": b"y"}))
     source = open_source(path, labels=str(tmp_path / "devkit.tar.gz"))
     assert [(s.name[-6], s.values["label"]) for s in source.samples()] == [("1", "n20"), ("2", "n30")]
+    with pytest.raises(BadDataset, match=r"damaged\.tar\.gz: no sound devkit"):
+        open_source(path, labels=str(tmp_path / "damaged.tar.gz"))

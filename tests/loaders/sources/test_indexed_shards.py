@@ -71,6 +71,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text('{"shards": [{}]}')
     with pytest.raises(BadDataset, match="no index of mds shards"):
         open_source(tmp_path)
+    (tmp_path / "index.json").write_bytes(b'{"shards": [], "samples": "' + b"x" * 3000 + b"\xff")
+    with pytest.raises(BadDataset, match=r"no index of mds shards \(UnicodeDecodeError: .{,99}\); copy it again$"):
+        open_source(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such index"):
         open_source(tmp_path, format="mds", split="val")
 

@@ -63,6 +63,8 @@ def test_cells_are_read_by_their_types(tmp_path: Path) -> None:
         ("x.csv", "path,label\n1.jpg,2,3\n", "row 1 has other columns than the header"),
         ("x.jsonl", '{"path": "1.jpg"}\n{broken\n', "cannot be read as a table"),
         ("x.jsonl", '{"path": "1.jpg"}\n[1]\n', "row 2 has other columns"),
+        ("x.csv", "path,label\n1.jpg,2\n2.j\0\0\0\0\0\0\0\0\0\0,4\n", "line 3 has a NUL character"),
+        ("x.tsv", "path\0label\n1.jpg\t2\n", "line 1 has a NUL character"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path: Path, name: str, text: str, told: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import tarfile
 from pathlib import Path
 
@@ -82,6 +83,24 @@ def test_damaged_shards_are_told(tmp_path: Path, suffix: str, mode: str) -> None
         path.write_bytes(wrong)
         with pytest.raises(BadDataset, match=f"x{suffix}: (no sound tar file|cut short)"):
             len(open_source(path))
+
+
+def test_compressed_shards_are_compared_with_their_crc(tmp_path: Path) -> None:
+    """Behind a wrong bit everything may decompress, to wrong bytes; or zlib itself finds an error, at any moment."""
+    path = tmp_path / "x.tar.gz"
+    plain = shard(tmp_path / "x.tar", {f"{k}.jpg": random.Random(k).randbytes(9000) for k in range(9)}).read_bytes()
+    sound = gzip.compress(plain, compresslevel=0)  # a flipped bit of stored data is a flipped bit of an image
+    path.write_bytes(sound)
+    assert len(open_source(path)) == 9
+    at = sound.index(plain[3000:3100]) + 50
+    path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+    with pytest.raises(BadDataset, match=r"x\.tar\.gz: no sound tar file \(CRC check failed"):
+        open_source(path)
+    packed = gzip.compress(plain)
+    for at in range(3000, len(packed) - 3000, 7000):
+        path.write_bytes(packed[:at] + packed[at + 300 :])
+        with pytest.raises(BadDataset, match=r"x\.tar\.gz: no sound tar file"):
+            open_source(path)
 
 
 def test_names_need_classes(jpeg_folder: Path, tmp_path: Path) -> None:

@@ -159,7 +159,9 @@ def make(file: Any, samples: NDArray[np.void], options: dict[str, Any], size: in
     pixels: NDArray[np.uint8] | None = None
     try:
         data = file.read()
-        made = native.resample(decode_rgb(data).pixels, samples, side=options["side"], filter=options["filter"])
+        decoded = decode_rgb(data).pixels
+        _check_size(decoded, samples[0]["entry"])
+        made = native.resample(decoded, samples, side=options["side"], filter=options["filter"])
         pixels = np.empty(size, np.uint8)
         native.KernelBatch(samples, out=pixels, **options).finish(0, made)
     except LoaderError as error:
@@ -167,3 +169,10 @@ def make(file: Any, samples: NDArray[np.void], options: dict[str, Any], size: in
     except OSError as error:
         why = f"cannot be read: {error.strerror or error}"
     return Made(pixels, why, len(data), time.perf_counter_ns() - began)
+
+
+def _check_size(pixels: NDArray[np.uint8], entry: NDArray[np.void]) -> None:
+    """Raises LoaderError for an image of another size than the one for which its crop was planned."""
+    (height, width, _), planned = pixels.shape, (int(entry["width"]), int(entry["height"]))
+    if (width, height) != planned:
+        raise LoaderError(f"the image is {width} x {height} pixels, the index says {planned[0]} x {planned[1]}")

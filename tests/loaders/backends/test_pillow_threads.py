@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def test_a_bad_file_is_named_or_replaced(mixed: Path, tmp_path: Path) -> None:
     with loader(tmp_path, on_error="replace") as data:
         assert sum(len(images) for images, _ in data) == 24
         assert [bad.name for bad in data.stats()["bad"]] == ["class0/12.jpg"]
+
+
+def test_a_file_of_another_size_than_its_crop_was_planned_for_is_named(mixed: Path, tmp_path: Path) -> None:
+    """The sizes of a folder's images are read once; a crop of the old size would show another part of the new image."""
+    shutil.copytree(mixed, tmp_path / "mixed")
+    with loader(tmp_path / "mixed", on_error="replace") as data:
+        list(data)
+        Image.fromarray(picture(90, 60, 3)).save(tmp_path / "mixed" / "class0" / "12.jpg", "PNG")
+        list(data)
+        (bad,) = data.stats()["bad"]
+    assert str(bad).endswith("12.jpg) cannot be used: the image is 90 x 60 pixels, the index says 80 x 60")
 
 
 def test_closing_early_leaves_no_thread(mixed: Path) -> None:

@@ -83,7 +83,10 @@ def load(path: str, asked: str) -> Listing | None:
             if head["asked"] != asked or many(folder_stamp, list(folders)) != stamps:
                 return None
             names = os.fsdecode(kept["names"].tobytes()).split("\0")
-            sources = Sources(head["root"], head["classes"], names, kept["labels"].tolist(), folders)
-            return Listing(sources, kept["sizes"], kept["modified"], head["fingerprint"])
+            labels, sizes, modified = kept["labels"].tolist(), kept["sizes"], kept["modified"]
+            if not len(names) == len(labels) == len(sizes) == len(modified):  # no CRC covers the rest of a cut array
+                return None
+            sources = Sources(head["root"], head["classes"], names, labels, folders)
+            return Listing(sources, sizes, modified, head["fingerprint"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

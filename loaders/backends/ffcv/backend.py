@@ -42,13 +42,13 @@ class FFCVBackend(TorchBackend):
         """options: those of `Decoder`.
 
         Raises:
-            ValueError: an image folder, which FFCV cannot read.
+            ValueError: an image folder or several betons, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
         """
         if not isinstance(dataset, Pyramid | FFCVBeton):
             raise ValueError(
-                f'backend="ffcv" reads betons only, {dataset.path} is none; pass backend="torch", '
-                "or convert it with `efficienttrain convert`."
+                f'backend="ffcv" reads a single beton, got {dataset.path}; pass backend="torch", '
+                "or convert the images with `efficienttrain convert`."
             )
         # The pool only decodes samples that replace bad ones.
         super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)

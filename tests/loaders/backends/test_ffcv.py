@@ -119,7 +119,7 @@ def test_a_field_of_unknown_type_is_named(mixed: Path, tmp_path: Path) -> None:
 
 
 def test_an_image_folder_is_refused(jpeg_folder: Path) -> None:
-    with pytest.raises(ValueError, match=r'reads betons only, .* is none; pass backend="torch"'):
+    with pytest.raises(ValueError, match=r'reads a single beton, got .*; pass backend="torch"'):
         make(jpeg_folder / "train", backend="ffcv")
 
 

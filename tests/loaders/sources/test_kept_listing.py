@@ -114,6 +114,16 @@ def test_a_damaged_listing_is_ignored(tree: Path, damage: bytes) -> None:
     assert facts(kept(tree)) == wanted
 
 
+@pytest.mark.parametrize("member", ["sizes.npy", "modified.npy"])
+def test_a_listing_that_lacks_an_array_is_ignored(tree: Path, member: str) -> None:
+    """Zeros in the archive's directory, as after a crash, make it an empty member with the CRC of one."""
+    wanted = facts(kept(tree))
+    sound = (tree.parent / "listing").read_bytes()
+    at = sound.rindex(member.encode()) - 46  # its entry in the directory; CRC and sizes are the bytes from 16 to 28
+    (tree.parent / "listing").write_bytes(sound[: at + 16] + bytes(12) + sound[at + 28 :])
+    assert facts(kept(tree)) == wanted
+
+
 def stopped(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion that is interrupted after two jobs."""
     done: list[int] = []

@@ -4,6 +4,7 @@ from ..plan.records import ENTRY, ERASURE, OPERATION, SAMPLE
 from .augmentation import Augment, LowPass
 from .codec import JpegError, JpegInfo, Record, cut, decode, encode, peek, transcode
 from .cutting import Cutting
+from .kernel import crc32c
 from .pool import (
     BAD_ARGUMENT,
     DAMAGED,
@@ -38,6 +39,7 @@ __all__ = [
     "SAMPLE",
     "UNSUPPORTED",
     "augmented",
+    "crc32c",
     "cut",
     "decode",
     "encode",

@@ -179,6 +179,9 @@ void et_peek_files(EtPool*, const int64_t* paths, int64_t count, uint16_t* width
 int32_t et_resample(const uint8_t* rgb, int32_t width, int32_t height, const EtSample* sample, const EtFilter* filter,
                     int32_t side, uint8_t* out);
 
+// The CRC-32C (Castagnoli) of `size` bytes.
+uint32_t et_crc32c(const uint8_t* bytes, int64_t size);
+
 // The builds of the inner loops that this processor runs, the fastest, which is used, first: the name of build `i`, null past the
 // last.
 const char* et_build(int32_t i);

@@ -35,6 +35,7 @@ _ARGUMENTS = {
     "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
     "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
     "et_finish_one": (_PTR, _I64, _PTR, _PTR),
+    "et_crc32c": (ctypes.c_char_p, _I64),
     "et_build": (_I32,),
 }
 
@@ -56,13 +57,18 @@ def library() -> ctypes.CDLL:
             "which needs g++ and libjpeg-dev"
         )
     kernel = ctypes.CDLL(str(built))
-    structs.check(kernel)
+    structs.check(kernel, _ARGUMENTS)
     for name, arguments in _ARGUMENTS.items():
         function = getattr(kernel, name)
         function.argtypes = arguments
         function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
-    kernel.et_build.restype = ctypes.c_char_p
+    kernel.et_build.restype, kernel.et_crc32c.restype = ctypes.c_char_p, ctypes.c_uint32
     return kernel
+
+
+def crc32c(data: bytes) -> int:
+    """The CRC-32C (Castagnoli) of some bytes."""
+    return int(library().et_crc32c(data, len(data)))
 
 
 def builds() -> list[str]:

@@ -7,6 +7,7 @@ kernel when it is loaded, so that a kernel built from other sources raises an er
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -158,14 +159,16 @@ def layout(struct: Any) -> Layout:
     return {name: (field.offset, field.size) for name, field in fields}
 
 
-def check(kernel: ctypes.CDLL) -> None:
-    """Compares every shared struct, field by field.
+def check(kernel: ctypes.CDLL, functions: Iterable[str] = ()) -> None:
+    """Compares every shared struct, field by field, and looks for the functions.
 
     Raises:
-        LoaderError: the kernel was built from other sources; the message names the first field that differs.
+        LoaderError: the kernel was built from other sources; the message names the first difference.
     """
-    if not hasattr(kernel, "et_fields"):
-        raise LoaderError(f"the C++ kernel {kernel._name} is of another version than this package; {_REMEDY}")
+    for name in ("et_fields", *functions):
+        if not hasattr(kernel, name):
+            what = f"is of another version than this package: it has no {name}"
+            raise LoaderError(f"the C++ kernel {kernel._name} {what}; {_REMEDY}")
     theirs = kernel_layouts(kernel)
     for struct, description in SHARED.items():
         mine, built = layout(description), theirs.get(struct, {})

@@ -10,11 +10,11 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
+from ..native import crc32c
 from ..storage import files
 from ..storage.store import is_url
 from .source import Options, Sample, file_facts
@@ -27,8 +27,7 @@ class TFRecord:
     """The examples of TFRecord files, in order. Image: feature `image/encoded`; label: feature `image/class/label`.
 
     A field is the feature of that name, or else the feature whose last part has that name: `text` is
-    `image/class/text`. A list of one value counts as the value. The CRC of each length is checked, the CRC of the data
-    is not.
+    `image/class/text`. A list of one value counts as the value. A record whose data do not have their CRC is refused.
     """
 
     choices = ("image_column", "label_column")
@@ -63,9 +62,14 @@ class TFRecord:
             if start >= count:
                 start -= count
                 continue
-            for number, data in enumerate(_records(name)):
-                if number >= start:
-                    yield self._sample(f"{os.path.basename(name)} record {number}", data)
+            for number, (data, check) in enumerate(_records(name)):
+                if number < start:
+                    continue
+                title = f"{os.path.basename(name)} record {number}"
+                if _masked_crc(data) == check:
+                    yield self._sample(title, data)
+                else:
+                    yield Sample(title, b"", {}, "is damaged, its data do not have their CRC; copy the file again")
             start = 0
 
     def fingerprint(self) -> str:
@@ -88,8 +92,8 @@ class TFRecord:
         return Sample(f"{name} ({file.decode('utf-8', 'replace')})" if isinstance(file, bytes) else name, image, values)
 
 
-def _records(path: str, read: bool = True) -> Iterator[bytes]:
-    """The data of each record; empty bytes if not `read`.
+def _records(path: str, read: bool = True) -> Iterator[tuple[bytes, int]]:
+    """The data of each record, and the CRC that they should have; empty bytes and 0 if not `read`.
 
     Raises:
         BadDataset: truncated, or a length does not match its CRC.
@@ -108,27 +112,13 @@ def _records(path: str, read: bool = True) -> Iterator[bytes]:
                 raise BadDataset(
                     f"{path}: cut short, has {size} bytes, its last record ends at {offset}; copy it again"
                 )
-            yield file.read(length) if read else b""
+            yield (file.read(length), int.from_bytes(file.read(4), "little")) if read else (b"", 0)
             file.seek(offset)
-
-
-@lru_cache(maxsize=1)
-def _crc_table() -> list[int]:
-    """CRC-32C (Castagnoli), reflected."""
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
 
 
 def _masked_crc(data: bytes) -> int:
     """CRC-32C, rotated and offset as in TFRecord."""
-    crc, table = 0xFFFFFFFF, _crc_table()
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
+    crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -60,8 +60,10 @@ def test_a_missing_field_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_library_without_the_list_of_fields_is_an_error() -> None:
-    with pytest.raises(LoaderError, match="of another version than this package; run `pip install"):
+    with pytest.raises(LoaderError, match="than this package: it has no et_fields; run `pip install"):
         structs.check(ctypes.CDLL(None))
+    with pytest.raises(LoaderError, match="it has no et_of_tomorrow; run `pip install"):
+        structs.check(library(), ["et_build", "et_of_tomorrow"])
 
 
 @pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"needs {COMPILER}")

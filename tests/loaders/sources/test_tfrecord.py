@@ -13,7 +13,7 @@ from tests.loaders.sources.tf_files import crc
 
 def record(data: bytes) -> bytes:
     head = struct.pack("<Q", len(data))
-    return head + crc(head) + data + bytes(4)
+    return head + crc(head) + data + crc(data)
 
 
 def part(number: int, data: bytes) -> bytes:
@@ -57,6 +57,14 @@ def test_records_that_are_no_samples_are_refused_by_name(tmp_path: Path) -> None
     assert "is no tf.train.Example" in told[0]
     assert told[1] == "has no bytes 'image/encoded'; its features are size"
     assert [sample.name for sample in source.samples(2)] == ["x.tfrecord record 2"]
+
+
+def test_data_are_compared_with_their_crc(tmp_path: Path) -> None:
+    path = tmp_path / "x.tfrecord"
+    sound = b"".join(record(example(image=part(1, part(1, bytes([k]) * 40)))) for k in range(3))
+    path.write_bytes(sound.replace(bytes([1]) * 40, bytes([1]) * 39 + b"\0"))
+    told = [sample.problem for sample in open_source(path, image_column="image").samples()]
+    assert told == ["", "is damaged, its data do not have their CRC; copy the file again", ""]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from .dataloader_attributes import DataLoaderAttributes
 from .errors import LoaderError
 from .integrations.accelerate import report_to_accelerate
 from .iteration import Iteration
-from .plan import Batches, Shares, next_position
+from .plan import Batches, Shares
 from .plugins import BACKENDS
 from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
@@ -132,8 +132,8 @@ class Loader(DataLoaderAttributes):
             aug_repeats: repeated augmentation: how often each sample is repeated in a row, with different crops.
             views: crops of each sample; with 2 or more, the field "image" is a tuple of as many tensors.
             uneven: treatment of a last batch that the ranks cannot share evenly: "drop" the rest, "pad" it with
-                repeated samples (see the field "mask"), or "keep": some ranks get one sample more. None: "drop" in
-                training; "keep" in evaluation: each sample is seen once.
+                repeated samples (see the field "mask"), or "keep": some ranks get one sample more, in equally
+                many batches. None: "drop" in training; "keep" in evaluation: each sample is seen once.
             interpolation: "fourier": the low-pass of EfficientTrain (ICCV 2023), bicubic from 224 pixels on;
                 "lanczos": in training that of EfficientTrain++ (TPAMI 2024), in evaluation Pillow's; "bicubic" and
                 "bilinear": Pillow's. None: "fourier".
@@ -293,7 +293,7 @@ class Loader(DataLoaderAttributes):
                     self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
                 batch.mask, batch.views = shares.mask(progress.position, n), self.views
                 value = deliver(batch, self.source, self.fields, self.collate)
-                progress.position = next_position(progress.position, n, run.stage.batch_size, run.world_size)
+                progress.position = shares.place(1, progress.position, n)
                 progress.steps_left -= 1
                 report(steps - done - 1)
                 delivered = time.perf_counter()

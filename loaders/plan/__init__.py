@@ -1,7 +1,7 @@
 """The plan: level, crop and flip of each sample, as arrays, made before any byte is read."""
 
 from .geometry import CropGeometry
-from .order import Batches, Sampling, Shares, epoch_order, next_position, replacements
+from .order import Batches, Sampling, Shares, epoch_order, replacements
 from .pieces import window_of
 from .plan import plan_batch
 from .records import ENTRY, SAMPLE
@@ -14,7 +14,6 @@ __all__ = [
     "Sampling",
     "Shares",
     "epoch_order",
-    "next_position",
     "plan_batch",
     "replacements",
     "window_of",

@@ -211,11 +211,6 @@ def occurrences(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def next_position(position: int, n: int, batch_size: int, world_size: int = 1) -> int:
-    """The position after the batch at `position` was delivered to all ranks."""
-    return min(position + batch_size * world_size, n)
-
-
 @dataclass(frozen=True)
 class Shares:
     """The division of an epoch's samples among the ranks.
@@ -226,8 +221,10 @@ class Shares:
     * "drop": the remainder, fewer samples than ranks, is left out; all ranks have equally many samples and batches.
     * "pad": samples from the start of the order fill up the last batch; all ranks have equally many samples, and a mask
       marks the repeated ones.
-    * "keep": lower ranks take one sample more, so that each sample is seen once; the last ranks may have one batch
-      less.
+    * "keep": lower ranks take one sample more, so that each sample is seen once. If the remainder has fewer samples
+      than ranks, the batch before it gives up some, so that every rank has a last batch: a network that communicates
+      in each forward pass (FSDP) would wait for ever for a rank with fewer batches. The last ranks have one batch less
+      only if there are fewer samples than ranks, or `batch_size` is 1.
     """
 
     batch_size: int
@@ -243,21 +240,33 @@ class Shares:
         if self.drop_last or not rest:
             return full
         if self.uneven == "keep":
-            return full + (rest > self.rank)
+            return full + (rest > self.rank or self._levels(n - position))
         return full + (self.uneven == "pad" or rest >= self.world_size)
 
     def rest(self, n: int, position: int = 0) -> int:
         """Samples of the last batch on all ranks together if it is smaller than the other batches, else 0."""
+        if self._levels(n - position):
+            return self.world_size
         return 0 if self.drop_last else (n - position) % (self.batch_size * self.world_size)
 
     def most_steps(self, n: int, position: int = 0) -> int:
         """Remaining batches of the rank with the most, which is the first rank."""
         return replace(self, rank=0).steps(n, position)
 
+    def _levels(self, left: int) -> bool:
+        """Whether the batch before the last one is smaller, so that all ranks have a last one. left: samples."""
+        full, rest = divmod(left, self.batch_size * self.world_size)
+        possible = full > 0 and self.batch_size > 1
+        return self.uneven == "keep" and not self.drop_last and possible and 0 < rest < self.world_size
+
+    def place(self, at: int, position: int, n: int) -> int:
+        """Position of the batches that follow `at` others of all ranks, which began at `position`."""
+        place, last = position + at * self.batch_size * self.world_size, n - self.world_size
+        return last if last < place < n and self._levels(n - position) else min(place, n)
+
     def slice(self, position: int, n: int) -> slice:
         """The place of this rank's next batch in the order; with "pad", it may reach beyond `n`."""
-        left = min(n - position, self.batch_size * self.world_size)
-        share, extra = divmod(left, self.world_size)
+        share, extra = divmod(self.place(1, position, n) - position, self.world_size)
         if self.uneven == "keep":
             start = position + self.rank * share + min(self.rank, extra)
             return slice(start, start + share + (self.rank < extra))
@@ -297,7 +306,7 @@ class Batches(Sequence[NDArray[np.int64]]):
 
     def _place(self, at: int) -> int:
         """Position of a batch in the epoch."""
-        return self._position + at * self._shares.batch_size * self._shares.world_size
+        return self._shares.place(at, self._position, len(self._order))
 
     @overload
     def __getitem__(self, at: int) -> NDArray[np.int64]: ...

@@ -39,9 +39,9 @@ _POLL = 0.1  # seconds between two checks whether FFCV's thread is alive
 class PlannedOrder(TraversalOrder):
     """The plan's order: this rank's share, from the resume position."""
 
-    def __init__(self, loader: Loader, batches: Sequence[NDArray[np.int64]]) -> None:
+    def __init__(self, loader: Loader, order: NDArray[np.int64]) -> None:
         super().__init__(loader)
-        self._order = sample_indices(np.concatenate(batches))
+        self._order = order
 
     def sample_order(self, _epoch: int) -> NDArray[np.int64]:
         return self._order
@@ -104,7 +104,7 @@ class Epoch(MemoryContext):
 
         Args:
             loader: made by `make_loader`; may have other epochs in progress.
-            batches: draw keys, all batches but the last equally long.
+            batches: draw keys, no batch larger than the first.
         """
         self._sums, self._state = numba_calls.Sums(loader.num_workers), np.zeros(len(numba_calls.FIELDS), np.int64)
         self._pending: SimpleQueue[FFCVPendingBatch | None] = SimpleQueue()
@@ -115,7 +115,8 @@ class Epoch(MemoryContext):
         decoders = [spec.decoder for spec in loader.pipeline_specs.values()]
         self._label = next((k for k, decoder in enumerate(decoders) if isinstance(decoder, IntDecoder)), None)
         loader.batch_size = len(batches[0])
-        loader.traversal_order = PlannedOrder(loader, batches)
+        self._indices = [sample_indices(batch) for batch in batches]
+        loader.traversal_order = PlannedOrder(loader, np.concatenate(self._indices))
         loader.first_traversal_order = loader.next_traversal_order()  # FFCV takes the epoch's length from it
         loader.memory_manager = self
         self._torch_threads = torch.get_num_threads()
@@ -165,8 +166,12 @@ class Epoch(MemoryContext):
         self._iterator.close()
         _running.discard(self)
 
-    def schedule_epoch(self, _batches: Sequence[NDArray[np.int64]]) -> Epoch:
-        """Called by FFCV at the start of an epoch; this object manages the epoch's memory itself."""
+    def schedule_epoch(self, batches: list[NDArray[np.int64]]) -> Epoch:
+        """Called by FFCV at the start of an epoch; this object manages the epoch's memory itself.
+
+        batches: the list that FFCV works through, its own division into batches of one size.
+        """
+        batches[:] = self._indices  # the last two batches may both be smaller, see `plan.Shares`
         return self
 
     @property

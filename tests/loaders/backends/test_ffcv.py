@@ -98,6 +98,15 @@ def test_ranks_share_the_order(beton: Path, monkeypatch: pytest.MonkeyPatch, wor
             check_equal(ours, reference)
 
 
+@pytest.mark.parametrize("rank", range(3))
+def test_the_batch_before_the_last_may_be_smaller(beton: Path, rank: int) -> None:
+    """22 samples leave one for the last batches of 3 ranks, which take two from the batches before them."""
+    reference, ours = both(beton, batch_size=7, train=False, indices=range(22), rank=rank, world_size=3)
+    with reference, ours:
+        assert [len(labels) for _, labels in reference] == [7 if rank == 0 else 6, 1]
+        check_equal(ours, reference)
+
+
 def test_betons_that_ffcv_wrote(ffcv_beton: Path) -> None:
     for options in ({"train": True}, {"train": False, "drop_last": False}):
         reference, ours = both(ffcv_beton, resolution=64, **options)

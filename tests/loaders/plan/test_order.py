@@ -10,7 +10,6 @@ from loaders.plan.order import (
     Sampling,
     Shares,
     epoch_order,
-    next_position,
     occurrences,
     replacements,
 )
@@ -30,7 +29,7 @@ def deliver(
     for _ in range(ranks[0].steps(n, position)):
         for rank, share in enumerate(ranks):
             taken[rank].append(share.slice(position, n))
-        position = next_position(position, n, batch_size, world_size)
+        position = ranks[0].place(1, position, n)
     return taken, position
 
 
@@ -110,10 +109,23 @@ def test_every_sample_once_for_every_world_size(n: int, world_size: int) -> None
     assert sorted(positions(taken)) == list(range(n))
     assert end == n
     sizes = np.array([[s.stop - s.start for s in rank] for rank in taken])
-    assert (sizes[:, :-1] == 4).all()  # all full but the last,
-    assert sizes[:, -1].max() - sizes[:, -1].min() <= 1  # which is shared evenly
+    rest = n % (4 * world_size)
+    assert (sizes[:, :-2] == 4).all()  # all full but the last, which is shared evenly,
+    assert (sizes[:, -2:-1] >= (3 if 0 < rest < world_size else 4)).all()  # and may take some from the one before,
+    assert sizes[:, -1].max() - sizes[:, -1].min() <= 1
+    assert n < world_size or (sizes > 0).all()  # so that every rank has as many batches
     for rank in range(world_size):
         assert shares(4, world_size)[rank].steps(n) == (sizes[rank] > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "steps", "rest"), [(2, 4, [1, 1, 0], 2), (7, 1, [3, 2, 2], 1), (7, 2, [2, 2, 2], 3)]
+)
+def test_ranks_differ_in_batches_only_where_samples_are_too_few(
+    n: int, batch_size: int, steps: list[int], rest: int
+) -> None:
+    assert [share.steps(n) for share in shares(batch_size, 3)] == steps
+    assert [share.rest(n) for share in shares(batch_size, 3)] == [rest] * 3
 
 
 @pytest.mark.parametrize("world_size", [1, 3])
@@ -157,14 +169,15 @@ def test_an_epoch_goes_on_from_any_cursor(world_size: int, batch_size: int) -> N
         taken, end = deliver(n, batch_size, world_size, position=position)
         assert sorted(positions(taken)) == list(range(position, n))
         assert end == n
-        position = next_position(position, n, 3, 2)
+        position = shares(3, 2)[0].place(1, position, n)
 
 
 def test_resuming_unchanged_gives_the_batches_left() -> None:
-    whole, _ = deliver(61, 4, 3)
-    for step in range(6):
-        rest, _ = deliver(61, 4, 3, position=12 * step)
-        assert rest == [rank[step:] for rank in whole]
+    for n in range(49, 73):
+        (whole, _), first = deliver(n, 4, 3), shares(4, 3)[0]
+        for step in range(len(whole[0]) + 1):
+            rest, _ = deliver(n, 4, 3, position=first.place(step, 0, n))
+            assert rest == [rank[step:] for rank in whole]
 
 
 @pytest.mark.parametrize("world_size", WORLDS)
@@ -183,7 +196,7 @@ def test_ranks_have_equal_batches_where_they_must_not_differ(n: int, world_size:
         masks = [share.mask(position, n) for share in ranks]
         counting += sum(share.slice(position, n).stop - share.slice(position, n).start for share in ranks)
         counting -= sum(int((~mask).sum()) for mask in masks if mask is not None)
-        position = next_position(position, n, 4, world_size)
+        position = ranks[0].place(1, position, n)
     assert set(seen) == set(range(n)) and counting == n and len(seen) - n < world_size
 
 

@@ -16,6 +16,7 @@ PLACE = {"rank": 1, "world_size": 2, "batch_size": 4}
 
 @pytest.mark.slow  # importing Ray Train takes its time
 def test_prepare_data_loader_keeps_the_batches_and_the_rank(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")  # not another program's cluster, which may have ended
     monkeypatch.setattr(utils, "session", SimpleNamespace(get_world_size=lambda: 2, get_world_rank=lambda: 1))
     accelerator = utils._TorchAccelerator()
     for owner in (utils, accelerator):

@@ -103,11 +103,9 @@ class DataLoaderAttributes:
         `Fabric.setup_dataloaders`, captum. Each of its iterations is an epoch of this loader. Set stages, epochs and
         states on this loader.
         """
-        from torch.utils.data import DataLoader
+        from .dataloader_view import BatchedDataLoader, LoadedBatches
 
-        from .dataloader_view import LoadedBatches
-
-        made: Any = DataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
+        made: Any = BatchedDataLoader(LoadedBatches(cast("Loader", self)), batch_size=None)
         made._is_accelerate_prepared = True  # keeps Accelerate from dividing the samples among the ranks again
         return made
 

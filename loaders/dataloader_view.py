@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import BatchSampler, Dataset, DistributedSampler, IterableDataset, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, SequentialSampler
 
 from .batch import deliver
 from .errors import LoaderError
@@ -77,10 +77,18 @@ class DecodedSamples(Sequence[Any]):
                 "a batch whose parts are not one value a sample (several views, targets of a transform) has no single "
                 "samples; iterate the Loader, or use its `collate_fn`"
             )
-        samples = list(zip(*self._values, strict=True))
+        samples = list(zip(*map(_numbers, self._values), strict=True))
         if isinstance(self.batch, dict):
             return [dict(zip(self.batch, sample, strict=True)) for sample in samples]
         return samples
+
+
+def _numbers(part: Any) -> Any:
+    """Whole numbers and booleans as Python's, as torchvision's data sets have them: a tensor does not find its entry in
+    a dictionary or a `Counter`. On a GPU they stay there.
+    """
+    whole = isinstance(part, torch.Tensor) and part.ndim == 1 and part.dtype in (torch.int64, torch.bool)
+    return part.tolist() if whole and part.device.type == "cpu" else part
 
 
 _REMEDIES = {
@@ -125,6 +133,11 @@ class LoadedDataset(Dataset[Any]):
         """Name and label of each of the `len` samples; names are relative to the opened or converted folder."""
         name = self._here().source.name
         return [(name(index), label) for index, label in zip(self._indices.tolist(), self.targets, strict=True)]
+
+    @property
+    def imgs(self) -> list[tuple[str, int]]:
+        """As `samples`; torchvision's other name for them."""
+        return self.samples
 
     @property
     def _indices(self) -> NDArray[np.int64]:
@@ -195,17 +208,18 @@ class LoadedDataset(Dataset[Any]):
         return self._loader
 
 
-class LoadedBatches(IterableDataset[Any]):
-    """A loader as torch's `DataLoader` wants its data: `DataLoader(LoadedBatches(loader), batch_size=None)`."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+class LoadedBatches(LoadedDataset, IterableDataset[Any]):
+    """The same data set in the form in which torch's `DataLoader` takes batches from it: an iteration is an epoch."""
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._loader)
 
+
+class BatchedDataLoader(DataLoader[Any]):
+    """A `DataLoader` of `LoadedBatches`. torch would take the data set's length for the number of batches."""
+
     def __len__(self) -> int:
-        return len(self._loader)
+        return len(cast(LoadedBatches, self.dataset)._loader)
 
 
 class EpochSampler(DistributedSampler[Any]):

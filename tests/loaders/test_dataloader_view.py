@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ def test_the_dataset_is_torchvisions(beton: Path) -> None:
         assert dataset.targets == [0] * 8 + [1] * 8 + [2] * 8
         image, label = dataset[9]
         assert image.shape == (3, 32, 32) and label == 1
+        assert Counter(label for _, label in dataset) == {0: 8, 1: 8, 2: 8}  # 0-dimensional tensors would be 24 keys
+        labels = torch.cat([labels for _, labels in DataLoader(dataset, 8)])
+        assert labels.tolist() == dataset.targets and labels.dtype == torch.int64
+        assert dataset.imgs == dataset.samples
         images, _ = next(iter(loader))
         assert torch.equal(dataset[0][0], images[0])
         for index in (24, -25):
@@ -89,7 +94,8 @@ def test_a_dataloader_of_the_dataset_alone_shows_new_crops_each_epoch(beton: Pat
 def test_a_real_dataloader_hands_on_the_batches(beton: Path) -> None:
     with make(beton) as loader, make(beton) as other:
         plain = loader.as_dataloader()
-        assert isinstance(plain, DataLoader) and len(plain) == len(loader)
+        assert isinstance(plain, DataLoader) and len(plain) == len(loader) == 4
+        assert len(plain.dataset) == 24 and plain.dataset.targets == loader.dataset.targets
         for _ in range(2):  # epochs 0 and 1
             pairs = zip(plain, other, strict=True)
             assert all(torch.equal(mine, theirs) for (mine, _), (theirs, _) in pairs)

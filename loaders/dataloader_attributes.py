@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -98,10 +98,22 @@ class DataLoaderAttributes:
 
         return collate
 
+    def __getitems__(self, _indices: Any) -> NoReturn:
+        """torch's `DataLoader` and `Subset` call this of a data set. captum and SpeechBrain take whatever is no
+        `DataLoader` for a data set.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "a DataLoader or Subset must be made from a data set, got a Loader, which delivers batches by itself: pass "
+            "`loader.as_dataloader()` where a DataLoader is expected, `loader.dataset` where a data set is"
+        )
+
     def as_dataloader(self) -> DataLoader[Any]:
         """A real torch `DataLoader` that delivers this loader's batches, for code that accepts no other class: Keras,
-        `Fabric.setup_dataloaders`, captum. Each of its iterations is an epoch of this loader. Set stages, epochs and
-        states on this loader.
+        `Fabric.setup_dataloaders`, captum, SpeechBrain. Each of its iterations is an epoch of this loader. Set stages,
+        epochs and states on this loader.
         """
         from .dataloader_view import BatchedDataLoader, LoadedBatches
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler, Subset
 
 from loaders import Loader, LoaderError
 from loaders.dataloader_view import KeyedIndex
@@ -100,6 +100,13 @@ def test_a_real_dataloader_hands_on_the_batches(beton: Path) -> None:
             pairs = zip(plain, other, strict=True)
             assert all(torch.equal(mine, theirs) for (mine, _), (theirs, _) in pairs)
         assert loader.epoch == 2
+
+
+def test_a_loader_taken_for_a_dataset_says_what_to_pass(beton: Path) -> None:
+    with make(beton) as loader:
+        for wrapped in (DataLoader(loader, 4), DataLoader(Subset(loader, [0, 1]), 2)):  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"got a Loader.*`loader\.as_dataloader\(\)`.*`loader\.dataset`"):
+                next(iter(wrapped))
 
 
 def test_what_would_have_no_effect_cannot_be_set(beton: Path) -> None:

@@ -77,6 +77,12 @@ def _refuse(data: Any, kind: str) -> None:
         )
     if ("pandas.core.frame", "DataFrame") in kinds or ("pandas", "DataFrame") in kinds:
         raise ValueError(f'{kind}: a source must give samples, got columns; give the rows, `frame.to_dict("records")`')
+    package = __name__.partition(".")[0]
+    if kinds & {(f"{package}.loader", "Loader"), (f"{package}.dataloader_view", "LoadedDataset")}:
+        raise ValueError(
+            f"{kind}: a source must give images as they are stored, got those of a Loader, which are cropped; give "
+            "what that Loader was made from, and `indices=` for a part of it"
+        )
     if ("torch.utils.data.dataloader", "DataLoader") in kinds:
         raise ValueError(f"{kind}: a source must give samples, got batches; give the data set, `loader.dataset`")
 

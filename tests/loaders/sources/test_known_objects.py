@@ -107,6 +107,10 @@ def test_what_is_not_one_data_set_of_samples(root: str) -> None:
         Loader({"train": data, "val": data})
     with pytest.raises(ValueError, match=r"DataLoader: .* got batches; give the data set, `loader\.dataset`"):
         Loader(torch.utils.data.DataLoader(data))
+    with Loader(data, batch_size=2) as loader:
+        for given in (loader, loader.dataset, torch.utils.data.Subset(loader.dataset, [0, 2])):
+            with pytest.raises(ValueError, match=r"got those of a Loader, .* was made from, and `indices=` for a part"):
+                Loader(given, batch_size=2)
 
 
 def test_the_rows_of_a_data_frame(root: str) -> None:

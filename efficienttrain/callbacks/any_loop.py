@@ -131,6 +131,18 @@ class Curriculum:
         """Batches in each epoch of your loop, on each rank."""
         return self._length
 
+    @property
+    def dataset(self) -> Any:
+        """The loader's, for frameworks that read it, as `batch_size`. There is no `sampler`: frameworks would set its
+        epoch, and the order of samples would not continue.
+        """
+        return self.loader.dataset
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a batch on this rank, at the loader's present stage."""
+        return self.loader.batch_size
+
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch. After the last epoch it is empty."""
         end = min(self.total, (self._delivered // self._length + 1) * self._length)

@@ -141,8 +141,11 @@ def test_a_stages_own_batch(jpeg_folder: Path) -> None:
     stages = (Stage(112, None, 0.5, batch=12), Stage(224, None, 0.5))
     network = positioned()
     curriculum = Curriculum(short(stages=stages), opened(jpeg_folder), network, SGD(network.parameters()), size=64)
+    first = next(iter(curriculum))[0]
+    assert curriculum.batch_size == len(first) == 12 and len(curriculum.dataset) == 24  # frameworks read both
+    curriculum.seek(0)
     shapes = {shape for _, shape, _ in trained(curriculum)[0]}
-    assert shapes == {(12, 3, 32, 32), (4, 3, 64, 64)}
+    assert shapes == {(12, 3, 32, 32), (4, 3, 64, 64)} and curriculum.batch_size == 4
     curriculum.seek(curriculum.total - 1)
     assert trained(curriculum, 1)[0][0][1] == (4, 3, 64, 64)
 

@@ -9,7 +9,6 @@ The released code keeps a list of chunks; this module allocates a ring once, and
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from .plan.rng import Purpose, below, words
+from .processors import local_ranks
 from .transforms.device import put
 
 CHUNKS = 32
@@ -160,7 +160,6 @@ class Replay:
             self._labels = torch.empty((rows, *labels.shape[1:]), dtype=labels.dtype, device=self.device)
 
     def _write(self, slot: int, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self._make_room(labels)
         first = slot * self._batch_size
         self._images[first : first + len(images)] = images
         self._labels[first : first + len(labels)] = labels
@@ -203,7 +202,7 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
     Raises:
         ValueError: it does not fit; the message gives the sizes, and a size that would fit.
     """
-    ranks = 1 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    ranks = 1 if device.type == "cuda" else local_ranks()
     need, free = ranks * ring_bytes(batches, batch_size, resolution), free_bytes(device)
     if need > 0.9 * free:
         fitting = int(0.9 * free / ranks / ring_bytes(1, batch_size, resolution))

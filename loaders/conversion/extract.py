@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def extract(
 
     Args:
         path: a pyramid, or several as one data set.
-        out: the beton to write; it gets its name when it is complete.
+        out: the beton to write, a path or a URL; it gets its name when it is complete.
         workers: threads; None: one per processor.
 
     Returns:
@@ -45,7 +44,6 @@ def extract(
         BadDataset: `path` is damaged, or no pyramid.
         OSError: `out` cannot be written.
     """
-    target = Path(out)
     with open_dataset(path) as dataset:
         if dataset.meta is None:
             raise BadDataset(f"{dataset.path}: levels are extracted from pyramids, this is none; convert it first")
@@ -54,7 +52,7 @@ def extract(
             raise ValueError(f"`level` must be from 0 to {len(dataset.ratios) - 1} for {dataset.path}, got {level}")
         order = "source" if dataset.storage is None else "shuffled"
         settings = {"quality": dataset.meta.get("quality", 90), "ratios": (1.0,), "order": order}
-        return convert(_Level(dataset, level), target, workers=workers, **settings).bytes
+        return convert(_Level(dataset, level), out, workers=workers, **settings).bytes
 
 
 class _LevelImage(StoredImage):

@@ -65,9 +65,10 @@ def test_draws_depend_on_seed_step_and_group_alone() -> None:
     assert all(a != b for i, a in enumerate(different) for b in different[:i])
 
 
-def test_a_ring_without_room_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("launcher", ["LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"])
+def test_a_ring_without_room_is_refused_before_it_is_made(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "free_bytes", lambda _: 2 * 2**30)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv(launcher, "2")
     with pytest.raises(
         ValueError,
         match=r"1920 batches of 128 at 96 px takes 25\.\d GiB for the 2 ranks.* 2\.0 GiB .*; 136 batches",
@@ -167,6 +168,7 @@ def test_batches_on_their_way_to_ram_are_drawn_from_the_gpu(monkeypatch: pytest.
     plain, late = Replay(6, 64, 16, factor=4), Replay(6, 64, 16, factor=4)
 
     def push(images: torch.Tensor, labels: torch.Tensor) -> None:
+        late._make_room(labels)
         late._coming.append(replay._Coming(late.pushed % 6, images, labels))
         late._arrive(replay.LATE)
         late.pushed += 1

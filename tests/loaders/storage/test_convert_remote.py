@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loaders import LoaderError, convert, open_dataset
-from loaders.conversion import cluster, write_manifest
+from loaders.conversion import cluster, extract, write_manifest
 from tests.loaders.conversion.records import records
 from tests.loaders.conversion.test_cluster import Local
 from tests.loaders.sources.forms import (
@@ -105,7 +105,7 @@ def test_an_upload_that_fails_is_resumed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_schemes(jpeg_folder: Path, tmp_path: Path) -> None:
+def test_other_schemes(jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     for path in (jpeg_folder / "val").rglob("*.*"):
@@ -114,6 +114,11 @@ def test_other_schemes(jpeg_folder: Path, tmp_path: Path) -> None:
     convert("memory://set", "memory://out/val.beton", workers=1, work_dir=tmp_path)
     assert memory.cat_file("/out/val.beton") == (tmp_path / "local.beton").read_bytes()
     assert memory.find("/out") == ["/out/val.beton"]
+    monkeypatch.chdir(tmp_path)  # where the unfinished file lies
+    extract(tmp_path / "local.beton", tmp_path / "local-1.beton", 1)
+    extract("memory://out/val.beton", "memory://out/val-1.beton", 1)
+    assert memory.cat_file("/out/val-1.beton") == (tmp_path / "local-1.beton").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["local-1.beton", "local.beton"]
 
 
 def test_wrong_targets(jpeg_folder: Path, tmp_path: Path) -> None:

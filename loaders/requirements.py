@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import NamedTuple
 
 FFCV = "apt install libopencv-dev libturbojpeg0-dev pkg-config g++, then pip install 'efficienttrain[ffcv]'"
-
+"""How to install FFCV, which pip builds from source."""
 OLDEST = (1, 50)
 """DALI's oldest supported release; earlier ones have another executor, which may overwrite outputs still in use."""
 
@@ -51,21 +51,21 @@ def absent(error: ModuleNotFoundError, user: str) -> str | None:
     return None
 
 
-def missing(user: str = '`backend="dali"`', instead: str = ', or take backend="torch"') -> str | None:
+def dali_missing(user: str = '`backend="dali"`', instead: str = ', or take backend="torch"') -> str | None:
     """None if DALI can be used; else one line with the reason why `user` cannot, and the remedy."""
     try:
         version = importlib.import_module("nvidia.dali").__version__
     except Exception as error:  # a broken installation raises nearly anything
-        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("nvidia")
-        why = "is not installed" if absent else f"does not import ({type(error).__name__}: {error})".replace("\n", " ")
+        gone = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("nvidia")
+        why = "is not installed" if gone else f"does not import ({type(error).__name__}: {error})".replace("\n", " ")
     else:
         if tuple(map(int, version.split(".")[:2])) >= OLDEST:
             return None
         why = f"is version {version}, {'.'.join(map(str, OLDEST))} or later is needed"
-    return f"{user} needs NVIDIA DALI, which {why}; `pip install -U {wheel()}`{instead}."
+    return f"{user} needs NVIDIA DALI, which {why}; `pip install -U {dali_wheel()}`{instead}."
 
 
-def wheel() -> str:
+def dali_wheel() -> str:
     """The name of DALI's wheel for the CUDA that torch was built for; without one, the latest (it has a CPU part)."""
     import torch
 
@@ -97,8 +97,8 @@ def checks() -> Iterator[Check]:
         yield Check("backend ffcv", f"ffcv {metadata.version('ffcv')}")
     except Exception as error:  # a broken installation raises nearly anything
         yield Check("backend ffcv", " ".join(f"ffcv does not import: {error}".split()), FFCV)
-    reason = missing("the dali backend", "")
-    remedy = f"pip install {wheel()}" if reason else ""
+    reason = dali_missing("the dali backend", "")
+    remedy = f"pip install {dali_wheel()}" if reason else ""
     yield Check("backend dali", reason or f"DALI {importlib.import_module('nvidia.dali').__version__}", remedy)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from loaders import Loader, convert, open_dataset
-from loaders.backends.dali import missing
+from loaders.requirements import dali_missing
 
 from ..harness.contestant import Job, Stream
 from ..harness.epoch import Epoch
@@ -50,7 +50,7 @@ def _endless(loader: Loader) -> Iterator[torch.Tensor]:
 
 def build(job: Job) -> Ours:
     backend = job.options.get("backend", "torch")
-    if backend == "dali" and (why := missing()):
+    if backend == "dali" and (why := dali_missing()):
         raise ImportError(why)
     data = job.folder if job.options.get("folder") else job.pyramid
     loader = Loader(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..batch import Batch
 from ..errors import BadSample, LoaderError
+from ..requirements import dali_missing
 from ..sources import Dataset
 from ..stage import Stage
 from .base import Backend
@@ -145,9 +146,8 @@ def candidates(
     is a candidate if it is installed.
     """
     found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
-    if pipeline.device.type == "cuda":
-        from .dali import DALIBackend, missing
+    if pipeline.device.type == "cuda" and dali_missing() is None:
+        from .dali import DALIBackend
 
-        if missing() is None:
-            found["dali"] = partial(DALIBackend, dataset, pipeline, **options)
+        found["dali"] = partial(DALIBackend, dataset, pipeline, **options)
     return found

@@ -21,11 +21,11 @@ from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from ..errors import LoaderError
 from ..plan.crop import flips
-from ..requirements import missing
+from ..requirements import dali_missing
 from ..transforms.low_frequency import LowFrequencyCrop
 from ..transforms.randaugment import IMAGENET_MEAN, RandAugment
 
-if why := missing("`loaders.integrations.dali`", ""):
+if why := dali_missing("`loaders.integrations.dali`", ""):
     raise LoaderError(why)
 
 from nvidia.dali import fn, types

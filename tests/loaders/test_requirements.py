@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from loaders.backends.dali import missing
 from loaders.errors import LoaderError
+from loaders.requirements import dali_missing
 from tests.contract import make
 
 
@@ -50,4 +50,4 @@ def test_the_right_wheel_in_one_line(
 
 @pytest.mark.dali
 def test_what_is_installed_is_not_missing() -> None:
-    assert missing() is None
+    assert dali_missing() is None

@@ -1,6 +1,5 @@
 """The DALI backend: our threads cut sub-JPEGs out of the stored ones, NVIDIA DALI decodes them."""
 
-from ...requirements import missing
 from .backend import DALIBackend
 
-__all__ = ["DALIBackend", "missing"]
+__all__ = ["DALIBackend"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...batch import Batch
 from ...errors import LoaderError
-from ...requirements import missing
+from ...requirements import dali_missing
 from ...sources import Dataset
 from ...stage import Stage
 from ..decoder import Decoder
@@ -48,7 +48,7 @@ class DALIBackend:
         Raises:
             LoaderError: DALI is missing here; the message names the package.
         """
-        why = missing()
+        why = dali_missing()
         if why is not None:
             raise LoaderError(why)
         from .routes import Host, InGraph

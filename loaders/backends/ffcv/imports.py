@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...errors import LoaderError
+from ...requirements import FFCV
 
 __all__ = [
     "AllocationQuery",
@@ -62,7 +63,4 @@ try:
         from ffcv.pipeline.state import State
         from ffcv.traversal_order.base import TraversalOrder
 except ImportError as error:
-    raise LoaderError(
-        'backend="ffcv" and the parts for FFCV pipelines need FFCV; run `pip install ffcv` '
-        f"after `apt install libopencv-dev libturbojpeg0-dev pkg-config` ({error})"
-    ) from None
+    raise LoaderError(f'backend="ffcv" and the parts for FFCV pipelines need FFCV ({error}); {FFCV}') from None

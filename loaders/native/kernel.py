@@ -7,37 +7,28 @@ import os
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ..errors import LoaderError
 from . import structs
 
-_POINTERS = ("et_pool_new",)
-_NOTHING = (
-    "et_pool_free",
-    "et_pool_stats",
-    "et_submit",
-    "et_submit_cut",
-    "et_ticket_free",
-    "et_peek_files",
-    "et_free",
-)
-
 _I32, _I64, _PTR = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
-_ARGUMENTS = {
-    "et_pool_new": (_I32,),
-    "et_pool_free": (_PTR,),
-    "et_pool_stats": (_PTR, _PTR),
-    "et_pool_readers": (_PTR,),
-    "et_submit": (_PTR, _PTR, _PTR),
-    "et_submit_cut": (_PTR, _PTR, _PTR),
-    "et_ticket_wait": (_PTR, _I32),
-    "et_ticket_free": (_PTR,),
-    "et_peek_files": (_PTR, _PTR, _I64, _PTR, _PTR, _PTR),
-    "et_resample": (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR),
-    "et_finish_one": (_PTR, _I64, _PTR, _PTR),
-    "et_crc32c": (ctypes.c_char_p, _I64),
-    "et_build": (_I32,),
+_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "et_pool_new": (_PTR, (_I32,)),
+    "et_pool_free": (None, (_PTR,)),
+    "et_pool_stats": (None, (_PTR, _PTR)),
+    "et_pool_readers": (_I32, (_PTR,)),
+    "et_submit": (None, (_PTR, _PTR, _PTR)),
+    "et_submit_cut": (None, (_PTR, _PTR, _PTR)),
+    "et_ticket_wait": (_I32, (_PTR, _I32)),
+    "et_ticket_free": (None, (_PTR,)),
+    "et_peek_files": (None, (_PTR, _PTR, _I64, _PTR, _PTR, _PTR)),
+    "et_resample": (_I32, (_PTR, _I32, _I32, _PTR, _PTR, _I32, _PTR)),
+    "et_finish_one": (_I32, (_PTR, _I64, _PTR, _PTR)),
+    "et_crc32c": (ctypes.c_uint32, (ctypes.c_char_p, _I64)),
+    "et_build": (ctypes.c_char_p, (_I32,)),
 }
+"""The functions of kernel.h that Python calls: result and arguments."""
 
 
 @lru_cache(maxsize=1)
@@ -57,12 +48,10 @@ def library() -> ctypes.CDLL:
             "which needs g++ and libjpeg-dev"
         )
     kernel = ctypes.CDLL(str(built))
-    structs.check(kernel, _ARGUMENTS)
-    for name, arguments in _ARGUMENTS.items():
+    structs.check(kernel, _FUNCTIONS)
+    for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(kernel, name)
-        function.argtypes = arguments
-        function.restype = _PTR if name in _POINTERS else None if name in _NOTHING else _I32
-    kernel.et_build.restype, kernel.et_crc32c.restype = ctypes.c_char_p, ctypes.c_uint32
+        function.restype, function.argtypes = result, arguments
     return kernel
 
 

@@ -34,8 +34,8 @@ class Progress:
 class Cursor:
     """The epoch of the next iteration, and the state that a checkpoint keeps.
 
-    Each iteration runs the epoch after the latest one, unless `name` or `load_state_dict` has chosen another since. An
-    iterator takes its epoch with its first batch, because some frameworks make iterators that they never use.
+    Each iteration runs the epoch after the latest one, unless `set_epoch` or `load_state_dict` has chosen another
+    since. An iterator takes its epoch with its first batch, because some frameworks make iterators that they never use.
     """
 
     def __init__(self, samples: int, seed: int, shuffle: bool | str, **order: Any) -> None:
@@ -45,7 +45,7 @@ class Cursor:
         Args:
             samples: of an epoch.
             seed, shuffle: see `Loader`.
-            order: further inputs of the order, see `Sampling.place`.
+            order: further inputs of the order, see `Sampling.identity`.
         """
         self._identity = {"version": VERSION, "samples": samples, "seed": seed, "shuffle": shuffle, **order}
         self._chosen: Place | None = (0, 0)
@@ -84,7 +84,7 @@ class Cursor:
         self._latest = Progress(epoch, position, steps(position))
         return self._latest
 
-    def name(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch of the next iteration; a position restored within this same epoch is kept.
 
         Raises:

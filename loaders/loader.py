@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from .transforms.pipeline import Transform
 
-    _Run = Generator[Batch, None, None]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -176,7 +174,7 @@ class Loader(DataLoaderAttributes):
         self._uneven = uneven or ("drop" if self.train else "keep")
         self._given_ranks = given["rank"], given["world_size"]
         self.num_workers = given["num_workers"] or default_workers(spare=2 if self.device.type == "cuda" else 0)
-        self._coming: tuple[_Epoch, _Run] | None = None
+        self._coming: tuple[_Epoch, Generator[Batch, None, None]] | None = None
         self._closed, self._waited, self._iterated = False, 0.0, 0.0
         self._data = absolute(data)
         if cache is None:
@@ -189,7 +187,7 @@ class Loader(DataLoaderAttributes):
             self.fields = check_fields(fields, self.source, self._uneven)
             self.source.announce(self.fields)
             self.sampling = sampling_of(given, self.source)
-            self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.place)
+            self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.identity)
             self._check_stage(self._stage)
             self._backend = BACKENDS.find(backend)(
                 self.source,
@@ -258,7 +256,7 @@ class Loader(DataLoaderAttributes):
         Raises:
             ValueError: not a whole number from 0 to 2**32 - 1.
         """
-        self._cursor.name(epoch)
+        self._cursor.set_epoch(epoch)
 
     @property
     def ranks(self) -> tuple[int, int]:
@@ -280,17 +278,17 @@ class Loader(DataLoaderAttributes):
         n, stage, (rank, world_size) = len(self.sampling), self._stage, self.ranks
         shares = self._shares(stage, rank, world_size)
         progress = self._cursor.begin(lambda position: shares.most_steps(n, position))
-        run = _Epoch(stage, progress.epoch, progress.position, rank, world_size)
-        steps = shares.steps(n, run.position)
+        epoch = _Epoch(stage, progress.epoch, progress.position, rank, world_size)
+        steps = shares.steps(n, epoch.position)
         with (
-            closing(self._taken(run)) as batches,
-            report_to_accelerate(self, steps, shares.rest(n, run.position)) as report,
+            closing(self._taken(epoch)) as batches,
+            report_to_accelerate(self, steps, shares.rest(n, epoch.position)) as report,
             Halting() as halting,
         ):
             started = time.perf_counter()
             for done, batch in enumerate(batches):
                 if done == max(0, steps - 1 - self.prefetch_factor):  # all other batches are in progress
-                    self._prepare(_Epoch(run.stage, run.number + 1, 0, run.rank, run.world_size))
+                    self._prepare(epoch._replace(number=epoch.number + 1, position=0))
                 batch.mask, batch.views = shares.mask(progress.position, n), self.views
                 value = deliver(batch, self.source, self.fields, self.collate)
                 progress.position = shares.place(1, progress.position, n)
@@ -306,10 +304,10 @@ class Loader(DataLoaderAttributes):
 
     def next_batches(self, advance: bool = True) -> tuple[int, Batches]:
         """The next epoch's number and the draw keys of this rank's batches. advance: count this as an iteration."""
-        run = _Epoch(self._stage, *self._cursor.place, *self.ranks)
+        epoch = _Epoch(self._stage, *self._cursor.place, *self.ranks)
         if advance:
             self._cursor.begin(lambda _: 0)
-        return run.number, self._batches(run)
+        return epoch.number, self._batches(epoch)
 
     def decode(self, keys: NDArray[np.int64], epoch: int) -> Batch:
         """Decodes the samples of these draw keys as one batch, for `LoadedDataset`."""
@@ -329,20 +327,23 @@ class Loader(DataLoaderAttributes):
                 "`batch_size` or `drop_last=False`."
             )
 
-    def _batches(self, run: _Epoch) -> Batches:
-        shares = self._shares(run.stage, run.rank, run.world_size)
-        return Batches(self.sampling.order(run.number), shares, run.position, self.views)
+    def _batches(self, epoch: _Epoch) -> Batches:
+        shares = self._shares(epoch.stage, epoch.rank, epoch.world_size)
+        return Batches(self.sampling.order(epoch.number), shares, epoch.position, self.views)
 
-    def _prepare(self, run: _Epoch) -> None:
+    def _run(self, epoch: _Epoch) -> Generator[Batch, None, None]:
+        return self._backend.run(epoch.stage, epoch.number, self._batches(epoch))
+
+    def _prepare(self, epoch: _Epoch) -> None:
         """Prepares the next epoch while the threads are busy: its order, and the plan of its first batch."""
         self._coming = None
         with suppress(Exception):  # an error in the next epoch is raised when that epoch begins
-            self._coming = run, self._backend.run(run.stage, run.number, self._batches(run))
+            self._coming = epoch, self._run(epoch)
 
-    def _taken(self, run: _Epoch) -> _Run:
+    def _taken(self, epoch: _Epoch) -> Generator[Batch, None, None]:
         """The prepared epoch if it is the requested one, else a new one."""
         ready, self._coming = self._coming, None
-        return ready[1] if ready and ready[0] == run else self._backend.run(run.stage, run.number, self._batches(run))
+        return ready[1] if ready and ready[0] == epoch else self._run(epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """The loader's position as plain numbers. Batches decoded ahead do not count. It is the same on all ranks.

@@ -111,7 +111,7 @@ class Sampling:
             raise ValueError("`weights` must be finite and 0 or more, not all 0; a sample of weight 0 is never drawn.")
 
     @property
-    def place(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """The settings that determine the order besides the seed, if they are not the default, in a short form."""
         found: dict[str, Any] = {}
         if self.kind == "quasi":
@@ -302,9 +302,9 @@ class Batches(Sequence[NDArray[np.int64]]):
     def masks(self) -> Iterator[NDArray[np.bool_] | None]:
         """Of each batch: `Shares.mask`."""
         for at in range(self._steps):
-            yield self._shares.mask(self._place(at), len(self._order))
+            yield self._shares.mask(self._position_of(at), len(self._order))
 
-    def _place(self, at: int) -> int:
+    def _position_of(self, at: int) -> int:
         """Position of a batch in the epoch."""
         return self._shares.place(at, self._position, len(self._order))
 
@@ -315,7 +315,7 @@ class Batches(Sequence[NDArray[np.int64]]):
     def __getitem__(self, at: int | slice) -> NDArray[np.int64] | list[NDArray[np.int64]]:
         if isinstance(at, slice):
             return [self[k] for k in range(self._steps)[at]]
-        part = self._shares.slice(self._place(range(self._steps)[at]), len(self._order))
+        part = self._shares.slice(self._position_of(range(self._steps)[at]), len(self._order))
         keys = self._order[part]
         if part.stop > len(self._order):
             keys = self._order[np.arange(part.start, part.stop) % len(self._order)]

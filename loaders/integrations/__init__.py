@@ -1,1 +1,1 @@
-"""Parts for other pipelines: decoders for FFCV, steps for DALI graphs. Import the module that you need."""
+"""Parts for other pipelines: decoders for FFCV, steps for DALI graphs, reports to Accelerate. Import what you need."""

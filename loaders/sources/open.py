@@ -76,8 +76,8 @@ def open_dataset(
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
     else:
-        remedy = "; `efficienttrain convert` makes a beton" if name.endswith(".beton") else ""
-        raise FileNotFoundError(f"{name}: no such file or folder{remedy}")
+        hint = "; `efficienttrain convert` makes a beton" if name.endswith(".beton") else ""
+        raise FileNotFoundError(f"{name}: no such file or folder{hint}")
     if label_field not in (None, False, dataset.label_field):
         dataset.close()
         own = "" if dataset.label_field is None else f"{dataset.label_field!r} or "

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -133,26 +134,20 @@ class PythonSource:
         return hashlib.sha256(text + self._first).hexdigest()
 
     def _raw(self, start: int) -> Iterator[Any]:
-        if self.indexable:
-            for index in range(start, len(self._data)):
-                yield self._data[index]
-        else:
-            again = self._data() if callable(self._data) else self._data
-            index = -1
-            rows = iter(again)
-            while True:
-                try:
-                    raw = next(rows)
-                except StopIteration:
-                    return
-                except Exception as error:
-                    raise BadDataset(
-                        f"{self.path}: must yield all samples, raised {type(error).__name__}: {error} after "
-                        f"{index + 1}; mend it, or catch that error in it"
-                    ) from error
-                index += 1
-                if index >= start:
-                    yield raw
+        """The samples of an object that can only be iterated, from number `start` on."""
+        rows = iter(self._data() if callable(self._data) else self._data)
+        for index in count():
+            try:
+                raw = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # the user's code
+                raise BadDataset(
+                    f"{self.path}: must yield all samples, raised {type(error).__name__}: {error} after "
+                    f"{index}; mend it, or catch that error in it"
+                ) from error
+            if index >= start:
+                yield raw
 
     def _guessed(self, raw: Any) -> dict[str, FieldType]:
         """Types of the targets, from the first sample."""

@@ -88,7 +88,7 @@ def _steps(crop: NDArray[np.floating[Any]], flip: bool, moves: NDArray[np.float6
     if flip:
         steps.append(mirror)
     for move in moves:
-        if (move != np.eye(2, 3)).any():
+        if (move != _STILL).any():
             steps.append(_forward(move))
     return steps
 

@@ -13,7 +13,8 @@ from . import layout
 from .fields import COLUMNS, KINDS, ORIGINAL, FieldType, extents, unpack_type
 from .tables import Head, read_exactly
 
-_A_READ = 4096  # reading this many bytes takes about as long as starting a second read
+A_READ = 4096
+"""Bytes whose reading takes about as long as starting a second read."""
 
 
 class StoredFields:
@@ -92,7 +93,7 @@ def gather(fd: int, offsets: NDArray[np.int64], sizes: NDArray[np.int64], path: 
     if not len(offsets):
         return []
     first, end = int(offsets.min()), int((offsets + sizes).max())
-    if end - first <= _A_READ * len(offsets) + int(sizes.sum()):
+    if end - first <= A_READ * len(offsets) + int(sizes.sum()):
         raw = read_exactly(fd, end - first, first, path)
         return [raw[a - first : a - first + n] for a, n in zip(offsets.tolist(), sizes.tolist(), strict=True)]
     return [read_exactly(fd, n, a, path) for a, n in zip(offsets.tolist(), sizes.tolist(), strict=True)]

@@ -68,11 +68,6 @@ def _relative(part: str, manifest: str) -> str:
     return part[len(folder) + 1 :]
 
 
-def replace_manifest(lines: Sequence[dict[str, Any]], out: str | os.PathLike[str]) -> None:
-    """Writes the manifest of parts that were described before; an existing one is replaced. lines: see `describe`."""
-    files.replace(os.fspath(out), manifest_text(lines))
-
-
 def manifest_text(lines: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> bytes:
     """A manifest. lines: of its parts, see `describe`; obsolete: see `sources.parts_manifest`."""
     edited = bool(obsolete) or any(line.get("removed") for line in lines)

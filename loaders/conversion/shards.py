@@ -35,7 +35,7 @@ from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
 from .levels import ratios_for
-from .manifest import replace_manifest
+from .manifest import manifest_text
 from .target import Target
 from .writer import REMARKS
 
@@ -258,7 +258,7 @@ class ShardedConversion:
         lines = [report["part"] for report in complete if report["part"] is not None]
         if not lines:
             raise BadDataset(f"{self._source.path}: none of its {self.images} images can be converted")
-        replace_manifest(lines, self.manifest)
+        files.replace(self.manifest, manifest_text(lines))
         return total._replace(hints=self._hints)
 
 

@@ -304,12 +304,7 @@ def names_parts(data: object) -> bool:
     name = os.fspath(data)
     if name.endswith(".json"):
         return not os.path.isdir(name)
-    return is_pattern(name) and is_beton(name) and not os.path.exists(name)
-
-
-def is_pattern(name: str) -> bool:
-    """Whether a path has wildcards: `*`, `?` or `[`."""
-    return glob.has_magic(name)
+    return glob.has_magic(name) and is_beton(name) and not os.path.exists(name)
 
 
 def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:

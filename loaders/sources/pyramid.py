@@ -15,7 +15,7 @@ from ..beton import layout, stored_order
 from ..beton.fields import LABEL_ONLY, META, FieldType, extents, with_pointers
 from ..beton.sections import META as BLOCKS
 from ..beton.sections import Sections
-from ..beton.stored_fields import StoredFields, decode, gather
+from ..beton.stored_fields import A_READ, StoredFields, decode, gather
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
@@ -23,7 +23,6 @@ from ..plan.records import OTHER, table_bytes
 from .dataset import Dataset, empty_entries
 
 _CHECK = np.dtype("<u4")
-_A_READ = 4096  # reading this many bytes takes about as long as starting another read
 
 
 class Pyramid(Dataset):
@@ -150,7 +149,7 @@ class Pyramid(Dataset):
         self._sections.check("index", base + indices * size, size)
         first = int(indices.min())
         span = int(indices.max()) + 1 - first
-        if span * size <= _A_READ * len(indices):
+        if span * size <= A_READ * len(indices):
             raw = read_exactly(self.fd, span * size, base + first * size, self.path)
             return np.frombuffer(raw, self._row)[indices - first]
         try:

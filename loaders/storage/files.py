@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 from ..errors import LoaderError
 from . import store as stores
-from .store import Facts, Missing, Store, is_url
+from .store import Facts, Missing, Store, first_line, is_url
 from .transfer import LARGEST, Transfer
 
 K = TypeVar("K")
@@ -207,8 +207,7 @@ def upload(file: Path, url: str) -> None:
         except Missing:
             raise LoaderError(f"{url}: cannot be written: no such bucket or container; make it first") from None
         except Exception as error:  # stores raise any type of error
-            why = (str(error).splitlines() or [""])[0][:200]
-            raise LoaderError(f"{url}: cannot be written: {why}; repeat the command to resume") from None
+            raise LoaderError(f"{url}: cannot be written: {first_line(error)}; repeat the command to resume") from None
 
 
 def replace(path: str, data: bytes) -> None:

@@ -215,9 +215,9 @@ class ObjectStore:
         try:
             return question()
         except self._absent as error:
-            raise Missing(f"{type(error).__name__}: {_first_line(error)}") from None
+            raise Missing(f"{type(error).__name__}: {first_line(error)}") from None
         except self._refusals as error:
-            raise Refused(f"{type(error).__name__}: {_first_line(error)}") from None
+            raise Refused(f"{type(error).__name__}: {first_line(error)}") from None
 
 
 def _names(paths: Iterable[str]) -> list[str]:
@@ -241,7 +241,7 @@ class _Fsspec:
         try:
             self._files = fsspec.filesystem(scheme)
         except (ValueError, ImportError) as error:
-            raise ValueError(f"{scheme}://: fsspec cannot read this scheme: {_first_line(error)}") from None
+            raise ValueError(f"{scheme}://: fsspec cannot read this scheme: {first_line(error)}") from None
 
     def facts(self, path: str) -> Facts:
         return self._described(self._ask(lambda: self._files.info(path)))
@@ -291,8 +291,9 @@ class _Fsspec:
             return question()
         except (FileNotFoundError, PermissionError) as error:
             kind = Missing if isinstance(error, FileNotFoundError) else Refused
-            raise kind(f"{type(error).__name__}: {_first_line(error)}") from None
+            raise kind(f"{type(error).__name__}: {first_line(error)}") from None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut to 200 characters: stores answer with whole pages."""
     return (str(error).splitlines() or [""])[0][:200]

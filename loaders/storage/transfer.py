@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import LoaderError
-from .store import Facts, Missing, Refused, Store
+from .store import Facts, Missing, Refused, Store, first_line
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class Transfer:
             except Exception as error:  # stores raise any type of error: throttling, lost connections, timeouts
                 left = self._deadline - (time.monotonic() - begun)
                 if left <= 0:
-                    why = (str(error).splitlines() or [""])[0][:200]
+                    why = first_line(error)
                     raise LoaderError(f"{what}: failed {attempts} times in {self._deadline:.0f} s: {why}") from None
                 with self._lock:
                     self.retries += 1

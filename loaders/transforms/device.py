@@ -38,6 +38,11 @@ def put(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def bits(values: Tensor) -> NDArray[Any]:
+    """Floating-point numbers on the CPU as integers of their size: NumPy has no bfloat16."""
+    return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
+
+
 def settled(function: Function) -> Function:
     """Makes `torch.compile` call `function` once, when it compiles, and keep the result.
 

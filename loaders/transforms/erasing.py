@@ -19,7 +19,7 @@ from ..native import Augment
 from ..plan.records import ERASURE
 from ..plan.rng import Purpose, below, between, uniform, words
 from . import fused
-from .device import CACHED, drawn_by, put
+from .device import CACHED, bits, drawn_by, put
 from .keyed_noise import normal, quantiles
 
 Integers = NDArray[np.int64]
@@ -194,8 +194,7 @@ def _fill(
 @lru_cache(maxsize=4)
 def _noise(dtype: torch.dtype) -> NDArray[Any]:
     """[65536], the values of `normal` in `dtype`, as integers of its size."""
-    values = torch.from_numpy(quantiles().astype(np.float32)).to(dtype)
-    return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
+    return bits(torch.from_numpy(quantiles().astype(np.float32)).to(dtype))
 
 
 def _check(images: Tensor, indices: NDArray[np.int64]) -> None:

@@ -96,7 +96,7 @@ def erase(images: Tensor, row: NDArray[np.int64], box: NDArray[np.int64], key: N
     quantiles = constant(keyed_noise.quantiles, device=images.device)
     grid = (len(row), -(-int((box[:, 2] * box[:, 3]).max()) // BLOCK))
     arguments = (images, boxes, quantiles, images.shape[3], images.shape[1], *images.stride())
-    words = {"WEYL": keyed_noise._WEYL, "FIRST": keyed_noise._FIRST, "SECOND": keyed_noise._SECOND}
+    words = {"WEYL": keyed_noise.WEYL, "FIRST": keyed_noise.FIRST, "SECOND": keyed_noise.SECOND}
     launch("erase", grid, *arguments, **words, BLOCK=BLOCK)
 
 

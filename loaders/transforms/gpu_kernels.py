@@ -13,8 +13,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-PARAMETERS = 8  # numbers per image and step, see `fused.pack`
-
 
 @triton.jit
 def _grey(red, green, blue):  # type: ignore[no-untyped-def]
@@ -40,7 +38,7 @@ def tables(images, parameters, out, pixels, channel_stride, BLOCK: tl.constexpr)
 
     Args:
         images: uint8 [n, 3, pixels], contiguous.
-        parameters: int32 [n, PARAMETERS], see `fused.pack`; operations are numbered as `randaugment_ops.Op`.
+        parameters: int32 [n, 8], see `fused.pack`; operations are numbered as `randaugment_ops.Op`.
         out: uint8 [n, 3, 256]; images with other operations are skipped.
     """
     image = tl.program_id(0)
@@ -134,7 +132,7 @@ def apply(  # type: ignore[no-untyped-def]
 
     Args:
         images: uint8 [n, 3, side, side], contiguous.
-        parameters: int32 [n, PARAMETERS], see `fused.pack`; operations are numbered as `randaugment_ops.Op`, -1: none.
+        parameters: int32 [n, 8], see `fused.pack`; operations are numbered as `randaugment_ops.Op`, -1: none.
         weights: float32 [1024, 4], of `randaugment_ops.cubic_weights`.
         level_tables: of `tables`.
         finish: [3, 256], the output of each level if FINISH, in the type of `out`.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .device import constant
 
-_WEYL, _FIRST, _SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+WEYL, FIRST, SECOND = (word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _LEVELS = 1 << 16
 
 
@@ -31,15 +31,15 @@ def normal(key: Tensor, position: Tensor, count: int) -> Tensor:
     """
     words = -(-count // 4)
     steps = position[:, None] * words + torch.arange(1, words + 1, device=key.device)
-    bits = _splitmix(key[:, None] + steps * _WEYL).view(torch.int16)[:, :count]
+    bits = _splitmix(key[:, None] + steps * WEYL).view(torch.int16)[:, :count]
     table = constant(quantiles, device=key.device)
     return table.index_select(0, bits.flatten().int() + _LEVELS // 2).view(-1, count)
 
 
 def _splitmix(bits: Tensor) -> Tensor:
     """Hashes each 64-bit number. int64 wraps around like uint64; only the shift to the right needs a mask."""
-    bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * _FIRST
-    bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * _SECOND
+    bits = (bits ^ (bits >> 30 & (1 << 34) - 1)) * FIRST
+    bits = (bits ^ (bits >> 27 & (1 << 37) - 1)) * SECOND
     return bits ^ (bits >> 31 & (1 << 33) - 1)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..batch import Batch, Moving
 from ..native import Augment, LowPass
 from ..stage import Stage
+from .device import bits
 from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
 from .normalize import Normalize
@@ -206,9 +207,7 @@ class TransformPipeline:
 
     @cached_property
     def _lut(self) -> NDArray[Any]:
-        every = torch.arange(256, dtype=torch.uint8, device="cpu").expand(1, 3, 1, 256)
-        values = Normalize(self.mean, self.std, DTYPES[self.dtype])(every).reshape(3, 256)
-        return values.view(torch.int32 if values.itemsize == 4 else torch.int16).numpy()
+        return bits(self._normalise.table(torch.device("cpu")))
 
     @cached_property
     def _normalise(self) -> Normalize:

@@ -21,7 +21,7 @@ from ..stage import LARGEST
 from . import fused
 from .keyed import KeyedTransform
 from .normalize import Normalize
-from .randaugment_ops import Op, augment, moves, pack, packed_weights
+from .randaugment_ops import Op, augment, by_operation, moves, pack, packed_weights
 
 MAX_MAGNITUDE = 10
 PROBABILITY = 0.5
@@ -224,7 +224,4 @@ def arguments(
         Op.TRANSLATE_X: sign * (part * 0.45),
         Op.TRANSLATE_Y: sign * (part * 0.45),
     }
-    result = np.zeros(np.shape(op))
-    for kind, value in values.items():
-        np.copyto(result, value, where=op == kind)
-    return result
+    return by_operation(op, values)

@@ -8,7 +8,7 @@ each operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import lru_cache, partial
 
@@ -286,6 +286,14 @@ def moves(op: Ops, argument: Arguments, side: int) -> NDArray[np.float64]:
     middle = side // 2 + 0.5  # the point that `motion` counts from, in pixels from the edge
     start = place[..., 0] + 0.5 - turn.sum(-1) * middle
     return np.concatenate((turn, start[..., None] / side), axis=-1).reshape(*op.shape, 2, 3)
+
+
+def by_operation(op: Ops, values: Mapping[Op, Arguments]) -> Arguments:
+    """For each of `op`, of any shape, the number at its place in `values[op]`; 0 for operations that are not there."""
+    result = np.zeros(np.shape(op))
+    for kind, value in values.items():
+        np.copyto(result, value, where=op == kind)
+    return result
 
 
 def pack(op: Ops, argument: Arguments, side: int) -> NDArray[np.void]:

@@ -24,6 +24,7 @@ from .randaugment_ops import Op
 THRESHOLD = 128
 SIGMA = (0.1, 2.0)
 _GREY, _SOLARIZE, _BLUR = range(3)
+_PASSES = 3  # box filters along each axis
 
 
 class ThreeAugment(KeyedTransform):
@@ -87,13 +88,13 @@ def gaussian_blur(images: Tensor, sigma: NDArray[np.float64]) -> Tensor:
     return torch.cat(parts)
 
 
-def box_radius(sigma: NDArray[np.float64], passes: int = 3) -> NDArray[np.float32]:
+def box_radius(sigma: NDArray[np.float64]) -> NDArray[np.float32]:
     """Radii of the box filters, including fractions, in Pillow's single precision.
 
     Gwosdek, Grewenig, Bruhn and Weickert, "Theoretical foundations of Gaussian convolution by extended box filtering"
-    (SSVM 2011): `passes` boxes of this radius have the variance sigma**2.
+    (SSVM 2011): `_PASSES` boxes of this radius have the variance sigma**2.
     """
-    variance = sigma.astype(np.float32) ** 2 / np.float32(passes)
+    variance = sigma.astype(np.float32) ** 2 / np.float32(_PASSES)
     length = np.sqrt(12.0 * variance.astype(np.float64) + 1.0).astype(np.float32)
     whole = np.floor((length.astype(np.float64) - 1.0) / 2.0).astype(np.float32)
     one = np.float32(1)
@@ -119,7 +120,7 @@ def _box(levels: Tensor, weights: Tensor) -> Tensor:
     bias = (1 << 23) - 128 * ((1 << 24) - (each[0] + 2 * each[1:].sum(0, dtype=torch.int32)))
     side = levels.shape[-1]
     now = levels.int() - 128
-    for _ in range(3):
+    for _ in range(_PASSES):
         wide = F.pad(now.double(), (taps, taps, 0, 0), mode="replicate").int()
         now = wide[..., taps : taps + side] * each[0] + bias
         for tap in range(1, taps + 1):

@@ -14,7 +14,7 @@ from ..batch import Batch
 from ..plan.rng import Purpose, below, words
 from .keyed import KeyedTransform
 from .randaugment import perform
-from .randaugment_ops import Op, moves
+from .randaugment_ops import Op, by_operation, moves
 
 OPERATIONS = (
     None,
@@ -109,10 +109,7 @@ def arguments(
         Op.POSTERIZE: 8 - np.rint(strength / ((bins - 1) / 6)),
         Op.SOLARIZE: _steps(255, 0, bins)[strength],
     }
-    result = np.zeros(np.shape(op))
-    for kind, value in values.items():
-        np.copyto(result, value, where=op == kind)
-    return result
+    return by_operation(op, values)
 
 
 def _steps(first: float, last: float, count: int) -> NDArray[np.float64]:

@@ -195,7 +195,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from loaders.transforms import fused, gpu_kernels, keyed_noise
 
-words = {"WEYL": keyed_noise._WEYL, "FIRST": keyed_noise._FIRST, "SECOND": keyed_noise._SECOND}
+words = {"WEYL": keyed_noise.WEYL, "FIRST": keyed_noise.FIRST, "SECOND": keyed_noise.SECOND}
 half, bytes_, ints, longs, floats = "*bf16", "*u8", "*i32", "*i64", "*fp32"
 cases = {
     "tables": ({"images": bytes_, "parameters": ints, "out": bytes_}, {}),

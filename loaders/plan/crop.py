@@ -21,24 +21,24 @@ def train_boxes(
     heights: NDArray[np.number],
     seed: int,
     epoch: int,
-    indices: NDArray[np.int64],
+    keys: NDArray[np.int64],
     geometry: CropGeometry = DEFAULT,
 ) -> NDArray[np.float64]:
     """Random resized crops, distributed exactly as `torchvision.transforms.RandomResizedCrop.get_params`.
 
     Args:
         widths, heights: full size of each sample in pixels, [n], at least 1.
-        seed, epoch, indices: the keys of the draws, see `rng.words`.
+        seed, epoch, keys: they determine the draws, see `rng.words`; draw keys [n].
         geometry: its `scale` and `ratio` are used.
 
     Returns:
         [n, 4], x0, y0, x1, y1 in full-size pixels: whole numbers inside the image.
     """
     size = np.stack((widths, heights)).astype(np.float64)
-    boxes, found = _first_fit(size, words(seed, epoch, indices, Purpose.CROP, 4 * _FEW), geometry)
+    boxes, found = _first_fit(size, words(seed, epoch, keys, Purpose.CROP, 4 * _FEW), geometry)
     if not found.all():
         rest = np.flatnonzero(~found)
-        drawn = words(seed, epoch, indices[rest], Purpose.CROP, 4 * ATTEMPTS)
+        drawn = words(seed, epoch, keys[rest], Purpose.CROP, 4 * ATTEMPTS)
         boxes[rest], found[rest] = _first_fit(size[:, rest], drawn, geometry)
     return boxes if found.all() else np.where(found[:, None], boxes, _central(size, geometry))
 
@@ -65,9 +65,9 @@ def _first_fit(
     return np.concatenate((start, start + sides)).T, fits[sample, attempt]
 
 
-def flips(seed: int, epoch: int, indices: NDArray[np.int64], probability: float = DEFAULT.hflip) -> NDArray[np.uint8]:
+def flips(seed: int, epoch: int, keys: NDArray[np.int64], probability: float = DEFAULT.hflip) -> NDArray[np.uint8]:
     """[n], 1 if a sample is mirrored left to right; a higher probability flips the same samples and more."""
-    drawn = uniform(words(seed, epoch, indices, Purpose.FLIP, 1)[:, 0])
+    drawn = uniform(words(seed, epoch, keys, Purpose.FLIP, 1)[:, 0])
     return (drawn >= 1 - probability).astype(np.uint8)
 
 

@@ -10,11 +10,12 @@ from .crop import DEFAULT, eval_boxes, flips, train_boxes
 from .filters import Filter
 from .geometry import CropGeometry
 from .records import SAMPLE
+from .rng import sample_indices
 
 
 def plan_batch(
     entries: NDArray[np.void],
-    indices: NDArray[np.int64],
+    keys: NDArray[np.int64],
     *,
     seed: int,
     epoch: int,
@@ -31,8 +32,8 @@ def plan_batch(
 
     Args:
         entries: `ENTRY` records of the samples, [n, levels], full size first, then ever smaller.
-        indices: their sample indices, [n].
-        seed, epoch: the keys of crops and flips in training, see `rng.words`.
+        keys: their draw keys, [n], see `rng.draw_keys`.
+        seed, epoch: they key crops and flips in training, too, see `rng.words`.
         resolution: side of the output in pixels.
         train: random resized crop and flip; else the fixed crop of evaluation.
         max_level: coarsest level to read; 0: full size only; None: all levels.
@@ -51,25 +52,25 @@ def plan_batch(
         row = int(np.flatnonzero(~full.all(axis=1))[0])
         raise ValueError(
             "`entries` must give the width and height of every full-size level, "
-            f"got {full[row, 0]:.0f}x{full[row, 1]:.0f} for sample {indices[row]}; read its header first."
+            f"got {full[row, 0]:.0f}x{full[row, 1]:.0f} for sample {sample_indices(keys[row])}; read its header first."
         )
     widths, heights = full[:, 0], full[:, 1]
     if train:
-        boxes = train_boxes(widths, heights, seed, epoch, indices, geometry)
+        boxes = train_boxes(widths, heights, seed, epoch, keys, geometry)
     else:
         boxes = eval_boxes(widths, heights, resolution, geometry)
     enough = level.oversample(resolution, train) if oversample is None else oversample
     enough_scaled = level.DCT_OVERSAMPLE if train else level.EVAL_DCT_OVERSAMPLE
     chosen, scale = level.choose(entries, boxes, resolution, enough, enough_scaled)
 
-    samples = np.zeros(len(indices), SAMPLE)
-    samples["entry"] = entries[np.arange(len(indices)), chosen]
+    samples = np.zeros(len(keys), SAMPLE)
+    samples["entry"] = entries[np.arange(len(keys)), chosen]
     crop = boxes[:, 2:] - boxes[:, :2]
     samples["box"] = boxes * _sides(samples["entry"]) / full
     samples["full"] = crop
     samples["scale"] = scale
     if train:
-        samples["flip"] = flips(seed, epoch, indices, geometry.hflip)
+        samples["flip"] = flips(seed, epoch, keys, geometry.hflip)
     else:
         samples["fill"] = geometry.fill if geometry.crop_mode == "border" else 0
         if filter is not None:

@@ -69,16 +69,14 @@ class ColorJitter(KeyedTransform):
             images.index_copy_(0, rows, shift_hue(images.index_select(0, rows), factors[turned, _HUE]))
         return images
 
-    def plan(
-        self, indices: NDArray[np.int64], *, seed: int, epoch: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def plan(self, keys: NDArray[np.int64], *, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The changes that `forward` makes to each sample.
 
         Returns:
             Two arrays [n, 4]: which change comes first, second, ... (0 brightness, 1 contrast, 2 saturation, 3 hue);
             and the factors, or for hue the shift, in the order of these numbers.
         """
-        drawn = words(seed, epoch, indices, Purpose.COLOR_JITTER, 5)
+        drawn = words(seed, epoch, keys, Purpose.COLOR_JITTER, 5)
         low, high = np.array([self.brightness, self.contrast, self.saturation, self.hue]).T
         return _ORDERS[below(drawn[:, 4], len(_ORDERS))], low + (high - low) * uniform(drawn[:, :4])
 

@@ -58,12 +58,12 @@ def drawn_by(
     """Draw keys, seed and epoch: those of a `Batch`, or those given one by one.
 
     Raises:
-        TypeError: indices without `seed` or `epoch`.
+        TypeError: draw keys without `seed` or `epoch`.
     """
     if isinstance(batch, Batch):
         return batch.keys, batch.seed if seed is None else seed, batch.epoch if epoch is None else epoch
     if seed is None or epoch is None:
-        raise TypeError("`seed` and `epoch` must be given with sample indices; a `Batch` brings its own.")
+        raise TypeError("`seed` and `epoch` must be given with draw keys (sample indices); a `Batch` brings its own.")
     return np.asarray(batch, np.int64), seed, epoch
 
 

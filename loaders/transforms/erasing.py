@@ -33,7 +33,7 @@ _WORDS = 4  # per attempt: area, aspect, top, left
 class RandomErasing(nn.Module):
     """Fills one or more rectangles in some of the images.
 
-    The treatment of a sample, including the noise, depends on (seed, epoch, sample index) only: not on its
+    The treatment of a sample, including the noise, depends on (seed, epoch, draw key) only: not on its
     batch, the device or torch's random state. Rectangles have timm's distribution: area and logarithm of the aspect
     ratio are uniform; if the rectangle does not fit, it is drawn again, at most ten times.
 
@@ -89,18 +89,18 @@ class RandomErasing(nn.Module):
 
         Args:
             images: floating-point [N, C, H, W], normalised to mean 0 and variance 1, on any device.
-            batch: the loader's `Batch`; or the images' sample indices, [N], on the host (so that nothing waits for the
+            batch: the loader's `Batch`; or the images' draw keys, [N], on the host (so that nothing waits for the
                 device), together with `seed` and `epoch`.
             seed: 0 to 2**64 - 1; None: the batch's.
             epoch: 0 to 2**32 - 1; None: the batch's.
 
         Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
+            ValueError: for another shape or dtype, or another number of keys than of images.
         """
-        indices, seed, epoch = drawn_by(batch, seed, epoch)
-        _check(images, indices)
+        keys, seed, epoch = drawn_by(batch, seed, epoch)
+        _check(images, keys)
         for number in range(self.count):  # in order: where two overlap, the later one is visible
-            drawn = self.draw(indices, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
+            drawn = self.draw(keys, *images.shape[-2:], seed=seed, epoch=epoch, number=number)
             if self.mode == "pixel" and fused.usable(images):
                 fused.erase(images, *drawn)
             else:
@@ -118,16 +118,16 @@ class RandomErasing(nn.Module):
             _fill(images, row[some], (top + line)[part], left[part], width[part], key[some], self.mode)
 
     def draw(
-        self, indices: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int, number: int = 0
+        self, keys: NDArray[np.int64], high: int, wide: int, *, seed: int, epoch: int, number: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The images that get a rectangle `number` (from 0), and its position.
 
         Returns:
-            Rows of `indices` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
+            Rows of `keys` [m], ascending; top, left, height, width in pixels [m, 4]; keys of the noise [m].
         """
-        fires = uniform(words(seed, epoch, indices, Purpose.ERASE, 1)[:, 0]) < self.probability
+        fires = uniform(words(seed, epoch, keys, Purpose.ERASE, 1)[:, 0]) < self.probability
         row = np.flatnonzero(fires)
-        drawn = words(seed, epoch, indices[row], Purpose.ERASE, 4 + (number + 1) * _WORDS * _ATTEMPTS)
+        drawn = words(seed, epoch, keys[row], Purpose.ERASE, 4 + (number + 1) * _WORDS * _ATTEMPTS)
         boxes = 1 + below(drawn[:, 3], self.count)
         row, drawn, boxes = row[boxes > number], drawn[boxes > number], boxes[boxes > number]
         tries = drawn[:, -_WORDS * _ATTEMPTS :].reshape(len(row), _ATTEMPTS, _WORDS)
@@ -144,9 +144,7 @@ class RandomErasing(nn.Module):
         found = fits.any(1)
         return row[found], box[found], key[found]
 
-    def for_kernel(
-        self, indices: NDArray[np.int64], side: int, dtype: torch.dtype, *, seed: int, epoch: int
-    ) -> Augment:
+    def for_kernel(self, keys: NDArray[np.int64], side: int, dtype: torch.dtype, *, seed: int, epoch: int) -> Augment:
         """`draw` for images of `side` x `side` in the form of the C++ kernel, which gives the values of `forward`.
 
         Raises:
@@ -159,8 +157,8 @@ class RandomErasing(nn.Module):
             )
         if not dtype.is_floating_point:
             raise ValueError(f"`dtype` must be floating-point for erasing, got {dtype}.")
-        row, box, key = self.draw(indices, side, side, seed=seed, epoch=epoch)
-        erasures = np.zeros(len(indices), ERASURE)
+        row, box, key = self.draw(keys, side, side, seed=seed, epoch=epoch)
+        erasures = np.zeros(len(keys), ERASURE)
         for name, column in zip(("top", "left", "height", "width"), box.T, strict=True):
             erasures[name][row] = column
         erasures["key"][row] = key
@@ -197,10 +195,10 @@ def _noise(dtype: torch.dtype) -> NDArray[Any]:
     return bits(torch.from_numpy(quantiles().astype(np.float32)).to(dtype))
 
 
-def _check(images: Tensor, indices: NDArray[np.int64]) -> None:
+def _check(images: Tensor, keys: NDArray[np.int64]) -> None:
     if not images.is_floating_point():
         raise ValueError(f"`images` must be floating-point, got {images.dtype}; erase after normalising.")
     if images.ndim != 4:
         raise ValueError(f"`images` must be [N, C, H, W], got {list(images.shape)}.")
-    if np.shape(indices) != (len(images),):
-        raise ValueError(f"`indices` must be one per image, [{len(images)}], got {list(np.shape(indices))}.")
+    if np.shape(keys) != (len(images),):
+        raise ValueError(f"`batch` must have a draw key for each image, [{len(images)}], got {list(np.shape(keys))}.")

@@ -33,7 +33,7 @@ class KeyedTransform(nn.Module):
             epoch: 0 to 2**32 - 1; None: the batch's.
 
         Raises:
-            ValueError: for another shape or dtype, or another number of indices than of images.
+            ValueError: for another shape or dtype, or another number of keys than of images.
         """
         keys, seed, epoch = drawn_by(batch, seed, epoch)
         check(images, keys)
@@ -44,11 +44,11 @@ class KeyedTransform(nn.Module):
         """As `forward`, with arguments that are already checked."""
 
 
-def check(images: torch.Tensor, indices: NDArray[np.int64]) -> None:
-    """Raises ValueError unless `images` is a uint8 batch of square pictures and `indices` one integer for each."""
+def check(images: torch.Tensor, keys: NDArray[np.int64]) -> None:
+    """Raises ValueError unless `images` is a uint8 batch of square pictures and `keys` one integer for each."""
     if images.dtype != torch.uint8:
         raise ValueError(f"`images` must be uint8, got {images.dtype}; augment before normalising.")
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise ValueError(f"`images` must be [N, 3, B, B], got {list(images.shape)}; put channels second.")
-    if np.shape(indices) != (len(images),):
-        raise ValueError(f"`indices` must be one per image, [{len(images)}], got {list(np.shape(indices))}.")
+    if np.shape(keys) != (len(images),):
+        raise ValueError(f"`batch` must have a draw key for each image, [{len(images)}], got {list(np.shape(keys))}.")

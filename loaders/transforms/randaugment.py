@@ -32,7 +32,7 @@ _WORDS = 5  # per operation: its choice, whether to skip it, two for the strengt
 class RandAugment(KeyedTransform):
     """Augments every image of a batch by different operations.
 
-    The augmentation of a sample depends on (seed, epoch, sample index) only: not on its batch, the
+    The augmentation of a sample depends on (seed, epoch, draw key) only: not on its batch, the
     device or torch's random state. `set_magnitude` works at any time without rebuilding. Each call accepts any batch
     size and resolution.
 
@@ -100,12 +100,12 @@ class RandAugment(KeyedTransform):
         return perform(images, op, argument, self.fill, self.then)
 
     def plan(
-        self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
+        self, keys: NDArray[np.int64], side: int, *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The random draws of `forward` for each sample, in the units of each operation.
 
         Args:
-            indices: sample indices, [n].
+            keys: draw keys, [n], see `plan.rng.draw_keys`.
             side: B, pixels.
             seed: 0 to 2**64 - 1, the loader's.
             epoch: 0 to 2**32 - 1.
@@ -113,16 +113,16 @@ class RandAugment(KeyedTransform):
         Returns:
             Two arrays [n, num_ops]: the `Op` (-1 for none) and its argument, see `randaugment_ops.augment`.
         """
-        op, strength, sign = draw(indices, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
+        op, strength, sign = draw(keys, self.magnitude, self.mstd, self.num_ops, seed=seed, epoch=epoch)
         return op, arguments(op, strength, sign, self.increasing, min(1.0, side / self.base))
 
     def moves(self, batch: Batch, side: int) -> NDArray[np.float64]:
         """How `forward` moves the pixels of this batch, see `randaugment_ops.moves`."""
         return moves(*self.plan(batch.keys, side, seed=batch.seed, epoch=batch.epoch), side)
 
-    def for_kernel(self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int) -> Augment:
+    def for_kernel(self, keys: NDArray[np.int64], side: int, *, seed: int, epoch: int) -> Augment:
         """`plan` in the form of the C++ kernel, which gives the pixels of `forward`, bit for bit."""
-        op, argument = self.plan(indices, side, seed=seed, epoch=epoch)
+        op, argument = self.plan(keys, side, seed=seed, epoch=epoch)
         return Augment(operations=pack(op, argument, side), fill=self.fill, cubic=packed_weights())
 
 
@@ -162,14 +162,14 @@ def perform(
 
 
 def draw(
-    indices: NDArray[np.int64], magnitude: float, mstd: float, num_ops: int, *, seed: int, epoch: int
+    keys: NDArray[np.int64], magnitude: float, mstd: float, num_ops: int, *, seed: int, epoch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Draws the operations, their strengths and their signs for each sample.
 
     Returns:
         Three arrays [n, num_ops]: the `Op` (-1 for none), its strength from 0 to 10, its sign (1 or -1).
     """
-    drawn = words(seed, epoch, indices, Purpose.AUGMENT, _WORDS * num_ops).reshape(len(indices), num_ops, _WORDS)
+    drawn = words(seed, epoch, keys, Purpose.AUGMENT, _WORDS * num_ops).reshape(len(keys), num_ops, _WORDS)
     fires = uniform(drawn[..., 1]) < PROBABILITY
     op = np.where(fires, below(drawn[..., 0], len(Op)), -1)
     # Box and Muller (1958). The result is rounded, because the last bit of a logarithm differs between machines.

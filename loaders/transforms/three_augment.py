@@ -54,14 +54,12 @@ class ThreeAugment(KeyedTransform):
         rows = put(blurred, images.device)
         return made.index_copy_(0, rows, gaussian_blur(images.index_select(0, rows), sigma[blurred]))
 
-    def plan(
-        self, indices: NDArray[np.int64], *, seed: int, epoch: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def plan(self, keys: NDArray[np.int64], *, seed: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The changes that `forward` makes to each sample: two arrays [n].
 
         The first holds 0 for grey, 1 for solarize and 2 for blur; the second the standard deviation of the blur.
         """
-        drawn = words(seed, epoch, indices, Purpose.THREE_AUGMENT, 2)
+        drawn = words(seed, epoch, keys, Purpose.THREE_AUGMENT, 2)
         low, high = self.sigma
         return below(drawn[:, 0], 3), between(low, high, drawn[:, 1])
 

@@ -68,17 +68,17 @@ class TrivialAugmentWide(KeyedTransform):
         return moves(op[:, None], argument[:, None], side)
 
     def plan(
-        self, indices: NDArray[np.int64], side: int, *, seed: int, epoch: int
+        self, keys: NDArray[np.int64], side: int, *, seed: int, epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The change that `forward` makes to each sample: the `Op` (-1 for none) and its argument, two arrays [n].
 
         Args:
-            indices: draw keys, [n].
+            keys: draw keys, [n].
             side: B, pixels.
             seed: 0 to 2**64 - 1.
             epoch: 0 to 2**32 - 1.
         """
-        drawn = words(seed, epoch, indices, Purpose.TRIVIAL_AUGMENT, 3)
+        drawn = words(seed, epoch, keys, Purpose.TRIVIAL_AUGMENT, 3)
         kinds = np.array([-1 if kind is None else kind for kind in OPERATIONS])
         op = kinds[below(drawn[:, 0], len(kinds))]
         strength, sign = below(drawn[:, 1], self.num_magnitude_bins), np.where(below(drawn[:, 2], 2), -1.0, 1.0)

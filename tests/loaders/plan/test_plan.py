@@ -8,6 +8,7 @@ from loaders.plan import ENTRY, SAMPLE, CropGeometry, plan_batch
 from loaders.plan.crop import eval_boxes, flips, train_boxes
 from loaders.plan.filters import build
 from loaders.plan.level import DCT_OVERSAMPLE, OVERSAMPLE, choose
+from loaders.plan.rng import draw_keys
 
 
 def entries_of(n: int, levels: int = 3) -> np.ndarray:
@@ -132,7 +133,7 @@ def test_a_full_size_that_is_not_known_is_an_error() -> None:
     entries["width"][3, 0] = 0
     entries["height"][3, 0] = 250
     with pytest.raises(ValueError, match=r"`entries` must give .* got 0x250 for sample 13; read its header first\."):
-        train_plan(entries, np.arange(10, 15))
+        train_plan(entries, draw_keys(np.arange(10, 15), copies=2))
 
 
 def test_a_reduced_level_that_is_not_stored_is_left_out() -> None:

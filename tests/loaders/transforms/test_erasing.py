@@ -152,7 +152,7 @@ def test_nothing_to_erase() -> None:
             "`images` must be floating-point, got torch.uint8; erase after normalising.",
         ),
         ({"images": torch.zeros(3, 8, 8)}, "`images` must be [N, C, H, W], got [3, 8, 8]."),
-        ({"batch": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
+        ({"batch": np.arange(3)}, "`batch` must have a draw key for each image, [2], got [3]."),
     ],
 )
 def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: str) -> None:

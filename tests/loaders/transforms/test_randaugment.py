@@ -273,7 +273,7 @@ def test_flat_images_and_no_bits() -> None:
             {"images": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)},
             "`images` must be [N, 3, B, B], got [2, 8, 8, 3]; put channels second.",
         ),
-        ({"batch": np.arange(3)}, "`indices` must be one per image, [2], got [3]."),
+        ({"batch": np.arange(3)}, "`batch` must have a draw key for each image, [2], got [3]."),
     ],
 )
 def test_errors_say_rule_value_and_remedy(change: dict[str, object], message: str) -> None:

@@ -13,8 +13,8 @@ from efficienttrain._loaders import extract
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain extract`."""
-    parser.add_argument("beton", metavar="PYRAMID.beton", help="the pyramid to read")
-    parser.add_argument("out", metavar="LEVEL.beton", help="the beton to write")
+    parser.add_argument("beton", metavar="PYRAMID.beton", help="the pyramid to read, a path or a URL")
+    parser.add_argument("out", metavar="LEVEL.beton", help="the beton to write, a path or a URL")
     parser.add_argument(
         "--level", type=int, metavar="N", required=True, help="0 for full size, 1 for the next smaller, ..."
     )

@@ -16,7 +16,7 @@ from efficienttrain.search.task import Task
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import checkpoint, train
 from efficienttrain.training.config import Config
-from efficienttrain.training.distributed import Ranks
+from efficienttrain.training.distributed import Ranks, group
 from efficienttrain.training.resolve import settle
 from efficienttrain.training.trainer import Trainer
 
@@ -40,9 +40,6 @@ def top1(task: Task) -> float:
 
 def probe(task: Task, config: Config, span: float) -> float | None:
     """The score of a sequential search's probe; its checkpoint remains in the task's folder."""
-    from efficienttrain.search.top1_rule import Prober
-    from efficienttrain.training.distributed import group
-
     with group(config.device) as ranks:
         prober = Prober(config, ranks, task, span)
         with prober:

@@ -82,9 +82,8 @@ def open_data(
     half = _delivers_half(ranks, dtype)
     path = data_path.train_options(recipe, config.size, torch.float16 if half else torch.float32)
     shared |= target_options(config.target)
-    train = Loader(
-        config.data, 1, weights=config.sample_weights, **path, **shared
-    )  # the feed sets the batch size of each stage
+    # Batches of 1, until the feed sets the size of each stage.
+    train = Loader(config.data, 1, weights=config.sample_weights, **path, **shared)
     objective = choose(
         train,
         config.target,

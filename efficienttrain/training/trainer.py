@@ -15,7 +15,7 @@ from torch import Tensor
 from efficienttrain._loaders import Loader
 from efficienttrain.recipe import Recipe
 from efficienttrain.step_schedule import Schedule
-from efficienttrain.training import batch_layout, checkpoint, micro_batch, prepare, resolve
+from efficienttrain.training import auto_replay, checkpoint, micro_batch, prepare, resolve
 from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.callback import Callback, check_trackers, trackers
 from efficienttrain.training.config import Config, Result, write_config
@@ -71,7 +71,7 @@ class Trainer:
             write_config(self.out, self.config, self.recipe)
 
     def settle(self) -> Recipe:
-        """The training state. Another kind of training overrides this method and the next five."""
+        """The training's recipe. Another kind of training overrides this method and the next five."""
         return resolve.settle(self.config, prepare.multiple(self.config))
 
     def open_data(self, dtype: torch.dtype | None) -> tuple[Loader, Loader | None, Objective]:
@@ -222,13 +222,13 @@ class Trainer:
     def tune_replay(self) -> None:
         """Sets a replay factor that is large enough, if the first steps of a stage waited for the loader."""
         done = self.step - sum(self.schedule.steps[: self.stage])
-        if self.layout.factor > 1 or done not in (batch_layout.SETTLING, batch_layout.SETTLING + batch_layout.MEASURED):
+        if self.layout.factor > 1 or done not in (auto_replay.SETTLING, auto_replay.SETTLING + auto_replay.MEASURED):
             return
         self.note()
-        factor = batch_layout.hiding_factor(self.stall, self.layout.micro)
-        if done > batch_layout.SETTLING and factor > 1:
+        factor = auto_replay.hiding_factor(self.stall, self.layout.micro)
+        if done > auto_replay.SETTLING and factor > 1:
             layout, resolution = replace(self.layout, factor=factor), self.recipe.stages[self.stage].resolution
-            held = batch_layout.ring_size(layout, resolution, self.feed.samples, self.ranks)
+            held = auto_replay.ring_size(layout, resolution, self.feed.samples, self.ranks)
             prepare.say(self.ranks, f"Waited {self.stall:.0%} for the loader: every image {factor} times from here on.")
             self.supply(layout, self.config.replay_buffer or held)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from efficienttrain.training.batch_layout import Layout, hiding_factor, lay_out
+from efficienttrain.training.batch_layout import Layout, lay_out
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,3 @@ def test_halving_keeps_the_batch() -> None:
 def test_what_does_not_divide_is_said(asked: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         lay_out(*asked)
-
-
-@pytest.mark.parametrize(
-    ("stall", "micro", "factor"),
-    [(0.04, 64, 1), (0.3, 64, 2), (0.5, 64, 2), (0.51, 64, 4), (0.6, 60, 3), (0.95, 64, 8), (0.5, 7, 7), (0.5, 11, 1)],
-)
-def test_auto_takes_the_smallest_factor_that_hides_the_loader(stall: float, micro: int, factor: int) -> None:
-    assert hiding_factor(stall, micro) == factor

@@ -168,8 +168,8 @@ def test_a_loss_that_is_no_number_stops_the_run(jpeg_folder: Path, tmp_path: Pat
 def test_replay_auto_engages_where_the_loader_is_slow(
     jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("efficienttrain.training.batch_layout.SETTLING", 1)
-    monkeypatch.setattr("efficienttrain.training.batch_layout.MEASURED", 2)
+    monkeypatch.setattr("efficienttrain.training.auto_replay.SETTLING", 1)
+    monkeypatch.setattr("efficienttrain.training.auto_replay.MEASURED", 2)
     monkeypatch.setattr("efficienttrain.training.meter.Clock.lap", lambda _: (1.0, 0.7))
     result = train(config(jpeg_folder, tmp_path / "run", replay="auto"))
     assert [row["factor"] for row in result.report["stages"]] == [4, 4, 4]

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to. It becomes `path` when it is complete and on the disk; until then `path` is unchanged.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from efficienttrain._loaders import Loader
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.curriculum import merged
 from efficienttrain.models import build, check_resolution
 from efficienttrain.pretraining.mae import MaskedAutoencoder
@@ -98,7 +98,7 @@ class Pretrainer(Trainer):
     def finish(self) -> Result:
         """Writes the encoder as a state dict of timm's network, for `Config.init` or for timm."""
         if self.ranks.main:
-            with whole(self.out / ENCODER) as file:
+            with atomic_write(self.out / ENCODER) as file:
                 torch.save(
                     {name: part.cpu() for name, part in self.train_state.model.encoder.state_dict().items()}, file
                 )

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.search.task import RESULT, load_rule, read
 
 
@@ -26,7 +26,7 @@ def work(folder: Path) -> None:
     score = float(load_rule(task.rule)(task))
     if not math.isfinite(score):
         raise ValueError(f"a score must be a finite number, got {score} from {task.rule}.")
-    with whole(folder / RESULT) as file:
+    with atomic_write(folder / RESULT) as file:
         file.write(json.dumps({"score": score, "seconds": time.monotonic() - begun}).encode() + b"\n")
 
 

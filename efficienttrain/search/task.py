@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.curriculum import Stage
 
 TASK, RESULT, OUTPUT = "task.json", "result.json", "output.txt"
@@ -48,7 +48,7 @@ def write(task: Task) -> None:
         return
     shutil.rmtree(task.folder, ignore_errors=True)
     task.folder.mkdir(parents=True)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode())
 
 

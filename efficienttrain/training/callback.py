@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 
 if TYPE_CHECKING:
     from efficienttrain.training.config import Config, Result
@@ -106,7 +106,7 @@ class Tracked(Callback):
         """An identifier that stays the same when a run is interrupted and resumed."""
         place = self._folder / "wandb.id"
         if not place.exists():
-            with whole(place) as file:
+            with atomic_write(place) as file:
                 file.write(uuid4().hex[:12].encode())
         return place.read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.training.distributed import Ranks
 
 KEPT = 2
@@ -21,11 +21,11 @@ _NAME = re.compile(r"step_(\d+)\.pt")
 def save(folder: Path, step: int, state: dict[str, Any], best: bool = False) -> Path:
     """Writes `step_NNNNNNNN.pt` atomically, and `best.pt` if it is the best so far; removes all but the last few."""
     path = place(folder, step)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         torch.save(state, file)
         if best:  # written first, because the checkpoint refers to it
             file.flush()
-            with open(file.name, "rb") as written, whole(folder / BEST) as twin:
+            with open(file.name, "rb") as written, atomic_write(folder / BEST) as twin:
                 shutil.copyfileobj(written, twin)
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink()

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.recipe import Recipe
 from efficienttrain.yaml_values import converted, kinds_of
 
@@ -255,6 +255,6 @@ def write_config(
     values = {name: value for name, value in {**values, **(more or {})}.items() if not known or name in known}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / CONFIG) as file:
+    with atomic_write(folder / CONFIG) as file:
         file.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
     return folder / CONFIG

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 from efficienttrain.training.logbook import read
 
 Line = dict[str, Any]
@@ -18,7 +18,7 @@ NAMES = {"top1": "top-1", "map": "mAP", "r2": "R2"}
 def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
     """Writes `report.json`, and `report.png` if matplotlib is installed; prints the table; returns the numbers."""
     made = summarise(read(folder))
-    with whole(folder / "report.json") as file:
+    with atomic_write(folder / "report.json") as file:
         file.write(json.dumps(made, indent=1).encode() + b"\n")
     drawn = _draw(made, folder / "report.png")
     if show:

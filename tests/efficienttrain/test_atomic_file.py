@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from efficienttrain.atomic_file import whole
+from efficienttrain.atomic_file import atomic_write
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert not path.exists()
     assert [path.read_bytes(), *tmp_path.iterdir()] == [b"new", path]
@@ -21,7 +21,7 @@ def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
 def test_one_that_was_not_finished_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), whole(path) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
         file.write(b"ne")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
@@ -39,6 +39,6 @@ def small_files() -> Iterator[None]:
 @pytest.mark.usefixtures("small_files")
 def test_torch_does_not_hide_why_a_file_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "step.pt"
-    with pytest.raises(OSError, match="File too large") as caught, whole(path) as file:
+    with pytest.raises(OSError, match="File too large") as caught, atomic_write(path) as file:
         torch.save({"weights": torch.zeros(1 << 20)}, file)
     assert caught.value.filename == str(path) and list(tmp_path.iterdir()) == []

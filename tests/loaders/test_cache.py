@@ -201,15 +201,14 @@ def test_a_cache_of_another_state_is_refused(jpeg_folder: Path, dirty: Path, tmp
 def test_an_unfinished_cache_of_another_folder_is_refused(
     jpeg_folder: Path, dirty: Path, tmp_path: Path, held: threading.Event
 ) -> None:
-    cache = tmp_path / "train.beton"
+    cache, manifest = tmp_path / "train.beton", tmp_path / "train.beton.partial" / "manifest"
     with cached(jpeg_folder / "train", cache):
-        while not (tmp_path / "train.beton.partial" / "manifest").exists():
+        while not (manifest.exists() and (text := manifest.read_text())):  # it exists before it is written
             time.sleep(0.01)
         held.set()
-        manifest = (tmp_path / "train.beton.partial" / "manifest").read_text()
     cache.unlink(missing_ok=True)
-    (tmp_path / "train.beton.partial").mkdir(exist_ok=True)
-    (tmp_path / "train.beton.partial" / "manifest").write_text(manifest)
+    manifest.parent.mkdir(exist_ok=True)
+    manifest.write_text(text)
     with pytest.raises(BadDataset, match="unfinished cache of another folder"):
         cached(dirty, cache)
 

@@ -44,16 +44,16 @@ class Folder(Dataset):
         Raises:
             FileNotFoundError, NotADirectoryError, ValueError: see `scan.scan`.
         """
-        sources = scan(path, classes=classes, allow_empty=allow_empty)
-        self.path, self.classes, self.ratios = sources.root, sources.classes, (1.0,)
-        root, names = os.fsencode(os.path.join(sources.root, "")), os.fsencode("\0".join(sources.names)) + b"\0"
+        found = scan(path, classes=classes, allow_empty=allow_empty)
+        self.path, self.classes, self.ratios = found.root, found.classes, (1.0,)
+        root, names = os.fsencode(os.path.join(found.root, "")), os.fsencode("\0".join(found.names)) + b"\0"
         self._prefix = len(root)
         self._paths = np.frombuffer((root + names.replace(b"\0", b"\0" + root))[: -len(root)], np.uint8)
         self._ends = np.flatnonzero(self._paths == 0) + 1
-        self._labels = np.array(sources.labels, np.int32)
+        self._labels = np.array(found.labels, np.int32)
         self.fields = LABEL_ONLY
-        self._sizes = np.zeros((len(sources.names), 2), np.uint16)  # width, height; 0: not read yet
-        self._kinds = np.zeros(len(sources.names), np.uint32)
+        self._sizes = np.zeros((len(found.names), 2), np.uint16)  # width, height; 0: not read yet
+        self._kinds = np.zeros(len(found.names), np.uint32)
         self._workers = workers or available_processors()
         self._pool: native.Pool | None = None
 

@@ -18,7 +18,7 @@ from ..storage import files
 from ..storage.store import is_url
 from . import kept_listing
 from .file_stats import file_stats
-from .scan import Sources, scan
+from .scan import Scan, scan
 from .source import FileRange, Options, Sample
 
 _JPEG = (".jpg", ".jpeg")
@@ -42,8 +42,8 @@ class ImageFolder:
         self._asked = json.dumps(asked)
         kept = self._kept_in and not is_url(path) and kept_listing.load(self._kept_in, self._asked)
         listing = files.below(path) if is_url(path) else None
-        self._sources = found = (
-            kept.sources
+        self._scan = found = (
+            kept.scan
             if kept
             else scan(path, options.split, classes=options.classes, allow_empty=options.allow_empty, listing=listing)
         )
@@ -102,11 +102,11 @@ class ImageFolder:
     def hints(self) -> list[str]:
         """Remarks on the folder, for the summary of a conversion."""
         found = []
-        if self._sources.ignored:
-            kinds = sorted(self._sources.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
+        if self._scan.ignored:
+            kinds = sorted(self._scan.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
             some = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in kinds[:5])
             found.append(f"files that are no images by their endings were left out: {some}{', ...' * (len(kinds) > 5)}")
-        if len(self.classes) == 1 and self._sources.names:
+        if len(self.classes) == 1 and self._scan.names:
             found.append(
                 f"all images are of one class, {self.classes[0]!r}: classes are the folders directly in the source; is "
                 "this the right folder?"
@@ -118,7 +118,7 @@ class ImageFolder:
         part = copy(self)
         for name in ("_stats", "_fingerprint"):
             vars(part).pop(name, None)
-        part._kept_in, part._sources = None, Sources("", [], [], [], {})  # a part is sent to other machines
+        part._kept_in, part._scan = None, Scan("", [], [], [], {})  # a part is sent to other machines
         part._names, part._labels = [self._names[k] for k in numbers], [self._labels[k] for k in numbers]
         part._stored = None if self._stored is None else [self._stored[k] for k in numbers]
         return part
@@ -129,10 +129,10 @@ class ImageFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        if self._kept_in is None or not self._sources.folders:
+        if self._kept_in is None or not self._scan.folders:
             return
         sizes, modified = self._stats
-        listing = kept_listing.Listing(self._sources, sizes, np.asarray(modified, np.int64), self.fingerprint())
+        listing = kept_listing.Listing(self._scan, sizes, np.asarray(modified, np.int64), self.fingerprint())
         kept_listing.save(self._kept_in, self._asked, listing, self._began)
 
     def listing(self) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .file_stats import many
-from .scan import Sources, folder_stamp
+from .scan import Scan, folder_stamp
 
 SETTLED = 2_000_000_000
 """A listing is saved only if no folder was modified within this many nanoseconds before it. A later change could
@@ -28,13 +28,13 @@ class Listing(NamedTuple):
     """An image folder's files.
 
     Attributes:
-        sources: names and labels.
+        scan: names and labels.
         sizes: bytes of each file, [n].
         modified: modification time of each file in nanoseconds, [n].
         fingerprint: see `Source.fingerprint`.
     """
 
-    sources: Sources
+    scan: Scan
     sizes: NDArray[np.int64]
     modified: NDArray[np.int64]
     fingerprint: str
@@ -50,23 +50,23 @@ def save(path: str, asked: str, listing: Listing, began: int) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    sources = listing.sources
-    if any(modified > began - SETTLED for modified, _ in sources.folders.values()):
+    scan = listing.scan
+    if any(modified > began - SETTLED for modified, _ in scan.folders.values()):
         return
     head = {
         "asked": asked,
-        "root": sources.root,
-        "classes": sources.classes,
-        "folders": list(sources.folders),
+        "root": scan.root,
+        "classes": scan.classes,
+        "folders": list(scan.folders),
         "fingerprint": listing.fingerprint,
     }
     with open(f"{path}.new", "wb") as file:
         np.savez(
             file,
             head=np.frombuffer(json.dumps(head).encode("ascii"), np.uint8),
-            names=np.frombuffer(os.fsencode("\0".join(sources.names)), np.uint8),
-            labels=np.array(sources.labels, np.int32),
-            folders=np.array(list(sources.folders.values()), np.int64).reshape(-1, 2),
+            names=np.frombuffer(os.fsencode("\0".join(scan.names)), np.uint8),
+            labels=np.array(scan.labels, np.int32),
+            folders=np.array(list(scan.folders.values()), np.int64).reshape(-1, 2),
             sizes=listing.sizes,
             modified=listing.modified,
         )
@@ -86,7 +86,7 @@ def load(path: str, asked: str) -> Listing | None:
             labels, sizes, modified = kept["labels"].tolist(), kept["sizes"], kept["modified"]
             if not len(names) == len(labels) == len(sizes) == len(modified):  # no CRC covers the rest of a cut array
                 return None
-            sources = Sources(head["root"], head["classes"], names, labels, folders)
-            return Listing(sources, sizes, modified, head["fingerprint"])
+            scan = Scan(head["root"], head["classes"], names, labels, folders)
+            return Listing(scan, sizes, modified, head["fingerprint"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

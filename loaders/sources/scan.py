@@ -21,8 +21,8 @@ WORKING = ".partial"
 SPLITS = {"train", "val", "valid", "validation", "test"}
 
 
-class Sources(NamedTuple):
-    """The samples of a folder.
+class Scan(NamedTuple):
+    """The result of `scan`: the samples of a folder.
 
     Attributes:
         root: the folder whose sub-folders are the classes.
@@ -49,7 +49,7 @@ def scan(
     classes: Sequence[str] | None = None,
     allow_empty: bool = False,
     listing: Iterable[str] | None = None,
-) -> Sources:
+) -> Scan:
     """Lists the images of a folder: sub-folders are classes, sorted; within a class, sorted paths at any depth.
 
     Images in a folder without sub-folders are one class, named like the folder.
@@ -78,7 +78,7 @@ def scan(
             other = next((ending for ending, _ in tree.ignored.most_common(1)), "")
             what = f", but {other} files; {remedy(other, 'name a folder of images')}" if other else ""
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)}){what}")
-        return Sources(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
+        return Scan(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
     if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
         raise ValueError(
             f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
@@ -99,7 +99,7 @@ def scan(
         labels += [labels_of[name]] * len(found)
     if not names:
         raise FileNotFoundError(f"{root}: none of its {len(found_classes)} class folders holds an image")
-    return Sources(root, list(labels_of), names, labels, tree.listed, tree.ignored)
+    return Scan(root, list(labels_of), names, labels, tree.listed, tree.ignored)
 
 
 def folder_stamp(folder: str) -> tuple[int, int]:
@@ -152,7 +152,7 @@ class _OnDisk:
 
     Attributes:
         root: its path.
-        listed, ignored: see `Sources`.
+        listed, ignored: see `Scan`.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -24,6 +24,7 @@ from ..plan.rng import copy_numbers, draw_keys, sample_indices
 from ..sources import Dataset
 from ..sources.dataset import Fetch
 from ..transforms.pipeline import OutputFormat
+from .base import PendingBatch
 from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
@@ -192,7 +193,7 @@ class Decoder:
             len(fetches) < _MOST_FETCHES and 0 < sum(fetch.bytes for fetch in fetches) < _FETCHED
         )
 
-    def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> native.PendingBatch | PartlyPillow:
+    def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> PendingBatch:
         """Starts to decode into `out`, in the kernel's threads and Pillow's; see `native.Pool.submit`."""
         pending = self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
         if not batch.pillow:

@@ -69,15 +69,14 @@ class PillowThreads:
 
 
 class PartlyPillow:
-    """A batch in which the kernel decodes some samples and Pillow the others, with the interface of
-    `native.PendingBatch`.
+    """A batch in which the kernel decodes some samples and Pillow the others, a `PendingBatch`.
 
     Attributes:
         out, status: those of the kernel's part; valid after `wait`.
     """
 
     def __init__(
-        self, pending: native.PendingBatch, threads: PillowThreads, rows: NDArray[np.int64], jobs: Sequence[Job]
+        self, pending: native.PoolBatch, threads: PillowThreads, rows: NDArray[np.int64], jobs: Sequence[Job]
     ) -> None:
         """Starts Pillow's share.
 
@@ -94,7 +93,7 @@ class PartlyPillow:
         self._made = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """As `native.PendingBatch.wait`; `timeout` limits only the wait for the kernel."""
+        """As `native.PoolBatch.wait`; `timeout` limits only the wait for the kernel."""
         if not self._pending.wait(timeout):
             return False
         pixels = self.out.view(np.uint8).reshape(len(self.status), -1)

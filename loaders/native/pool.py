@@ -179,8 +179,8 @@ class _UnderWay:
         self._close()
 
 
-class PendingBatch(KernelBatch, _UnderWay):
-    """A batch being decoded."""
+class PoolBatch(KernelBatch, _UnderWay):
+    """A batch being decoded by a pool."""
 
     def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
         """samples, options: those of `KernelBatch`."""
@@ -220,7 +220,7 @@ class Pool:
         self._lock = threading.RLock()
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._lock)
 
-    def submit(self, samples: NDArray[np.void], **options: Any) -> PendingBatch:
+    def submit(self, samples: NDArray[np.void], **options: Any) -> PoolBatch:
         """Starts a batch and returns immediately.
 
         Args:
@@ -229,7 +229,7 @@ class Pool:
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed.
         """
-        return PendingBatch(self, samples, **options)
+        return PoolBatch(self, samples, **options)
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time per station, bytes, samples."""

@@ -185,7 +185,7 @@ def _tangle(table: NDArray[np.uint32], size: int, rng: np.random.Generator) -> N
         table[int(rng.integers(len(table))) :] += int(rng.integers(1, 9))
 
 
-def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: bytes) -> native.PendingBatch:
+def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: bytes) -> native.PoolBatch:
     """A batch of samples whose entries count from the first byte of `blob`, done; cut, too, which must not crash."""
     with tempfile.TemporaryFile() as file:
         file.write(blob)

@@ -19,7 +19,7 @@ from .threads import Threads
 
 
 class Resampling:
-    """A batch being resampled, with the interface of `native.PendingBatch`.
+    """A batch being resampled, a `PendingBatch`.
 
     Attributes:
         out: the output array.

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ... import native
 from ...batch import Batch, BatchPlan
 from ...buffer_pool import BufferPool
 from ...transforms.device import put
+from ..base import PendingBatch
 from ..decoder import Decoder
 from ..device_queue import Clock, InUse, RunAhead, hand_over
-from ..pillow_threads import PartlyPillow
 from .cut import Cut
 from .graph import JPEG, PAIR, WHOLE, Body, Feed, Kind, decode, decode_and_resize
 from .resample import Resampling
@@ -42,7 +41,7 @@ class DecodedByDALI:
     images: Any  # DALI's; None if it refused the batch
     why: str  # the reason if it refused
     rows: NDArray[np.int64]  # the samples that the kernel works on
-    kernel: native.PendingBatch | PartlyPillow | Resampling
+    kernel: PendingBatch
 
     def repaired(self, decoder: Decoder) -> NDArray[np.uint8]:
         """Waits for the pixels of `rows` and returns them; the batch then names the samples that replaced bad ones."""

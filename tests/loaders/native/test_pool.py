@@ -41,7 +41,7 @@ def shelf(tmp_path: Path) -> tuple[NDArray[np.void], list[bytes], list[Path]]:
     return samples, names, paths
 
 
-def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.PendingBatch:
+def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.PoolBatch:
     pool = native.Pool(workers)
     out = np.zeros(len(samples) * 3 * side * side, np.uint8)
     pending = pool.submit(samples, side=side, filter=build(side, name), out=out)  # type: ignore[arg-type]

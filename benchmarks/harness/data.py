@@ -10,17 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".ppm",
-    ".bmp",
-    ".pgm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)  # as torchvision's ImageFolder
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""As torchvision's ImageFolder. Not imported from `loaders`: a contestant's process may load another version of it."""
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ class Local:
                 time.sleep(POLL)
         finally:
             for _, process in running.values():
-                process.kill()
-                process.wait()
+                with process:  # closes its standard input, and waits
+                    process.kill()
 
 
 class OnRay:

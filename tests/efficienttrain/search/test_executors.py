@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from efficienttrain.search import Choice, Local, OnRay, Plan, Probe
-from efficienttrain.search.executors import Executor
+from efficienttrain.search.executors import Executor, start
 from efficienttrain.search.task import write
 from tests.efficienttrain.search.toys import small
 
@@ -54,6 +56,21 @@ def test_probes_side_by_side_share_the_processors(monkeypatch: pytest.MonkeyPatc
     environments = Local(16)._environments
     assert {environment["EFFICIENTTRAIN_CPUS"] for environment in environments} == {"4"}
     assert Local(1)._environments[0]["EFFICIENTTRAIN_CPUS"] == "64"
+
+
+def test_a_search_that_stops_ends_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def watched(folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        begun.append(start(folder, environment))
+        return begun[-1]
+
+    monkeypatch.setattr("efficienttrain.search.executors.start", watched)
+    running = Local(2).run(folders(tmp_path, "broken", 2))
+    next(running)
+    running.close()
+    assert all(process.poll() is not None for process in begun)
+    assert begun[1].stdin is not None and begun[1].stdin.closed
 
 
 def test_no_worker() -> None:

@@ -64,6 +64,8 @@ class CachedFolder(Dataset):
     A sample that the converter refused is always read from the folder, with the same result as without a cache.
     """
 
+    kind = "image folder with a cache"
+
     def __init__(
         self, folder: Any, cache: str | os.PathLike[str], num_workers: int, classes: Sequence[str] | None = None
     ) -> None:

@@ -5,7 +5,6 @@ The functions return text and pictures; `efficienttrain inspect` prints and save
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +23,6 @@ from ..sources.dataset import Dataset
 if TYPE_CHECKING:
     from PIL import Image
 
-KINDS = {"Pyramid": "pyramid (FFCV reads it too)", "FFCVBeton": "beton written by FFCV"}
 NAMED = 8
 """Classes that are named."""
 CHUNK = 65_536  # samples whose entries are looked at together
@@ -42,7 +40,7 @@ class Station(NamedTuple):
 
 def facts(dataset: Dataset) -> str:
     """A beton's contents, as a table: samples, classes, fields, and size, bytes and markers of each level."""
-    count, levels = len(dataset), len(dataset.ratios)
+    count, levels, parts = len(dataset), len(dataset.ratios), len(dataset.parts)
     pixels, size, found, marked = np.zeros((levels, 2)), np.zeros(levels), np.zeros(levels), np.zeros(levels)
     for start in range(0, count, CHUNK):
         entries = dataset.entries(np.arange(start, min(start + CHUNK, count)))
@@ -52,16 +50,16 @@ def facts(dataset: Dataset) -> str:
         found, marked = found + stored.sum(axis=0), marked + (entries["rows"] > 0).sum(axis=0)
     lines = [
         dataset.path,
-        f"kind     {KINDS.get(type(dataset).__name__, type(dataset).__name__)}",
+        f"kind     {dataset.kind}{' (FFCV reads it too)' if dataset.meta else ''}{f', {parts} parts' * (parts > 1)}",
         f"samples  {count:,} of {len(dataset.classes):,} classes",
         f"classes  {names_of(dataset.classes)}",
         f"fields   {types_of(dataset.fields)}",
     ]
     if dataset.image_bytes:
         lines.append(f"storage  {'in the order of the indices' if dataset.storage is None else 'shuffled'}")
-    if os.path.isfile(dataset.path):
-        total = os.path.getsize(dataset.path)
-        lines.append(f"file     {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")
+    if (total := dataset.file_bytes) is not None:
+        name = "file" if parts == 1 else "files"
+        lines.append(f"{name:8} {total / 1e6:,.1f} MB, {total / size[0]:.2f} times the bytes of level 0")
     if dataset.originals is not None:
         kept = sizes_of_originals(dataset)
         lines.append(f"kept     {len(kept):,} original files, {kept.sum() / 1e6:,.1f} MB, read in place of level 0")

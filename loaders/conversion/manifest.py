@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from ..sources.open import open_dataset
-from ..sources.parts import Parts
 from ..sources.parts_manifest import EDITED_VERSION, FORMAT, VERSION, describe
 from ..storage import files
 from ..storage.store import check_credentials, is_url
@@ -37,8 +36,7 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
         raise ValueError(f"a manifest is a .json file of one or more betons, got {out!r} and {len(paths)} betons.")
     names = [_relative(path, out) for path in paths]
     with open_dataset(paths) as whole:
-        parts_of = whole.parts if isinstance(whole, Parts) else [whole]
-        lines = [describe(part, name) for part, name in zip(parts_of, names, strict=True)]
+        lines = [describe(part, name) for part, name in zip(whole.parts, names, strict=True)]
         samples = len(whole)
     if is_url(out):
         if files.exists(out):

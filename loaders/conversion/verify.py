@@ -68,11 +68,10 @@ def verify(
     if turn < 0:
         raise ValueError(f"`turn` must be at least 0, got {turn}")
     with open_dataset(path) as dataset:
-        parts = dataset.parts if isinstance(dataset, Parts) else [dataset]
         damages: list[Damage] = []
         blocks: list[tuple[Dataset, np.ndarray, np.ndarray]] = []  # a beton, indices in it, places in the data set
         start = 0
-        for part in parts:
+        for part in dataset.parts:
             beton = part.whole if isinstance(part, Without) else part
             tables = beton.with_tables()
             tables.check_tables()

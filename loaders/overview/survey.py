@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,17 +21,10 @@ from ..plan.records import RAW
 from ..processors import available_processors
 from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
-from ..sources.parts import Parts
 from ..sources.pyramid import Pyramid
 from ..sources.source_dataset import SourceDataset
 from ..transforms.pipeline import OutputFormat
 
-KINDS = {
-    "Pyramid": "pyramid",
-    "FFCVBeton": "beton written by FFCV",
-    "Folder": "image folder",
-    "SourceDataset": "source, not converted",
-}
 _LABELS = 2_000_000  # samples whose labels are all counted
 _BLOCK = 1 << 16  # labels read at a time
 # T.81 annex K.1, the luminance table whose multiples libjpeg calls qualities.
@@ -144,19 +136,17 @@ def survey(
     if seen < 1 or viewed < 1 or shown < 1:
         raise ValueError(f"`seen`, `viewed` and `shown` must be at least 1, got {seen}, {viewed} and {shown}")
     with open_dataset(data) as dataset:
-        parts = dataset.parts if isinstance(dataset, Parts) else [dataset]
-        kinds = sorted({type(part).__name__ for part in parts})
         found = Survey(
             dataset.path,
-            " and ".join(KINDS.get(kind, kind) for kind in kinds),
+            dataset.kind,
             len(dataset),
             list(dataset.classes),
             {name: str(kind) for name, kind in dataset.fields.items()},
-            _file_bytes(parts),
+            dataset.file_bytes,
         )
         _count_labels(dataset, found)
         _look(dataset, spread(len(dataset), seen), found)
-        for part in parts:
+        for part in dataset.parts:
             _add_remarks(part, found)
         chosen = spread(len(dataset), viewed)
         kept = spread(len(chosen), shown)
@@ -173,13 +163,6 @@ def spread(count: int, wanted: int) -> NDArray[np.int64]:
     """At most `wanted` positions of `count`, evenly apart."""
     wanted = min(count, wanted)
     return np.arange(wanted, dtype=np.int64) * count // max(wanted, 1)
-
-
-def _file_bytes(parts: Sequence[Dataset]) -> int | None:
-    sizes = [os.path.getsize(part.path) if os.path.isfile(part.path) else None for part in parts]
-    if any(isinstance(part, SourceDataset) for part in parts) or None in sizes:
-        return None
-    return sum(size for size in sizes if size is not None)
 
 
 def _count_labels(dataset: Dataset, found: Survey) -> None:

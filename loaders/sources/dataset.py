@@ -56,6 +56,8 @@ class Dataset(ABC):
         label_field: name of the int field that `labels` returns; None: the samples have no class label.
     """
 
+    kind: str = "data set"
+    """What it is, in a few words for people."""
     path: str
     fd: int = -1
     classes: list[str]
@@ -172,6 +174,16 @@ class Dataset(ABC):
             block = self.labels(np.arange(start, min(start + _BLOCK, len(self))))
             counts += np.bincount(block, minlength=len(counts))
         return counts
+
+    @property
+    def parts(self) -> list[Dataset]:
+        """The data sets that it consists of, in order: itself, unless it is made of several betons."""
+        return [self]
+
+    @property
+    def file_bytes(self) -> int | None:
+        """Bytes of its files on this machine; None: each sample is a file, or they are elsewhere."""
+        return os.path.getsize(self.path) if os.path.isfile(self.path) else None
 
     def begin_epoch(self) -> None:  # noqa: B027
         """Called before the first batch of an epoch is planned. Most data sets do nothing."""

@@ -25,6 +25,8 @@ MAX_CLASSES = 1 << 20  # int fields with larger values do not count as class lab
 class FFCVBeton(Dataset):
     """An open FFCV beton: images from its first image field, labels from an int field, and all its other fields."""
 
+    kind = "beton written by FFCV"
+
     def __init__(self, fd: int, head: Head, label_field: str | Literal[False] | None = None) -> None:
         """Takes over `fd`; the caller closes it if this raises.
 

@@ -26,6 +26,8 @@ class Folder(Dataset):
     reports the reason.
     """
 
+    kind = "image folder"
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -60,6 +60,7 @@ class Parts(Dataset):
         self.classes = max((part.classes for part in self._parts), key=len)
         self.ratios, self.fields = first.ratios, first.fields
         self.label_field, self.meta = first.label_field, first.meta
+        self.kind = " and ".join(sorted({part.kind for part in self._parts}))
         sizes = [len(part) for part in self._parts]
         self._ends = np.cumsum(sizes)
         self._starts = np.cumsum([0, *sizes])
@@ -75,6 +76,12 @@ class Parts(Dataset):
     def parts(self) -> list[Dataset]:
         """The parts, in order."""
         return list(self._parts)
+
+    @property
+    def file_bytes(self) -> int | None:
+        """Bytes of all parts; None: some are elsewhere."""
+        sizes = [part.file_bytes for part in self._parts]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -37,6 +37,7 @@ class Pyramid(Dataset):
         private: the places of its parts, a PRIVATE.
     """
 
+    kind = "pyramid"
     bounds: NDArray[np.int64]
 
     def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:

@@ -89,7 +89,7 @@ class Remote(Dataset):
     ) -> None:
         """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
         self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
-        self.path, self.classes, self.ratios = inner.path, inner.classes, inner.ratios
+        self.path, self.kind, self.classes, self.ratios = inner.path, inner.kind, inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
         self.bounds = inner.bounds

@@ -57,6 +57,8 @@ class SourceDataset(Dataset):
     The reading threads decode images that are not JPEGs; the kernel crops and resamples them.
     """
 
+    kind = "source, not converted"
+    file_bytes = None  # not those of its samples
     together = 1  # a batch at a time: planning needs its samples in memory
 
     def __init__(self, source: Source, classes: Sequence[str] | None = None, workers: int | None = None) -> None:

@@ -41,7 +41,8 @@ class Without(Dataset):
         self.whole = inner
         removed = np.asarray(removed, np.int64)
         self._kept = np.delete(np.arange(len(inner)), removed)
-        self.path, self.fd, self.classes, self.ratios = inner.path, inner.fd, inner.classes, inner.ratios
+        self.path, self.kind, self.fd = inner.path, inner.kind, inner.fd
+        self.classes, self.ratios = inner.classes, inner.ratios
         self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
         self.immutable, self.together = inner.immutable, inner.together
         self.span = None if inner.span is None else inner.span.without(removed.tolist())

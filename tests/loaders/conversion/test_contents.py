@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loaders import convert
-from loaders.conversion import contents
+from loaders.conversion import contents, split_parts
 from loaders.conversion.headers import LOOKED_AT
 from loaders.sources.open import open_source
 from tests.loaders.sources import forms
@@ -67,4 +67,14 @@ def test_images_that_cannot_be_used(truth: forms.Truth, tmp_path: Path) -> None:
 def test_a_beton(truth: forms.Truth, tmp_path: Path) -> None:
     convert(truth.folder, tmp_path / "x.beton", workers=1)
     text = contents(str(tmp_path / "x.beton"))
+    assert "\nkind     pyramid (FFCV reads it too)\n" in text and "\nfile     " in text
     assert "\nclasses  class000, class001, class002\nfields   label (int)\n" in text and "\nlevel " in text
+
+
+def test_several_betons(truth: forms.Truth, tmp_path: Path) -> None:
+    convert(truth.folder, tmp_path / "x.beton", workers=1)
+    split_parts(str(tmp_path / "x.beton"), str(tmp_path / "train.json"), 2, workers=1)
+    size = sum(path.stat().st_size for path in tmp_path.glob("train-*.beton"))
+    text = contents(str(tmp_path / "train.json"))
+    assert "\nkind     pyramid (FFCV reads it too), 2 parts\nsamples  12 of 3 classes\n" in text
+    assert f"\nfiles    {size / 1e6:,.1f} MB, " in text and size > 50_000

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from loaders.transforms import RandomErasing as RandomErasing
     from loaders.transforms import ThreeAugment as ThreeAugment
     from loaders.transforms import TrivialAugmentWide as TrivialAugmentWide
+    from loaders.values import absolute as absolute
     from loaders.values import number as number
     from loaders.values import whole as whole
 

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from .transforms.pipeline import TransformPipeline
 
 
-def absolute(data: Any) -> Any:
-    """A path made absolute, so that it does not depend on the working directory; URLs and objects unchanged."""
-    if not isinstance(data, str | os.PathLike):
-        return data
-    name = os.fspath(data)
-    return name if "://" in name else os.path.abspath(os.path.expanduser(name))
-
-
 def check(arguments: Mapping[str, Any]) -> None:
     """Checks those arguments of `Loader` that do not depend on the data set.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import absolute, check, device_of, geometry_of, pipeline_of, sampling_of
+from .arguments import check, device_of, geometry_of, pipeline_of, sampling_of
 from .at_exit import Halting
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
@@ -28,7 +28,7 @@ from .processors import default_workers, ranks
 from .sources import Dataset, open_dataset
 from .stage import Stage
 from .stats import storage_advice, summarise
-from .values import unbox
+from .values import absolute, unbox
 
 if TYPE_CHECKING:
     import torch

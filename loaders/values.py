@@ -1,7 +1,8 @@
-"""Checks of single values that users pass. Each error is one line: the rule, then the value received."""
+"""Checks and conversions of single values that users pass. Each error is one line: the rule, then what was received."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
@@ -22,6 +23,14 @@ def number(value: Any) -> bool:
 def unbox(value: Any) -> Any:
     """A NumPy number as Python's, because products of small NumPy integers wrap around. Other values are unchanged."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def absolute(data: Any) -> Any:
+    """A path made absolute, so that it does not depend on the working directory; URLs and objects unchanged."""
+    if not isinstance(data, str | os.PathLike):
+        return data
+    name = os.fspath(data)
+    return name if "://" in name else os.path.abspath(os.path.expanduser(name))
 
 
 def torchs_name(value: Any) -> str:

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from efficienttrain._loaders import absolute
 from efficienttrain.custom import write_curriculum
 from efficienttrain.recipe import recipe
 from efficienttrain.search import Choice, Local, OnRay, Plan, ProbeFailed, Space, run_search
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def trainers(words: list[str]) -> dict[str, Any]:
-    """The options of `efficienttrain train`, as fields of its Config; data by absolute paths, for other machines.
+    """The options of `efficienttrain train`, as fields of its Config; files by absolute paths, for other machines.
 
     Raises:
         ValueError: one that is the search's to set.
@@ -121,15 +122,15 @@ def trainers(words: list[str]) -> dict[str, Any]:
     given = vars(parser.parse_args([*words, "--out", ""]))
     config = {name: value for name, value in given.items() if name != "out"}
     Config(**config, out="")
-    return config | {name: os.path.abspath(config[name]) for name in ("data", "val") if name in config}
+    return config | {name: absolute(config[name]) for name in ("data", "val", "init") if name in config}
 
 
 def gpus(workers: int) -> list[str]:
-    """The GPUs for several workers to share; a single one sees them all."""
+    """The GPUs for several workers to share; a single one sees them all. None if CUDA_VISIBLE_DEVICES is empty."""
     if workers == 1:
         return []
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return visible.split(",")
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [device for device in visible.split(",") if device]
     return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]  # quicker than asking torch
 
 

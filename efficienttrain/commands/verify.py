@@ -54,7 +54,7 @@ def conclusion(args: argparse.Namespace, damaged: int) -> str:
         return f"{damaged} damaged" if damaged else "sound"
     with open_dataset(args.beton) as whole:
         count = len(whole)
-        checked = sum(sampled(len(part), args.sample, args.turn) for part in getattr(whole, "parts", [whole]))
+        checked = sum(sampled(len(part), args.sample, args.turn) for part in whole.parts)
     if damaged:
         return f"{damaged} damaged among {checked:,} of {count:,} samples; check all without --sample"
     # The rule of three: if none of n independent draws is damaged, at 95 % confidence less than 3 / n of all are.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from efficienttrain.curriculum import BASE, Stage
-
-PACES = ("compute", "passes")
+from efficienttrain.recipe import PACES
 
 
 class Choice(NamedTuple):

@@ -16,10 +16,10 @@ import tempfile
 import time
 from typing import Any
 
-from ..arguments import absolute
 from ..errors import LoaderError
 from ..progress import progress_bar
 from ..storage.store import is_url
+from ..values import absolute
 from .convert import Summary
 from .journal import Busy
 from .shards import Part, ShardedConversion

@@ -71,6 +71,18 @@ def test_a_wrong_wish_is_one_line(
 
 
 def test_data_are_found_from_other_machines() -> None:
-    config = search.trainers(["--data", "train.beton", "--val", "val.beton", "--model", "resnet50", "--no-progress"])
-    assert config["data"] == str(Path.cwd() / "train.beton")
+    words = ["--data", "train.beton", "--val", "val.beton", "--init", "~/a.pth", "--model", "resnet50", "--no-progress"]
+    config = search.trainers(words)
+    assert config["data"] == str(Path.cwd() / "train.beton") and config["init"] == str(Path.home() / "a.pth")
     assert "out" not in config and "curriculum" not in config
+    words = ["--data", "s3://bucket/train.json", "--val", "~/val.beton", "--model", "resnet50"]
+    config = search.trainers(words)
+    assert (config["data"], config["val"]) == ("s3://bucket/train.json", str(Path.home() / "val.beton"))
+
+
+def test_gpus_that_the_workers_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert (search.gpus(1), search.gpus(2)) == ([], ["2", "3"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([Path("/dev/nvidia0")]))
+    assert search.gpus(2) == []

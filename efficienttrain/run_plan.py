@@ -143,7 +143,7 @@ class RunPlan:
     """The inputs of a plan, and the results computed from them.
 
     Attributes:
-        inputs: by name, see `INPUTS`.
+        inputs: by name, as `planned` of commands/plan_run.py makes them.
         storage: "local" (each node has its own copy), "nfs" (shared file system) or "s3" (object store).
         table: the training's stages.
     """

@@ -72,11 +72,11 @@ def planned(args: argparse.Namespace) -> RunPlan:
     Raises:
         ValueError: a wrong option, or no report of rates.
     """
+    for option, value in vars(args).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{option.replace('_', '-')}` must be a finite number, got {value:g}")
     for option in ("images", "nodes", "gpus", "epochs"):
-        value = getattr(args, option)
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"`{option}` must be a finite number, got {value:g}")
-        if value is not None and value < 1:
+        if (value := getattr(args, option)) is not None and value < 1:
             raise ValueError(f"`{option}` must be at least 1, got {value:g}")
     given = {}
     for origin, options in ((DEFAULT, COUNTS), (ASSUMED, OPTIONS)):

@@ -39,6 +39,8 @@ def test_a_local_run_needs_no_prices(capsys: pytest.CaptureFixture[str]) -> None
         (["--images", "0"], "`images` must be at least 1, got 0"),
         (["--images", "inf"], "`images` must be a finite number, got inf"),
         (["--images", "nan"], "`images` must be a finite number, got nan"),
+        (["--gpu-rate", "inf"], "`gpu-rate` must be a finite number, got inf"),
+        (["--image-kb", "nan"], "`image-kb` must be a finite number, got nan"),
         (["--gpu-rate", "0"], "`gpu-rate` must be positive, got 0"),
         (["--image-kb", "-1"], "`image-kb` must be positive, got -1"),
         (["--rates", "none.json"], "none.json"),

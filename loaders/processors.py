@@ -6,12 +6,10 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
+from .control_groups import cpu_quota
 from .values import whole
 
-CGROUP = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
 CPUS_VARIABLE = "EFFICIENTTRAIN_CPUS"
 """Environment variable: processors that a process and its children may use together, if no other limit is known."""
 
@@ -33,7 +31,7 @@ def available_processors() -> int:
     """
     # macOS and Windows have no affinity.
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = (_cpu_quota(), ray_share(), _number(os.environ.get(CPUS_VARIABLE)))
+    limits = (cpu_quota(), ray_share(), _number(os.environ.get(CPUS_VARIABLE)))
     return max(1, min([count, *(int(limit) for limit in limits if limit is not None)]))
 
 
@@ -102,45 +100,6 @@ def check_ranks(rank: int | None, world_size: int | None) -> None:
         return
     if not (whole(rank) and whole(world_size) and 0 <= rank < world_size):
         raise ValueError(f"`rank` must be a whole number from 0 to `world_size` - 1, got rank {rank} of {world_size}.")
-
-
-def _cpu_quota(root: Path = CGROUP, own: Path = OWN_CGROUPS) -> float | None:
-    """Number of processors that the CPU quota of the control groups allows (version 2, else version 1); None: no limit.
-
-    The least quota of the process's own group and all groups above it counts. In a container the root is usually the
-    container's group; elsewhere, as under systemd or Slurm, the group lies deeper.
-    """
-    quotas = [quota for folder in _cgroups(root, own) if (quota := _quota_of(folder)) is not None]
-    return min(quotas, default=None)
-
-
-def _cgroups(root: Path, own: Path) -> list[Path]:
-    """The folders of this process's control groups for CPU time, and all above them."""
-    try:
-        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:
-        lines = []
-    folders = [root, root / "cpu"]
-    for line in lines:
-        if len(line) == 3 and (line[1] == "" or "cpu" in line[1].split(",")):
-            base = root if line[1] == "" else root / "cpu"
-            parts = [part for part in line[2].split("/") if part not in ("", "..")]
-            folders += [base.joinpath(*parts[: k + 1]) for k in range(len(parts))]
-    return folders
-
-
-def _quota_of(folder: Path) -> float | None:
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if quota == "max" or int(quota) <= 0 or int(period) <= 0:
-        return None
-    return int(quota) / int(period)
 
 
 def _number(text: str | None) -> int | None:

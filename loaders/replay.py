@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .control_groups import free_memory
 from .plan.rng import Purpose, below, words
 from .processors import local_ranks
 from .transforms.device import put
@@ -25,7 +26,6 @@ CHUNKS = 32
 LATE = 4
 """Batches whose copies to a ring in RAM may be in progress; the host waits for the oldest if there are more."""
 GIB = 2**30
-GROUP = Path("/sys/fs/cgroup")
 
 
 class Replay:
@@ -214,16 +214,10 @@ def check_memory(batches: int, batch_size: int, resolution: int, device: torch.d
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a device; of a CPU, within the system's and the control group's limits."""
+    """Free memory of a device; of a CPU, within the limits of the system and the control groups."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     table = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(table["MemAvailable"].split()[0]) * 1024
-    try:
-        limit = (GROUP / "memory.max").read_text().strip()
-        used = int((GROUP / "memory.current").read_text())
-        kinds = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
-    except OSError:
-        return free
-    used -= int(kinds["inactive_file"])  # the page cache, which the system can free at any time
-    return free if limit == "max" else min(free, int(limit) - used)
+    limit = free_memory()
+    return free if limit is None else min(free, limit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,47 +12,9 @@ from loaders import processors
 from loaders.processors import available_processors, check_ranks, default_workers, local_ranks, ranks
 
 
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000"}, 1.5),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4.0),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({}, None),
-    ],
-)
-def test_quotas_of_both_versions(tmp_path: Path, files: dict[str, str], quota: float | None) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    assert processors._cpu_quota(tmp_path, tmp_path / "none") == quota
-
-
-@pytest.mark.parametrize(
-    ("own", "files", "quota"),
-    [
-        ("0::/system.slice/job.scope", {"cpu.max": "max 100", "system.slice/cpu.max": "300 100"}, 3.0),
-        ("0::/a/b", {"a/cpu.max": "300 100", "a/b/cpu.max": "200 100"}, 2.0),
-        ("0::/a/b", {"a/cpu.max": "150 100", "a/b/cpu.max": "200 100"}, 1.5),
-        ("0::/../other", {"cpu.max": "200 100", "other/cpu.max": "400 100"}, 2.0),
-        ("4:memory:/m\n1:cpu,cpuacct:/j", {"cpu/j/cpu.cfs_quota_us": "50", "cpu/j/cpu.cfs_period_us": "20"}, 2.5),
-        ("4:memory:/m", {"m/cpu.max": "100 100", "cpu/m/cpu.max": "100 100"}, None),
-    ],
-)
-def test_the_least_quota_of_all_groups_counts(
-    tmp_path: Path, own: str, files: dict[str, str], quota: float | None
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    (tmp_path / "own").write_text(own + "\n")
-    assert processors._cpu_quota(tmp_path, tmp_path / "own") == quota
-
-
 def test_a_ray_task_uses_its_processors_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(processors, "_cpu_quota", lambda: None)
+    monkeypatch.setattr(processors, "cpu_quota", lambda: None)
     monkeypatch.setattr(processors, "local_ranks", lambda: 4)
 
     def ray(assigned: dict[str, float], mode: int = 1, initialized: bool = True) -> SimpleNamespace:
@@ -76,7 +37,7 @@ def test_a_ray_task_uses_its_processors_only(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_environment_limits_a_process_and_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(processors, "_cpu_quota", lambda: None)
+    monkeypatch.setattr(processors, "cpu_quota", lambda: None)
     monkeypatch.delitem(sys.modules, "ray", raising=False)
     for text, count in (("6", 6), ("64", 8), ("0", 1), ("many", 8)):
         monkeypatch.setenv("EFFICIENTTRAIN_CPUS", text)
@@ -89,7 +50,7 @@ def test_the_environment_limits_a_process_and_its_children(monkeypatch: pytest.M
 def test_the_smaller_of_affinity_and_quota_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     for quota, count in ((None, 8), (2.5, 2), (0.5, 1), (64.0, 8)):
-        monkeypatch.setattr(processors, "_cpu_quota", lambda quota=quota: quota)
+        monkeypatch.setattr(processors, "cpu_quota", lambda quota=quota: quota)
         assert available_processors() == count
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS
     monkeypatch.setattr(os, "cpu_count", lambda: 6)

@@ -18,7 +18,7 @@ import threading
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..errors import LoaderError
@@ -71,20 +71,25 @@ class Mirror:
 
     def _open_folder(self, folder: Path) -> None:
         self._folder, self._using = folder, _use(folder)
-        self._file = FilledFile(os.open(folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._locks = os.open(folder / "have", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        boot = _BOOT.read_text() if _BOOT.exists() else ""
-        known = folder / "boot"
-        if not known.exists() or known.read_text() != boot:
-            flushed = folder / "flushed"
-            held = flushed.read_bytes() if flushed.exists() else b""
-            os.ftruncate(self._locks, 0)
-            os.pwrite(self._locks, held if len(held) == self._chunks else bytes(self._chunks), 0)
-            known.write_text(boot)
-        os.ftruncate(self.fd, self.size)
-        os.ftruncate(self._locks, self._chunks)
-        self._have = mmap.mmap(self._locks, self._chunks)
-        fcntl.flock(self._using, fcntl.LOCK_SH)  # held until `close`: the folder is in use
+        with ExitStack() as undo:
+            undo.callback(os.close, self._using)  # left open after an error, its lock would block all others
+            self._file = FilledFile(os.open(folder / "data", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            undo.callback(self._file.close)
+            self._locks = os.open(folder / "have", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            undo.callback(os.close, self._locks)
+            boot = _BOOT.read_bytes() if _BOOT.exists() else b""
+            known = folder / "boot"
+            if not known.exists() or known.read_bytes() != boot:
+                flushed = folder / "flushed"
+                held = flushed.read_bytes() if flushed.exists() else b""
+                os.ftruncate(self._locks, 0)
+                os.pwrite(self._locks, held if len(held) == self._chunks else bytes(self._chunks), 0)
+                known.write_bytes(boot)
+            os.ftruncate(self.fd, self.size)
+            os.ftruncate(self._locks, self._chunks)
+            self._have = mmap.mmap(self._locks, self._chunks)
+            fcntl.flock(self._using, fcntl.LOCK_SH)  # held until `close`: the folder is in use
+            undo.pop_all()
 
     def ensure(self, ranges: Iterable[tuple[int, int]]) -> list[Future[None]]:
         """Begins to fetch the missing chunks of these ranges [start, end). Done when all futures are."""

@@ -65,6 +65,32 @@ def test_a_full_disk_does_not_end_the_epoch(served: Served, beton: Path, tmp_pat
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(delivered, expected, strict=True))
 
 
+@pytest.mark.parametrize("name", ["boot", "have", "flushed", "lock"])
+def test_damaged_files_of_the_cache_are_made_anew(served: Served, beton: Path, tmp_path: Path, name: str) -> None:
+    url, cache = f"{served.url}/train.beton", tmp_path / "cache"
+    assert digest(url, cache_dir=cache) == digest(beton)
+    (damaged,) = cache.glob(f"*/{name}")
+    damaged.write_bytes(b"\xad\xff" * 50)
+    assert digest(url, cache_dir=cache) == digest(beton)
+
+
+def test_a_cache_that_cannot_be_opened_does_not_stay_locked(
+    served: Served, beton: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one to open it, also in this process, would wait for ever."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    url, cache, descriptors = f"{served.url}/train.beton", tmp_path / "cache", Path("/proc/self/fd")
+    with monkeypatch.context() as patched:
+        patched.setattr("loaders.storage.mirror.mmap.mmap", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            open_dataset(url, cache_dir=cache)
+    assert not [place for place in descriptors.iterdir() if str(cache) in os.path.realpath(place)]
+    assert digest(url, cache_dir=cache) == digest(beton)
+
+
 def test_wrong_bytes_of_a_field_are_fetched_again(served: Served, tmp_path: Path) -> None:
     samples = [{"image": _jpeg(), "label": k % 2, "note": {"k": k, "long": "x" * 20000}} for k in range(40)]
     convert(

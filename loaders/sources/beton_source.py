@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..storage import files
 from ..storage.store import is_url
 from .open import open_dataset
+from .parts import names_parts
 from .parts_manifest import is_beton
 from .source import Options, Sample, file_facts
 
@@ -18,7 +19,7 @@ _BLOCK = 64  # samples whose fields are read together
 
 
 class Beton:
-    """The samples of a beton: its images in full size, and its stored fields.
+    """The samples of a beton, or of all that a pattern names: their images in full size, and their stored fields.
 
     Raw pixels are passed on unchanged; the converter stores them as JPEG of quality 95.
     """
@@ -68,4 +69,5 @@ class Beton:
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return f"{file_facts([self.path])} {self._dataset.label_field}"
+        paths = files.expand(self.path) if names_parts(self.path) else [self.path]
+        return f"{file_facts(paths)} {self._dataset.label_field}"

@@ -17,6 +17,7 @@ import pytest
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
 from loaders.conversion import compact_parts, remove_samples, split_parts, write_manifest
 from loaders.sources.dataset import Dataset
+from loaders.sources.open import open_source
 from loaders.sources.parts import open_parts
 
 
@@ -68,6 +69,17 @@ def test_batches_are_those_of_one_file(folders: Path) -> None:
     assert len(one) == 24
     assert pixels([folders / "part-0.beton", folders / "part-1.beton"]) == one
     assert pixels(str(folders / "part-*.beton"), shuffle=True) == one
+
+
+def test_parts_are_converted_to_one_file(folders: Path, tmp_path: Path) -> None:
+    split_parts(str(folders / "train.beton"), str(tmp_path / "parts" / "all.json"), 3)
+    pattern = str(tmp_path / "parts" / "*.beton")
+    for source, name in ((folders / "train.beton", "one"), (pattern, "joined")):
+        assert convert(source, tmp_path / f"{name}.beton", workers=1).images == 24
+    assert (tmp_path / "joined.beton").read_bytes() == (tmp_path / "one.beton").read_bytes()
+    before = open_source(pattern).fingerprint()
+    os.utime(max((tmp_path / "parts").glob("*.beton")), (1, 1))
+    assert open_source(pattern).fingerprint() != before
 
 
 def test_a_loader_of_parts_is_pickled(folders: Path) -> None:

@@ -180,7 +180,7 @@ def extents(kind: FieldType, column: NDArray[Any]) -> tuple[NDArray[np.uint64], 
     return column.astype(np.uint64), np.full(len(column), size, np.uint64)
 
 
-def move(types: Mapping[str, FieldType], rows: NDArray[np.void], distance: Any) -> None:
+def move_pointers(types: Mapping[str, FieldType], rows: NDArray[np.void], distance: Any) -> None:
     """Adds a distance (a number, or one for each row) to every pointer in metadata rows, in place."""
     for name in with_pointers(types):
         column = rows[name] if types[name].dtype is not None else rows[name]["ptr"]

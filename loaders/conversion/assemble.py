@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldType, row_dtype, with_pointers
-from ..beton.fields import move as move_pointers
+from ..beton.fields import LABEL_ONLY, FieldType, move_pointers, row_dtype, with_pointers
 from ..beton.sections import META, BlockSums, described
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal

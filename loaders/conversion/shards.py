@@ -29,7 +29,7 @@ from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
 from ..sources.parts_manifest import describe
-from ..sources.source import Limited, Options, Sample, Source, indexable
+from ..sources.source import Indexed, Limited, Options, Sample, Source, indexable
 from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
@@ -44,7 +44,7 @@ _SETTINGS = ("ratios", "quality", "overhead", "page_size", "depth", "order")
 """Options of `convert` that determine a part's bytes."""
 
 
-class Spread:
+class Spread(Indexed):
     """Samples from all over a source, those of a span of its shuffled order, as a source."""
 
     partial = True  # what is said of all labels would be wrong
@@ -66,10 +66,6 @@ class Spread:
     def __getitem__(self, index: int) -> Sample:
         sample: Sample = self._source[self._numbers[index]]  # type: ignore[index]
         return sample
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return map(self.__getitem__, range(start, len(self)))
 
     def fingerprint(self) -> str:
         """The source's, with the span."""

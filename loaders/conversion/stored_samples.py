@@ -18,7 +18,7 @@ from ..plan.records import table_bytes
 from ..sources.dataset import Dataset
 from ..sources.labels import Refused
 from ..sources.parts import Parts
-from ..sources.source import Sample
+from ..sources.source import Indexed, Sample
 
 _BLOCK = 1 << 12  # index rows read at a time
 
@@ -63,7 +63,7 @@ class StoredImage:
         return native.Record(raw[table:], raw[:table], int(entry["rows"]), *sides, int(entry["head"]), "")
 
 
-class StoredSamples:
+class StoredSamples(Indexed):
     """Some samples of an open pyramid, or of pyramids that are one data set, as a source for `convert`.
 
     Attributes:
@@ -109,10 +109,6 @@ class StoredSamples:
         index = self.index(number)
         values = {name: self._dataset.read_field(name, [index])[0] for name in self.fields}
         return Sample(self._dataset.name(index), StoredImage(self._dataset, index), values)
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[k] for k in range(start, len(self)))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""

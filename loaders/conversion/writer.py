@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, FieldType, move, room, row_dtype
+from ..beton.fields import LABEL_ONLY, FieldType, move_pointers, room, row_dtype
 from ..beton.tables import BLOCK, Pages, place
 from ..errors import BadSample
 from .jobs import StoredSource
@@ -136,7 +136,7 @@ class Writer:
             values += bytes(offset - start - len(values))
             for blob in blobs:
                 values += blob or b"\0"
-            move(self._types, rows[k : k + 1], offset)
+            move_pointers(self._types, rows[k : k + 1], offset)
         return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
 
     def _report(self, job: Job, result: Converted, numbers: NDArray[np.int64]) -> bytes:

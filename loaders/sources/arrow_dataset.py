@@ -5,11 +5,10 @@ The library is not imported: an object of its type can only come from a program 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from ..beton.fields import FieldType
-from .source import Options, Sample
+from .source import Indexed, Options, Sample
 from .table_columns import Columns, Remedy
 
 _REMEDY = Remedy(
@@ -18,7 +17,7 @@ _REMEDY = Remedy(
 )
 
 
-class ArrowDataset:
+class ArrowDataset(Indexed):
     """The rows of a `datasets.Dataset`, in the order of its `select`, `shuffle` and the like.
 
     Images are the bytes, or the files, that it stores; its format (`with_format`, `with_transform`) does not matter.
@@ -61,10 +60,6 @@ class ArrowDataset:
         column.validate(full=True)
         cells: list[Any] = column.to_pylist()
         return cells
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[index] for index in range(start, len(self)))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`. The library's own; after steps that it cannot hash it differs at each run."""

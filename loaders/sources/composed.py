@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from .source import FileRange, Sample, Source, indexable
+from .source import FileRange, Indexed, Sample, Source, indexable
 
 
-class Selected:
+class Selected(Indexed):
     """The samples of a source that have these numbers, in this order."""
 
     def __init__(self, source: Source, numbers: Sequence[int]) -> None:
@@ -44,16 +44,12 @@ class Selected:
         listed = getattr(self._source, "labels", None)
         return None if listed is None else [listed[k] for k in self._numbers.tolist()]
 
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[index] for index in range(start, len(self)))
-
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         return f"{self._source.fingerprint()} {hashlib.sha256(self._numbers.tobytes()).hexdigest()}"
 
 
-class Joined:
+class Joined(Indexed):
     """The samples of several sources, one source after the other."""
 
     def __init__(self, sources: Sequence[Source], labelled: bool = True) -> None:
@@ -98,10 +94,6 @@ class Joined:
                 return None
             labels += listed
         return labels
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[index] for index in range(start, len(self)))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 
@@ -19,13 +19,13 @@ from ..storage.store import is_url
 from . import kept_listing
 from .file_stats import file_stats
 from .scan import Scan, scan
-from .source import FileRange, Options, Sample
+from .source import FileRange, Indexed, Options, Sample
 
 _JPEG = (".jpg", ".jpeg")
 _GROWTH, _GROWTH_OTHERS = 1.25, 4  # restart markers make JPEGs grow; other formats grow more
 
 
-class ImageFolder:
+class ImageFolder(Indexed):
     """The samples of an ImageFolder tree."""
 
     choices = ("split",)
@@ -93,10 +93,6 @@ class ImageFolder:
         modified = None if self._stored is not None else int(versions[index])  # type: ignore[arg-type]
         image = FileRange(files.join(self.path, name), int(sizes[index]), modified=modified)
         return Sample(name, image, {"label": self._labels[index]})
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[k] for k in range(start, len(self)))
 
     @property
     def hints(self) -> list[str]:

@@ -11,13 +11,13 @@ from ..beton.fields import LABEL_ONLY
 from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
-from .source import FileRange, Options, Sample, file_facts
+from .source import FileRange, Indexed, Options, Sample, file_facts
 from .tar_files import DAMAGE, check_end, open_tar
 
 _TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440764
 
 
-class ImageNet:
+class ImageNet(Indexed):
     """The samples of `ILSVRC2012_img_train.tar`, or of `ILSVRC2012_img_val.tar` with a file of labels.
 
     Classes are the sorted WordNet ids, so the labels match those of published models. Samples are in the order of their
@@ -80,10 +80,6 @@ class ImageNet:
     def __getitem__(self, index: int) -> Sample:
         name, wnid, place = self._samples[index]
         return Sample(name, place, {"label": wnid})
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[k] for k in range(start, len(self)))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -20,7 +20,7 @@ from ..beton.fields import LABEL_ONLY, FieldType
 from ..errors import BadDataset
 from ..storage.files import open_regular
 from .python import encoded
-from .source import Options, Sample, file_facts
+from .source import Indexed, Options, Sample, file_facts
 from .table_columns import import_pyarrow
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Column(NamedTuple):
         return data if field is None or field.dtype is None else np.frombuffer(data, field.dtype).reshape(field.shape)
 
 
-class IndexedShards:
+class IndexedShards(Indexed):
     """Samples of the shards that an `index.json` lists, in its order. They can be read in any order.
 
     The image is the column of an image encoding, or one named `image`, `img`, `jpg`, `jpeg` or `png`; the label the
@@ -168,10 +168,6 @@ class IndexedShards:
             return self._read(name, path, self._counts[shard], inside)
         except (ValueError, TypeError, IndexError, OSError, RecursionError) as error:
             return Sample(name, b"", {}, f"cannot be read: {error}")
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """See `Source.samples`."""
-        return (self[k] for k in range(start, len(self)))
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -129,6 +130,22 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """A short text that changes when the samples change, so that a conversion resumes only on the same data."""
         ...
+
+
+class Indexed(ABC):
+    """A source whose samples can be read in any order: `samples` reads them by their numbers."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """One sample."""
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """See `Source.samples`."""
+        return map(self.__getitem__, range(start, len(self)))
 
 
 CHOICES = ("split", "image_column", "path_column", "image_root", "label_column", "labels")

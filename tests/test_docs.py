@@ -1,26 +1,43 @@
-"""The Python examples of README.md and docs/loader.md run in the order they are printed; names in docs/ exist."""
+"""The examples of pages that need no other library run in the order they are printed; names on all pages exist."""
 
 from __future__ import annotations
 
+import ast
+import builtins
 import inspect
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from efficienttrain.console import discover, parser_of
 from loaders import Loader, convert
+from tests.command_lines import command_lines
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for folder in (".", "docs", "benchmarks", "examples")
+    for path in sorted((ROOT / folder).glob("*.md"))
+    if path.name != "CHANGELOG.md"
+]
+
+
+def blocks(text: str, *languages: str) -> str:
+    """All blocks of a page in these languages, with the page's lines kept, so that errors name the right line."""
+    language, lines = None, []
+    for line in text.splitlines():
+        fence = line.startswith("```")
+        if fence:
+            language = line[3:] if language is None else None
+        lines.append(line if language in languages and not fence else "")
+    return "\n".join(lines) + "\n"
 
 
 def examples(page: str) -> str:
-    """All Python blocks of a page, with a page's lines kept, so that errors name the right line."""
-    inside, lines = False, []
-    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
-        fence = line.startswith("```")
-        inside = line == "```python" if fence else inside
-        lines.append(line if inside and not fence else "")
-    return "\n".join(lines)
+    """All Python blocks of a page."""
+    return blocks((ROOT / page).read_text(encoding="utf-8"), "python")
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +54,106 @@ def data(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/loader.md"])
-def test_the_examples_run(page: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def lists(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data sets that docs/sources.md names, of a few images each, and photos/."""
+    folder = tmp_path_factory.mktemp("lists")
+    (folder / "photos").symlink_to(data / "photos")
+    pictures = sorted((data / "photos" / "train").rglob("*.jpg"))[:6]
+    places = ("CUB_200_2011/images/a", "food-101/images/pie", "oxford-pets/images", "val", "train2017", "scans")
+    for place in places:
+        (folder / place).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            (folder / place / f"{k}.jpg").symlink_to(picture)
+    faces = [f'{file.relative_to(data / "photos")},x,3,30,"{[0.5] * 40}"\n' for file in pictures for _ in range(11)]
+    coco = {
+        "images": [{"id": k, "file_name": f"{k}.jpg"} for k in range(6)],
+        "annotations": [{"image_id": k % 4, "bbox": [1, 2, 30, 20], "category_id": k} for k in range(8)],
+    }
+    texts = {
+        "CUB_200_2011/images.txt": "".join(f"{k + 1} a/{k}.jpg\n" for k in range(6)),
+        "CUB_200_2011/image_class_labels.txt": "".join(f"{k + 1} {k % 2 + 1}\n" for k in range(6)),
+        "CUB_200_2011/train_test_split.txt": "".join(f"{k + 1} {k % 3 and 1}\n" for k in range(6)),
+        "CUB_200_2011/classes.txt": "1 001.Albatross\n2 002.Wren\n",
+        "food-101/meta/train.txt": "".join(f"pie/{k}\n" for k in range(6)),
+        "oxford-pets/annotations/trainval.txt": "#Image CLASS-ID\n"
+        + "".join(f"{k} {k % 2 + 1} 1 1\n" for k in range(6)),
+        "val_labels.txt": "0\n1\n" * 3,
+        "tags.csv": "path,tags\n" + "".join(f"{file},{'cat;dog' * (k % 2)}\n" for k, file in enumerate(pictures)),
+        "instances_train2017.json": json.dumps(coco),
+        "faces.csv": "path,kind,id,age,attributes\n" + "".join(faces),
+    }
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/loader.md", "docs/ops.md", "docs/sources.md"])
+def test_the_examples_run(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torchvision")
-    monkeypatch.chdir(data)
+    monkeypatch.chdir(request.getfixturevalue("lists" if page == "docs/sources.md" else "data"))
     source = examples(page)
     assert "Loader(" in source
-    exec(compile(source, page, "exec"), {"__name__": page})
+    variables = {"__name__": page}
+    exec(compile(source, page, "exec"), variables)
+    for value in variables.values():
+        if isinstance(value, Loader):
+            value.close()
+
+
+OWN = {"docs/your_loop.md": {"model", "module", "optimizer"}}
+"""Names that a page leaves to its reader."""
+
+
+def undefined(source: str) -> set[str]:
+    """Names that Python code reads but neither imports nor binds, anywhere. Raises SyntaxError."""
+    bound, read = set(dir(builtins)), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return read - bound
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_defines_the_names_that_its_examples_use(page: str) -> None:
+    assert undefined(examples(page)) == OWN.get(page, set())
+
+
+def test_an_undefined_name_is_found() -> None:
+    assert undefined("import a.b\n\ndef f(x):\n    y = [z for z in x]\n    return a, y, torch.zeros(mean)") == {
+        "torch",
+        "mean",
+    }
+
+
+def refused(shown: list[tuple[str, list[str]]]) -> list[str]:
+    """Those commands that their own parsers refuse."""
+    commands, found = discover("efficienttrain.commands"), []
+    for name, words in shown:
+        try:
+            if "|" not in words:  # a list of commands
+                parser_of("efficienttrain", name, commands[name]).parse_args(words)
+        except (KeyError, SystemExit):
+            found.append(" ".join((name, *words)))
+    return found
+
+
+def test_the_commands_of_all_pages_are_valid() -> None:
+    shown = command_lines("".join(blocks((ROOT / page).read_text(encoding="utf-8"), "", "bash") for page in PAGES))
+    assert len(shown) > 50
+    assert refused(shown) == []
+
+
+def test_a_command_that_is_refused_is_found() -> None:
+    page = "```\nefficienttrain verify a.beton   twice\nefficienttrain fly\nefficienttrain verify ... --threads\n```\n"
+    assert refused(command_lines(blocks(page, ""))) == ["fly", "verify a.beton --threads"]
 
 
 def test_the_table_of_keywords_is_that_of_loader() -> None:
@@ -99,10 +209,7 @@ def absent(names: set[str]) -> list[str]:
     return sorted(name for name in names if not any(f"/{path}".endswith(f"/{name}") for path in paths))
 
 
-PAGES = [path for folder in (".", "docs", "benchmarks", "examples") for path in sorted((ROOT / folder).glob("*.md"))]
-
-
-@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in PAGES if path.name != "CHANGELOG.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_files_that_pages_name_exist(page: str) -> None:
     names = named_files(page, (ROOT / page).read_text(encoding="utf-8"))
     assert absent(names) == []

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 
 from efficienttrain.__main__ import main
 from efficienttrain.console import discover, parser_of
+from tests.command_lines import command_lines
 
 COMMANDS = discover("efficienttrain.commands")
 
@@ -23,21 +23,10 @@ def test_no_command_and_an_unknown_one_are_refused(capsys: pytest.CaptureFixture
 
 
 def examples(text: str) -> list[tuple[str, list[str]]]:
-    """The lines under `examples:` in a help text: the command of each, and its words without a remark.
-
-    `...` stands for the words of the first example that has the same command.
-    """
+    """The lines under `examples:` in a help text."""
     shown = re.search(r"^examples:\n((?:  .*\n)+)", text, re.MULTILINE)
     assert shown is not None, text
-    found: list[tuple[str, list[str]]] = []
-    for line in re.sub(r"\$\w+", "0", shown[1].replace("\\\n", " ")).splitlines():
-        _, name, *words = shlex.split(re.split(r"(?<=\S)    *(?=\S)", line[line.index("efficienttrain") :])[0])
-        if "..." in words:
-            first = next((given for known, given in found if known == name), [])
-            place = words.index("...")
-            words[place : place + 1] = first
-        found.append((name, words))
-    return found
+    return command_lines(shown[1])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

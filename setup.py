@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from glob import glob
 from typing import Any
 
@@ -55,6 +56,25 @@ def libjpeg_flags(what: str, default: list[str]) -> list[str]:
     return found.stdout.split()
 
 
+def libjpeg_path(flags: list[str]) -> str | None:
+    """The path of the shared libjpeg that the linker takes with these flags, or None if it cannot be told.
+
+    It ends in the name that the library states, as libjpeg.so.62, because the file's own name changes with updates.
+    """
+    folders = [flag[2:] for flag in flags if flag.startswith("-L")]
+    try:
+        default = subprocess.run(["c++", "-print-file-name=libjpeg.so"], capture_output=True, text=True, check=True)
+        for path in (*(f"{folder}/libjpeg.so" for folder in folders), default.stdout.strip()):
+            if os.path.exists(path):
+                tables = subprocess.run(["objdump", "-p", path], capture_output=True, text=True, check=True).stdout
+                name = next(line.split()[1] for line in tables.splitlines() if line.split()[:1] == ["SONAME"])
+                path = os.path.join(os.path.realpath(os.path.dirname(path)), name)
+                return path if os.path.exists(path) else None
+    except (OSError, subprocess.CalledProcessError, StopIteration):
+        pass
+    return None
+
+
 # The kernel chooses its instruction set when it runs, so what is built here also runs on an older machine:
 # no -march. It is loaded by ctypes and exports a C ABI, not a Python module.
 # Fused multiply-adds would round differently from one machine to the next: -ffp-contract=off. Damaged coefficients may
@@ -90,7 +110,22 @@ class BuildKernel(build_ext):
     def get_ext_filename(self, fullname: str) -> str:
         return os.path.join(*fullname.split(".")) + ".so"
 
+    def link_by_path(self, path: str) -> None:
+        """Makes the kernel ask for this libjpeg by its path.
+
+        Asked by name, the loader of libraries gives any of that name which the process already has: torchvision brings
+        a libjpeg of another version that states the system's name. The linker notes down what a library states, so it
+        gets an empty one that states the path.
+        """
+        stub = os.path.abspath(os.path.join(self.build_temp, "libjpeg_by_path.so"))
+        os.makedirs(self.build_temp, exist_ok=True)
+        self.spawn(["c++", "-shared", f"-Wl,-soname,{path}", "-o", stub])
+        others = [flag for flag in link_args if flag != "-ljpeg"]
+        kernel.extra_link_args = ["-Wl,--push-state,--no-as-needed", stub, "-Wl,--pop-state", *others]
+
     def build_extensions(self) -> None:
+        if not static_jpeg and sys.platform == "linux" and (path := libjpeg_path(link_args)):
+            self.link_by_path(path)
         if linker := os.environ.get("ETL_LINKER"):
 
             def link(objects: list[str], output: str, *_: Any, extra_postargs: list[str], **__: Any) -> None:

@@ -38,7 +38,7 @@ def library() -> ctypes.CDLL:
     The environment variable ETL_KERNEL names another build of it (for example with sanitizers).
 
     Raises:
-        LoaderError: it has not been built, or is of another version than this Python code.
+        LoaderError: it has not been built, does not load here, or is of another version than this Python code.
     """
     beside = Path(__file__).with_name("_kernel.so")
     built = Path(os.environ.get("ETL_KERNEL") or beside)
@@ -47,7 +47,12 @@ def library() -> ctypes.CDLL:
             f"the C++ kernel {built.name} is not built; run `pip install -e .` in the checkout, "
             "which needs g++ and libjpeg-dev"
         )
-    kernel = ctypes.CDLL(str(built))
+    try:
+        kernel = ctypes.CDLL(str(built))
+    except OSError as error:
+        raise LoaderError(
+            f"the C++ kernel does not load: {error}; build it again here with `pip install -e .` in the checkout"
+        ) from None
     structs.check(kernel, _FUNCTIONS)
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(kernel, name)

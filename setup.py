@@ -38,7 +38,7 @@ EXTRAS = {
     "peers": ["webdataset", "litdata", "spdl"],
     "fuzz": ["atheris>=3.0"],  # wheels for Linux on x86-64 only
     "dev": [
-        *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1"),
+        *("pytest>=8", "pytest-xdist", "ruff", "mypy", "setuptools>=70.1", "pillow>=10.2"),
         *("torchvision", "timm>=1.0", "matplotlib", "pyyaml", "pyarrow"),
         *("obstore>=0.6", "moto[server]>=5"),
         *("webdataset", "datasets", "litdata", "tfrecord", "scipy"),  # write files that the tests read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import pathlib
 import pickle
 import re
@@ -35,6 +36,7 @@ def _called(make: Any, module: str) -> Any:
 _MAKERS = [np.float64(0.5).__reduce__()[0], np.zeros(1).__reduce__()[0]]  # of scalars and of arrays
 ALLOWED: list[Any] = [
     argparse.Namespace,
+    codecs.encode,  # of NumPy's bytes; torch 2.5 and later allow it themselves
     pathlib.PosixPath,
     np.dtype,
     np.ndarray,

@@ -26,7 +26,7 @@ def test_the_same_as_by_hand(jpeg_folder: Path, tmp_path: Path) -> None:
     init = saved(tmp_path / "net.pth")
     found = evaluate(TINY, jpeg_folder / "train", init, size=48, batch_size=5, device="cpu", num_workers=1)
     network = build(TINY, num_classes=3)
-    network.load_state_dict(torch.load(init)["model"])
+    network.load_state_dict(torch.load(init, weights_only=True)["model"])
     network.eval()
     options: dict[str, Any] = {"train": False, "num_workers": 1, "resolution": 48, "interpolation": "bicubic"}
     with Loader(jpeg_folder / "train", 24, **options) as loader, torch.no_grad():

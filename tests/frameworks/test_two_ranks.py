@@ -109,7 +109,7 @@ def found(beton: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[in
         port = free.getsockname()[1]
     out = tmp_path_factory.mktemp("ranks")
     mp.spawn(work, (port, beton, out, gathers), nprocs=2)
-    return [torch.load(out / f"{rank}.pt") for rank in range(2)]
+    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.parametrize("samples", SAMPLES)

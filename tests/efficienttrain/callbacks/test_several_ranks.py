@@ -117,7 +117,7 @@ def found(jpeg_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[d
         port = free.getsockname()[1]
     out = tmp_path_factory.mktemp("ranks")
     mp.spawn(work, (port, jpeg_folder, out, find_spec("lightning") is not None), nprocs=2)
-    return [torch.load(out / f"{rank}.pt") for rank in range(2)]
+    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 @pytest.mark.slow

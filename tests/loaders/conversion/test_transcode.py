@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_more_than_8_bits_need_to_be_asked_for(odd_files: dict[str, bytes], pixe
     with pytest.raises(Refused, match=r"more than 8 bits a sample would be clipped to white; .*\(--depth\)"):
         records_of(odd_files["deep"], (1.0,), 95)
     records, why = records_of(odd_files["deep"], (1.0,), 95, "scale")
-    assert "PNG of mode I;16, scaled from the full range, stored as RGB" in why
+    assert re.match("PNG of mode I(;16)?, scaled from the full range, stored as RGB", why)  # I: of older Pillows
     assert np.abs(decoded(records[0].jpeg)[:, :, 0].astype(int) - pixels[:, :, 0]).max() < 25
 
 

@@ -234,7 +234,7 @@ def fit_to_checkpoint(model: nn.Module, resolutions: Sequence[int]) -> None:
                 return
             resize(module, size)
 
-    model.register_load_state_dict_pre_hook(before)
+    model._register_load_state_dict_pre_hook(before, with_module=True)  # without underscore from torch 2.5 on
 
 
 def _fits(module: nn.Module, state: Mapping[str, Any], prefix: str) -> bool:

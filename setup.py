@@ -96,7 +96,7 @@ if os.environ.get("ETL_SANITIZE") == "1":
 kernel = Extension(
     "loaders.native._kernel",
     sources=sorted(glob("loaders/native/**/*.cpp", recursive=True)),
-    depends=sorted(glob("loaders/native/**/*.h", recursive=True)),
+    depends=["setup.py", *sorted(glob("loaders/native/**/*.h", recursive=True))],
     include_dirs=["loaders/native"],
     language="c++",
     extra_compile_args=compile_args,

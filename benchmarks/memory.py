@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .harness import machine
+from .harness.report import workplace
 
 CLASSES = 1000
 
@@ -53,11 +54,12 @@ class Simulated:
 def run(*, samples: list[int], threads: int = 1, work: str | None = None) -> dict[str, Any]:
     """Measures and returns the report that `--json` writes. Each number of samples has a process of its own."""
     results = []
-    for count in samples:
-        with tempfile.TemporaryDirectory(dir=work) as place:
-            command = [sys.executable, "-m", __name__, str(count), str(threads), place]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-        results.append(json.loads(done.stdout.splitlines()[-1]))
+    with workplace(work) as home:
+        for count in samples:
+            with tempfile.TemporaryDirectory(dir=home) as place:
+                command = [sys.executable, "-m", __name__, str(count), str(threads), place]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+            results.append(json.loads(done.stdout.splitlines()[-1]))
     settings = {"threads": threads}
     return {"benchmark": "memory", "version": 1, "machine": machine.card(), "settings": settings, "results": results}
 

@@ -16,6 +16,7 @@ from loaders import Loader
 
 from .harness import machine
 from .harness.measure import ratio, summary
+from .harness.report import workplace
 
 IMAGES = 64
 FAIRNESS = (
@@ -34,7 +35,7 @@ def run(*, threads: int = 2, rounds: int = 7, work: str | None = None) -> dict[s
         raise ValueError(f"`--threads` must be at least 2, to be compared with one, got {threads}.")
     rates: dict[int, list[float]] = {1: [], threads: []}
     limits: dict[int, str] = {}
-    with tempfile.TemporaryDirectory(dir=work) as name:
+    with workplace(work) as place, tempfile.TemporaryDirectory(dir=place) as name:
         _make(Path(name) / "a")
         options: dict[str, Any] = {"batch_size": 16, "resolution": 160, "dtype": "uint8"}
         with Loader(name, num_workers=1, **options) as one, Loader(name, num_workers=threads, **options) as several:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ from loaders.sources.source import FileRange, Sample
 
 from .harness import machine
 from .harness.measure import ROOT, Failed, summary
+from .harness.report import workplace
 
 PARTS = ("writer", "resume", "set")
 
@@ -101,7 +103,7 @@ def prepared(count: int, size: int) -> Converted:
     return Converted(list(range(count)), levels, blobs, [0] * count, [], [size] * count, [], [], [], [])
 
 
-def writer(work: str | None, images: int, size: int) -> dict[str, float]:
+def writer(work: Path, images: int, size: int) -> dict[str, float]:
     """Writes prepared records of images of `size` bytes: images a second by the clock and by processor time."""
     import resource
 
@@ -138,12 +140,14 @@ def _tree(work: Path, images: int) -> Path:
     if not root.exists():
         noise = np.random.default_rng(0)
         jpegs = [native.encode(noise.integers(0, 255, (32, 40, 3), np.uint8), 60 + k) for k in range(32)]
+        part = root.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
         for number in tqdm(range(images), desc="writing files", leave=False, file=sys.stderr):
-            folder = root.with_suffix(".new") / f"n{number // CLASS:08d}"
+            folder = part / f"n{number // CLASS:08d}"
             if number % CLASS == 0:
                 folder.mkdir(parents=True)
             (folder / f"{folder.name}_{number}.JPEG").write_bytes(jpegs[number % len(jpegs)])
-        root.with_suffix(".new").rename(root)
+        part.rename(root)
         time.sleep(kept_listing.SETTLED / 1e9 + 0.5)  # a listing of folders that have just been modified is not kept
     return root
 
@@ -302,11 +306,11 @@ def run(
     """
     results: dict[str, Any] = {}
     with ExitStack() as stack:
-        place = Path(work or stack.enter_context(tempfile.TemporaryDirectory()))
+        place = stack.enter_context(workplace(work))
         if "writer" in parts:
             results["writer"] = []
             for size, count in ((THUMBNAIL, min(images, 50_000)), (PHOTOGRAPH, min(images, 6_000))):
-                each = [writer(work, count, size) for _ in range(rounds)]
+                each = [writer(place, count, size) for _ in range(rounds)]
                 rates = {what: summary([one[what] for one in each]) for what in each[0]}
                 results["writer"].append({"image_bytes": size, "images": count, **rates})
         if "resume" in parts:

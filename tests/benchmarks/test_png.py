@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import png
 
 
-def test_one_worker_and_several(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_and_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(png, "IMAGES", 16)
-    report = png.run(threads=2, rounds=1)
+    report = png.run(threads=2, rounds=1, work=str(tmp_path / "new"))
     assert [result["workers"] for result in report["results"]] == [1, 2]
     assert all(result["images_s"]["median"] > 0 for result in report["results"])
     assert "limited by pillow" in png.text(report)

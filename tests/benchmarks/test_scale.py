@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import __main__, scale
 from loaders.sources import open_dataset
 
 
 def test_the_writer_is_measured_apart_from_the_kernels_work_for_it(tmp_path: Path) -> None:
-    report = scale.run(images=300, rounds=1, parts=["writer"], work=str(tmp_path))
+    report = scale.run(images=300, rounds=1, parts=["writer"], work=str(tmp_path / "new"))
     small, large = report["results"]["writer"]
     for row in (small, large):
         assert row["images_s_own_cpu"]["median"] >= row["images_s_cpu"]["median"] > 0
@@ -19,7 +19,12 @@ def test_the_writer_is_measured_apart_from_the_kernels_work_for_it(tmp_path: Pat
     assert "images of 110,000 bytes" in scale.text(report).splitlines()[-1]
 
 
+def test_the_command_line_knows_the_parts() -> None:
+    assert __main__.SCALE == scale.PARTS
+
+
 def test_a_conversion_resumes_at_90_percent(tmp_path: Path) -> None:
+    (tmp_path / "photos-700.part" / "n00000000").mkdir(parents=True)  # of a run that was stopped
     report = scale.run(images=700, rounds=1, parts=["resume"], work=str(tmp_path))
     assert [row["listing"] for row in report["results"]["resume"]] == ["kept", "anew"]
     assert (tmp_path / "photos-700").is_dir()

@@ -13,6 +13,8 @@ from typing import Any
 
 from loaders.processors import available_processors
 
+from .peers import REMOTE
+
 EXAMPLES = {
     "throughput": (
         "--data photos/train --peers torchvision ffcv dali --json R.json --png R.png",
@@ -44,7 +46,6 @@ EXAMPLES = {
     "cache": ("--data photos/train --json C.json",),
     "scale": ("--images 1281167 --work scratch --json S.json", "--images 14000000 --parts set"),
 }
-REMOTE = ("ours-quasi", "webdataset", "streaming", "litdata")
 SCALE = ("writer", "resume", "set")
 EVIDENCE = ("training", "search", "pretraining", "photographs")
 """The modules of that package; the others are beside this file."""

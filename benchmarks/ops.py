@@ -131,12 +131,12 @@ def text(report: dict[str, Any]) -> str:
 
 def draw(report: dict[str, Any], path: str) -> None:
     """How many times as long as ours others take, on a logarithmic scale: a panel a resolution, a row an operation."""
-    from .harness.figures import FAINT, LIMIT, OURS, PEER, _finish, _panels
+    from .harness.figures import FAINT, LIMIT, OURS, PEER, finish, panels_of
 
     colours = {"timm": PEER, "torchvision": LIMIT, "kornia": "#7a5ea8", "fft": "#c0533e"}
     ratios, sides = report["ratios"], report["settings"]["resolutions"]
     labels = [name for name in names() if any(r["op"] == name for r in ratios)][::-1]
-    figure, panels = _panels(sides, labels, "time / ours", 3.0, 0.3)
+    figure, panels = panels_of(sides, labels, "time / ours", 3.0, 0.3)
     for panel, side in zip(panels, sides, strict=True):
         panel.set_xscale("log")
         panel.axvline(1, color=OURS, linewidth=2)
@@ -150,7 +150,7 @@ def draw(report: dict[str, Any], path: str) -> None:
     settings = report["settings"]
     how = f"batches of {settings['batch_size']}, medians and quartiles of {settings['rounds']} interleaved rounds"
     where = f"{report['machine']['cpu']}, one thread" if settings["device"] == "cpu" else report["machine"]["gpu"]
-    _finish(figure, path, "Operations on batches: how much longer others take", f"{where}; {how}")
+    finish(figure, path, "Operations on batches: how much longer others take", f"{where}; {how}")
 
 
 def _device(asked: str | None) -> str:

@@ -24,11 +24,9 @@ from .harness.data import Data, gather
 from .harness.measure import Child, Failed, Missing, summary
 from .harness.range_server import counts, s3_environment, serving
 from .harness.report import columns, workplace
-from .peers import PEERS, interpreters
+from .peers import PEERS, REMOTE, interpreters
 
 ORDERS: dict[str, Any] = {"quasi": "quasi", "random": True}
-ABLE = ("ours-quasi", "webdataset", "streaming", "litdata")
-"""Contestants that read from a store."""
 FAIRNESS = (
     "Epochs, local and remote in turn. Before each comes another of the same loader, which is not counted, since an "
     "epoch's last batches are delivered while the next epoch's first are fetched. The local file is in the page cache.",
@@ -68,15 +66,15 @@ def run(
         latency: seconds before each answer of the store.
         work: folder for what is made from `data`.
         repeat_to, limit: of an image folder, see `data.gather`.
-        peers: contestants of ABLE that read an epoch, too; they need an image folder.
+        peers: contestants of `peers.REMOTE` that read an epoch, too; they need an image folder.
         python_for: see `throughput.run`.
 
     Raises:
         ValueError: a wrong contestant, or one that cannot run here.
         FileNotFoundError: no such data.
     """
-    if wrong := [name for name in peers if name not in ABLE]:
-        raise ValueError(f"`--peers` of `remote` takes {', '.join(ABLE)}; got {wrong[0]}.")
+    if wrong := [name for name in peers if name not in REMOTE]:
+        raise ValueError(f"`--peers` of `remote` takes {', '.join(REMOTE)}; got {wrong[0]}.")
     if peers and Path(data).is_file():
         raise ValueError(f"with `--peers`, `--data` must be an image folder, got {data}.")
     pythons, sides, card = interpreters(python_for), resolutions or [96, 160, 224], machine.card()

@@ -15,8 +15,7 @@ from benchmarks.harness import machine
 from efficienttrain import GENERAL, Stage, epochs_of, merged
 from loaders import Loader, convert
 from loaders.processors import available_processors
-from tools import demo_plot as demo_picture
-from tools import synth
+from tools import demo_plot, synth
 from tools.demo_train import Leg, walk
 
 RESOLUTIONS = (96, 160, 224)
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     stages = merged(GENERAL)
     legs = walk(betons["train"], betons["val"], stages, args.epochs, folder / "run", batch=50)
     picture = folder / "demo.png"
-    demo_picture.draw(picture, report, crops(betons["train"]), legs)
+    demo_plot.draw(picture, report, crops(betons["train"]), legs)
     print()
     print("\n".join(summary(photos, betons["train"], report, stages, legs, args.epochs)))
     print(f"\npicture: {picture}    took {time.perf_counter() - began:.0f} s    on your own data: see README.md")

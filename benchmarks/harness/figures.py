@@ -14,7 +14,7 @@ def throughput(report: dict[str, Any], path: str) -> None:
     settings, results = report["settings"], report["results"]
     labels = list(dict.fromkeys(result["label"] for result in results))[::-1]
     over = {(r["resolution"], *r["over"]): r["median"] for r in report["ratios"] if r["of"] == "ours"}
-    figure, panels = _panels(settings["resolutions"], labels, "images / s", 4.0, 0.42)
+    figure, panels = panels_of(settings["resolutions"], labels, "images / s", 4.0, 0.42)
     for panel, resolution in zip(panels, settings["resolutions"], strict=True):
         mine = [result for result in results if result["resolution"] == resolution]
         for result in mine:
@@ -24,7 +24,7 @@ def throughput(report: dict[str, Any], path: str) -> None:
     size = f"{settings['records']:,} JPEGs of {settings['mean_file_bytes'] / 1e3:.0f} kB"
     how = f"medians and quartiles of {settings['rounds']} interleaved rounds"
     title = f"Loading images: {settings['threads']} threads, batch {settings['batch_size']}"
-    _finish(figure, path, title, f"{report['machine']['cpu']}; {size}; {how}")
+    finish(figure, path, title, f"{report['machine']['cpu']}; {size}; {how}")
 
 
 def fidelity(report: dict[str, Any], path: str) -> None:
@@ -32,7 +32,7 @@ def fidelity(report: dict[str, Any], path: str) -> None:
     settings = report["settings"]
     results = [result for result in report["results"] if result["psnr"]["median"] < EQUAL]
     labels = list(dict.fromkeys(result["label"] for result in results))[::-1]
-    figure, panels = _panels(settings["resolutions"], labels, "PSNR, dB", 3.0, 0.6)
+    figure, panels = panels_of(settings["resolutions"], labels, "PSNR, dB", 3.0, 0.6)
     for panel, resolution in zip(panels, settings["resolutions"], strict=True):
         for result in (result for result in results if result["resolution"] == resolution):
             psnr, y = result["psnr"], labels.index(result["label"])
@@ -43,7 +43,7 @@ def fidelity(report: dict[str, Any], path: str) -> None:
             if result["path"] == "official":
                 panel.axvline(psnr["median"], color=PEER, linewidth=1, linestyle=":")
     crops = f"{settings['crops']} random crops of {settings['images']} photos; medians and quartiles"
-    _finish(figure, path, "How close to the exact path (from 224 px on: to Pillow's bicubic crop)", crops)
+    finish(figure, path, "How close to the exact path (from 224 px on: to Pillow's bicubic crop)", crops)
 
 
 def _bar(panel: Any, y: int, result: dict[str, Any], ratio: float | None) -> None:
@@ -60,7 +60,7 @@ def _bar(panel: Any, y: int, result: dict[str, Any], ratio: float | None) -> Non
     panel.text(rate["q3"], y, text, va="center", fontsize=8.5, color=INK, fontweight=weight)
 
 
-def _panels(resolutions: list[int], labels: list[str], unit: str, width: float, row: float) -> tuple[Any, Any]:
+def panels_of(resolutions: list[int], labels: list[str], unit: str, width: float, row: float) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -82,7 +82,7 @@ def _panels(resolutions: list[int], labels: list[str], unit: str, width: float, 
     return figure, panels[0]
 
 
-def _finish(figure: Any, path: str, title: str, subtitle: str) -> None:
+def finish(figure: Any, path: str, title: str, subtitle: str) -> None:
     from matplotlib import pyplot
 
     height = figure.get_figheight()

@@ -184,6 +184,8 @@ _ALL = (
     Peer("limit", "limit", "limit: libjpeg-turbo, pre-cut", prepare=True, install="apt install libturbojpeg0"),
 )
 PEERS = {peer.name: peer for peer in _ALL}
+REMOTE = ("ours-quasi", "webdataset", "streaming", "litdata")
+"""Those whose modules have `remote(job)`: they read from a store."""
 DEFAULT = ("ours-full", "ours-folder", "torchvision", "torchvision-randaugment", "timm", "ffcv", "dali")
 GPU_ONLY = ("torchvision-gpu", "torchvision-gpu-randaugment")
 ON_GPU = ("ours-dali", "ours-randaugment", "ours-dali-randaugment", *GPU_ONLY, "dali-randaugment", *DEFAULT[2:])

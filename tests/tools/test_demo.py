@@ -10,8 +10,7 @@ from PIL import Image
 
 from efficienttrain import Stage
 from loaders import convert
-from tools import demo
-from tools import demo_plot as demo_picture
+from tools import demo, demo_plot
 from tools.demo_train import Leg, walk
 
 STAGES = (Stage(32, None, 0.5), Stage(48, None, 0.5))
@@ -76,6 +75,6 @@ def test_crops_and_picture(beton: Path, report: dict[str, Any], legs: list[Leg],
     }
     means = [images.mean(axis=(1, 2, 3)) for images in samples.values()]
     assert all(abs(mean - means[0]).max() < 4 for mean in means)  # the same crops
-    demo_picture.draw(tmp_path / "demo.png", report, samples, legs)
+    demo_plot.draw(tmp_path / "demo.png", report, samples, legs)
     with Image.open(tmp_path / "demo.png") as picture:
         assert picture.width > 1000

@@ -22,7 +22,7 @@ def finetune(recipe: str | None = None, **given: Any) -> Result:
         given: fields of `Config`; `data`, `out`, `model`, and `init` or `pretrained` are required.
 
     Raises:
-        ValueError: an unknown recipe, no weights to begin with, or as `training.train` does.
+        ValueError: an unknown recipe, no weights to begin with, no model, or as `training.train` does.
         OSError, LoaderError: as `training.train` does.
     """
     return train(settled(recipe, given))
@@ -32,6 +32,8 @@ def settled(recipe: str | None, given: dict[str, Any]) -> Config:
     """The configuration of a fine-tuning. Raises ValueError as `finetune` does."""
     if given.get("init") is None and not given.get("pretrained"):
         raise ValueError("fine-tuning needs weights to begin with: give `--init FILE`, or `--pretrained` for timm's.")
+    if given.get("model") is None:
+        raise ValueError('fine-tuning needs the network of the weights, got no `model`; name it, as model="vit_base".')
     recipe = recipe or default(given["model"])
     return Config(**{**settings(recipe, given["model"], given.get("batch"))[0], **given})
 

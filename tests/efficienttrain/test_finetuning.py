@@ -65,3 +65,5 @@ def test_wrong_wishes() -> None:
         settled(None, {"data": "a", "out": "b", "model": "vit_base_patch16_224"})
     with pytest.raises(ValueError, match="`recipe` must be one of mae, 22k, got 'beit'"):
         settled("beit", {**GIVEN, "model": "vit_base_patch16_224"})
+    with pytest.raises(ValueError, match='got no `model`; name it, as model="vit_base"'):
+        finetune(**GIVEN)

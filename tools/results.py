@@ -137,7 +137,7 @@ def _decibels(report: dict[str, Any], label: str, resolution: int) -> str:
     path = "ours-full" if label.endswith(FULL_SIZE) else "ours"
     found = {(row["path"], row["resolution"]): row for row in report["results"]}[path, resolution]
     psnr, ahead = found["psnr"]["median"], found["minus_official"]
-    return f"{psnr:.0f} dB" if psnr - ahead == EQUAL else f"{ahead:+.1f}"
+    return f"{psnr:.0f} dB" if psnr - ahead == EQUAL else f"{round(ahead, 1) + 0:+.1f}"
 
 
 def value(report: dict[str, Any], label: str, resolution: int) -> float:

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from .beton.stored_order import Shuffled
 from .conversion.convert import convert
 from .conversion.journal import Busy
+from .conversion.levels import ratios_for
 from .errors import BadDataset, LoaderError
 from .plan.order import StorageOrder
 from .sources import Dataset, open_dataset
@@ -254,11 +255,14 @@ class _Background:
 
     def _make(self) -> bool:
         """Returns True once the file is complete, False if the loader was closed meanwhile."""
+        ratios = ratios_for(self._source)
         while not self._source.stop.is_set():
             if self._target.exists():
                 return True
             try:
-                convert(self._source, self._target, as_cache=True, workers=self._workers, on_error="skip")
+                convert(
+                    self._source, self._target, ratios=ratios, as_cache=True, workers=self._workers, on_error="skip"
+                )
             except Busy:
                 self._source.stop.wait(POLL)
             except FileExistsError:

@@ -42,7 +42,7 @@ def contents(data: str) -> str:
             return facts(dataset)
     source = open_source(data)
     lines = [("kind", KINDS.get(kind, kind)), ("samples", f"{len(source):,}")]
-    some = some_samples(source)
+    some = list(some_samples(source))
     lines += [("classes", _classes(source, some)), ("fields", types_of(source.fields)), *_images(some)]
     lines += [("note", hint) for hint in getattr(source, "hints", ())]
     words = ["efficienttrain", "convert", data, f"{os.path.basename(data.rstrip('/')).partition('.')[0]}.beton"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import islice
 
@@ -15,19 +15,22 @@ from ..storage.files import each
 LOOKED_AT = 64
 """Images of a source whose headers are read."""
 _HEAD = 64 << 10  # bytes in which most files have all their headers
+_AT_ONCE = 8  # bounds the memory: the pixels of a Python object may have tens of megabytes
 
 
-def some_samples(source: Source) -> list[Sample]:
+def some_samples(source: Source) -> Iterator[Sample]:
     """Some of the samples: spread evenly, or the first ones if they can only be read one after the other."""
     count = min(len(source), LOOKED_AT)
     if not indexable(source):
-        return list(islice(source.samples(), count))
-    return [source[k * len(source) // count] for k in range(count)]  # type: ignore[index]
+        return islice(source.samples(), count)
+    return (source[k * len(source) // count] for k in range(count))  # type: ignore[index]
 
 
-def headers(samples: Sequence[Sample]) -> list[Header | str]:
-    """The headers of each sample's image, or the reason why it has none. The images are read by many threads."""
-    return each(_header, samples, remote=True)
+def headers(samples: Iterable[Sample]) -> Iterator[Header | str]:
+    """The headers of each sample's image, or the reason why it has none. Takes `_AT_ONCE` samples at a time."""
+    rest = iter(samples)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield from each(_header, some, remote=True)
 
 
 def _header(sample: Sample) -> Header | str:

@@ -163,7 +163,7 @@ void et_submit_cut(EtPool*, const EtCutBatch* batch, EtTicket** ticket);  // lik
 int32_t et_ticket_wait(EtTicket*, int32_t milliseconds);  // 1: done, 0: not yet, 2: never, the pool was freed
 void et_ticket_free(EtTicket*);                           // cancels what has not started and waits for the rest
 
-int32_t et_pool_readers(EtPool*);  // reads that the pool keeps in flight ahead of decoding; 0: storage is quick, none
+int32_t et_pool_readers(EtPool*);  // threads that read ahead of decoding; 0: storage is quick, none
 
 // Sample `i` of a batch on the calling thread.
 int32_t et_decode_one(const EtBatch* batch, int64_t i, EtStats* stats);

@@ -238,7 +238,7 @@ class Pool:
         return dict(zip(STATS, values, strict=True))
 
     def readers(self) -> int:
-        """Reads that the pool keeps in flight ahead of decoding; 0 while storage is fast, at most 256."""
+        """Threads that read ahead of decoding; 0 while storage is fast, at most 512."""
         return int(self.call(library().et_pool_readers))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -18,9 +18,10 @@ class Pace {
     if (readers_ == 0 && slow_ > kBegin) readers_ = kFirst;
     if (readers_ > 0 && slow_ < kEnd) readers_ = 0;
   }
-  // A decoding thread came to a sample that was not read yet.
-  void late() {
-    if (readers_ > 0) readers_ = std::min(readers_ + 1, most_);
+  // A decoding thread came to a sample that had been read, or not.
+  void met(bool read) {
+    if (!read && readers_ > 0) readers_ = std::min(readers_ + 1, most_), in_time_ = 0;
+    if (read && readers_ > kFirst && ++in_time_ == kPatience * readers_) readers_--, in_time_ = 0;
   }
   // The system gives no more threads than these.
   void limit(int readers) { most_ = readers, readers_ = std::min(readers_, most_); }
@@ -28,10 +29,10 @@ class Pace {
 
  private:
   static constexpr double kBegin = 0.2, kEnd = 0.05;      // shares of slow reads
-  static constexpr double kMemory = 64;                   // reads
-  static constexpr int kFirst = 4, kMost = 256;
+  static constexpr int kMemory = 64;                      // reads
+  static constexpr int kFirst = 4, kMost = 512, kPatience = 16;
   double slow_ = 0;
-  int readers_ = 0, most_ = kMost;
+  int readers_ = 0, most_ = kMost, in_time_ = 0;
 };
 
 }  // namespace et

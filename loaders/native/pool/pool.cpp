@@ -1,4 +1,6 @@
 // The thread pool and the C ABI around it. No thread of it ever takes Python's GIL.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -18,6 +20,15 @@ int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// How often this thread has slept: what it waited for was not there. Where the system does not say, -1.
+int64_t sleeps() {
+#ifdef RUSAGE_THREAD
+  rusage used;
+  if (getrusage(RUSAGE_THREAD, &used) == 0) return used.ru_nvcsw;
+#endif
+  return -1;
+}
+
 // Where a sample of a ticket stands with the threads that read ahead.
 struct Slot {
   enum { kUnread, kReading, kRead, kTaken } state = kUnread;
@@ -26,6 +37,8 @@ struct Slot {
 };
 
 enum : int64_t { kMostAhead = 256 << 20 };  // bytes read ahead and not yet decoded
+enum : int64_t { kMostRun = 8 };            // samples that one thread reads ahead together
+enum { kMostFiles = 256 };                  // files opened by reading threads; a process may often open 1,024
 
 }  // namespace
 
@@ -45,6 +58,7 @@ struct EtTicket {
 
   bool finished() const { return done == count && reading == 0; }
   int64_t bytes(int64_t i) const { return int64_t(samples[i].entry.size); }  // 0: not known
+  bool own_file(int64_t i) const { return samples[i].entry.path > 0; }
 };
 
 struct EtPool {
@@ -59,7 +73,7 @@ struct EtPool {
   int waiting = 0;      // threads without work
   std::vector<std::thread> threads, readers;
   et::Pace pace;
-  int reading = 0;         // reads in flight
+  int reading = 0;          // threads that are reading
   int64_t bytes_ahead = 0;  // memory of what was read ahead, or is being read, and is not yet taken
   std::vector<std::unique_ptr<et::Ahead>> spare;
 
@@ -121,7 +135,7 @@ struct EtPool {
   // What was read ahead of sample `i`, waiting for a read in flight; null if it was not begun.
   std::unique_ptr<et::Ahead> take(EtTicket* ticket, int64_t i, std::unique_lock<std::mutex>& lock, EtStats& mine) {
     Slot* slot = ticket->slots ? &ticket->slots[i] : nullptr;
-    if (!slot || slot->state != Slot::kRead) pace.late();
+    pace.met(slot && slot->state == Slot::kRead);
     if (!slot) return nullptr;
     if (slot->state == Slot::kReading) {
       const int64_t start = now_ns();
@@ -142,45 +156,67 @@ struct EtPool {
     } catch (...) {
       pace.limit(int(readers.size()));
     }
-    to_read.notify_one();
+    if (readable()) to_read.notify_one();
   }
 
-  // A ticket with a sample to read ahead, if there may be one more read.
+  // A ticket with samples to read ahead, if there may be one more thread that reads.
   EtTicket* readable() {
     if (reading >= pace.readers() || bytes_ahead >= kMostAhead) return nullptr;
     for (EtTicket* ticket : queue) {
       ticket->ahead = std::max(ticket->ahead, ticket->next);
-      if (ticket->samples && ticket->ahead < ticket->count) return ticket;
+      if (ticket->samples && ticket->ahead < ticket->count)
+        return ticket->own_file(ticket->ahead) && reading >= kMostFiles ? nullptr : ticket;
     }
     return nullptr;
   }
 
+  // How many samples of a ticket a thread reads together: so many that each thread has two turns in the samples on their way.
+  int64_t run_of(const EtTicket* ticket) const {
+    if (ticket->own_file(ticket->ahead)) return 1;
+    int64_t known = 0;
+    for (const EtTicket* other : queue) known += other->samples ? other->count - other->next : 0;
+    const int64_t fair = std::clamp<int64_t>(known / (2 * pace.readers()), 1, kMostRun);
+    return std::min(fair, ticket->count - ticket->ahead);
+  }
+
+  // Takes one of the ticket's samples to be read ahead.
+  void take_to_read(EtTicket* ticket, int64_t i) {
+    if (!ticket->slots) ticket->slots.reset(new Slot[ticket->count]);
+    Slot& slot = ticket->slots[i];
+    if (spare.empty()) slot.ahead = std::make_unique<et::Ahead>();
+    else slot.ahead = std::move(spare.back()), spare.pop_back();
+    slot.state = Slot::kReading;
+    bytes_ahead += slot.counted = ticket->bytes(i);
+  }
+
   void read() {
+    et::Ahead* run[kMostRun];
     std::unique_lock<std::mutex> lock(mutex);
     for (;;) {
       EtTicket* ticket = nullptr;
       to_read.wait(lock, [&] { return stop || (ticket = readable()); });
       if (stop) return;
-      const int64_t i = ticket->ahead++;
-      if (!ticket->slots) ticket->slots.reset(new Slot[ticket->count]);
-      Slot& slot = ticket->slots[i];
-      if (spare.empty()) slot.ahead = std::make_unique<et::Ahead>();
-      else slot.ahead = std::move(spare.back()), spare.pop_back();
-      slot.state = Slot::kReading;
-      ticket->reading++, reading++, bytes_ahead += slot.counted = ticket->bytes(i);
-      to_read.notify_one();
+      const int64_t first = ticket->ahead, count = run_of(ticket);
+      for (int64_t k = 0; k < count; k++) take_to_read(ticket, first + k), run[k] = ticket->slots[first + k].ahead.get();
+      ticket->ahead += count, ticket->reading += count, reading++;
+      if (readable()) to_read.notify_one();
       lock.unlock();
       EtStats mine{};
-      const int64_t start = now_ns();
-      et::read_ahead(ticket->samples[i], ticket->fd, ticket->side, *slot.ahead, mine);
-      const int64_t took = now_ns() - start;
+      const int64_t start = now_ns(), slept = sleeps();
+      for (int64_t k = 0; k < count; k++) run[k]->begin(ticket->samples[first + k], ticket->fd, ticket->side);
+      et::read_ahead(run, int(count), mine);
+      // A run may also take long because threads that decode have the processors.
+      const int64_t took = slept >= 0 && sleeps() == slept ? 0 : now_ns() - start;
       lock.lock();
       add(mine);
-      pace.read(took);
-      slot.state = Slot::kRead;
-      const int64_t held = int64_t(slot.ahead->memory.capacity());  // a file's size is known only now
-      bytes_ahead += held - slot.counted, slot.counted = held;
-      ticket->reading--, reading--;
+      for (int64_t k = 0; k < count; k++) {
+        Slot& slot = ticket->slots[first + k];
+        pace.read(took);
+        slot.state = Slot::kRead;
+        const int64_t held = int64_t(slot.ahead->memory.capacity());  // a file's size is known only now
+        bytes_ahead += held - slot.counted, slot.counted = held;
+      }
+      ticket->reading -= count, reading--;
       arrived.notify_all();
       if (ticket->finished()) finished.notify_all();
     }

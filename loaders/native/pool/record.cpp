@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "jpeg/row_check.h"
 
@@ -42,88 +43,106 @@ bool File::read(uint8_t* out, uint64_t bytes, uint64_t offset, Error& e) const {
   return true;
 }
 
+void File::fetch(uint64_t bytes, uint64_t offset) const {
+#ifdef POSIX_FADV_WILLNEED
+  posix_fadvise(fd_, off_t(offset), off_t(bytes), POSIX_FADV_WILLNEED);
+#endif
+}
+
 namespace {
 
 enum : uint64_t { kWorthwhile = 8192 };
 
-// Compares the bytes read with their checks: the headers' and those of MCU rows [r0, r1), which begin at `scan`.
-bool intact(const uint32_t* check, const uint32_t* rows, int count, uint32_t head, int r0, int r1, const uint8_t* scan,
-            size_t scan_size, Error& e) {
-  if (check[0] != row_check(reinterpret_cast<const uint8_t*>(rows), size_t(count) * 4 + head))
-    return e.set(ET_DAMAGED, "the headers do not match their check");
-  for (int r = r0; r < r1; r++) {
-    const size_t from = rows[r] - rows[r0], to = r + 1 < r1 ? rows[r + 1] - rows[r0] : scan_size;
-    if (check[1 + r] != row_check(scan + from, to - from))
-      return e.set(ET_DAMAGED, "MCU row %d does not match its check", r);
-  }
-  return true;
-}
-
 }  // namespace
 
-bool read_bytes(const EtSample& sample, int fd, bool all, Buffer& memory, Record& out, EtStats& stats, Error& e) {
-  const EtEntry& entry = sample.entry;
-  const File file(entry.path, fd);
-  if (!file.opened(e)) return false;
+Reading::Reading(const EtSample& sample, int fd, bool all, Buffer& memory, Record& out, Error& e)
+    : sample_(sample), file_(sample.entry.path, fd), out_(out), e_(e) {
+  if (!file_.opened(e) || !begin(all, memory)) bytes_ = 0;
+}
+
+Reading::Reading(const EtSample& sample, const Box& region, int fd, Buffer& memory, Record& out, Error& e)
+    : sample_(sample), file_(sample.entry.path, fd), out_(out), e_(e) {
+  const uint64_t pitch = uint64_t(sample.entry.width) * 3, bytes = pitch * (region.y1 - region.y0);
+  to_ = bytes <= kMaxBytes ? memory.reserve(bytes + 16) : nullptr;
+  if (!to_) e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
+  else if (file_.opened(e)) bytes_ = bytes, offset_ = sample.entry.offset + pitch * region.y0, out = {to_, size_t(bytes), {}, false};
+}
+
+bool Reading::begin(bool all, Buffer& memory) {
+  const EtEntry& entry = sample_.entry;
   uint64_t size = entry.size;
   if (!size) {
-    if (!file.size(size, e)) return false;
-    if (size <= uint64_t(entry.offset)) return e.set(ET_DAMAGED, "the file is empty");
+    if (!file_.size(size, e_)) return false;
+    if (size <= uint64_t(entry.offset)) return e_.set(ET_DAMAGED, "the file is empty");
     size -= entry.offset;
   }
-  const int count = int(entry.rows);
+  count_ = int(entry.rows);
   const uint64_t table = table_bytes(entry.rows);
   const uint64_t mcu_h = (entry.height + 7u) / 8 == entry.rows ? 8 : (entry.height + 15u) / 16 == entry.rows ? 16 : 32;
-  if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size || (count && !entry.head))
-    return e.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows,
-                 entry.head);
+  if (size > kMaxBytes || entry.rows > 8192 || table > uint64_t(entry.offset) || entry.head > size || (count_ && !entry.head))
+    return e_.set(ET_DAMAGED, "the index gives %llu bytes, %u rows, %u header bytes", (unsigned long long)size, entry.rows,
+                  entry.head);
   uint8_t* buffer = memory.reserve(table + size + 16);
-  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
-  out = {buffer + table, size_t(size), {}, false};
-  if (!count) {
-    stats.bytes_read += size;
-    return file.read(buffer, size, entry.offset, e);
-  }
+  if (!buffer) return e_.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)size);
+  out_ = {buffer + table, size_t(size), {}, false};
+  to_ = buffer, offset_ = entry.offset - table, bytes_ = table + size;
+  if (!count_) return true;
   // The region is the box and the taps' margin from an even whole pixel of the scaled image on, chroma's triangle filter looks
   // two of those further, and where an MCU is one sample wide, planes begin at an even MCU.
-  const float margin = (sample.scale == 8 ? 6.f : 4.f) * sample.scale + sample.margin;
-  int r0 = std::min(count - 1, int(std::max(0.f, sample.box[1] - margin) / mcu_h));
-  int r1 = std::max(r0 + 1, std::min(count, int((sample.box[3] + margin) / mcu_h) + 1));
-  if (all) r0 = 0, r1 = count;
-  const uint64_t guess = (size - entry.head) * (count - (r1 - r0)) / count;
-  out.partial = guess >= kWorthwhile;
-  const uint64_t first = table + (out.partial ? entry.head : size);
-  if (!file.read(buffer, first, entry.offset - table, e)) return false;
-  stats.bytes_read += first;
-  const uint32_t *const check = reinterpret_cast<const uint32_t*>(buffer), *const rows = check + count + 1;
-  for (int r = 0; r < count; r++)
-    if (rows[r] >= size || rows[r] < (r ? rows[r - 1] : entry.head))
-      return e.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, rows[r],
-                   (unsigned long long)size);
-  const uint64_t from = rows[r0], to = r1 < count ? rows[r1] : size;
-  uint8_t* scan = out.partial ? buffer + table + entry.head : buffer + table + from;
-  if (out.partial) {
-    if (!file.read(scan, to - from, entry.offset + from, e)) return false;
-    stats.bytes_read += to - from;
-  }
-  if (!intact(check, rows, count, entry.head, r0, r1, scan, to - from, e)) return false;
-  uint32_t* relative = const_cast<uint32_t*>(rows);
-  for (int r = r0; r < r1; r++) relative[r - r0] = uint32_t(rows[r] - from);
-  out.source = {scan, size_t(to - from), r0, relative, r1 - r0};
-  if (out.partial) out.held = entry.head;
+  const float margin = (sample_.scale == 8 ? 6.f : 4.f) * sample_.scale + sample_.margin;
+  r0_ = std::min(count_ - 1, int(std::max(0.f, sample_.box[1] - margin) / mcu_h));
+  r1_ = std::max(r0_ + 1, std::min(count_, int((sample_.box[3] + margin) / mcu_h) + 1));
+  if (all) r0_ = 0, r1_ = count_;
+  const uint64_t guess = (size - entry.head) * (count_ - (r1_ - r0_)) / count_;
+  out_.partial = guess >= kWorthwhile;
+  if (out_.partial) bytes_ = table + entry.head;
+  table_ = buffer;
   return true;
 }
 
-bool read_rows(const EtSample& sample, const Box& region, int fd, Buffer& memory, Record& out, EtStats& stats, Error& e) {
-  const EtEntry& entry = sample.entry;
-  const uint64_t pitch = uint64_t(entry.width) * 3, bytes = pitch * (region.y1 - region.y0);
-  uint8_t* buffer = bytes <= kMaxBytes ? memory.reserve(bytes + 16) : nullptr;
-  if (!buffer) return e.set(ET_IO, "out of memory for %llu bytes", (unsigned long long)bytes);
-  const File file(entry.path, fd);
-  if (!file.opened(e) || !file.read(buffer, bytes, entry.offset + pitch * region.y0, e)) return false;
-  stats.bytes_read += bytes;
-  out = {buffer, size_t(bytes), {}, false};
+bool Reading::find_rows() {
+  const EtEntry& entry = sample_.entry;
+  const uint32_t* const row = rows();
+  for (int r = 0; r < count_; r++)
+    if (row[r] >= out_.held || row[r] < (r ? row[r - 1] : entry.head))
+      return e_.set(ET_DAMAGED, "the row table says that MCU row %d begins at byte %u of %llu", r, row[r],
+                    (unsigned long long)out_.held);
+  uint8_t* const jpeg = const_cast<uint8_t*>(out_.jpeg);
+  scan_ = jpeg + (out_.partial ? entry.head : row[r0_]), scan_bytes_ = (r1_ < count_ ? row[r1_] : out_.held) - row[r0_];
+  if (out_.partial) to_ = scan_, offset_ = entry.offset + row[r0_], bytes_ = scan_bytes_;
   return true;
+}
+
+// Compares the headers and the MCU rows with their checks.
+bool Reading::intact() const {
+  const uint32_t *const check = reinterpret_cast<const uint32_t*>(table_), *const row = rows();
+  if (check[0] != row_check(reinterpret_cast<const uint8_t*>(row), size_t(count_) * 4 + sample_.entry.head))
+    return e_.set(ET_DAMAGED, "the headers do not match their check");
+  for (int r = r0_; r < r1_; r++) {
+    const size_t from = row[r] - row[r0_], to = r + 1 < r1_ ? row[r + 1] - row[r0_] : scan_bytes_;
+    if (check[1 + r] != row_check(scan_ + from, to - from))
+      return e_.set(ET_DAMAGED, "MCU row %d does not match its check", r);
+  }
+  return true;
+}
+
+void Reading::next(EtStats& stats) {
+  const uint64_t bytes = std::exchange(bytes_, 0);
+  if (!file_.read(to_, bytes, offset_, e_)) return;
+  stats.bytes_read += bytes;
+  if (!count_) return;
+  if (!scan_bytes_ && (!find_rows() || bytes_)) return;
+  if (!intact()) return;
+  uint32_t* const relative = const_cast<uint32_t*>(rows());
+  const uint32_t from = relative[r0_];
+  for (int r = r0_; r < r1_; r++) relative[r - r0_] = relative[r] - from;
+  out_.source = {scan_, size_t(scan_bytes_), r0_, relative, r1_ - r0_};
+  if (out_.partial) out_.held = sample_.entry.head;
+}
+
+bool Reading::finish(EtStats& stats) {
+  while (!done()) next(stats);
+  return e_.status == ET_OK;
 }
 
 }  // namespace et

@@ -37,12 +37,12 @@ bool taken(Scratch& s, Record& out, Error& e) {
 bool open_sample(const EtSample& sample, int fd, Scratch& s, Record& bytes, Header& header, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
   if (entry.kind == ET_OTHER) return e.set(ET_UNSUPPORTED, "no JPEG that the kernel decodes");
-  const bool read = s.ahead ? taken(s, bytes, e) : read_bytes(sample, fd, false, s.file, bytes, stats, e);
+  const bool read = s.ahead ? taken(s, bytes, e) : Reading(sample, fd, false, s.file, bytes, e).finish(stats);
   if (!read || !parse_header(bytes.jpeg, bytes.held, header, e)) return false;
   if (header.width != entry.width || header.height != entry.height)
     return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
                  entry.height);
-  if (!header.own) return !bytes.source.rows || read_bytes(sample, fd, true, s.file, bytes, stats, e);  // libjpeg wants it whole
+  if (!header.own) return !bytes.source.rows || Reading(sample, fd, true, s.file, bytes, e).finish(stats);  // libjpeg wants it whole
   if (!bytes.source.rows) bytes.source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
   else if (header.head != entry.head || !cuttable(header) || header.mcus_y != int(entry.rows))
     return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
@@ -71,7 +71,7 @@ bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& 
   if (!pixel_region(sample, target, region, e)) return false;
   const int64_t start = now_ns();
   Record rows;
-  if (!(s.ahead ? taken(s, rows, e) : read_rows(sample, region, fd, s.file, rows, stats, e))) return false;
+  if (!(s.ahead ? taken(s, rows, e) : Reading(sample, region, fd, s.file, rows, e).finish(stats))) return false;
   stats.bytes_decoded += rows.held;
   count_read(now_ns() - start, stats);
   planes.count = 3, planes.color = Color::kRgb, planes.width = entry.width, planes.height = entry.height;
@@ -211,13 +211,26 @@ bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Err
 
 }  // namespace
 
-void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats) {
+void Ahead::begin(const EtSample& sample, int fd, int side) {
   Box region;
-  out.error = Error();
-  if (sample.entry.kind == ET_OTHER || !sound_box(sample.box, out.error)) return;
-  if (sample.entry.kind != ET_RAW) read_bytes(sample, fd, false, out.memory, out.record, stats, out.error);
-  else if (pixel_region(sample, target_of(sample, side, 1), region, out.error))
-    read_rows(sample, region, fd, out.memory, out.record, stats, out.error);
+  error = Error();
+  if (sample.entry.kind == ET_OTHER || !sound_box(sample.box, error)) return;
+  if (sample.entry.kind != ET_RAW) reading.emplace(sample, fd, false, memory, record, error);
+  else if (pixel_region(sample, target_of(sample, side, 1), region, error))
+    reading.emplace(sample, region, fd, memory, record, error);
+}
+
+void read_ahead(Ahead* const* samples, int count, EtStats& stats) {
+  const auto fetch = [](Ahead& ahead) {
+    if (ahead.reading->done()) ahead.reading.reset();
+    else ahead.reading->fetch();
+  };
+  for (int i = 0; i < count; i++)
+    if (samples[i]->reading) fetch(*samples[i]);
+  // The last first: when it has come, those asked for before it have come too, and the thread need not sleep again.
+  for (bool left = true; std::exchange(left, false);)
+    for (int i = count - 1; i >= 0; i--)
+      if (samples[i]->reading) samples[i]->reading->next(stats), fetch(*samples[i]), left = true;
 }
 
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats) {

@@ -1,5 +1,7 @@
 // One sample from its bytes on disk to pixels in the batch, and several at once where their scans are decoded together.
 #pragma once
+#include <optional>
+
 #include "pool/record.h"
 
 namespace et {
@@ -9,10 +11,14 @@ struct Ahead {
   Buffer memory;
   Record record;  // in `memory`
   Error error;    // why there is no record
+  std::optional<Reading> reading;  // what is left to be read
+
+  // Prepares to read what `run_sample` and `cut_sample` would read of this sample. side: of the output.
+  void begin(const EtSample& sample, int fd, int side);
 };
 
-// Reads what `run_sample` and `cut_sample` would read of this sample. side: of the output.
-void read_ahead(const EtSample& sample, int fd, int side, Ahead& out, EtStats& stats);
+// Reads some samples that have begun. The system fetches the bytes of all of them at a time, see `Reading::fetch`.
+void read_ahead(Ahead* const* samples, int count, EtStats& stats);
 
 // A sample on its way to pixels.
 struct InHand {

@@ -19,7 +19,7 @@ SCRIPT = """
 import ctypes, hashlib, sys
 from loaders import Loader
 shim = ctypes.CDLL(None)
-most, digests = 0, []
+most, digests, fetches = 0, [], []
 for mode, epochs in ((0, 1), (2, 2)):
     with Loader(sys.argv[1], batch_size=8, resolution=32, num_workers=1, dtype="uint8", prefetch_factor=2) as loader:
         shim.shim_arm(mode, 1)
@@ -32,7 +32,8 @@ for mode, epochs in ((0, 1), (2, 2)):
         if mode == 2:  # ended in the middle: reads are in flight
             next(iter(loader))
         shim.shim_arm(0, 1)
-print(most, len(set(digests)))
+        fetches.append(shim.shim_fetches())
+print(most, len(set(digests)), *fetches)
 """
 
 # Reads that take 20 ms, and then the same from the page cache.
@@ -95,9 +96,10 @@ def run(shim: Path, script: str, beton: Path) -> str:
 
 
 def test_slow_reads_are_in_flight_together(shim: Path, beton: Path) -> None:
-    most, digests = map(int, run(shim, SCRIPT, beton).split())
+    most, digests, from_the_page_cache, from_slow_storage = map(int, run(shim, SCRIPT, beton).split())
     assert most > 2
     assert digests == 1
+    assert from_the_page_cache == 0 < from_slow_storage
 
 
 def test_statistics_name_slow_storage_and_the_remedy(shim: Path, beton: Path) -> None:

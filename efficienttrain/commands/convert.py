@@ -93,8 +93,8 @@ def _add_levels(add: Callable[..., argparse.Action]) -> None:
         type=int,
         default=90,
         metavar="N",
-        help="JPEG quality of the reduced levels, not above the source's own; levels below 1/4 get half the "
-        "quantisation steps (default: %(default)s)",
+        help="JPEG quality of the reduced levels, not above the source's own; if there are levels below 1/4, that of "
+        "1/4 gets half the quantisation steps, and they get a quarter (default: %(default)s)",
     )
     add(
         "--overhead", type=float, default=0.5, metavar="SHARE",

@@ -36,11 +36,14 @@ def ratios_for(source: Source) -> tuple[float, ...]:
 
 
 def qualities(ratios: Sequence[float], quality: int) -> list[int]:
-    """JPEG quality of each level: `quality`, with half the quantisation steps for levels below 1/4.
+    """JPEG quality of each level: `quality`; where levels go on below 1/4, finer from there on.
 
-    These cost few bytes, and in the early stages nearly every crop of a large photograph comes from them.
+    Nearly every crop of a large photograph comes from these levels, and they cost few bytes: 1/4 has half the
+    quantisation steps, levels below it have a quarter.
     """
-    return [quality if ratio >= USUAL[-1] else (100 + quality) // 2 for ratio in ratios]
+    further = min(ratios) < USUAL[-1]
+    parts = [4 if ratio < USUAL[-1] else 2 if ratio == USUAL[-1] and further else 1 for ratio in ratios]
+    return [100 - -(-(100 - quality) // part) for part in parts]
 
 
 def fitting(records: list[Record], overhead: float) -> list[bool]:

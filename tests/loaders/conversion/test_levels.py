@@ -65,8 +65,9 @@ def test_levels_that_are_named_are_those_stored(tmp_path: Path) -> None:
 
 
 def test_small_levels_have_half_the_quantisation_steps() -> None:
-    assert qualities((1.0, 0.5, 0.25, 0.125, 0.0625), 90) == [90, 90, 90, 95, 95]
-    assert qualities((1.0, 0.2), 1) == [1, 50] and qualities((1.0, 0.2), 100) == [100, 100]
+    assert qualities(USUAL, 90) == [90, 90, 90]
+    assert qualities((1.0, 0.5, 0.25, 0.125, 0.0625), 90) == [90, 90, 95, 97, 97]
+    assert qualities((1.0, 0.2), 1) == [1, 75] and qualities((1.0, 0.2), 100) == [100, 100]
 
 
 def test_small_levels_that_do_not_fit_are_left_out() -> None:

@@ -33,7 +33,7 @@ struct Scan {
 };
 
 // Reads the one interleaved Huffman-coded scan of a JPEG whose header is `h`; `interval` divides h.mcus_x.
-// draw: where the pixels go (see plan_whole), or null. tail: what follows the last MCU.
+// draw: where the pixels go (see plan_pixels), or null. tail: what follows the last MCU.
 bool read_scan(const uint8_t* jpeg, size_t size, const Header& h, int interval, const ScanPlan* draw, Scan&, Tail& tail,
                Error&);
 

@@ -68,13 +68,13 @@ class Transcoder {
       if (!parse_header(jpeg, size, header_, e_)) return false;
     }
     const int interval = restart_interval(header_.mcus_x, header_.mcus_y, size - header_.head, segment_);
-    WholePlan whole;
+    PixelPlan whole;
+    const Box all = {0, 0, header_.width, header_.height};
     const bool draw = more_levels && header_.own;
-    if (draw && !plan_whole(header_, w_.scratch, whole, planes_, e_)) return false;
+    if (draw && !plan_pixels(header_, all, 1, w_.scratch, whole, planes_, e_)) return false;
     if (!read_scan(jpeg, size, header_, interval, draw ? &whole.plan : nullptr, w_.scan, tail, e_)) return false;
     if (!append(header_, record)) return false;
     describe(odd, tail, note);
-    const Box all = {0, 0, header_.width, header_.height};
     return draw || !more_levels ||
            decode_libjpeg(out_.data() + record.offset, record.size, all, 1, w_.scratch, planes_, e_);
   }

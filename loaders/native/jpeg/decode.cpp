@@ -272,8 +272,8 @@ Decoding* Lanes::stop(int stopped) {
   return d->lanes ? nullptr : d;
 }
 
-bool plan_whole(const Header& h, Scratch& s, WholePlan& whole, Planes& out, Error& e) {
-  return lay_out(h, {0, 0, h.width, h.height}, 1, s, whole.plan, out, whole.quant, e);
+bool plan_pixels(const Header& h, Box region, int scale, Scratch& s, PixelPlan& pixels, Planes& out, Error& e) {
+  return lay_out(h, region, scale, s, pixels.plan, out, pixels.quant, e);
 }
 
 }  // namespace et

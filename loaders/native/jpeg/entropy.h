@@ -131,11 +131,12 @@ static inline int room(const Cursor& c) { return int8_t(c.bits.left >> 8); }
 static inline uint8_t place(const Cursor& c) { return kPlaces.by_room[uint8_t(c.bits.left >> 8)]; }
 
 // At least 56 bits afterwards.
-static inline __attribute__((always_inline)) void refill(Cursor& c) {
-  c.bits.window |= load_be64(c.bits.next) >> (c.bits.left & 63);
-  c.bits.next += 7 - (c.bits.left >> 3 & 7);
-  c.bits.left |= 56;
+static inline __attribute__((always_inline)) void refill(Bits& b) {
+  b.window |= load_be64(b.next) >> (b.left & 63);
+  b.next += 7 - (b.left >> 3 & 7);
+  b.left |= 56;
 }
+static inline __attribute__((always_inline)) void refill(Cursor& c) { refill(c.bits); }
 
 // A block's DC difference; the AC coefficients come next. Takes up to 27 bits. False if no code fits.
 static inline __attribute__((always_inline)) bool take_dc(Cursor& c, const DcTable& table, int& difference) {

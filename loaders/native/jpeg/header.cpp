@@ -27,7 +27,10 @@ bool read_quant(Segment s, Header& h, Error& e) {
   return true;
 }
 
-bool read_huffman(Segment s, Header& h, Error& e) {
+}  // namespace
+
+bool read_huffman(const uint8_t* data, size_t size, Header& h, Error& e) {
+  const Segment s{data, size};
   for (size_t at = 0; at < s.size;) {
     if (at + 17 > s.size) return e.set(ET_DAMAGED, "Huffman table is cut short");
     const int kind = s.u8(at) >> 4, id = s.u8(at) & 15;
@@ -52,6 +55,8 @@ bool read_huffman(Segment s, Header& h, Error& e) {
   }
   return true;
 }
+
+namespace {
 
 bool read_frame(Segment s, int marker, Header& h, Error& e) {
   if (s.size < 6) return e.set(ET_DAMAGED, "frame header is cut short");
@@ -171,7 +176,7 @@ bool read_scan(Segment s, Header& h, Error& e) {
   for (int c = 0; own && c < n; c++) own = !h.dc[h.comp[c].td].wide && !h.ac[h.comp[c].ta].wide;
   const bool luma = h.comp[0].h == h.hmax && h.comp[0].v == h.vmax && h.hmax <= 2 && h.vmax <= 2;
   const bool chroma = h.ncomp == 1 || (h.comp[1].h == 1 && h.comp[1].v == 1 && h.comp[2].h == 1 && h.comp[2].v == 1);
-  h.own = own && luma && chroma;
+  h.fits = luma && chroma, h.own = own && h.fits;
   return true;
 }
 
@@ -198,7 +203,7 @@ bool parse_header(const uint8_t* data, size_t size, Header& h, Error& e) {
     const Segment s{data + at + 2, length - 2};
     bool good = true;
     if (marker == 0xDB) good = read_quant(s, h, e);
-    else if (marker == 0xC4) good = read_huffman(s, h, e);
+    else if (marker == kDht) good = read_huffman(s.data, s.size, h, e);
     else if (marker == 0xDD) good = s.size >= 2 || e.set(ET_DAMAGED, "restart interval is cut short");
     else if (marker == 0xE0) jfif = jfif || (s.size >= 14 && !std::memcmp(s.data, "JFIF", 5));
     else if (marker == 0xEE && s.size >= 12 && !std::memcmp(s.data, "Adobe", 5)) adobe = s.u8(11);

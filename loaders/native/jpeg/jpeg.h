@@ -48,7 +48,8 @@ struct Header {
   int restart;           // MCUs a restart segment; 0: the whole scan is one
   bool progressive;
   bool arithmetic;
-  bool own;              // the own decoder reads it: baseline Huffman, 8 bit, one scan, chroma 1x1 under luma <= 2x2
+  bool fits;             // chroma 1x1 under luma <= 2x2
+  bool own;              // the own decoder reads it: baseline Huffman, 8 bit, one scan, fits
   Color color;
   uint16_t quant[4][64];  // zigzag order, as stored
   bool quant_present[4];
@@ -61,6 +62,9 @@ struct Header {
 
 // Parses everything up to the first scan. Bytes after `size` are never read; every count is bounded before use.
 bool parse_header(const uint8_t* data, size_t size, Header& header, Error& error);
+
+// Takes the tables of a DHT segment, whose bytes behind the length these are.
+bool read_huffman(const uint8_t* data, size_t size, Header& header, Error& error);
 
 // Whether the scans of a JPEG bring every coefficient of every component to full precision. Else ET_UNSUPPORTED: libjpeg
 // guesses the missing coefficients (it smooths blocks), so only a whole decode by libjpeg has the pixels that other programs

@@ -15,8 +15,6 @@
 namespace et {
 namespace {
 
-enum { kMaxScans = 100 };  // a progressive photograph has about ten; thousands make a small file decode for hours
-
 struct Session {
   jpeg_error_mgr manager;  // first: libjpeg hands back its address
   std::jmp_buf jump;

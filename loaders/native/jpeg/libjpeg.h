@@ -6,6 +6,7 @@
 namespace et {
 
 enum : int64_t { kMaxPixels = int64_t(1) << 28 };  // larger images are refused before anything is allocated for them
+enum { kMaxScans = 100 };  // a progressive photograph has about ten; thousands make a small file decode for hours
 
 // Bytes that libjpeg skipped without any effect on pixels.
 struct Oddities {

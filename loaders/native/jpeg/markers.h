@@ -6,7 +6,7 @@
 
 namespace et {
 
-enum : int { kRst0 = 0xD0, kRst7 = 0xD7, kSoi = 0xD8, kEoi = 0xD9, kSos = 0xDA };
+enum : int { kRst0 = 0xD0, kRst7 = 0xD7, kSoi = 0xD8, kEoi = 0xD9, kSos = 0xDA, kDht = 0xC4 };
 
 struct Marker {
   const uint8_t* begin;  // its first ff; fill bytes (further ff) are part of it

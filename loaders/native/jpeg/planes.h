@@ -68,7 +68,7 @@ struct SampleMemory {
 // Working memory of one thread: that of the sample in hand, and what every sample uses for a moment.
 struct Scratch : SampleMemory {
   const Ahead* ahead = nullptr;  // what was read of the sample in hand, in `file`; null: nothing was
-  Buffer tables, columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved, lowered;
+  Buffer tables, coefficients, columns, turned, pixels[3], axes[4], weights, rgb, augmented[2], moved, lowered;
 };
 
 // Where a JPEG's bytes are. `scan` points at the first entropy-coded byte of MCU row `first_row`.

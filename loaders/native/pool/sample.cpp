@@ -9,6 +9,7 @@
 #include "augment/output.h"
 #include "jpeg/cut.h"
 #include "jpeg/decode.h"
+#include "jpeg/progressive.h"
 #include "pool/ahead.h"
 
 namespace et {
@@ -100,7 +101,8 @@ bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats
     good = begin_own(header, bytes.source, region, sample.scale, s, hand.decoding, hand.planes, e);
     stats.bytes_decoded += header.head + hand.planes.coded;
   } else {
-    good = decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes, e);
+    good = decode_progressive(header, bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes) ||
+           decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes, e);
     stats.bytes_decoded += bytes.held;
   }
   stats.decode_ns += now_ns() - got;

@@ -7,6 +7,7 @@
 #include "augment/value_loops.h"
 #include "encode/fdct.h"
 #include "encode/token_loops.h"
+#include "jpeg/progressive_loops.h"
 #include "jpeg/row_check_loop.h"
 #include "jpeg/segments.h"
 #include "jpeg/unstuff_loop.h"
@@ -17,7 +18,8 @@
 namespace et {
 namespace ET_BUILD {
 
-const Loops kLoops = {ET_BUILD_NAME, build_ac,  build_dc,  build_skip, copy_to_marker, start_lane, run_lanes, weights,
+const Loops kLoops = {ET_BUILD_NAME, build_ac,  build_dc,  build_skip, copy_to_marker, start_lane, run_lanes,
+                  read_progressive, place_coefficients, weights,
                   weigh<8>,      weigh<14>, transpose, ycc_to_rgb,      to_u8,
                   read_tokens,   write_tokens, forward8, tokens_of,
                   count_levels,  level_range, grey_sum, map_levels, color, sharpen,

@@ -146,12 +146,33 @@ struct Lane : BlockStream {
 };
 enum { kMostLanes = 3 };
 
-// Where the pixels of a whole image go, at its own size; its symbols come from elsewhere.
-struct WholePlan {
+// Where the pixels of a region go; the coefficients come from elsewhere.
+struct PixelPlan {
   ScanPlan plan;
   int16_t quant[3][64];
 };
-bool plan_whole(const Header&, Scratch&, WholePlan&, Planes&, Error&);
+bool plan_pixels(const Header&, Box region, int scale, Scratch&, PixelPlan&, Planes&, Error&);
+
+// The coefficients of a component of a progressive JPEG, block by block, row by row.
+struct CoefficientPlane {
+  int16_t* blocks;  // 64 each, see Note [paired coefficients]
+  uint64_t* set;    // of each block: the bits of those zigzag positions, but the first, where a coefficient is not 0
+  int across;       // blocks of a row, those of whole MCUs
+};
+
+// A scan of a progressive JPEG (T.81 G.1.1): bits from `low` on, up to below `high` if there are earlier ones, of the coefficients
+// at zigzag positions [first, last].
+struct ProgressiveScan {
+  int count;                     // components
+  CoefficientPlane* plane[3];    // of each
+  int h[3], v[3];                // and its blocks in an MCU of this scan
+  DcTable codes[3];              // and its Huffman codes
+  int first, last, high, low;
+  int mcus_x, mcus_y;            // MCUs of this scan
+  int rows;                      // rows of them that are wanted
+  int mcu_rows;                  // the same in rows of the image's MCUs
+  int restart;                   // MCUs from one restart marker to the next; 0: there are none
+};
 
 enum { kOne = 1 << 14 };  // 1.0 as a weight
 
@@ -193,6 +214,11 @@ struct Loops {
   // Decodes with `count` lanes, 1 to kMostLanes, symbol by symbol in turn, until one of them stops; returns which. That one has
   // come to the end of its queue, or to damaged data (lane.wrong); the others can continue.
   int (*run_lanes)(Lane*, int count);
+  // A scan whose bytes begin at `at`, which moves behind them. False where bits are missing or left over, or anything else is wrong.
+  // memory: for the bytes of a restart segment and kPad more.
+  bool (*read_progressive)(const ProgressiveScan&, const uint8_t*& at, const uint8_t* end, uint8_t* memory);
+  // The pixels of all MCUs that a plan keeps. planes: of each component.
+  void (*place_coefficients)(const ScanPlan&, const CoefficientPlane* planes);
   // The weights of an axis and, where `halved` is not null, of a component with half as many samples.
   void (*weights)(const AxisPlan&, Axis&, Axis* halved);
   // out[i] = sum over t of weights[t] * sample t of element i; Q14 weights, u8 in -> Q6 out, Q6 in -> Q6 out. Samples come in

@@ -5,6 +5,7 @@
 #include <jpeglib.h>
 
 #include "jpeg/decode.h"
+#include "jpeg/progressive.h"
 #include "jpeg/row_check.h"
 
 using namespace et;
@@ -55,8 +56,10 @@ int32_t inner_planes(const uint8_t* jpeg, size_t size, const int32_t* region, in
   Header header;
   Planes planes;
   bool good = parse_header(jpeg, size, header, e);
-  if (good && !header.own) good = e.set(ET_UNSUPPORTED, "the own decoder does not read this kind of JPEG");
-  if (good) {
+  if (good && !header.own)
+    good = decode_progressive(header, jpeg, size, box_of(region), scale, scratch, planes) ||
+           e.set(ET_UNSUPPORTED, "left to libjpeg");
+  else if (good) {
     const Source source{jpeg + header.head, size - header.head, 0, nullptr, 0};
     good = decode_own(header, source, box_of(region), scale, scratch, planes, e);
   }

@@ -34,6 +34,7 @@ from .sources.image_folder import ImageFolder
 from .sources.pyramid import Pyramid
 from .sources.scan import WORKING
 from .sources.source import Options, Sample
+from .sources.wrapper import Wrapper
 
 # Together: while the decoding threads use all processors, converting takes about a seventh of the time.
 SHARE = 2  # decoding threads for each converting thread
@@ -59,13 +60,14 @@ class _Source(ImageFolder):
         return super().__getitem__(index)
 
 
-class CachedFolder(Dataset):
+class CachedFolder(Wrapper):
     """An image folder, and later the pyramid made of it. Both have the same samples, labels and names.
 
     A sample that the converter refused is always read from the folder, with the same result as without a cache.
     """
 
     kind = "image folder with a cache"
+    meta = None  # for all but its bytes it remains a folder
 
     def __init__(
         self, folder: Any, cache: str | os.PathLike[str], num_workers: int, classes: Sequence[str] | None = None
@@ -90,20 +92,18 @@ class CachedFolder(Dataset):
         if target.is_dir():
             raise IsADirectoryError(f"{target}: `cache` must name a file, is a folder; name one inside it")
         source = _Source(os.fspath(folder), classes)
-        self.path, self.classes, self.ratios, self.fields = source.path, source.classes, (1.0,), source.fields
-        self._samples, self._warned, self._closed = len(source), False, False
+        self.path, self.fields, self._warned = source.path, source.fields, False
         # The pyramid's, from the first epoch on, so that the order of samples stays the same when the pyramid is ready.
         self.image_bytes = source.nbytes
         self.storage: StorageOrder | None = Shuffled(len(source))
         self._background: _Background | None = None
         if target.exists():
-            self._active = _opened(target, source)
-            self.fd, self.ratios = self._active.fd, self._active.ratios
-            if self._active.storage is None:
+            super().__init__(_opened(target, source))
+            if self.inner.storage is None:
                 self.storage = None
         else:
             _check_unfinished(target, source)
-            self._active = Folder(source.path, classes=classes)
+            super().__init__(Folder(source.path, classes=classes))
             self._background = _Background(source, target, max(1, num_workers // SHARE))
             weakref.finalize(self, self._background.stop)  # at the program's end, too
 
@@ -126,8 +126,7 @@ class CachedFolder(Dataset):
             return
         if background.pyramid is not None:
             # Earlier batches keep the folder alive by their lease. Its entries are file names and need no descriptor.
-            self._active, self._background = background.pyramid, None
-            self.fd, self.ratios = self._active.fd, self._active.ratios
+            self.inner, self._background = background.pyramid, None
         elif background.problem is not None and not self._warned:
             self._warned = True
             warnings.warn(
@@ -136,29 +135,8 @@ class CachedFolder(Dataset):
                 stacklevel=2,
             )
 
-    def __len__(self) -> int:
-        return self._samples
-
-    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._active.entries(indices)
-
-    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._active.decode_entries(indices)
-
-    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        return self._active.labels(indices)
-
     def lease(self, _indices: ArrayLike) -> object:
-        return self._active
-
-    def name(self, index: int) -> str:
-        return self._active.name(index)
-
-    def check_unchanged(self) -> None:
-        self._active.check_unchanged()
-
-    def read(self, index: int, level: int = 0) -> bytes:
-        return self._active.read(index, level)
+        return self.inner
 
     def close(self) -> None:
         """Stops the conversion, which the next loader resumes, and closes the files."""
@@ -166,23 +144,19 @@ class CachedFolder(Dataset):
             self._background.stop()
             if self._background.pyramid is not None:
                 self._background.pyramid.close()
-        self._active.close()
-        self.fd = -1
+        super().close()
 
 
-class _Patched(Dataset):
+class _Patched(Wrapper):
     """A pyramid that lacks some samples of its folder, with these read from the folder."""
 
     def __init__(self, pyramid: Pyramid, folder: Folder, left_out: list[int]) -> None:
-        self._pyramid, self._folder = pyramid, folder
-        self.path, self.fd, self.ratios, self.classes = pyramid.path, pyramid.fd, pyramid.ratios, folder.classes
-        self.fields, self.storage = folder.fields, pyramid.storage
+        super().__init__(folder)
+        self._pyramid = pyramid
+        self.path, self.fd, self.ratios, self.storage = pyramid.path, pyramid.fd, pyramid.ratios, pyramid.storage
         self._rows = np.zeros(len(folder), np.int64)  # in the pyramid; -1: left out
         self._rows[left_out] = -1
         self._rows[self._rows == 0] = np.arange(len(pyramid))
-
-    def __len__(self) -> int:
-        return len(self._folder)
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         return self._from_both(indices, self._pyramid.entries)
@@ -195,24 +169,18 @@ class _Patched(Dataset):
         rows = self._rows[indices]
         entries = empty_entries(len(indices), len(self.ratios))
         entries[rows >= 0] = pyramid(rows[rows >= 0])
-        entries[rows < 0, :1] = self._folder.entries(indices[rows < 0])
+        entries[rows < 0, :1] = self.inner.entries(indices[rows < 0])
         return entries
-
-    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        return self._folder.labels(indices)
-
-    def name(self, index: int) -> str:
-        return self._folder.name(index)
 
     def check_unchanged(self) -> None:
         self._pyramid.check_unchanged()
 
     def read(self, index: int, level: int = 0) -> bytes:
         row = int(self._rows[self._checked([index])[0]])
-        return self._folder.read(index, level) if row < 0 else self._pyramid.read(row, level)
+        return self.inner.read(index, level) if row < 0 else self._pyramid.read(row, level)
 
     def close(self) -> None:
-        self._folder.close()
+        super().close()
         self._pyramid.close()
 
 

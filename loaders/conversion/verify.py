@@ -72,7 +72,7 @@ def verify(
         blocks: list[tuple[Dataset, np.ndarray, np.ndarray]] = []  # a beton, indices in it, places in the data set
         start = 0
         for part in dataset.parts:
-            beton = part.whole if isinstance(part, Without) else part
+            beton = part.inner if isinstance(part, Without) else part
             tables = beton.with_tables()
             tables.check_tables()
             if tables.fd < 0:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..beton import layout
 from ..beton.tables import Head, read_head
@@ -32,6 +32,7 @@ from .parts import Parts, opened
 from .parts_manifest import by_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
+from .wrapper import Wrapper
 
 _AT_ONCE = 16  # parts that are opened at a time; each takes three sequential requests
 _FEW_VALUES = 64 << 20  # bytes of stored values that are fetched at once, in few large requests
@@ -79,72 +80,52 @@ class _Fetched:
                 self._lease = fetched
 
 
-class Remote(Dataset):
-    """An open pyramid or FFCV beton in an object store."""
+class Remote(Wrapper):
+    """An open pyramid or FFCV beton in an object store.
 
+    The kernel can read the bytes of `entries` only after `fetch` and its `wait`.
+    """
+
+    inner: Pyramid | FFCVBeton
+    fd = -1
     together = 2048
 
     def __init__(
         self, inner: Pyramid | FFCVBeton, mirror: Mirror, transfer: Transfer, window: Window, keep: int
     ) -> None:
         """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
-        self._inner, self._mirror, self._transfer, self._window = inner, mirror, transfer, window
-        self.path, self.kind, self.classes, self.ratios = inner.path, inner.kind, inner.classes, inner.ratios
-        self.fields, self.label_field, self.meta = inner.fields, inner.label_field, inner.meta
-        self.image_bytes, self.storage, self.span = inner.image_bytes, inner.storage, inner.span
-        self.bounds = inner.bounds
+        super().__init__(inner)
+        self._mirror, self._transfer, self._window = mirror, transfer, window
         self._kept = _kept_extents(inner, keep)
         self._announced: list[str] = []  # stored fields whose values are not in the index
 
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        """See `Dataset.entries`. The kernel can read the bytes only after `fetch` and its `wait`."""
-        return self._inner.entries(indices)
-
-    def index_rows(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._inner.index_rows(indices)
-
-    def decode_entries(self, indices: ArrayLike) -> NDArray[np.void]:
-        return self._inner.decode_entries(indices)
-
-    def labels(self, indices: ArrayLike) -> NDArray[np.int64]:
-        return self._inner.labels(indices)
-
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
         if self.fields[name].inline:
-            return self._inner._read_field(name, indices)
+            return self.inner._read_field(name, indices)
         ranges = self._value_ranges(name, indices)
         _arrive(self._mirror, ranges)
         try:
-            return self._inner._read_field(name, indices)
+            return self.inner._read_field(name, indices)
         except BadDataset:  # perhaps a transfer error: fetched once more
             for start, end in ranges:
                 self._mirror.forget(start, end)
             _arrive(self._mirror, ranges)
-            return self._inner._read_field(name, indices)
+            return self.inner._read_field(name, indices)
 
     def announce(self, fields: Sequence[str]) -> None:
         apart = [name for name in fields if name in self.fields and not self.fields[name].inline]
         self._announced = list(dict.fromkeys([*self._announced, *apart]))
 
     def _value_ranges(self, name: str, indices: NDArray[np.int64]) -> list[tuple[int, int]]:
-        if not isinstance(self._inner, Pyramid):
+        if not isinstance(self.inner, Pyramid):
             raise ValueError(
                 f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
             )
-        start, end = _extent(self._inner.private["values"])
+        start, end = _extent(self.inner.private["values"])
         if end - start <= _FEW_VALUES:
             return [(start, end)]
-        starts, sizes = self._inner.value_extents(name, indices)
+        starts, sizes = self.inner.value_extents(name, indices)
         return list(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
-
-    def name(self, index: int) -> str:
-        return self._inner.name(index)
-
-    def names(self, indices: ArrayLike) -> list[str]:
-        return self._inner.names(indices)
 
     def read(self, index: int, level: int = 0) -> bytes:
         entry = self.entries([index])[0, level]
@@ -209,7 +190,7 @@ class Remote(Dataset):
         self._window.write(self._mirror.read(start, end), place)
 
     def with_tables(self) -> Dataset:
-        inner = self._inner
+        inner = self.inner
         tables = [_rows(inner.head), (inner.head.table, self._mirror.size)]
         if isinstance(inner, Pyramid) and inner.private.dtype == layout.PRIVATE_FIELDS:
             tables.append(_extent(inner.private["values"]))

@@ -87,7 +87,7 @@ def small_cache(seed: int, tries: int) -> Iterator[dict[str, Any]]:
         with Loader(url, 2, resolution=192, seed=seed, drop_last=False, **options) as loader:
             assert isinstance(loader.source, Remote)
             loader.source.together = ahead
-            private = loader.source._inner.private  # type: ignore[union-attr]
+            private = loader.source.inner.private  # type: ignore[union-attr]
             index = sum(int(private[name]["size"]) for name in ("index", "names", "meta"))
             held: list[int] = []
             anonymous: list[float] = []

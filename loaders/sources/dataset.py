@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,10 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..beton.fields import ORIGINAL, FieldType
 from ..beton.stored_order import Span
-from ..beton.tables import read_exactly
-from ..errors import BadDataset
 from ..plan.order import StorageOrder
-from ..plan.records import ENTRY, table_bytes
+from ..plan.records import ENTRY
 
 _BLOCK = 1 << 16  # labels read at a time when all are counted
 
@@ -66,9 +63,6 @@ class Dataset(ABC):
     label_field: str | None = "label"
     meta: dict[str, Any] | None = None
     """The meta data of a pyramid; None: this is not a pyramid."""
-    _closing: weakref.finalize[..., Any] | None = None
-    immutable: bool = False
-    """Whether the file is known not to change, so that `check_unchanged` does nothing."""
     image_bytes: int = 0
     """Approximate bytes of all full-size images, if neighbours are stored next to each other; 0: they are not."""
     storage: StorageOrder | None = None
@@ -80,7 +74,6 @@ class Dataset(ABC):
     batch, each batch is planned alone. 0: no preference."""
     bounds: NDArray[np.int64] | None = None
     """Start and end of the records of each level in the file, [2, levels], if `index_rows` can be read."""
-    _stamp: tuple[int, int] | None = None  # size and modification time of the file when its tables were last checked
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -113,31 +106,6 @@ class Dataset(ABC):
         Raises:
             IndexError: an index is negative or not below `len`.
         """
-
-    _positions: NDArray[np.int64] | None = None  # positions of the stored classes in `classes`, after `use_classes`
-
-    def use_classes(self, classes: Sequence[str]) -> None:
-        """Numbers the labels by this list of class names, for example those of a validation set as in training.
-
-        Raises:
-            ValueError: a name occurs twice, or a class of the data set is not in the list.
-        """
-        wanted, missing = list(classes), sorted(set(self.classes) - set(classes))
-        if len(set(wanted)) < len(wanted):
-            raise ValueError(f"{self.path}: `classes` must be different names, got {len(wanted)} with duplicates.")
-        if missing:
-            raise ValueError(
-                f"{self.path}: `classes` (for validation, those of the training set) must name every class of the data "
-                f"set, it lacks {', '.join(missing[:5])}"
-                f"{' and others' * (len(missing) > 5)}."
-            )
-        place = {name: label for label, name in enumerate(wanted)}
-        self._positions = np.array([place[name] for name in self.classes], np.int64)
-        self.classes = wanted
-
-    def numbered(self, stored: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Stored labels, renumbered as set by `use_classes`."""
-        return stored if self._positions is None else self._positions[stored]
 
     def read_field(self, name: str, indices: ArrayLike) -> NDArray[Any] | list[Any]:
         """Values of one stored field, in the order of `indices`.
@@ -223,7 +191,7 @@ class Dataset(ABC):
 
     def head_fd(self) -> int:
         """Descriptor of a file that begins with the same bytes as this beton."""
-        return self.fd
+        raise NotImplementedError(f"{type(self).__name__} is no beton")
 
     def expect_random_reads(self) -> None:
         """Turns off the operating system's read-ahead, which doubles the bytes read in random order."""
@@ -238,39 +206,20 @@ class Dataset(ABC):
         """Names of several samples, see `name`."""
         return [self.name(int(index)) for index in np.asarray(indices)]
 
-    def check_unchanged(self) -> None:
-        """Checks that the file has not changed since it was opened. Takes a microsecond if it was not written to.
-
-        A file with a new modification time but the same tables is accepted.
+    def check_unchanged(self) -> None:  # noqa: B027
+        """Checks that the files have not changed since they were opened. Most data sets that are no betons do nothing.
 
         Raises:
-            BadDataset: the file has changed.
+            BadDataset: a file has changed.
         """
-        if self.fd < 0 or self.immutable:
-            return
-        facts = os.fstat(self.fd)
-        stamp = facts.st_size, facts.st_mtime_ns
-        if stamp != self._stamp:
-            if self._stamp is not None and not self._same_tables():
-                raise BadDataset(f"{self.path}: was written to while it was open; make a new Loader when that is over")
-            self._stamp = stamp
 
-    def _same_tables(self) -> bool:
-        """Whether the tables on disk are the same as when the file was opened.
-
-        Raises:
-            BadDataset: they are damaged.
-        """
-        return False
-
+    @abstractmethod
     def read(self, index: int, level: int = 0) -> bytes:
         """The stored bytes of one level of one sample; empty if the sample lacks this level.
 
         Raises:
             BadDataset: the file is too short.
         """
-        entry = self.entries([index])[0, level]
-        return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
 
     @property
     def originals(self) -> str | None:
@@ -286,15 +235,13 @@ class Dataset(ABC):
         kept: bytes = b"" if self.originals is None else self.read_field(self.originals, [index])[0]
         return kept or self.read(index)
 
-    def read_record(self, index: int, level: int) -> bytes:
+    def read_record(self, _index: int, _level: int) -> bytes:
         """The stored record of one level of one sample of a pyramid: the row table, then the JPEG.
 
         Raises:
             BadDataset: the file is too short.
         """
-        entry = self.entries([index])[0, level]
-        table = int(table_bytes(int(entry["rows"])))
-        return read_exactly(self.fd, table + int(entry["size"]), int(entry["offset"]) - table, self.path)
+        raise NotImplementedError(f"{type(self).__name__} is no beton")
 
     def with_tables(self) -> Dataset:
         """This data set with all tables of its file available, including those that loading does not need."""
@@ -308,30 +255,18 @@ class Dataset(ABC):
         """
         self.check_unchanged()
 
-    def reader(
-        self,
-        starts: NDArray[np.int64],  # noqa: ARG002
-        ends: NDArray[np.int64],  # noqa: ARG002
-    ) -> Callable[[int, int], bytes]:
+    def reader(self, _starts: NDArray[np.int64], _ends: NDArray[np.int64]) -> Callable[[int, int], bytes]:
         """A function of (start, end) that returns bytes of the file, for ranges within the given ones.
 
         Raises:
             BadDataset: the file is too short.
             LoaderError: its store refuses or keeps failing.
         """
-        return lambda start, end: read_exactly(self.fd, end - start, start, self.path)
+        raise NotImplementedError(f"{type(self).__name__} is no beton")
 
+    @abstractmethod
     def close(self) -> None:
-        """Closes the file. No other method may be called afterwards."""
-        if self.fd >= 0:
-            if self._closing is None or self._closing.detach():
-                os.close(self.fd)
-            self.fd = -1
-
-    def close_at_collection(self) -> None:
-        """Arranges that the file is closed if the data set is garbage-collected without a call of `close`."""
-        self._closing = weakref.finalize(self, os.close, self.fd)
-        self._closing.atexit = False
+        """Closes the files. No other method may be called afterwards."""
 
     def __enter__(self) -> Dataset:
         return self

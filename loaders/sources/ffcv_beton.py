@@ -17,18 +17,19 @@ from ..beton.stored_fields import StoredFields
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.records import RAW
-from .dataset import Dataset, empty_entries
+from .beton_file import BetonFile
+from .dataset import empty_entries
 
 MAX_CLASSES = 1 << 20  # int fields with larger values do not count as class labels
 
 
-class FFCVBeton(Dataset):
+class FFCVBeton(BetonFile):
     """An open FFCV beton: images from its first image field, labels from an int field, and all its other fields."""
 
     kind = "beton written by FFCV"
 
     def __init__(self, fd: int, head: Head, label_field: str | Literal[False] | None = None) -> None:
-        """Takes over `fd`; the caller closes it if this raises.
+        """See `BetonFile`.
 
         Args:
             label_field: int field that holds the class labels. None: the one named `label`, else the only int field.
@@ -38,8 +39,8 @@ class FFCVBeton(Dataset):
             ValueError: `label_field` is not an int field.
             BadDataset: no image field, several int fields of which none is named `label`, or damaged pointers.
         """
-        self.fd, self.path, self.ratios, self.head = fd, head.path, (1.0,), head
-        self.check_unchanged()
+        super().__init__(fd, head)
+        self.ratios = (1.0,)
         self._crc = self._tables_crc()
         image = head.field(layout.IMAGE_FIELD)
         if image is None:

@@ -12,6 +12,7 @@ from ..not_read import remedy
 from ..plugins import SOURCES
 from ..storage import files
 from ..storage.store import check_credentials, is_url
+from .beton_file import BetonFile
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .folder import Folder
@@ -160,7 +161,7 @@ def _open_beton(name: str, label_field: str | Literal[False] | None, classes: Se
         head = read_head(fd, name)
         image = head.field(layout.IMAGE_FIELD)
         private = None if image is None else layout.unpack_private(head.arguments[image], name)
-        dataset = FFCVBeton(fd, head, label_field) if private is None else Pyramid(fd, head, private)
+        dataset: BetonFile = FFCVBeton(fd, head, label_field) if private is None else Pyramid(fd, head, private)
         if classes is not None:
             dataset.use_classes(classes)
     except BaseException:

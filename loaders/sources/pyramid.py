@@ -20,19 +20,19 @@ from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
 from ..plan.records import OTHER, table_bytes
-from .dataset import Dataset, empty_entries
+from .beton_file import BetonFile
+from .dataset import empty_entries
 
 _CHECK = np.dtype("<u4")
 
 
-class Pyramid(Dataset):
+class Pyramid(BetonFile):
     """An open pyramid. The index stays on disk: each batch reads its own rows.
 
     Opening checks sizes, the extents of every part, and the CRCs of the meta data, index and names. The blocks of long
     tables are checked when they are first used, see `sections.Sections`.
 
     Attributes:
-        head: FFCV's part of the file.
         meta: the meta data, with the conversion settings.
         private: the places of its parts, a PRIVATE.
     """
@@ -41,13 +41,13 @@ class Pyramid(Dataset):
     bounds: NDArray[np.int64]
 
     def __init__(self, fd: int, head: Head, private: np.ndarray) -> None:
-        """Takes over `fd`; the caller closes it if this raises.
+        """See `BetonFile`.
 
         Raises:
             BadDataset: truncated or damaged.
         """
-        self.fd, self.path, self.head, self.private = fd, head.path, head, private
-        self.check_unchanged()
+        super().__init__(fd, head)
+        self.private = private
         self._samples, levels = int(private["samples"]), int(private["levels"])
         self._stored = StoredFields(head) if private.dtype == layout.PRIVATE_FIELDS else None
         self.fields = LABEL_ONLY if self._stored is None else self._stored.types

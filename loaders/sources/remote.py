@@ -26,6 +26,7 @@ from ..storage.files import join
 from ..storage.mirror import CacheError, Mirror, make_room
 from ..storage.store import expand, is_url, open_store
 from ..storage.transfer import Transfer, coalesce
+from .beton_file import BetonFile
 from .dataset import Dataset
 from .ffcv_beton import FFCVBeton
 from .parts import Parts, opened
@@ -86,13 +87,11 @@ class Remote(Wrapper):
     The kernel can read the bytes of `entries` only after `fetch` and its `wait`.
     """
 
-    inner: Pyramid | FFCVBeton
+    inner: BetonFile
     fd = -1
     together = 2048
 
-    def __init__(
-        self, inner: Pyramid | FFCVBeton, mirror: Mirror, transfer: Transfer, window: Window, keep: int
-    ) -> None:
+    def __init__(self, inner: BetonFile, mirror: Mirror, transfer: Transfer, window: Window, keep: int) -> None:
         """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
         super().__init__(inner)
         self._mirror, self._transfer, self._window = mirror, transfer, window
@@ -307,7 +306,7 @@ def _open(
     return Remote(inner, mirror, transfer, window, limit)
 
 
-def _open_index(mirror: Mirror, url: str, label_field: Any) -> Pyramid | FFCVBeton:
+def _open_index(mirror: Mirror, url: str, label_field: Any) -> BetonFile:
     _arrive(mirror, [(0, min(_HEAD, mirror.size))])
     head = read_head(mirror.fd, url)
     image = head.field(layout.IMAGE_FIELD)
@@ -343,7 +342,7 @@ def _arrive(mirror: Mirror, ranges: list[tuple[int, int]]) -> None:
         future.result()
 
 
-def _kept_extents(inner: Pyramid | FFCVBeton, limit: int) -> list[tuple[int, int]]:
+def _kept_extents(inner: BetonFile, limit: int) -> list[tuple[int, int]]:
     """The parts of the file that hold records to keep: whole levels from the coarsest on, then a part of the next.
 
     The result is the same in every process, so that all processes that share a cache agree.

@@ -110,9 +110,6 @@ class SourceDataset(Dataset):
     def __len__(self) -> int:
         return len(self._source)
 
-    def check_unchanged(self) -> None:
-        """Does nothing, because each batch is read from the source again."""
-
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         """See `Dataset.entries`. Valid as long as `lease(indices)` is held."""
         return self._chunk(self._checked(indices)).entries

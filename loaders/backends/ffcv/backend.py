@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from ...batch import BatchPlan
 from ...beton.tables import read_head
 from ...sources import Dataset
-from ...sources.ffcv_beton import FFCVBeton
-from ...sources.pyramid import Pyramid
+from ...sources.beton_file import BetonFile
 from ..torch import Submit, TorchBackend
 from .epoch import Epoch, FFCVPendingBatch, make_loader
 
@@ -45,7 +44,7 @@ class FFCVBackend(TorchBackend):
             ValueError: an image folder or several betons, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
         """
-        if not isinstance(dataset, Pyramid | FFCVBeton):
+        if not isinstance(dataset, BetonFile):
             raise ValueError(
                 f'backend="ffcv" reads a single beton, got {dataset.path}; pass backend="torch", '
                 "or convert the images with `efficienttrain convert`."

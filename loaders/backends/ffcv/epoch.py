@@ -66,7 +66,7 @@ class FFCVPendingBatch(KernelBatch):
     """A `KernelBatch` that is done when FFCV delivers it."""
 
     def __init__(self, epoch: Epoch, batch: BatchPlan, numbered: Numbering, **options: Any) -> None:
-        """numbered: see `Dataset.numbered`. options: those of `KernelBatch`."""
+        """numbered: see `BetonFile.numbered`. options: those of `KernelBatch`."""
         super().__init__(batch.samples, **options)
         self._numbered = numbered
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's

@@ -56,6 +56,13 @@ def test_options_that_come_too_late_are_refused(beton: Path) -> None:
             open_dataset(dataset, label_field="age")
 
 
+def test_only_an_open_beton_takes_other_classes(beton: Path, fewer: Path) -> None:
+    """Other data sets would change the names and keep the labels."""
+    for data in (fewer, [beton, beton]):
+        with open_dataset(data) as dataset:
+            assert not hasattr(dataset, "use_classes")
+
+
 @pytest.mark.ffcv
 def test_ffcv_betons_number_classes_and_take_names(ffcv_beton: Path) -> None:
     with open_dataset(ffcv_beton, classes=["a", "b", "c"]) as dataset:

@@ -14,17 +14,14 @@ from loaders.sources.without import Without
 from loaders.sources.wrapper import Wrapper
 
 DERIVED = {
-    "close_at_collection",
     "expect_random_reads",
     "file_bytes",
     "label_counts",
-    "numbered",
     "originals",
     "parts",
     "read_field",
     "read_original",
     "stored_at",
-    "use_classes",
     "with_tables",
 }
 """Members that `Dataset` makes of others, so that they are right in a wrapper, too; or that are about itself."""

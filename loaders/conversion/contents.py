@@ -12,7 +12,7 @@ import numpy as np
 from ..pillow import Header
 from ..sources.open import kind_of, open_dataset, open_source
 from ..sources.parts import names_parts
-from ..sources.source import Sample, Source, indexable
+from ..sources.source import Sample, Source, extras, indexable
 from ..storage.files import connections
 from .headers import headers, some_samples
 from .inspect import facts, names_of, types_of
@@ -44,7 +44,7 @@ def contents(data: str) -> str:
     lines = [("kind", KINDS.get(kind, kind)), ("samples", f"{len(source):,}")]
     some = list(some_samples(source))
     lines += [("classes", _classes(source, some)), ("fields", types_of(source.fields)), *_images(some)]
-    lines += [("note", hint) for hint in getattr(source, "hints", ())]
+    lines += [("note", hint) for hint in extras(source).hints]
     words = ["efficienttrain", "convert", data, f"{os.path.basename(data.rstrip('/')).partition('.')[0]}.beton"]
     direct = "; a Loader also reads it as it is, more slowly" if indexable(source) else ""
     lines.append(("convert", f"{shlex.join(words)}{direct}"))

@@ -23,7 +23,7 @@ from ..progress import progress_bar
 from ..sources.image_folder import ImageFolder
 from ..sources.labels import Labels, counted_from_1
 from ..sources.open import open_source
-from ..sources.source import Limited, Source
+from ..sources.source import Limited, Source, extras
 from ..storage.files import connections
 from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
@@ -215,7 +215,7 @@ def convert(
         if labels is not None and not names:
             least, largest = writer.label_range()
             names = [str(k) for k in range(largest + 1)]
-            if least == 1 and source is origin and not getattr(source, "partial", False):
+            if least == 1 and source is origin and not extras(source).partial:
                 hints.append(counted_from_1(largest, "subtract 1 in a list of (image, label), see docs/sources.md"))
         summary = _summary(writer, target.name, len(names))
         if turned := sum(TURNED in why for _, why in (*summary.notes, *summary.changed)):
@@ -238,7 +238,7 @@ def convert(
 
 def hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
     """Remarks on a source as a whole."""
-    yield from getattr(source, "hints", ())
+    yield from extras(source).hints
     if "label" not in types:
         stored = ", ".join(name for name in types if name != ORIGINAL) or "none"
         yield (
@@ -271,7 +271,7 @@ def _contents(source: Source, order: str, types: Mapping[str, FieldType], left_o
             meta[key] = found
     if order == "shuffled":
         meta["storage"] = described(len(source), left_out)
-    if (span := getattr(source, "span", None)) is not None:
+    if (span := extras(source).span) is not None:
         meta["span"] = span.without(left_out).described()
     return meta
 
@@ -291,7 +291,7 @@ def _with_original(types: Mapping[str, FieldType]) -> dict[str, FieldType]:
 
 def _page_size(source: Source) -> int:
     """Bytes of the first pages. Sources that know their sizes name them; pages grow if that is too little."""
-    return layout.page_size_for(getattr(source, "nbytes", 0), getattr(source, "largest", 0))
+    return layout.page_size_for(extras(source).nbytes, extras(source).largest)
 
 
 def _check(

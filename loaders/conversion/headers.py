@@ -23,7 +23,7 @@ def some_samples(source: Source) -> Iterator[Sample]:
     count = min(len(source), LOOKED_AT)
     if not indexable(source):
         return islice(source.samples(), count)
-    return (source[k * len(source) // count] for k in range(count))  # type: ignore[index]
+    return (source[k * len(source) // count] for k in range(count))
 
 
 def headers(samples: Iterable[Sample]) -> Iterator[Header | str]:

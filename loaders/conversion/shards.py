@@ -29,7 +29,7 @@ from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..sources.open import open_dataset, open_source
 from ..sources.parts_manifest import describe
-from ..sources.source import Indexed, Limited, Options, Sample, Source, indexable
+from ..sources.source import Indexed, Limited, Options, Sample, Source, extras, indexable
 from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
@@ -55,7 +55,7 @@ class Spread(Indexed):
     def __init__(self, source: Source, span: Span) -> None:
         self.path, self.classes, self.fields, self.span = source.path, source.classes, source.fields, span
         numbers = span.numbers().tolist()
-        cut = getattr(source, "part", None)
+        cut = extras(source).part
         self._source = source if cut is None else cut(numbers)
         self._numbers = numbers if cut is None else range(len(numbers))
         self.nbytes, self.largest = (getattr(self._source, name, 0) if cut else 0 for name in ("nbytes", "largest"))
@@ -208,7 +208,7 @@ class ShardedConversion:
     def part(self, number: int) -> Part:
         """One part; `number` counts from 0."""
         start, stop = self._range(number)
-        cut = getattr(self._source, "part", None)
+        cut = extras(self._source).part
         if self._spread:
             source: Source = Spread(self._source, Span(self.images, start, stop))
             return Part(source, self.paths[number], self._work, {**self._settings, "order": "source"})
@@ -309,7 +309,7 @@ def _report_path(part: str) -> str:
 
 def _identity(source: Source, parts: int, settings: dict[str, Any]) -> str:
     """A digest of all that determines the parts. Sources that can name their samples cheaply do so by `listing`."""
-    listing = getattr(source, "listing", source.fingerprint)()
+    listing = (extras(source).listing or source.fingerprint)()
     facts = [FORMAT, listing, len(source), parts, *(repr(settings.get(name)) for name in _SETTINGS)]
     facts += ["keep_codec"] if settings.get("keep_codec") else []
     facts += [repr(settings.get("fields")), list(settings.get("classes") or ())]

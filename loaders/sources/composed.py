@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .source import FileRange, Indexed, Sample, Source, indexable
+from .source import FileRange, Indexed, Sample, Source, extras, indexable
 
 
 class Selected(Indexed):
@@ -35,13 +35,12 @@ class Selected(Indexed):
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> Sample:
-        sample: Sample = self._source[int(self._numbers[index])]  # type: ignore[index]
-        return sample
+        return self._source[int(self._numbers[index])]
 
     @property
     def labels(self) -> list[Any] | None:
         """The labels of all samples, if the source lists its own."""
-        listed = getattr(self._source, "labels", None)
+        listed = extras(self._source).labels
         return None if listed is None else [listed[k] for k in self._numbers.tolist()]
 
     def fingerprint(self) -> str:
@@ -59,7 +58,6 @@ class Joined(Indexed):
             ValueError: the sources have other fields or other classes than the first, or cannot be read in any order.
         """
         self.path = f"a ConcatDataset of {' and '.join(sorted({source.path for source in sources}))}"
-        self._sources = list(sources)
         for what in ("fields", "classes") if labelled else ("fields",):
             first = getattr(sources[0], what)
             other = next((getattr(source, what) for source in sources if getattr(source, what) != first), first)
@@ -68,7 +66,8 @@ class Joined(Indexed):
                     f"{self.path}: all parts must have the same {what}, got {', '.join(first) or 'none'} and "
                     f"{', '.join(other) or 'none'}; give a list of (image, class name) instead"
                 )
-        if not all(map(indexable, sources)):
+        self._sources = list(filter(indexable, sources))
+        if len(self._sources) < len(sources):
             raise ValueError(f"{self.path}: samples that can only be read one after the other cannot be joined")
         self.classes, self.fields = sources[0].classes if labelled else [], sources[0].fields
         self._ends = list(accumulate(map(len, sources)))
@@ -79,7 +78,7 @@ class Joined(Indexed):
     def __getitem__(self, index: int) -> Sample:
         part = bisect_right(self._ends, index)
         start = self._ends[part - 1] if part else 0
-        sample: Sample = self._sources[part][index - start]  # type: ignore[index]
+        sample = self._sources[part][index - start]
         if isinstance(sample.image, FileRange) and sample.name == sample.image.path:
             return sample
         return sample._replace(name=f"{sample.name} of part {part}")
@@ -89,7 +88,7 @@ class Joined(Indexed):
         """The labels of all samples, if all sources list theirs."""
         labels: list[Any] = []
         for source in self._sources:
-            listed = getattr(source, "labels", None)
+            listed = extras(source).labels
             if listed is None:
                 return None
             labels += listed

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeGuard, cast, runtime_checkable
 
 import numpy as np
 
 from ..beton.fields import FieldType
+from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
@@ -106,8 +107,7 @@ class Source(Protocol):
     """Yields samples in a fixed order, which is the same in each call.
 
     A source whose samples can be read in any order also has `__getitem__(index) -> Sample`; it can be passed to
-    `open_dataset` and `Loader` directly, without conversion. One that knows all fields that its samples can have lists
-    their names as `columns`.
+    `open_dataset` and `Loader` directly, without conversion. `Extras` are further attributes that it may have.
 
     Attributes:
         path: its name in error messages.
@@ -130,6 +130,50 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """A short text that changes when the samples change, so that a conversion resumes only on the same data."""
         ...
+
+
+class AnyOrder(Source, Protocol):
+    """A source whose samples can be read in any order."""
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class Extras:
+    """Attributes that a source may have, with the values that count for one without them. `extras` asks for them."""
+
+    columns: Sequence[str] | None = None
+    """Names of all fields that its samples can have; None: unknown."""
+    hints: Sequence[str] = ()
+    """Remarks for the summary of a conversion."""
+    indexable: bool | None = None
+    """Whether its samples can be read in any order; None: if it has `__getitem__`."""
+    labels: Sequence[Any] | None = None
+    """The labels of all samples; None: not known without reading them."""
+    largest: int = 0
+    """Upper estimate of the bytes of the largest stored image; 0: unknown."""
+    listing: Callable[[], str] | None = None
+    """A digest of names and labels, which takes less time than `fingerprint`."""
+    nbytes: int = 0
+    """Bytes of all images; 0: unknown."""
+    part: Callable[[Sequence[int]], AnyOrder] | None = None
+    """Makes a separate source of the samples with these numbers."""
+    partial: bool = False
+    """Whether it is a part of a source: what its labels have in common may not be true of the whole."""
+    span: Span | None = None
+    """The section of a larger set's shuffled order that it holds."""
+
+
+def extras(source: Source) -> Extras:
+    """A view of a source in which it has all of `Extras`."""
+    return cast(Extras, _View(source))
+
+
+class _View:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name, getattr(Extras, name))  # an AttributeError if it is not declared there
 
 
 class Indexed(ABC):
@@ -218,7 +262,7 @@ def check_fields(source: Source, options: Options) -> None:
     Raises:
         ValueError: there is no such field.
     """
-    columns: Sequence[str] | None = getattr(source, "columns", None)
+    columns = extras(source).columns
     for name in options.fields or ():
         if columns is not None and name not in ("label", *columns):
             similar = get_close_matches(name, columns, 1)
@@ -263,9 +307,10 @@ def file_facts(paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def indexable(source: Source) -> bool:
+def indexable(source: Source) -> TypeGuard[AnyOrder]:
     """Whether the source's samples can be read in any order."""
-    return bool(getattr(source, "indexable", hasattr(source, "__getitem__")))
+    stated = extras(source).indexable
+    return hasattr(source, "__getitem__") if stated is None else stated
 
 
 class Limited:

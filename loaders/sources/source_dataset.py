@@ -25,7 +25,7 @@ from ..plan.records import RAW
 from ..processors import available_processors
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
-from .source import Sample, Source, indexable
+from .source import Sample, Source, extras, indexable
 from .window import Window
 
 _UNREADABLE = bytes(16)  # placeholder for a sample that cannot be read; the decoder gets the reason from `read`
@@ -95,7 +95,7 @@ class SourceDataset(Dataset):
         self.fd = self._window.fd
 
     def _listed_labels(self) -> NDArray[np.int64] | None:
-        listed = getattr(self._source, "labels", None)
+        listed = extras(self._source).labels
         if listed is None or self.label_field is None:
             return None
         try:
@@ -197,7 +197,7 @@ class SourceDataset(Dataset):
     def _sample(self, index: int) -> Sample:
         """A sample; if the source cannot read it, its `problem` is set."""
         try:
-            return self._source[index]  # type: ignore[index]
+            return self._source[index]
         except Exception as error:  # user code may raise any error
             return Sample(f"sample {index}", b"", {}, f"{type(error).__name__}: {error}")
 

@@ -20,10 +20,11 @@ from ..errors import BadDataset
 from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..progress import progress_bar
+from ..sources.composed import Limited
 from ..sources.image_folder import ImageFolder
 from ..sources.labels import Labels, counted_from_1
 from ..sources.open import open_source
-from ..sources.source import Limited, Source, extras
+from ..sources.source import Source, extras
 from ..storage.files import connections
 from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs

@@ -24,12 +24,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..beton.fields import FieldType, parse_fields
+from ..beton.fields import parse_fields
 from ..beton.stored_order import Span
 from ..errors import BadDataset
+from ..sources.composed import Excerpt, Limited
 from ..sources.open import open_dataset, open_source
 from ..sources.parts_manifest import describe
-from ..sources.source import Indexed, Limited, Options, Sample, Source, extras, indexable
+from ..sources.source import Options, Sample, Source, extras
 from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
@@ -44,55 +45,44 @@ _SETTINGS = ("ratios", "quality", "overhead", "page_size", "depth", "order")
 """Options of `convert` that determine a part's bytes."""
 
 
-class Spread(Indexed):
+class Spread(Excerpt):
     """Samples from all over a source, those of a span of its shuffled order, as a source."""
 
     partial = True  # what is said of all labels would be wrong
-    path: str
-    classes: list[str]
-    fields: dict[str, FieldType]
 
     def __init__(self, source: Source, span: Span) -> None:
-        self.path, self.classes, self.fields, self.span = source.path, source.classes, source.fields, span
-        numbers = span.numbers().tolist()
-        cut = extras(source).part
-        self._source = source if cut is None else cut(numbers)
-        self._numbers = numbers if cut is None else range(len(numbers))
-        self.nbytes, self.largest = (getattr(self._source, name, 0) if cut else 0 for name in ("nbytes", "largest"))
+        numbers, cut = span.numbers().tolist(), extras(source).part
+        super().__init__(source if cut is None else cut(numbers))
+        self.span, self._numbers = span, numbers if cut is None else range(len(numbers))
+        if cut is not None:
+            self.nbytes, self.largest = extras(self._source).nbytes, extras(self._source).largest
 
     def __len__(self) -> int:
         return len(self.span)
 
-    def __getitem__(self, index: int) -> Sample:
-        sample: Sample = self._source[self._numbers[index]]  # type: ignore[index]
-        return sample
+    def _place(self, index: int) -> int:
+        return int(self._numbers[index])
 
     def fingerprint(self) -> str:
         """The source's, with the span."""
         return f"{self._source.fingerprint()} {self.span.first} to {self.span.last} of {self.span.samples}"
 
 
-class Slice:
+class Slice(Excerpt):
     """A run of a source's samples, as a source."""
 
     partial = True  # as above
 
     def __init__(self, source: Source, start: int, stop: int) -> None:
         """The samples `start` to `stop` - 1."""
-        self.path, self.classes, self.fields = source.path, source.classes, source.fields
-        self._source, self._start, self._stop = source, start, stop
+        super().__init__(source)
+        self._start, self._stop = start, stop
 
     def __len__(self) -> int:
         return self._stop - self._start
 
-    @property
-    def indexable(self) -> bool:
-        """Whether samples can be read in any order."""
-        return indexable(self._source)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample: Sample = self._source[self._start + index]  # type: ignore[index]
-        return sample
+    def _place(self, index: int) -> int:
+        return self._start + index
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """See `Source.samples`."""

@@ -1,11 +1,12 @@
-"""Sources made of others: some of the samples of one, as torch's `Subset`, or several in a row, as `ConcatDataset`."""
+"""Sources made of others: some samples of one, as torch's `Subset` has, or several in a row, as `ConcatDataset`."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,57 @@ import numpy as np
 from .source import FileRange, Indexed, Sample, Source, extras, indexable
 
 
-class Selected(Indexed):
+class Excerpt(Indexed):
+    """Some samples of a source. A subclass defines which and how many, and the fingerprint."""
+
+    def __init__(self, source: Source) -> None:
+        self.path, self.classes, self.fields = source.path, source.classes, source.fields
+        self._source = source
+
+    @abstractmethod
+    def _place(self, index: int) -> int:
+        """The number in the source of one of the samples."""
+
+    @property
+    def indexable(self) -> bool:
+        """See `Extras`."""
+        return indexable(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample: Sample = self._source[self._place(index)]  # type: ignore[index]
+        return sample
+
+
+class Limited(Excerpt):
+    """A given number of evenly spaced samples of a source, so that a small trial still covers the classes."""
+
+    def __init__(self, source: Source, limit: int) -> None:
+        """limit: at least 1, at most the samples of the source."""
+        super().__init__(source)
+        self._limit = limit
+
+    def __len__(self) -> int:
+        return self._limit
+
+    def _place(self, index: int) -> int:
+        return index * len(self._source) // self._limit
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The source's samples at positions k * len(source) // limit."""
+        if self.indexable:
+            yield from super().samples(start)
+            return
+        for place, sample in enumerate(islice(self._source.samples(), self._place(self._limit - 1) + 1)):
+            if place == self._place(start):
+                yield sample
+                start += 1
+
+    def fingerprint(self) -> str:
+        """The source's fingerprint, with the limit."""
+        return f"{self._source.fingerprint()} {self._limit} of {len(self._source)}"
+
+
+class Selected(Excerpt):
     """The samples of a source that have these numbers, in this order."""
 
     def __init__(self, source: Source, numbers: Sequence[int]) -> None:
@@ -22,20 +73,20 @@ class Selected(Indexed):
         Raises:
             ValueError: a position that the source does not have, or it cannot be read in any order.
         """
-        self.path, self.classes, self.fields = f"a Subset of {source.path}", source.classes, source.fields
-        count = len(source)
+        super().__init__(source)
+        self.path, count = f"a Subset of {source.path}", len(source)
         wrong = next((k for k in numbers if not -count <= k < count), None)
         if wrong is not None:
             raise ValueError(f"{self.path}: its indices must be below {count}, the samples there are, got {wrong}")
         if not indexable(source):
             raise ValueError(f"{self.path}: samples that can only be read one after the other cannot be selected")
-        self._source, self._numbers = source, np.asarray(numbers, np.int64).reshape(-1) % max(count, 1)
+        self._numbers = np.asarray(numbers, np.int64).reshape(-1) % max(count, 1)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> Sample:
-        return self._source[int(self._numbers[index])]
+    def _place(self, index: int) -> int:
+        return int(self._numbers[index])
 
     @property
     def labels(self) -> list[Any] | None:

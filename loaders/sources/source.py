@@ -313,49 +313,6 @@ def indexable(source: Source) -> TypeGuard[AnyOrder]:
     return hasattr(source, "__getitem__") if stated is None else stated
 
 
-class Limited:
-    """A given number of evenly spaced samples of a source, so that a small trial still covers the classes."""
-
-    def __init__(self, source: Source, limit: int) -> None:
-        """limit: at least 1, at most the samples of the source."""
-        self.path, self.classes, self.fields = source.path, source.classes, source.fields
-        self._source, self._limit = source, limit
-
-    def __len__(self) -> int:
-        return self._limit
-
-    @property
-    def indexable(self) -> bool:
-        """Whether samples can be read in any order."""
-        return indexable(self._source)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample: Sample = self._source[self._place(index)]  # type: ignore[index]
-        return sample
-
-    def _place(self, index: int) -> int:
-        return index * len(self._source) // self._limit
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The source's samples at positions k * len(source) // limit."""
-        if self.indexable:
-            yield from map(self.__getitem__, range(start, self._limit))
-            return
-        chosen = [self._place(k) for k in range(start, self._limit)]
-        wanted = iter(chosen)
-        following = next(wanted, -1)
-        for position, sample in enumerate(self._source.samples()):
-            if position == following:
-                yield sample
-                following = next(wanted, -1)
-                if following < 0:
-                    return
-
-    def fingerprint(self) -> str:
-        """The source's fingerprint, with the limit."""
-        return f"{self._source.fingerprint()} {self._limit} of {len(self._source)}"
-
-
 def guess_type(value: Any) -> FieldType:
     """The type of field that stores a value unchanged: numbers, arrays, bytes; any other value is JSON."""
     if isinstance(value, bool | int | np.integer | np.bool_):

@@ -10,6 +10,8 @@ from torch.utils.data import ConcatDataset, Subset, random_split
 
 from loaders import Loader, convert, open_dataset
 from loaders.sources import open_source
+from loaders.sources.composed import Limited
+from loaders.sources.source import indexable
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
 
@@ -112,3 +114,13 @@ def test_a_conversion_resumes_on_the_same_part_only() -> None:
     joined = [open_source(ConcatDataset([Digits(), part])).fingerprint() for part in (Digits(), Digits(1))]
     assert len({*prints, *joined}) == 4
     assert open_source(Subset(Digits(), (1, 2))).fingerprint() == prints[0]
+
+
+def test_evenly_spaced_samples_are_the_same_of_a_source_that_is_read_from_its_start() -> None:
+    samples = [(PIXELS, number) for number in range(10)]
+    for limit, places in ((1, [0]), (4, [0, 2, 5, 7]), (10, [*range(10)])):
+        for source in (open_source(samples), open_source(lambda: iter(samples))):
+            some = Limited(source, limit)
+            assert len(some) == limit and some.indexable == indexable(source)
+            for start in range(limit + 1):
+                assert [sample.values["label"] for sample in some.samples(start)] == places[start:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from .dataset import Dataset, Fetch
 class Wrapper(Dataset):
     """Another data set; a subclass defines only what differs.
 
-    Attributes have the inner data set's present values, unless the subclass or the wrapper sets its own. Methods ask
-    the inner data set, about the samples that `inside` names. Methods that `Dataset` derives from others, such as
-    `read_original`, are not repeated here.
+    Attributes have the inner data set's present values, unless the subclass or the wrapper sets its own. Methods are
+    those of the inner data set; the ones below ask it about the samples that `inside` names. What `Dataset` derives
+    from other members, such as `read_original`, is not repeated here.
 
     Attributes:
         inner: the other data set.
@@ -55,17 +54,11 @@ class Wrapper(Dataset):
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
         return self.inner.read_field(name, self.inside(indices))
 
-    def begin_epoch(self) -> None:
-        self.inner.begin_epoch()
-
     def lease(self, indices: ArrayLike) -> object:
         return self.inner.lease(self.inside(indices))
 
     def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
         return self.inner.fetch(self.inside(indices), samples)
-
-    def announce(self, fields: Sequence[str]) -> None:
-        self.inner.announce(fields)
 
     def expect(self, indices: NDArray[np.int64]) -> None:
         self.inner.expect(self.inside(indices))
@@ -73,17 +66,11 @@ class Wrapper(Dataset):
     def forget(self, index: int) -> bool:
         return self.inner.forget(self._inside(index))
 
-    def head_fd(self) -> int:
-        return self.inner.head_fd()
-
     def name(self, index: int) -> str:
         return self.inner.name(self._inside(index))
 
     def names(self, indices: ArrayLike) -> list[str]:
         return self.inner.names(self.inside(indices))
-
-    def check_unchanged(self) -> None:
-        self.inner.check_unchanged()
 
     def read(self, index: int, level: int = 0) -> bytes:
         return self.inner.read(self._inside(index), level)
@@ -91,18 +78,12 @@ class Wrapper(Dataset):
     def read_record(self, index: int, level: int) -> bytes:
         return self.inner.read_record(self._inside(index), level)
 
-    def check_tables(self) -> None:
-        self.inner.check_tables()
-
-    def reader(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Callable[[int, int], bytes]:
-        return self.inner.reader(starts, ends)
-
     def close(self) -> None:
         self.inner.close()
 
 
 class _OfInner:
-    """An attribute of `inner`. It has no `__set__`, so that a wrapper's own value has precedence."""
+    """A member of `inner`. It has no `__set__`, so that a wrapper's own attribute has precedence."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -111,6 +92,8 @@ class _OfInner:
         return getattr(wrapper.inner, self._name)
 
 
-for _name in Dataset.__annotations__:
-    if not _name.startswith("_"):
-        setattr(Wrapper, _name, _OfInner(_name))
+_ATTRIBUTES = [name for name in Dataset.__annotations__ if not name.startswith("_")]
+_METHODS = ("announce", "begin_epoch", "check_tables", "check_unchanged", "head_fd", "reader")
+
+for _name in (*_ATTRIBUTES, *_METHODS):
+    setattr(Wrapper, _name, _OfInner(_name))

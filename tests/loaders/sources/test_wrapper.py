@@ -53,11 +53,11 @@ def test_a_method_asks_the_inner_data_set_about_its_own_indices(name: str) -> No
     dataset, inner = wrapped()
     given = {"indices": np.array([0, 2]), "index": 2}
     expected = {"indices": [1, 3], "index": 3}
-    names = list(inspect.signature(getattr(dataset, name)).parameters)
+    _, *names = [one.lstrip("_") for one in inspect.signature(getattr(Dataset, name)).parameters]
     found = getattr(dataset, name)(*(given.get(one, one) for one in names))
     asked = getattr(inner, name)
     assert [np.asarray(one).tolist() for one in asked.call_args.args] == [expected.get(one, one) for one in names]
-    assert found is (None if inspect.signature(getattr(Dataset, name)).return_annotation == "None" else asked())
+    assert found is asked() or name in ("close", "expect")  # these return nothing
 
 
 @pytest.mark.parametrize("name", sorted(ATTRIBUTES - CHANGED))

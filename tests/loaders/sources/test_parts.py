@@ -18,7 +18,7 @@ from loaders import BadDataset, BadSample, Loader, convert, open_dataset
 from loaders.conversion import compact_parts, remove_samples, split_parts, write_manifest
 from loaders.sources.dataset import Dataset
 from loaders.sources.open import open_source
-from loaders.sources.parts import open_parts
+from loaders.sources.parts import Parts, open_parts
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,18 @@ def test_samples_are_those_of_the_parts(folders: Path) -> None:
         assert whole.labels(order).tolist() == wanted == whole.read_field("label", order).tolist()
         with pytest.raises(IndexError, match="go from 0 to 23"):
             whole.entries([24])
+
+
+LEFT = {"begin_epoch", "bounds", "expect", "fd", "head_fd", "index_rows", "reader", "span", "together", "with_tables"}
+"""Members of a data set that are of one beton, or do nothing in betons."""
+DERIVED = {"check_tables", "label_counts", "originals", "read_field", "read_original", "stored_at"}
+"""Members that `Dataset` makes of others."""
+
+
+def test_every_member_of_a_data_set_is_that_of_all_parts(folders: Path) -> None:
+    members = {name for name in (*vars(Dataset), *Dataset.__annotations__) if not name.startswith("_")}
+    with open_dataset(folders / "part-*.beton") as whole:
+        assert members - vars(Parts).keys() - vars(whole).keys() == LEFT | DERIVED
 
 
 def test_batches_are_those_of_one_file(folders: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arguments import check, device_of, geometry_of, pipeline_of, sampling_of
 from .at_exit import Halting
+from .backends.base import BackendOptions
 from .batch import Batch, check_fields, deliver
 from .cache import CachedFolder
 from .cursor import Cursor
@@ -189,9 +190,7 @@ class Loader(DataLoaderAttributes):
             self.sampling = sampling_of(given, self.source)
             self._cursor = Cursor(len(self.sampling), self.seed, self.shuffle, **self.sampling.identity)
             self._check_stage(self._stage)
-            self._backend = BACKENDS.find(backend)(
-                self.source,
-                pipeline_of(given),
+            options = BackendOptions(
                 train=self.train,
                 seed=self.seed,
                 num_workers=self.num_workers,
@@ -203,6 +202,7 @@ class Loader(DataLoaderAttributes):
                 replace_from=self.sampling.drawable,
                 window=self.sampling.window if self.shuffle == "quasi" else 0,
             )
+            self._backend = BACKENDS.find(backend)(self.source, pipeline_of(given), options)
         except BaseException:
             if self.source is not data:
                 self.source.close()

@@ -21,11 +21,12 @@ from .errors import LoaderError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .backends.base import Backend
+    from .backends.base import Backend, BackendOptions
     from .batch import Batch
     from .sources.dataset import Dataset
     from .sources.source import Kind
     from .storage.store import Store
+    from .transforms.pipeline import TransformPipeline
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Registry(dict[str, Any], Generic[T]):
         return found
 
 
-BACKENDS: Registry[Callable[..., Backend]] = Registry(
+BACKENDS: Registry[Callable[[Dataset, TransformPipeline, BackendOptions], Backend]] = Registry(
     "backend",
     {
         "torch": ".backends.torch:TorchBackend",

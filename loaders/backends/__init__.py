@@ -1,5 +1,5 @@
 """Backends execute the plan: torch (the reference), FFCV or DALI. Each is imported only when it is used."""
 
-from .base import Backend, PendingBatch
+from .base import Backend, BackendOptions, PendingBatch
 
-__all__ = ["Backend", "PendingBatch"]
+__all__ = ["Backend", "BackendOptions", "PendingBatch"]

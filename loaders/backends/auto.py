@@ -17,7 +17,7 @@ from ..errors import BadSample, LoaderError
 from ..requirements import dali_missing
 from ..sources import Dataset
 from ..stage import Stage
-from .base import Backend
+from .base import Backend, BackendOptions
 from .torch import TorchBackend
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class AutoBackend:
         chosen: the backend's name; None until it is decided.
     """
 
-    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, **options: Any) -> None:
-        """options: those of any backend."""
+    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, options: BackendOptions) -> None:
         self._candidates = candidates(dataset, pipeline, options)
         self._device = pipeline.device
         self._made: dict[str, Backend] = {}
@@ -137,7 +136,7 @@ def _of_all_ranks(rates: dict[str, float]) -> list[dict[str, float]]:
 
 
 def candidates(
-    dataset: Dataset, pipeline: TransformPipeline, options: dict[str, Any]
+    dataset: Dataset, pipeline: TransformPipeline, options: BackendOptions
 ) -> dict[str, Callable[[], Backend]]:
     """The backends to choose from, torch first.
 
@@ -145,9 +144,9 @@ def candidates(
     DALI's pixels differ in their last bits. On a GPU, the speed of decoding there may justify this difference, so DALI
     is a candidate if it is installed.
     """
-    found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, **options)}
+    found: dict[str, Callable[[], Backend]] = {"torch": partial(TorchBackend, dataset, pipeline, options)}
     if pipeline.device.type == "cuda" and dali_missing() is None:
         from .dali import DALIBackend
 
-        found["dali"] = partial(DALIBackend, dataset, pipeline, **options)
+        found["dali"] = partial(DALIBackend, dataset, pipeline, options)
     return found

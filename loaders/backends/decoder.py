@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from .. import native
 from ..batch import BatchPlan
 from ..errors import BadSample, LoaderError
-from ..plan import CropGeometry, plan_batch, replacements
-from ..plan.crop import DEFAULT
+from ..plan import plan_batch, replacements
 from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.records import OTHER
 from ..plan.rng import copy_numbers, draw_keys, sample_indices
 from ..sources import Dataset
 from ..sources.dataset import Fetch
 from ..transforms.pipeline import OutputFormat
-from .base import PendingBatch
+from .base import BackendOptions, PendingBatch
 from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
 
 PLANNED = 1024
@@ -77,53 +76,23 @@ class Decoder:
         bad: samples that could not be decoded, by index.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        *,
-        train: bool,
-        seed: int,
-        num_workers: int,
-        on_error: str,
-        filter: str,
-        max_level: int | None,
-        replace_from: NDArray[np.int64] | None = None,
-        window: int = 0,
-        geometry: CropGeometry = DEFAULT,
-    ) -> None:
-        """
-        Args:
-            num_workers: threads.
-            on_error: "raise", or "replace" by one of `replace_from` (sample indices; None: all).
-            window: samples in a window of quasi-random order, which are neighbours in storage; 0: another order.
-            train, seed, max_level: see `Loader`.
-            filter: of training, see `plan.filters.build`.
-            geometry: of the crops; its `interpolation` is the filter of evaluation.
-        """
-        self.pool = native.Pool(num_workers)
-        self._pillow = PillowThreads(num_workers)
+    def __init__(self, dataset: Dataset, options: BackendOptions) -> None:
+        self.pool = native.Pool(options.num_workers)
+        self._pillow = PillowThreads(options.num_workers)
         self.bad: dict[int, BadSample] = {}
         self._fetch_ns = 0
         self._final: dict[str, int] | None = None
-        self._dataset, self._on_error, self._seed = dataset, on_error, seed
+        self._dataset, self._options = dataset, options
         dataset.expect_random_reads()
-        self._replace_from = replace_from
-        self._window = window
-        self._plan_options: dict[str, Any] = {
-            "seed": seed,
-            "train": train,
-            "max_level": max_level,
-            "geometry": geometry,
-        }
-        self._filter = cast(FilterName, filter)
         # In training the names mean the filters of the papers; there is no bilinear filter among them.
-        self._interpolation = geometry.interpolation if not train or geometry.interpolation == "bilinear" else None
+        wanted = options.geometry.interpolation
+        self._interpolation = wanted if not options.train or wanted == "bilinear" else None
 
     def filter(self, format: OutputFormat) -> Filter:
         """The resampling kernel of an output format."""
         if self._interpolation is not None:
             return interpolation(format.resolution, self._interpolation)
-        return build(format.resolution, self._filter)
+        return build(format.resolution, cast(FilterName, self._options.filter))
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
         """The plan of some samples, given by draw keys [n]; no image is decoded."""
@@ -144,7 +113,7 @@ class Decoder:
         lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
         fetch = self._dataset.fetch(indices, samples)
-        augment = format.augment(keys, seed=self._seed, epoch=epoch)
+        augment = format.augment(keys, seed=self._options.seed, epoch=epoch)
         pillow = fetch is not None or bool((samples["entry"]["kind"] == OTHER).any())  # a fetch may change them
         return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
 
@@ -163,7 +132,8 @@ class Decoder:
         """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
-        together = self._window if self._window and self._dataset.together else self._dataset.together or PLANNED
+        window, together = self._options.window, self._dataset.together
+        together = window if window and together else together or PLANNED
         at_once = max(1, together // max(1, len(batches[0])))
         # Groups end at multiples of `at_once`: the samples in a window of quasi-random order are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
@@ -260,10 +230,13 @@ class Decoder:
         return plan_batch(
             entries,
             keys,
+            seed=self._options.seed,
             epoch=epoch,
             resolution=format.resolution,
+            train=self._options.train,
+            max_level=self._options.max_level,
+            geometry=self._options.geometry,
             filter=self.filter(format),
-            **self._plan_options,
         )
 
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
@@ -271,13 +244,14 @@ class Decoder:
         index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
         if status == native.DAMAGED and self._dataset.forget(index):  # perhaps damaged in transfer
             plan, status, message = self._again(batch, key, pixels)
-        chosen, copy = self._replace_from, copy_numbers(batch.keys[i : i + 1])
+        chosen, copy = self._options.replace_from, copy_numbers(batch.keys[i : i + 1])
         # All copies of a sample get the same replacement, so its views still show one image.
-        found = replacements(self._seed, batch.epoch, index, len(self._dataset) if chosen is None else len(chosen))
+        among = len(self._dataset) if chosen is None else len(chosen)
+        found = replacements(self._options.seed, batch.epoch, index, among)
         others = iter(found if chosen is None else chosen[found].tolist())
         while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
             bad = BadSample(index, self._dataset.name(index), why)
-            if self._on_error == "raise":
+            if self._options.on_error == "raise":
                 raise bad
             self.bad[index] = bad
             if (index := next(others, -1)) < 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..batch import Batch, BatchPlan
 from ..buffer_pool import BufferPool
 from ..sources import Dataset
 from ..stage import Stage
-from .base import PendingBatch
+from .base import BackendOptions, PendingBatch
 from .decoder import Decoder, Plans
 from .device_queue import Clock, InUse, RunAhead, hand_over
 
@@ -36,23 +36,14 @@ Submit = Callable[[BatchPlan, NDArray[np.uint8]], PendingBatch]
 class TorchBackend:
     """Executes plans on the kernel's thread pool, see `Backend`."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        pipeline: TransformPipeline,
-        *,
-        num_workers: int,
-        prefetch_factor: int,
-        **options: Any,
-    ) -> None:
-        """options: those of `Decoder`."""
-        self._decoder = Decoder(dataset, num_workers=num_workers, **options)
-        self._pipeline, self._prefetch, self._clock = pipeline, prefetch_factor, Clock(pipeline.device)
+    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, options: BackendOptions) -> None:
+        self._decoder = Decoder(dataset, options)
+        self._pipeline, self._ahead, self._clock = pipeline, options.prefetch_factor + 1, Clock(pipeline.device)
         self.bad = self._decoder.bad
         cuda = pipeline.device.type == "cuda"
-        self._buffers = BufferPool(prefetch_factor + 1, _pinned if cuda else None)
+        self._buffers = BufferPool(self._ahead, _pinned if cuda else None)
         self._stream = torch.cuda.Stream(pipeline.device) if cuda else None
-        self._in_use, self._run_ahead = InUse(), RunAhead(prefetch_factor + 1)
+        self._in_use, self._run_ahead = InUse(), RunAhead(self._ahead)
 
     def run(self, stage: Stage, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Generator[Batch, None, None]:
         """See `Backend.run`."""
@@ -66,7 +57,7 @@ class TorchBackend:
             coming = self._submit(plans, submit)
             try:
                 for _ in range(len(batches)):
-                    wanted = max(self._prefetch + 1, self._depth(len(batches[0])))  # falls when storage is fast again
+                    wanted = max(self._ahead, self._depth(len(batches[0])))  # falls when storage is fast again
                     # A batch in progress does not wait for later batches whose bytes are still being fetched.
                     while len(jobs) < wanted and (not jobs or plans.here()) and (job := next(coming, None)):
                         jobs.append(job)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.base import BackendOptions
 from ..backends.decoder import Decoder
 from ..backends.ffcv.imports import AllocationQuery, Loader, SimpleRGBImageDecoder, State
 from ..batch import BatchPlan
@@ -44,8 +45,8 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         bad: samples that could not be decoded, by index.
     """
 
-    def __init__(self, output_size: int | tuple[int, int], **options: Any) -> None:
-        """options: those of `Decoder`, without data set, seed, threads and errors."""
+    def __init__(self, output_size: int | tuple[int, int], options: BackendOptions) -> None:
+        """options: all but the seed, which is that of FFCV's loader."""
         super().__init__()
         self.output_size = output_size
         self._stage()
@@ -71,7 +72,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
             raise ValueError(f"a {type(self).__name__} belongs to one loader; make another one for this loader.")
         dataset = open_dataset(loader.fname, label_field=False)
         weakref.finalize(self, dataset.close).atexit = False
-        self._decoder = Decoder(dataset, seed=loader.seed, num_workers=1, on_error="raise", **self._options)
+        self._decoder = Decoder(dataset, replace(self._options, seed=loader.seed))
         self._fd, self._sums, self._loader = dataset.fd, numba_calls.Sums(loader.num_workers), loader
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
@@ -165,7 +166,8 @@ class SubJPEGRandomResizedCrop(SubJPEGDecoder):
             ValueError: a size that is no square, or a number out of range.
         """
         geometry = CropGeometry(scale=scale, ratio=ratio, hflip=0.5 if flip else 0.0)
-        super().__init__(output_size, train=True, geometry=geometry, filter=filter, max_level=max_level)
+        options = BackendOptions(train=True, geometry=geometry, filter=filter, max_level=max_level)
+        super().__init__(output_size, options)
 
 
 class SubJPEGCenterCrop(SubJPEGDecoder):
@@ -195,7 +197,7 @@ class SubJPEGCenterCrop(SubJPEGDecoder):
         if not 0 < ratio <= 1:
             raise ValueError(f"`ratio` must be above 0 and at most 1, got {ratio}; FFCV's evaluation uses 224 / 256.")
         geometry = CropGeometry(crop_pct=ratio, interpolation=interpolation)  # type: ignore[arg-type]
-        super().__init__(output_size, train=False, geometry=geometry, filter="fourier", max_level=max_level)
+        super().__init__(output_size, BackendOptions(train=False, geometry=geometry, max_level=max_level))
 
 
 def _calling_loader() -> Loader:

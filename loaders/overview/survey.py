@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
+from ..backends.base import BackendOptions
 from ..backends.decoder import Decoder
 from ..errors import LoaderError
 from ..jpeg_segments import segments
@@ -271,10 +272,9 @@ def _view(
 ) -> View:
     """Decodes the training views of these samples; keeps those at the positions `kept`."""
     format, images, stayed = OutputFormat.pixels(resolution), {}, set(kept.tolist())
-    decoder = Decoder(
-        dataset, train=True, seed=seed, num_workers=num_workers or available_processors(), on_error="replace",
-        filter="bicubic", max_level=None,
-    )  # fmt: skip
+    workers = num_workers or available_processors()
+    options = BackendOptions(train=True, seed=seed, num_workers=workers, on_error="replace", filter="bicubic")
+    decoder = Decoder(dataset, options)
     try:
         batches = [chosen[start : start + 16] for start in range(0, len(chosen), 16)]
         for number, plan in enumerate(decoder.plans(format, 0, batches)):

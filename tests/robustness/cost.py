@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from loaders import convert
+from loaders.backends import BackendOptions
 from loaders.backends.decoder import Decoder
 from loaders.native import KernelBatch
 from loaders.native.kernel import library
@@ -55,8 +56,7 @@ def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
             yield {"skipped": f"the kernel cannot be built here: {error.stderr[-200:]!r}"}
             return
         with open_dataset(path) as dataset:
-            options: dict[str, Any] = {"train": True, "seed": seed, "filter": "fourier", "max_level": None}
-            decoder = Decoder(dataset, num_workers=1, on_error="raise", **options)
+            decoder = Decoder(dataset, BackendOptions(train=True, seed=seed))
             for side in (96, 160, 224):
                 format = OutputFormat.pixels(side)
                 samples = decoder.plan(format, 0, np.arange(PHOTOS)).samples

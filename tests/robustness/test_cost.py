@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loaders.backends import BackendOptions
 from loaders.backends.decoder import Decoder
 from loaders.native import KernelBatch
 from loaders.native.kernel import library
@@ -21,9 +22,7 @@ def test_the_two_kernels_differ_in_the_checks_alone(tmp_path: Path, monkeypatch:
 
     def decoded(kernel: ctypes.CDLL) -> tuple[list[int], bytes]:
         with open_dataset(path) as dataset:
-            decoder = Decoder(
-                dataset, train=False, seed=0, num_workers=1, on_error="raise", filter="fourier", max_level=0
-            )
+            decoder = Decoder(dataset, BackendOptions(train=False, max_level=0))
             format = OutputFormat.pixels(96)
             out = np.zeros(4 * 3 * 96 * 96, np.uint8)
             samples = decoder.plan(format, 0, np.arange(4)).samples

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from ...errors import LoaderError
 from ...requirements import dali_missing
 from ...sources import Dataset
 from ...stage import Stage
+from ..base import BackendOptions
 from ..decoder import Decoder
 from ..device_queue import Clock
 from .cut import Cut
@@ -33,18 +35,8 @@ CUTS = 2
 class DALIBackend:
     """Executes plans with DALI, see `Backend`. Crops, flips and order are the torch backend's; pixels are DALI's."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        pipeline: TransformPipeline,
-        *,
-        num_workers: int,
-        prefetch_factor: int,
-        filter: str,
-        **options: Any,
-    ) -> None:
-        """filter, options: those of `Decoder`.
-
+    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, options: BackendOptions) -> None:
+        """
         Raises:
             LoaderError: DALI is missing here; the message names the package.
         """
@@ -53,20 +45,20 @@ class DALIBackend:
             raise LoaderError(why)
         from .routes import Host, InGraph
 
-        cuda = pipeline.device.type == "cuda"
+        cuda, workers, prefetch = pipeline.device.type == "cuda", options.num_workers, options.prefetch_factor
         # On a GPU the kernel cuts while DALI parses and uploads: both pools run in parallel and share the processors.
         # On a CPU they mostly run in turn.
-        threads, kernel = (-(-num_workers // 2), max(1, num_workers // 2)) if cuda else (num_workers, num_workers)
-        self._decoder = Decoder(dataset, num_workers=kernel, filter=filter, **options)
+        threads, kernel = (-(-workers // 2), max(1, workers // 2)) if cuda else (workers, workers)
+        self._decoder = Decoder(dataset, replace(options, num_workers=kernel))
         self._threads = Threads(threads)  # for the CPU route; they start when they are first used
         self._clock = Clock(pipeline.device)
         self._route: Route = (
-            InGraph(self._decoder, pipeline, self._clock, bicubic=filter == "bicubic", prefetch=prefetch_factor)
+            InGraph(self._decoder, pipeline, self._clock, bicubic=options.filter == "bicubic", prefetch=prefetch)
             if cuda
-            else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch_factor)
+            else Host(self._decoder, pipeline, self._clock, threads=self._threads, prefetch=prefetch)
         )
         self._pipeline, self._dataset = pipeline, dataset
-        self._device, self._workers, self._depth = pipeline.device, threads, prefetch_factor + 1
+        self._device, self._workers, self._depth = pipeline.device, threads, prefetch + 1
         self._idle: list[Graph] = []
         self._awaited = 0
         self.bad = self._decoder.bad

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from ...batch import BatchPlan
 from ...beton.tables import read_head
 from ...sources import Dataset
 from ...sources.beton_file import BetonFile
+from ..base import BackendOptions
 from ..torch import Submit, TorchBackend
 from .epoch import Epoch, FFCVPendingBatch, make_loader
 
@@ -29,17 +31,8 @@ class FFCVBackend(TorchBackend):
     compiled code depends neither on resolution nor on batch size.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        pipeline: TransformPipeline,
-        *,
-        num_workers: int,
-        prefetch_factor: int,
-        **options: Any,
-    ) -> None:
-        """options: those of `Decoder`.
-
+    def __init__(self, dataset: Dataset, pipeline: TransformPipeline, options: BackendOptions) -> None:
+        """
         Raises:
             ValueError: an image folder or several betons, which FFCV cannot read.
             BadDataset: FFCV's own tables are damaged.
@@ -50,13 +43,13 @@ class FFCVBackend(TorchBackend):
                 "or convert the images with `efficienttrain convert`."
             )
         # The pool only decodes samples that replace bad ones.
-        super().__init__(dataset, pipeline, num_workers=1, prefetch_factor=prefetch_factor, **options)
+        super().__init__(dataset, pipeline, replace(options, num_workers=1))
         self._dataset = dataset
         self._loader = make_loader(
             read_head(dataset.fd, dataset.path),
             dataset.label_field,
-            threads=num_workers,
-            ahead=max(1, prefetch_factor - 1),
+            threads=options.num_workers,
+            ahead=max(1, options.prefetch_factor - 1),
         )
         self._epochs: set[Epoch] = set()
         self._ended: Counter[str] = Counter()

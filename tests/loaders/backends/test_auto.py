@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders.backends import auto
+from loaders.backends import BackendOptions, auto
 from loaders.backends.auto import AutoBackend
 from loaders.batch import Batch, BatchPlan
 from loaders.errors import BadSample, LoaderError
@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def choosing(monkeypatch: pytest.MonkeyPatch, **made: Callable[[], Fake]) -> AutoBackend:
     monkeypatch.setattr(auto, "candidates", lambda *_: made)
     pipeline = TransformPipeline(dtype="uint8", mean=(0.5,) * 3, std=(0.5,) * 3, device=torch.device("cpu"), seed=0)
-    return AutoBackend(None, pipeline, num_workers=1)  # type: ignore[arg-type]
+    return AutoBackend(None, pipeline, BackendOptions(train=True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("torchs", "dalis", "chosen"), [(0.002, 0.01, "torch"), (0.01, 0.002, "dali")])

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from loaders import Loader, convert, open_dataset
+from loaders.backends import BackendOptions
 from loaders.backends.decoder import Decoder
 from loaders.beton.fields import FieldType
 from loaders.errors import BadSample
@@ -140,9 +141,7 @@ class Slow(Photos):
 def test_later_batches_are_read_before_they_are_planned(jpeg_folder: Path) -> None:
     slow = Slow(jpeg_folder / "train")
     with open_dataset(slow) as dataset:
-        decoder = Decoder(
-            dataset, train=False, seed=0, num_workers=1, on_error="raise", filter="bicubic", max_level=None
-        )
+        decoder = Decoder(dataset, BackendOptions(train=False))
         try:
             batches = [np.arange(k, k + 4) for k in range(0, 24, 4)]
             plans = decoder.plans(OutputFormat.pixels(32), 0, batches)

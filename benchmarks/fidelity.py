@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from loaders.conversion import convert
 from loaders.errors import BadSample
-from loaders.native import Pool
+from loaders.native import KernelOptions, Pool
 from loaders.plan import plan_batch
 from loaders.plan.crop import flips, train_boxes
 from loaders.plan.filters import build
@@ -126,7 +126,7 @@ def render(
         samples = plan_batch(
             entries, indices, seed=seed, epoch=epoch, resolution=resolution, train=True, max_level=max_level
         )
-        pending = pool.submit(samples, side=resolution, filter=filter_, out=out[epoch], fd=dataset.fd)
+        pending = pool.submit(samples, KernelOptions(resolution, filter_, dataset.fd), out[epoch])
         pending.wait()
         for row in np.flatnonzero(pending.status).tolist():
             raise BadSample(int(indices[row]), dataset.name(int(indices[row])), pending.message(row))

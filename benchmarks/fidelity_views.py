@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from loaders.errors import BadSample
-from loaders.native import Pool
+from loaders.native import KernelOptions, Pool
 from loaders.plan import CropGeometry, plan_batch
 from loaders.plan.crop import eval_boxes
 from loaders.plan.filters import interpolation
@@ -105,7 +105,7 @@ def _render(
         filter=filter_,
     )
     out = np.empty((len(indices), 3, resolution, resolution), np.uint8)
-    ticket = pool.submit(samples, side=resolution, filter=filter_, out=out, fd=dataset.fd)
+    ticket = pool.submit(samples, KernelOptions(resolution, filter_, dataset.fd), out)
     ticket.wait()
     for row in np.flatnonzero(ticket.status).tolist():
         raise BadSample(int(indices[row]), dataset.name(int(indices[row])), ticket.message(row))

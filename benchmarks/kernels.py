@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loaders.native import structs
-from loaders.native.pool import KernelBatch
+from loaders.native.pool import KernelBatch, KernelOptions
 from loaders.plan import plan_batch
 from loaders.plan.filters import build
 from loaders.sources import open_dataset
@@ -94,7 +94,7 @@ def _measure(kernels: list[_Kernel], dataset: Any, resolution: int, rounds: int,
     keys = np.arange(SAMPLES) % len(dataset)
     samples = plan_batch(dataset.entries(keys), keys, seed=seed, epoch=0, resolution=resolution, train=True)
     out = np.empty(SAMPLES * 3 * resolution**2, np.uint8)
-    batch = KernelBatch(samples, side=resolution, filter=build(resolution), out=out, fd=dataset.fd)
+    batch = KernelBatch(samples, KernelOptions(resolution, build(resolution), dataset.fd), out)
     pixels: list[NDArray[np.uint8]] = []
     for kernel in kernels:
         out[:] = 0

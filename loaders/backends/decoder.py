@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +165,7 @@ class Decoder:
 
     def submit(self, batch: BatchPlan, out: NDArray[np.uint8]) -> PendingBatch:
         """Starts to decode into `out`, in the kernel's threads and Pillow's; see `native.Pool.submit`."""
-        pending = self.pool.submit(batch.samples, out=out, **self.kernel_options(batch))
+        pending = self.pool.submit(batch.samples, self.kernel_options(batch), out)
         if not batch.pillow:
             return pending
         rows = np.flatnonzero(batch.samples["entry"]["kind"] == OTHER)
@@ -178,17 +178,17 @@ class Decoder:
         ]
         return PartlyPillow(pending, self._pillow, rows, jobs)
 
-    def kernel_options(self, batch: BatchPlan) -> dict[str, Any]:
-        """Options of a `native.KernelBatch`, besides its samples and its memory."""
+    def kernel_options(self, batch: BatchPlan) -> native.KernelOptions:
+        """What the kernel makes of the samples of a batch."""
         format = batch.format
-        return {
-            "side": format.resolution,
-            "filter": self.filter(format),
-            "fd": self._dataset.fd,
-            "lut": format.lut,
-            "augment": batch.augment,
-            "channels_last": format.channels_last,
-        }
+        return native.KernelOptions(
+            side=format.resolution,
+            filter=self.filter(format),
+            fd=self._dataset.fd,
+            lut=format.lut,
+            augment=batch.augment,
+            channels_last=format.channels_last,
+        )
 
     def stats(self) -> dict[str, int]:
         """Sums so far: those of `native.Pool.stats` and Pillow's, and `fetch_ns`, waits for remote samples."""

@@ -18,7 +18,7 @@ from ..errors import LoaderError
 from ..pillow import decode_rgb
 from ..storage.files import open_regular
 
-Job = tuple[Any, NDArray[np.void], dict[str, Any]]
+Job = tuple[Any, NDArray[np.void], native.KernelOptions]
 """The argument of `make`: a file, its sample, options of the kernel."""
 
 
@@ -145,7 +145,7 @@ class Stored:
             return file.read(self._size or -1)
 
 
-def make(file: Any, samples: NDArray[np.void], options: dict[str, Any], size: int) -> Made:
+def make(file: Any, samples: NDArray[np.void], options: native.KernelOptions, size: int) -> Made:
     """Decodes, resamples and augments one sample.
 
     Args:
@@ -160,9 +160,9 @@ def make(file: Any, samples: NDArray[np.void], options: dict[str, Any], size: in
         data = file.read()
         decoded = decode_rgb(data).pixels
         _check_size(decoded, samples[0]["entry"])
-        made = native.resample(decoded, samples, side=options["side"], filter=options["filter"])
+        made = native.resample(decoded, samples, side=options.side, filter=options.filter)
         pixels = np.empty(size, np.uint8)
-        native.KernelBatch(samples, out=pixels, **options).finish(0, made)
+        native.KernelBatch(samples, options, pixels).finish(0, made)
     except LoaderError as error:
         pixels, why = None, str(error)
     except OSError as error:

@@ -152,15 +152,15 @@ def _decoded(data: bytes) -> NDArray[np.uint8]:
 def _result(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tuple[NDArray[np.uint8], int]:
     """The sample as the loader delivers it, uint8 [B, B, 3], and the bytes that it read."""
     out = np.empty((1, 3, resolution, resolution), np.uint8)
-    entry, filter_ = sample[0]["entry"], filters.build(resolution)
+    entry, options = sample[0]["entry"], native.KernelOptions(resolution, filters.build(resolution), dataset.fd)
     if entry["kind"] == OTHER:
-        made = make(Stored(entry, dataset.fd), sample, {"side": resolution, "filter": filter_}, out.nbytes)
+        made = make(Stored(entry, dataset.fd), sample, options, out.nbytes)
         if made.pixels is None:
             raise LoaderError(made.why)
         return made.pixels.reshape(out.shape)[0].transpose(1, 2, 0), made.read
     pool = native.Pool(1)
     try:
-        pending = pool.submit(sample, side=resolution, filter=filter_, out=out, fd=dataset.fd)
+        pending = pool.submit(sample, options, out)
         pending.wait()
         if pending.status[0] != native.OK:
             raise native.JpegError(int(pending.status[0]), pending.message(0))

@@ -73,7 +73,7 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         dataset = open_dataset(loader.fname, label_field=False)
         weakref.finalize(self, dataset.close).atexit = False
         self._decoder = Decoder(dataset, replace(self._options, seed=loader.seed))
-        self._fd, self._sums, self._loader = dataset.fd, numba_calls.Sums(loader.num_workers), loader
+        self._sums, self._loader = numba_calls.Sums(loader.num_workers), loader
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, tuple[AllocationQuery, AllocationQuery]]:
         side, dtype = self._stage().resolution, np.dtype(np.uint8)
@@ -110,10 +110,10 @@ class SubJPEGDecoder(SimpleRGBImageDecoder):
         """Plans the batch whose sample indices and memory are at these addresses; 0 if that fails."""
         assert self._loader is not None
         try:
-            format = OutputFormat.pixels(side)
-            batch = self._decoder.plan(format, self._loader.next_epoch - 1, _array(indices, np.int64, n).copy())
+            keys = _array(indices, np.int64, n).copy()
+            batch = self._decoder.plan(OutputFormat.pixels(side), self._loader.next_epoch - 1, keys)
             out = _array(planes, np.uint8, n * 3 * side * side)
-            todo = KernelBatch(batch.samples, side=side, filter=self._decoder.filter(format), out=out, fd=self._fd)
+            todo = KernelBatch(batch.samples, self._decoder.kernel_options(batch), out)
         except Exception as error:
             _warn(f"no image of this batch can be read: {error}")
             return 0

@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,24 @@ class Outcome:
         return _text(self._messages[i])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelOptions:
+    """What the kernel makes of the samples of a batch."""
+
+    side: int
+    """B; each sample becomes 3 x B x B, or the size of `augment`'s low-pass."""
+    filter: Filter
+    """See loaders/plan/filters.py."""
+    fd: int = -1
+    """The data set's file, for samples without a path of their own."""
+    lut: NDArray[Any] | None = None
+    """[3, 256] of 2 or 4 bytes an element: the output of each 8-bit value, per channel."""
+    augment: Augment | None = None
+    """Operations on the pixels before and after the look-up; None: none."""
+    channels_last: bool = False
+    """Each sample becomes B x B x 3."""
+
+
 class KernelBatch(Outcome):
     """A batch in the kernel's form, with all memory that the kernel reads and writes for it.
 
@@ -73,35 +92,18 @@ class KernelBatch(Outcome):
         address: of the `EtBatch`.
     """
 
-    def __init__(
-        self,
-        samples: NDArray[np.void],
-        *,
-        side: int,
-        filter: Filter,
-        out: NDArray[Any],
-        fd: int = -1,
-        lut: NDArray[Any] | None = None,
-        augment: Augment | None = None,
-        channels_last: bool = False,
-    ) -> None:
+    def __init__(self, samples: NDArray[np.void], options: KernelOptions, out: NDArray[Any]) -> None:
         """
         Args:
             samples: SAMPLE [n].
-            side: B; each sample becomes 3 x B x B, or the size of `augment`'s low-pass.
-            filter: see loaders/plan/filters.py.
-            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of `lut`'s size, or float32.
-            fd: the data set's file, for samples without a path of their own.
-            lut: [3, 256] of 2 or 4 bytes an element: the output of each 8-bit value, per channel.
-            augment: operations on the pixels before and after the look-up; None: none.
-            channels_last: each sample becomes B x B x 3.
+            out: C-contiguous, n * 3 * B * B elements of 1 byte, or of the size of `options.lut`'s, or float32.
 
         Raises:
             ValueError: `out` is too small, or `augment` does not belong to these samples.
         """
         # `side` becomes a Python integer, so that its square cannot wrap around.
-        samples, side = np.ascontiguousarray(samples, SAMPLE), operator.index(side)
-        n = len(samples)
+        samples, side = np.ascontiguousarray(samples, SAMPLE), operator.index(options.side)
+        n, lut, augment = len(samples), options.lut, options.augment
         item = 1 if lut is None else lut.dtype.itemsize
         low, steps = side, EtAugment()
         if augment is not None:
@@ -115,18 +117,18 @@ class KernelBatch(Outcome):
         self._batch = EtBatch(
             samples.ctypes.data,
             n,
-            filter_struct(filter),
-            fd,
+            filter_struct(options.filter),
+            options.fd,
             side,
             out.ctypes.data,
             lut.ctypes.data if lut is not None else None,
             item,
-            channels_last,
+            options.channels_last,
             self.status.ctypes.data,
             self._messages.ctypes.data,
             steps,
         )
-        self._keep = (self.status, self._messages, samples, filter, lut, out, augment)
+        self._keep = (self.status, self._messages, samples, out, options)
         self.address = ctypes.addressof(self._batch)
 
     def finish(self, i: int, pixels: NDArray[np.uint8]) -> None:
@@ -182,9 +184,9 @@ class _UnderWay:
 class PoolBatch(KernelBatch, _UnderWay):
     """A batch being decoded by a pool."""
 
-    def __init__(self, pool: Pool, samples: NDArray[np.void], **options: Any) -> None:
-        """samples, options: those of `KernelBatch`."""
-        super().__init__(samples, **options)
+    def __init__(self, pool: Pool, samples: NDArray[np.void], options: KernelOptions, out: NDArray[Any]) -> None:
+        """samples, options, out: those of `KernelBatch`."""
+        super().__init__(samples, options, out)
         self._begin(pool, library().et_submit, self.address, *self._keep)
 
 
@@ -220,16 +222,16 @@ class Pool:
         self._lock = threading.RLock()
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._lock)
 
-    def submit(self, samples: NDArray[np.void], **options: Any) -> PoolBatch:
+    def submit(self, samples: NDArray[np.void], options: KernelOptions, out: NDArray[Any]) -> PoolBatch:
         """Starts a batch and returns immediately.
 
         Args:
-            samples, options: those of `KernelBatch`.
+            samples, options, out: those of `KernelBatch`.
 
         Raises:
             LoaderError: the pool belongs to another process (a fork) or is closed.
         """
-        return PoolBatch(self, samples, **options)
+        return PoolBatch(self, samples, options, out)
 
     def stats(self) -> dict[str, int]:
         """Sums over all samples so far: nanoseconds of thread time per station, bytes, samples."""

@@ -45,7 +45,7 @@ def batch(records: list[native.Record], place: Path, resolution: int, epoch: int
     out = np.zeros(32 * 3 * resolution**2, np.uint8)
     with open(place / "records", "rb") as file:
         pool = native.Pool(2)
-        pending = pool.submit(plan, side=resolution, filter=build(resolution), out=out, fd=file.fileno())
+        pending = pool.submit(plan, native.KernelOptions(resolution, build(resolution), file.fileno()), out)
         assert pending.wait(30) and not pending.status.any()
     return out.tobytes()
 

@@ -18,7 +18,7 @@ import numpy as np
 from loaders import convert
 from loaders.backends import BackendOptions
 from loaders.backends.decoder import Decoder
-from loaders.native import KernelBatch
+from loaders.native import KernelBatch, KernelOptions
 from loaders.native.kernel import library
 from loaders.sources import open_dataset
 from loaders.transforms.pipeline import OutputFormat
@@ -61,7 +61,7 @@ def checks(seed: int, tries: int) -> Iterator[dict[str, Any]]:
                 format = OutputFormat.pixels(side)
                 samples = decoder.plan(format, 0, np.arange(PHOTOS)).samples
                 out = np.zeros(PHOTOS * 3 * side * side, np.uint8)
-                work = KernelBatch(samples, side=side, filter=decoder.filter(format), out=out, fd=dataset.fd)
+                work = KernelBatch(samples, KernelOptions(side, decoder.filter(format), dataset.fd), out)
                 q1, median, q3 = statistics.quantiles(_ratios(work, without, tries), n=4)
                 tally.add(SURVIVED if median <= ALLOWED else LOST, f"B = {side}: {median - 1:+.1%}")
                 tally.facts[f"percent_{side}"] = [round(100 * (q - 1), 2) for q in (median, q1, q3)]

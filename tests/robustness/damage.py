@@ -191,7 +191,7 @@ def decoded(threads: native.Pool, samples: NDArray[np.void], side: int, blob: by
         file.write(blob)
         file.flush()
         out = np.zeros(len(samples) * 3 * side * side, np.uint8)
-        pending = threads.submit(samples, side=side, filter=build(side), out=out, fd=file.fileno())
+        pending = threads.submit(samples, native.KernelOptions(side, build(side), file.fileno()), out)
         cutting = native.Cutting(threads, samples, file.fileno())  # the same bytes through the other door
         pending.wait()
         cutting.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from loaders.backends import BackendOptions
 from loaders.backends.decoder import Decoder
-from loaders.native import KernelBatch
+from loaders.native import KernelBatch, KernelOptions
 from loaders.native.kernel import library
 from loaders.sources import open_dataset
 from loaders.transforms.pipeline import OutputFormat
@@ -26,7 +26,7 @@ def test_the_two_kernels_differ_in_the_checks_alone(tmp_path: Path, monkeypatch:
             format = OutputFormat.pixels(96)
             out = np.zeros(4 * 3 * 96 * 96, np.uint8)
             samples = decoder.plan(format, 0, np.arange(4)).samples
-            work = KernelBatch(samples, side=96, filter=decoder.filter(format), out=out, fd=dataset.fd)
+            work = KernelBatch(samples, KernelOptions(96, decoder.filter(format), dataset.fd), out)
             for i in range(4):
                 kernel.et_decode_one(ctypes.c_void_p(work.address), ctypes.c_int64(i), None)
             return work.status.tolist(), out.tobytes()

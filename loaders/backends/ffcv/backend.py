@@ -74,7 +74,7 @@ class FFCVBackend(TorchBackend):
         self._epochs.add(epoch)
 
         def submit(batch: BatchPlan, out: NDArray[np.uint8]) -> FFCVPendingBatch:
-            return epoch.submit(batch, self._dataset.numbered, out=out, **self._decoder.kernel_options(batch))
+            return epoch.submit(batch, self._dataset.numbered, self._decoder.kernel_options(batch), out)
 
         try:
             yield submit

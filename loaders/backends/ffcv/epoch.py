@@ -19,7 +19,7 @@ from ...batch import BatchPlan
 from ...beton import layout
 from ...beton.tables import Head
 from ...errors import BadDataset, LoaderError
-from ...native import KernelBatch, numba_calls
+from ...native import KernelBatch, KernelOptions, numba_calls
 from ...plan.rng import sample_indices
 from .imports import (
     EpochIterator,
@@ -65,9 +65,11 @@ class PlannedDecoder(SimpleRGBImageDecoder):
 class FFCVPendingBatch(KernelBatch):
     """A `KernelBatch` that is done when FFCV delivers it."""
 
-    def __init__(self, epoch: Epoch, batch: BatchPlan, numbered: Numbering, **options: Any) -> None:
-        """numbered: see `BetonFile.numbered`. options: those of `KernelBatch`."""
-        super().__init__(batch.samples, **options)
+    def __init__(
+        self, epoch: Epoch, batch: BatchPlan, numbered: Numbering, options: KernelOptions, out: NDArray[np.uint8]
+    ) -> None:
+        """numbered: see `BetonFile.numbered`. options, out: those of `KernelBatch`."""
+        super().__init__(batch.samples, options, out)
         self._numbered = numbered
         self._epoch, self._planned = epoch, batch  # `_batch` is the kernel's
 
@@ -124,9 +126,11 @@ class Epoch(MemoryContext):
             self._iterator: EpochIterator = iter(loader)
         _running.add(self)
 
-    def submit(self, batch: BatchPlan, numbered: Numbering, **options: Any) -> FFCVPendingBatch:
+    def submit(
+        self, batch: BatchPlan, numbered: Numbering, options: KernelOptions, out: NDArray[np.uint8]
+    ) -> FFCVPendingBatch:
         """Gives FFCV's thread the next batch; see `FFCVPendingBatch`."""
-        pending = FFCVPendingBatch(self, batch, numbered, **options)
+        pending = FFCVPendingBatch(self, batch, numbered, options, out)
         self._pending.put(pending)
         return pending
 

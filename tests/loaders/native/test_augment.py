@@ -53,7 +53,8 @@ def finished(
     n, _, side, _ = images.shape
     out = np.zeros((n, 3 * side * side * (1 if lut is None else lut.itemsize)), np.uint8)
     samples = np.zeros(n, native.SAMPLE)
-    work = native.KernelBatch(samples, side=side, filter=build(side), out=out, lut=lut, augment=how, channels_last=last)
+    options = native.KernelOptions(side, build(side), lut=lut, augment=how, channels_last=last)
+    work = native.KernelBatch(samples, options, out)
     for i, image in enumerate(images):
         work.finish(i, image.numpy())
     return out

@@ -36,7 +36,7 @@ def lowered(images: Tensor, how: native.Augment, dtype: torch.dtype, last: bool 
     small = how.low_pass.side
     out = np.zeros((n, 3 * small * small * dtype.itemsize), np.uint8)
     samples = np.zeros(n, native.SAMPLE)
-    work = native.KernelBatch(samples, side=side, filter=build(side), out=out, augment=how, channels_last=last)
+    work = native.KernelBatch(samples, native.KernelOptions(side, build(side), augment=how, channels_last=last), out)
     for i, image in enumerate(images):
         work.finish(i, image.numpy())
     made = torch.from_numpy(out).view(dtype)
@@ -100,4 +100,4 @@ def test_memory_that_does_not_fit_is_refused() -> None:
     how = native.Augment(low_pass=LowFrequencyCrop(8).for_kernel(16, NORMALISE))
     samples, out = np.zeros(2, native.SAMPLE), np.zeros(2 * 3 * 8 * 8 * 4 - 1, np.uint8)
     with pytest.raises(ValueError, match="`out` must hold 2 x 3 x 8 x 8 elements in one piece, got 1535 bytes"):
-        native.KernelBatch(samples, side=16, filter=build(16), out=out, augment=how)
+        native.KernelBatch(samples, native.KernelOptions(16, build(16), augment=how), out)

@@ -44,7 +44,7 @@ def shelf(tmp_path: Path) -> tuple[NDArray[np.void], list[bytes], list[Path]]:
 def run(samples: NDArray[np.void], side: int = 64, name: str = "bicubic", workers: int = 2) -> native.PoolBatch:
     pool = native.Pool(workers)
     out = np.zeros(len(samples) * 3 * side * side, np.uint8)
-    pending = pool.submit(samples, side=side, filter=build(side, name), out=out)  # type: ignore[arg-type]
+    pending = pool.submit(samples, native.KernelOptions(side, build(side, name)), out)  # type: ignore[arg-type]
     assert pending.wait(30)
     return pending
 
@@ -82,7 +82,7 @@ def test_lut_replaces_values(shelf: tuple[NDArray[np.void], list[bytes], list[Pa
     lut = np.arange(768, dtype=np.int32).reshape(3, 256)
     plain, pool = run(samples).out.reshape(6, 3, -1), native.Pool(1)
     out = np.zeros(6 * 3 * 64 * 64 * 4, np.uint8)
-    assert pool.submit(samples, side=64, filter=build(64, "bicubic"), out=out, lut=lut).wait(30)
+    assert pool.submit(samples, native.KernelOptions(64, build(64, "bicubic"), lut=lut), out).wait(30)
     np.testing.assert_array_equal(out.view(np.int32).reshape(6, 3, -1), plain + 256 * np.arange(3)[None, :, None])
 
 
@@ -147,7 +147,7 @@ def test_closing_cancels_and_is_idempotent(shelf: tuple[NDArray[np.void], list[b
     samples, _, _ = shelf
     pool = native.Pool(1)
     many = np.tile(samples, 200)
-    pending = pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8))
+    pending = pool.submit(many, native.KernelOptions(64, build(64)), np.zeros(len(many) * 3 * 64 * 64, np.uint8))
     assert pending.wait(0) is False
     pending.close()
     assert pool.stats()["samples"] < len(many)
@@ -162,7 +162,8 @@ def test_tickets_may_outlive_their_pool(shelf: tuple[NDArray[np.void], list[byte
     pool = native.Pool(1)
     many = np.tile(samples, 50)
     pending = [
-        pool.submit(many, side=64, filter=build(64), out=np.zeros(len(many) * 3 * 64 * 64, np.uint8)) for _ in range(3)
+        pool.submit(many, native.KernelOptions(64, build(64)), np.zeros(len(many) * 3 * 64 * 64, np.uint8))
+        for _ in range(3)
     ]
     pool.close()
     with pytest.raises(LoaderError, match="closed while one of its batches was awaited"):
@@ -181,7 +182,7 @@ def test_garbage_in_any_order_neither_hangs_nor_crashes() -> None:
         "from loaders.plan.filters import build\n"
         "for _ in range(200):\n"
         "    pool, out = native.Pool(2), np.zeros(99 * 768, np.uint8)\n"
-        "    pending = pool.submit(np.zeros(99, native.SAMPLE), side=16, filter=build(16), out=out)\n"
+        "    pending = pool.submit(np.zeros(99, native.SAMPLE), native.KernelOptions(16, build(16)), out)\n"
         "    cycle = [pool, pending]\n"
         "    cycle.append(cycle)\n"
         "    del pool, pending, out, cycle\n"
@@ -197,7 +198,7 @@ def test_garbage_in_any_order_neither_hangs_nor_crashes() -> None:
 def test_a_forked_child_is_told(shelf: tuple[NDArray[np.void], list[bytes], list[Path]]) -> None:
     samples, _, _ = shelf
     pool = native.Pool(1)
-    kept = pool.submit(samples, side=64, filter=build(64), out=np.zeros(6 * 3 * 64 * 64, np.uint8))
+    kept = pool.submit(samples, native.KernelOptions(64, build(64)), np.zeros(6 * 3 * 64 * 64, np.uint8))
     child = os.fork()
     if child == 0:
         try:
@@ -253,7 +254,7 @@ def test_reading_only_the_rows_changes_nothing(tmp_path: Path, sampling: str, sc
             if table:
                 samples["entry"]["rows"], samples["entry"]["head"] = record.rows, record.head
             pool, out = native.Pool(1), np.zeros(300 * 3 * 32 * 32, np.uint8)
-            pending = pool.submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            pending = pool.submit(samples, native.KernelOptions(32, build(32), opened.fileno()), out)
             assert pending.wait(30) and not pending.status.any(), pending.message(int(pending.status.argmax()))
             made.append(out.tobytes())
             read.append(pool.stats()["bytes_read"])
@@ -278,7 +279,7 @@ def test_a_flipped_bit_under_the_crop_is_damage_and_elsewhere_nothing(tmp_path: 
         (tmp_path / "record").write_bytes(damaged)
         with open(tmp_path / "record", "rb") as opened:
             out = np.zeros(3 * 32 * 32, np.uint8)
-            pending = native.Pool(1).submit(samples, side=32, filter=build(32), out=out, fd=opened.fileno())
+            pending = native.Pool(1).submit(samples, native.KernelOptions(32, build(32), opened.fileno()), out)
             assert pending.wait(30)
         return int(pending.status[0])
 
@@ -307,7 +308,7 @@ def test_an_interrupt_right_behind_the_start_frees_the_batch(
     monkeypatch.setattr(pool, "call", interrupted)
     monkeypatch.setattr(pool_module, "_free_ticket", lambda *a: (freed.append(bool(a[0].value)), free(*a)))
     try:
-        pool.submit(samples, side=64, filter=build(64, "bicubic"), out=out)
+        pool.submit(samples, native.KernelOptions(64, build(64, "bicubic")), out)
     except KeyboardInterrupt:
         interrupts = 1
     gc.collect()

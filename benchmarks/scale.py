@@ -116,7 +116,7 @@ def writer(work: Path, images: int, size: int) -> dict[str, float]:
         Journal(Path(name, "x.partial"), {}, len(RATIOS), Pages(images, page).first, False) as journal,
     ):
         writing = Writer(journal, source, page, LABEL_ONLY, "raise")
-        for job in cut_jobs(source, 0, Job(0, [], RATIOS, 90)):
+        for job in cut_jobs(source, 0, Job(0, [], RATIOS)):
             count = len(job.samples)
             if count not in results:
                 results[count] = prepared(count, size)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..beton import layout
-from ..beton.fields import LABEL_ONLY, META, ORIGINAL, FieldSpec, FieldType, parse_fields
+from ..beton.fields import LABEL_ONLY, META, ORIGINAL, FieldSpec, FieldType
 from ..beton.stored_order import described
 from ..beton.tables import Pages
 from ..errors import BadDataset
-from ..pillow import DEPTHS
 from ..processors import available_processors
 from ..progress import progress_bar
-from ..sources.composed import Limited
 from ..sources.image_folder import ImageFolder
 from ..sources.labels import Labels, counted_from_1
 from ..sources.open import open_source
@@ -29,7 +25,8 @@ from ..storage.files import connections
 from .assemble import finish, work_left
 from .jobs import JOB_BYTES, JOB_FILES, StoredSource, cut_jobs, read_ahead, run_jobs
 from .journal import LISTING, Journal
-from .levels import OVERHEAD, USUAL, ratios_for
+from .levels import OVERHEAD, ratios_for
+from .settings import Settings, check_counts, limited
 from .target import Target
 from .transcode import FULL_QUALITY, TURNED, Job
 from .writer import REMARKS, Writer
@@ -158,83 +155,138 @@ def convert(
         OSError: the target cannot be written, or the disk is full.
         LoaderError: a store refuses, or keeps failing.
     """
-    _check(ratios, quality, overhead, workers, on_error, limit, page_size, depth)
+    settings = Settings.of(
+        fields=fields, classes=classes, ratios=ratios, quality=quality, overhead=overhead, on_error=on_error,
+        page_size=page_size, depth=depth, keep_codec=keep_codec, order=order,
+    )  # fmt: skip
+    check_counts(workers=workers, limit=limit)
     target = Target(out, work_dir)
     target.check_source(src)
-    wanted = None if fields is None else parse_fields(fields)
     listing = target.working / LISTING
     if restart:
         listing.unlink(missing_ok=True)
-    source = origin = open_source(
+    origin = open_source(
         src,
-        fields=wanted,
-        classes=None if classes is None else tuple(classes),
+        fields=settings.fields,
+        classes=settings.classes,
         allow_empty=allow_empty,
         split=split,
         listing=os.fspath(listing),
         **options,
     )
-    if limit is not None and limit < len(source):
-        source = Limited(source, limit)
-    types = source.fields if wanted is None else wanted
-    if keep_codec:
-        types = _with_original(types)
-    labels = Labels(source.classes, classes) if types.get("label") == LABEL_ONLY["label"] else None
-    further = None if types == LABEL_ONLY else types
-    count, start_page = len(source), page_size or _page_size(source)
-    if not count:
-        raise BadDataset(f"{source.path}: holds no samples")
-    stored = StoredSource(source, order)
-    ratios = ratios_for(source) if ratios is None else tuple(map(float, ratios))
-    how = _settings(quality, overhead, ratios, depth)
-    manifest = {
-        **how,
-        "job": [JOB_FILES, JOB_BYTES],
-        "images": count,
-        "sources": source.fingerprint(),
-        "order": stored.order,
-        **target.settings(),
-        "classes": list(classes or ()) if labels is None else labels.classes,
-        "fields": {name: str(kind) for name, kind in types.items()},
-    }
-    first = Pages(count, start_page, types=types).first
-    files = () if further is None else ("rows", "values", "checks")
-    with _room_for(target), Journal(target.working, manifest, len(ratios), first, restart, files) as journal:
+    content = _Content(limited(origin, limit), settings)
+    with _room_for(target), content.journal(target, restart) as journal:
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
             raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
         if isinstance(origin, ImageFolder):
             origin.keep()
-        writer = Writer(journal, stored, start_page, types, on_error)
-        template = Job(0, [], ratios, quality, labels, further, depth, overhead, keep_codec)
-        stream = run_jobs(read_ahead(cut_jobs(stored, writer.samples, template)), workers or available_processors())
-        with closing(stream), _bar(count, writer.samples, progress) as bar:
-            for job, result in stream:
-                writer.store(job, result)
-                bar.update(len(job.samples))
-        names, hints = list(classes or ()) if labels is None else labels.classes, list(hints_on(origin, types))
-        if labels is not None and not names:
-            least, largest = writer.label_range()
-            names = [str(k) for k in range(largest + 1)]
-            if least == 1 and source is origin and not extras(source).partial:
-                hints.append(counted_from_1(largest, "subtract 1 in a list of (image, label), see docs/sources.md"))
+        writer = Writer(journal, content.stored, content.start_page, content.types, settings.on_error)
+        _transcode(content, writer, workers or available_processors(), progress)
+        names, hints = _names_and_hints(content, origin, writer)
         summary = _summary(writer, target.name, len(names))
-        if turned := sum(TURNED in why for _, why in (*summary.notes, *summary.changed)):
-            hints.append(
-                f"{turned:,} images have an {TURNED} other than upright, which is ignored, as torchvision ignores it; "
-                "`mogrify -auto-orient` would turn the files"
-            )
         if summary.images == 0:
             journal.remove()
-            raise NothingConverted(summary, source.path)
+            raise NothingConverted(summary, origin.path)
         left_out = sorted(number for report in writer.reports() for number, _, _ in report["refused"])
-        meta = {**how, **_remarks(summary), **_contents(source, stored.order, types, left_out)}
+        meta = {**content.how(), **_remarks(summary), **content.described(left_out), "classes": names}
         if as_cache:
-            meta["cache"] = {"source": source.fingerprint(), "left_out": left_out}
-        meta["classes"] = names
+            meta["cache"] = {"source": content.source.fingerprint(), "left_out": left_out}
         with _finish_bar(work_left(journal), progress) as bar:
-            size = finish(journal, target, writer.page_size, meta, further, bar.update)
-        return summary._replace(bytes=size, hints=tuple(hints))
+            size = finish(journal, target, writer.page_size, meta, content.further, bar.update)
+        return summary._replace(bytes=size, hints=(*hints, *_turned(summary)))
+
+
+class _Content:
+    """What a pyramid will hold: the samples of `source`, and of each the levels `ratios` and the fields `types`."""
+
+    def __init__(self, source: Source, settings: Settings) -> None:
+        self.source, self.settings = source, settings
+        types = source.fields if settings.fields is None else settings.fields
+        self.types = _with_original(types) if settings.keep_codec else types
+        self.further = None if self.types == LABEL_ONLY else self.types  # what FFCV's usual two fields do not hold
+        of_class = types.get("label") == LABEL_ONLY["label"]
+        self.labels = Labels(source.classes, settings.classes) if of_class else None
+        self.classes = list(settings.classes or ()) if self.labels is None else self.labels.classes
+        sizes = extras(source).nbytes, extras(source).largest  # pages grow if they name too little
+        self.start_page = settings.page_size or layout.page_size_for(*sizes)
+        if not len(source):
+            raise BadDataset(f"{source.path}: holds no samples")
+        self.stored = StoredSource(source, settings.order)
+        self.ratios = settings.ratios or ratios_for(source)
+
+    def how(self) -> dict[str, Any]:
+        """All that decides how an image is stored. It is part of the journal, and of the file's meta data."""
+        how = {
+            "format": FORMAT,
+            "full_quality": FULL_QUALITY,
+            "quality": self.settings.quality,
+            "overhead": self.settings.overhead,
+            "ratios": list(self.ratios),
+            "versions": _versions(),
+        }
+        return how if self.settings.depth == "refuse" else {**how, "depth": self.settings.depth}
+
+    def journal(self, target: Target, restart: bool) -> Journal:
+        """The target's working folder, open. Unfinished work in it must be of the same source and settings."""
+        manifest = {
+            **self.how(),
+            "job": [JOB_FILES, JOB_BYTES],
+            "images": len(self.source),
+            "sources": self.source.fingerprint(),
+            "order": self.stored.order,
+            **target.settings(),
+            "classes": self.classes,
+            "fields": {name: str(kind) for name, kind in self.types.items()},
+        }
+        first = Pages(len(self.source), self.start_page, types=self.types).first
+        files = () if self.further is None else ("rows", "values", "checks")
+        return Journal(target.working, manifest, len(self.ratios), first, restart, files)
+
+    def described(self, left_out: list[int]) -> dict[str, Any]:
+        """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.
+
+        left_out: numbers of the samples that the file does not hold, sorted.
+        """
+        meta: dict[str, Any] = {}
+        for kind, key in META.items():
+            if found := [name for name, of in self.types.items() if of.kind == kind]:
+                meta[key] = found
+        if self.stored.order == "shuffled":
+            meta["storage"] = described(len(self.source), left_out)
+        if (span := extras(self.source).span) is not None:
+            meta["span"] = span.without(left_out).described()
+        return meta
+
+
+def _transcode(content: _Content, writer: Writer, workers: int, progress: bool) -> None:
+    """Converts and writes the samples that earlier runs have left."""
+    template = Job(0, [], content.ratios, content.settings, content.labels, content.further)
+    stream = run_jobs(read_ahead(cut_jobs(content.stored, writer.samples, template)), workers)
+    with closing(stream), _bar(len(content.stored), writer.samples, progress) as bar:
+        for job, result in stream:
+            writer.store(job, result)
+            bar.update(len(job.samples))
+
+
+def _names_and_hints(content: _Content, origin: Source, writer: Writer) -> tuple[list[str], list[str]]:
+    """Class names, of labels without names their numbers, and remarks on the source as a whole."""
+    names, hints = content.classes, list(hints_on(origin, content.types))
+    if content.labels is not None and not names:
+        least, largest = writer.label_range()
+        names = [str(k) for k in range(largest + 1)]
+        if least == 1 and content.source is origin and not extras(origin).partial:
+            hints.append(counted_from_1(largest, "subtract 1 in a list of (image, label), see docs/sources.md"))
+    return names, hints
+
+
+def _turned(summary: Summary) -> Iterator[str]:
+    """A remark on images that their cameras turned."""
+    if turned := sum(TURNED in why for _, why in (*summary.notes, *summary.changed)):
+        yield (
+            f"{turned:,} images have an {TURNED} other than upright, which is ignored, as torchvision ignores it; "
+            "`mogrify -auto-orient` would turn the files"
+        )
 
 
 def hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
@@ -248,35 +300,6 @@ def hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:
         )
 
 
-def _settings(quality: int, overhead: float, ratios: Sequence[float], depth: str) -> dict[str, Any]:
-    """All that decides how an image is stored. It is part of the journal, and of the file's meta data."""
-    settings = {
-        "format": FORMAT,
-        "full_quality": FULL_QUALITY,
-        "quality": quality,
-        "overhead": overhead,
-        "ratios": list(ratios),
-        "versions": _versions(),
-    }
-    return settings if depth == "refuse" else {**settings, "depth": depth}
-
-
-def _contents(source: Source, order: str, types: Mapping[str, FieldType], left_out: list[int]) -> dict[str, Any]:
-    """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.
-
-    left_out: numbers of the samples that the file does not hold, sorted.
-    """
-    meta: dict[str, Any] = {}
-    for kind, key in META.items():
-        if found := [name for name, of in types.items() if of.kind == kind]:
-            meta[key] = found
-    if order == "shuffled":
-        meta["storage"] = described(len(source), left_out)
-    if (span := extras(source).span) is not None:
-        meta["span"] = span.without(left_out).described()
-    return meta
-
-
 def _with_original(types: Mapping[str, FieldType]) -> dict[str, FieldType]:
     """The fields with one for original files.
 
@@ -288,43 +311,6 @@ def _with_original(types: Mapping[str, FieldType]) -> dict[str, FieldType]:
             f"`keep_codec` stores a field `{ORIGINAL}`, and the source has one: name the others in `fields`"
         )
     return {**types, ORIGINAL: FieldType(ORIGINAL)}
-
-
-def _page_size(source: Source) -> int:
-    """Bytes of the first pages. Sources that know their sizes name them; pages grow if that is too little."""
-    return layout.page_size_for(extras(source).nbytes, extras(source).largest)
-
-
-def _check(
-    ratios: Sequence[float] | None,
-    quality: int,
-    overhead: float,
-    workers: int | None,
-    on_error: str,
-    limit: int | None,
-    page_size: int | None,
-    depth: str,
-) -> None:
-    wanted = USUAL if ratios is None else tuple(map(float, ratios))
-    falling = all(a > b > 0 for a, b in pairwise(wanted))
-    if wanted[:1] != (1.0,) or not falling or len(wanted) > layout.MAX_LEVELS:
-        most = layout.MAX_LEVELS
-        raise ValueError(f"levels must start with 1 and fall, at most {most} of them, got {list(wanted)}")
-    if not 1 <= quality <= 100:
-        raise ValueError(f"`quality` must be from 1 to 100, got {quality}")
-    if not 0 <= overhead < math.inf:
-        raise ValueError(f"`overhead` must be a number from 0 on, 0.5 for half as many bytes more, got {overhead}")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'`on_error` must be "raise" or "skip", got {on_error!r}')
-    if depth not in DEPTHS:
-        raise ValueError(f"`depth` must be one of {', '.join(DEPTHS)}, got {depth!r}")
-    for name, value in (("workers", workers), ("limit", limit)):
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {value}")
-    small, large = layout.MIN_PAGE, layout.MAX_PAGE
-    if page_size is not None and (not small <= page_size <= large or page_size & (page_size - 1)):
-        units = f"(--page-size, in MiB: {small >> 20} to {large >> 20})"
-        raise ValueError(f"`page_size` must be a power of two from {small} to {large} bytes {units}, got {page_size}")
 
 
 def _versions() -> dict[str, str]:

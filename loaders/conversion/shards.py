@@ -21,28 +21,27 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..beton.fields import parse_fields
 from ..beton.stored_order import Span
 from ..errors import BadDataset
-from ..sources.composed import Excerpt, Limited
+from ..sources.composed import Excerpt
 from ..sources.open import open_dataset, open_source
 from ..sources.parts_manifest import describe
-from ..sources.source import Options, Sample, Source, extras
+from ..sources.source import Sample, Source, extras
 from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
 from .levels import ratios_for
 from .manifest import manifest_text
+from .settings import Settings, check_counts, limited
 from .target import Target
 from .writer import REMARKS
 
 REPORT, REPORT_VERSION = "beton-part", 1
-_SETTINGS = ("ratios", "quality", "overhead", "page_size", "depth", "order")
-"""Options of `convert` that determine a part's bytes."""
 
 
 class Spread(Excerpt):
@@ -100,27 +99,27 @@ class Part(NamedTuple):
         source: its samples.
         path: the beton to write, a path or a URL.
         work: identifies the conversion.
-        settings: keywords of `convert`.
+        settings: of the conversion.
     """
 
     source: Source
     path: str
     work: str
-    settings: dict[str, Any]
+    settings: Settings
 
     @files.connections()
-    def convert(self, **settings: Any) -> Summary:
+    def convert(self, *, restart: bool = False, **running: Any) -> Summary:
         """Converts this part, or resumes it. A complete part is left as it is, unless `restart` is set.
 
-        settings: further keywords of `convert`: workers, restart, progress, work_dir.
+        running: further keywords of `convert`: workers, progress, work_dir.
 
         Raises:
             As `convert`, but a part without any image that can be converted is no error.
         """
-        if not settings.get("restart") and (report := report_of(self.path, self.work)) is not None:
+        if not restart and (report := report_of(self.path, self.work)) is not None:
             return summary_of(report, self.path)
         try:
-            summary, line = convert(self.source, self.path, **self.settings, **settings), None
+            summary, line = convert(self.source, self.path, restart=restart, **vars(self.settings), **running), None
             with open_dataset(self.path) as beton:
                 line = describe(beton, self.path.rpartition("/")[2])
         except NothingConverted as error:
@@ -171,27 +170,20 @@ class ShardedConversion:
             raise ValueError(f"`out` must end with .beton, from which the parts get their names, got {target}")
         Target(target)  # refuses targets that cannot be written to
         limit = settings.pop("limit", None)
-        if limit is not None and limit < 1:
-            raise ValueError(f"`limit` must be at least 1, got {limit}")
-        options = {name: settings.pop(name) for name in [*_OPTIONS, "format"] if name in settings}
-        fields, classes = options.get("fields"), options.get("classes")
-        if fields is not None:
-            options["fields"] = parse_fields(fields)
-        if classes is not None:
-            options["classes"] = tuple(classes)
-        source = open_source(src, **options)
-        self._hints = tuple(hints_on(source, options.get("fields") or source.fields))
-        if limit is not None and limit < len(source):
-            source = Limited(source, limit)
+        check_counts(limit=limit)
+        names = Settings.__dataclass_fields__.keys() & settings.keys()
+        chosen = Settings.of(**{name: settings.pop(name) for name in names})
+        source = open_source(src, fields=chosen.fields, classes=chosen.classes, **settings)
+        self._hints = tuple(hints_on(source, chosen.fields or source.fields))
+        source = limited(source, limit)
         count = usual_parts(len(source)) if parts is None else parts
         if not 1 <= count <= len(source):
             raise ValueError(f"there must be 1 to {len(source)} parts, as many as images at most, got {count}")
         self.images = len(source)
-        if settings.get("ratios") is None:  # each part would choose by its own images
-            settings["ratios"] = ratios_for(source)
-        self._source, self._settings = source, {**settings, "fields": fields, "classes": classes}
-        self._spread = StoredSource(source, settings.get("order")).order == "shuffled"
-        self._work = _identity(source, count, {**self._settings, "order": self._spread})
+        order = StoredSource(source, chosen.order).order
+        # Each part would choose levels by its own images.
+        self._settings = replace(chosen, order=order, ratios=chosen.ratios or ratios_for(source))
+        self._source, self._work = source, _identity(source, count, self._settings)
         self.manifest = f"{stem}.json"
         self.paths = [f"{stem}-{k:05d}-of-{count:05d}.beton" for k in range(count)]
 
@@ -199,11 +191,11 @@ class ShardedConversion:
         """One part; `number` counts from 0."""
         start, stop = self._range(number)
         cut = extras(self._source).part
-        if self._spread:
+        if self._settings.order == "shuffled":
             source: Source = Spread(self._source, Span(self.images, start, stop))
-            return Part(source, self.paths[number], self._work, {**self._settings, "order": "source"})
-        source = Slice(self._source, start, stop) if cut is None else cut(range(start, stop))
-        return Part(source, self.paths[number], self._work, self._settings)
+        else:
+            source = Slice(self._source, start, stop) if cut is None else cut(range(start, stop))
+        return Part(source, self.paths[number], self._work, replace(self._settings, order="source"))
 
     def size(self, number: int) -> int:
         """Samples of one part."""
@@ -246,9 +238,6 @@ class ShardedConversion:
             raise BadDataset(f"{self._source.path}: none of its {self.images} images can be converted")
         files.replace(self.manifest, manifest_text(lines))
         return total._replace(hints=self._hints)
-
-
-_OPTIONS = tuple(Options.__dataclass_fields__)
 
 
 def usual_parts(images: int) -> int:
@@ -297,10 +286,8 @@ def _report_path(part: str) -> str:
     return f"{os.path.splitext(part)[0]}.report.json"
 
 
-def _identity(source: Source, parts: int, settings: dict[str, Any]) -> str:
+def _identity(source: Source, parts: int, settings: Settings) -> str:
     """A digest of all that determines the parts. Sources that can name their samples cheaply do so by `listing`."""
     listing = (extras(source).listing or source.fingerprint)()
-    facts = [FORMAT, listing, len(source), parts, *(repr(settings.get(name)) for name in _SETTINGS)]
-    facts += ["keep_codec"] if settings.get("keep_codec") else []
-    facts += [repr(settings.get("fields")), list(settings.get("classes") or ())]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    facts = [FORMAT, listing, len(source), parts, asdict(replace(settings, on_error="raise"))]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()

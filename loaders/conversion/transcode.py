@@ -17,7 +17,8 @@ from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
 from ..sources.source import Sample
 from ..spatial_targets import decode_mask
-from .levels import OVERHEAD, fitting, qualities
+from .levels import fitting, qualities
+from .settings import Settings
 from .stored_samples import StoredImage
 
 FULL_QUALITY = 95
@@ -33,23 +34,17 @@ class Job(NamedTuple):
         start: position of the first sample in the source.
         samples: the samples.
         ratios: side of each level / side of level 0, 1.0 first.
-        quality: JPEG quality of the reduced levels, see `levels.qualities`.
+        settings: the conversion's; its own `ratios`, `fields` and `classes` are as they were given.
         labels: turns labels into positions in the list of classes; None: the samples have none.
         types: the fields to store beside the image and the label; None: no others.
-        depth: treatment of more than 8 bits a sample, see `pillow.decode_rgb`.
-        overhead: see `levels.fitting`.
-        keep_codec: keep the original file of each sample that would be `changed`, as the field `original`.
     """
 
     start: int
     samples: list[Sample]
     ratios: tuple[float, ...]
-    quality: int
+    settings: Settings = Settings()
     labels: Labels | None = None
     types: dict[str, FieldType] | None = None
-    depth: str = "refuse"
-    overhead: float = OVERHEAD
-    keep_codec: bool = False
 
 
 class Converted(NamedTuple):
@@ -96,7 +91,7 @@ def convert_job(job: Job) -> Converted:
         try:
             label, values = _targets(sample, job)
             records, why, size, original = _records(sample, job)
-            if job.keep_codec:
+            if job.settings.keep_codec:
                 values = {**values, ORIGINAL: original}
             fields = None if row is None else _fields(values, job, row)
             if fields is not None:
@@ -114,7 +109,7 @@ def convert_job(job: Job) -> Converted:
         elif records[0].note:
             done.notes.append((position, records[0].note))
         copied = isinstance(sample.image, StoredImage)  # a level that was left out has no bytes
-        fits = [True] * len(records) if copied else fitting(records, job.overhead)
+        fits = [True] * len(records) if copied else fitting(records, job.settings.overhead)
         for level, record in enumerate(records):
             if not fits[level]:
                 levels["ptr"][len(done.kept), level] = ends[level]
@@ -147,10 +142,10 @@ def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int, b
     """
     if isinstance(sample.image, StoredImage):
         return sample.image.records(), "", sample.image.size, b""
-    data = read_image(sample)
-    records, why = records_of(data, job.ratios, job.quality, job.depth)
+    data, depth = read_image(sample), job.settings.depth
+    records, why = records_of(data, job.ratios, job.settings.quality, depth)
     # A deeper image is read as the 8 bits that `depth` makes, which its file does not hold.
-    kept = job.keep_codec and why and (job.depth == "refuse" or decode_rgb(data, job.depth).exact)
+    kept = job.settings.keep_codec and why and (depth == "refuse" or decode_rgb(data, depth).exact)
     return records, why, len(data), data if kept else b""
 
 

@@ -9,7 +9,7 @@ from loaders.conversion.transcode import Job
 from loaders.errors import BadDataset
 from loaders.sources.source import FileRange, Sample
 
-TEMPLATE = Job(0, [], (1.0,), 95)
+TEMPLATE = Job(0, [], (1.0,))
 
 
 class Sized:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
+from loaders.beton.fields import FieldType
 from loaders.beton.stored_order import Span, parse_span, permutation
 from loaders.conversion import ShardedConversion, append_parts, compact_parts, remove_samples, verify
 from loaders.sources.parts import Parts
@@ -252,6 +253,8 @@ def test_nothing_convertible_is_an_error(tmp_path: Path) -> None:
         ("x.beton", 0, {}, "got 0"),
         ("x", 2, {}, "must end with .beton"),
         ("x.beton", 2, {"limit": 0}, "`limit` must be at least 1, got 0"),
+        ("x.beton", 2, {"quality": 0}, "`quality` must be from 1 to 100, got 0"),
+        ("x.beton", 2, {"qualty": 90}, "sources have the options .*, got qualty"),
     ],
 )
 def test_wrong_arguments(
@@ -259,6 +262,13 @@ def test_wrong_arguments(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         ShardedConversion(jpeg_folder / "train", tmp_path / out, count, **settings)
+
+
+def test_settings_in_another_form_are_the_same_conversion(jpeg_folder: Path, tmp_path: Path) -> None:
+    made(ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2, ratios=[1, 0.5], fields={"label": "int"}), 0)
+    usual = {"quality": 90, "order": "shuffled", "on_error": "skip", "fields": {"label": FieldType("int")}}
+    again = ShardedConversion(jpeg_folder / "train", tmp_path / "x.beton", 2, ratios=(1.0, 0.5), **usual)
+    assert again.missing() == [1]
 
 
 def test_usual_numbers_of_parts() -> None:

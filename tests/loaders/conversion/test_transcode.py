@@ -12,6 +12,7 @@ from PIL import Image
 from loaders import native
 from loaders.beton import layout
 from loaders.beton.fields import parse_fields
+from loaders.conversion.settings import Settings
 from loaders.conversion.transcode import Job, Refused, convert_job, records_of
 from loaders.errors import BadDataset
 from loaders.plan.records import table_bytes
@@ -92,10 +93,11 @@ def test_damaged_files_are_refused_with_a_reason(odd_files: dict[str, bytes], ki
     assert len(str(caught.value)) > 5 and "\n" not in str(caught.value)
 
 
-def job(folder: Path, names: list[str], **changes: Any) -> Job:
+def job(folder: Path, names: list[str], overhead: float = 9, **changes: Any) -> Job:
     sizes = [(folder / name).stat().st_size if (folder / name).exists() else 0 for name in names]
     samples = [Sample(n, FileRange(str(folder / n), size), {"label": 1}) for n, size in zip(names, sizes, strict=True)]
-    return Job(0, samples, (1.0, 0.5), 95, Labels(["a", "b"], None), overhead=9)._replace(**changes)
+    settings, labels = Settings(quality=95, overhead=overhead), Labels(["a", "b"], None)
+    return Job(0, samples, (1.0, 0.5), settings, labels)._replace(**changes)
 
 
 def test_a_job_tells_what_became_of_each_file(odd_folder: Path) -> None:

@@ -75,7 +75,6 @@ SECOND_NAME = "efficienttrain_loaders"
 DOORS = (
     "",
     ".values",
-    ".batch",
     ".conversion",
     ".plan.rng",
     ".processors",
@@ -85,7 +84,8 @@ DOORS = (
     ".replay",
     ".transforms",
 )
-"""The modules in which names are looked up, in this order; modules that import torch come last."""
+"""All modules of `loaders` that `efficienttrain` may use. Names are looked up in this order; modules that import torch
+come last."""
 
 
 def package() -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -11,20 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOUSES = ("loaders", "efficienttrain", "benchmarks", "tools", "tests")
 CEILINGS = {".py": 400, ".sh": 300, ".cpp": 400, ".h": 400}
-DOORS = {
-    "loaders",
-    "loaders.batch",
-    "loaders.conversion",
-    "loaders.overview",
-    "loaders.plan.rng",
-    "loaders.processors",
-    "loaders.progress",
-    "loaders.replay",
-    "loaders.requirements",
-    "loaders.transforms",
-    "loaders.values",
-}
-"""The modules of `loaders` that efficienttrain may use, through efficienttrain/_loaders.py."""
 RANDOM_MODULES = {"random", "secrets"}
 
 
@@ -111,11 +98,13 @@ def test_efficienttrain_imports_loaders_in_one_place_and_by_its_doors() -> None:
     users = [where(path) for path in sources("efficienttrain") if "loaders" in imported(parse(path))]
     assert users == ["efficienttrain/_loaders.py"]
     nodes = ast.walk(parse(ROOT / users[0]))
-    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    assert {module for module in modules if module.startswith("loaders")} <= DOORS
+    typed = {node.names[0].name: node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    typed = {name: module for name, module in typed.items() if module.startswith("loaders")}
     from efficienttrain import _loaders
 
-    assert {f"loaders{door}" for door in _loaders.DOORS} == DOORS
+    assert {f"loaders{door}" for door in _loaders.DOORS} == set(typed.values())
+    for name, module in typed.items():
+        assert getattr(_loaders, name) is getattr(importlib.import_module(module), name)
 
 
 def same_names(paths: Iterable[str]) -> list[list[str]]:

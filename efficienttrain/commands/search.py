@@ -135,7 +135,7 @@ def gpus(workers: int) -> list[str]:
 
 
 def picture(out: Path) -> None:
-    """Draws the journal, if matplotlib is installed and the journal has probes."""
+    """Draws the log, if matplotlib is installed and the log has probes."""
     try:
         from efficienttrain.search.search_plot import draw
 

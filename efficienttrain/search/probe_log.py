@@ -1,7 +1,7 @@
-"""The journal of a search: one JSON object per line, on disk before the search continues; and its live table.
+"""The log of a search, journal.jsonl: a JSON object per line, on disk before the search continues; and its live table.
 
 The first line has the search's settings, each further line a finished probe, the last line the result. Resuming and
-drawing need only the journal.
+drawing need only the log.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tqdm import tqdm
 from efficienttrain.atomic_file import sync
 from efficienttrain.search.algorithms import Cost
 
-JOURNAL = "journal.jsonl"
+LOG = "journal.jsonl"
 Line = dict[str, Any]
 
 
-class Journal:
-    """A journal, open for appending. A last line that was truncated by a crash is removed."""
+class ProbeLog:
+    """A log, open for appending. A last line that was truncated by a crash is removed."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        """Begins the journal, or continues one of the same search.
+        """Begins the log, or continues one of the same search.
 
         Args:
             folder: of the search; created if it does not exist.
@@ -36,7 +36,7 @@ class Journal:
             ValueError: the folder holds another search or other files, or another search is running in it.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / JOURNAL
+        self.path = folder / LOG
         self._file = open(self.path, "ab+")  # noqa: SIM115
         try:
             self._lock()
@@ -57,7 +57,7 @@ class Journal:
         self._append({"kind": "probe", "key": key, **facts})
 
     def found(self, choices: Any) -> None:
-        """Adds the search's result, unless it is already in the journal."""
+        """Adds the search's result, unless it is already in the log."""
         if self.lines[-1]["kind"] != "found":
             self._append({"kind": "found", "choices": choices})
 
@@ -87,7 +87,7 @@ class Journal:
                     "name another folder with --out, or use the earlier settings."
                 )
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> ProbeLog:
         return self
 
     def __exit__(
@@ -97,17 +97,17 @@ class Journal:
 
 
 def read(folder: Path) -> list[Line]:
-    """The lines of a search's journal, without a truncated last line.
+    """The lines of a search's log, without a truncated last line.
 
     Raises:
-        FileNotFoundError: there is no journal.
-        ValueError: it is not a journal.
+        FileNotFoundError: there is no log.
+        ValueError: it is not a log.
     """
-    return parse((folder / JOURNAL).read_bytes(), folder / JOURNAL)
+    return parse((folder / LOG).read_bytes(), folder / LOG)
 
 
 def parse(content: bytes, path: Path) -> list[Line]:
-    """The complete lines of a journal."""
+    """The complete lines of a log."""
     try:
         lines: list[Line] = [json.loads(line) for line in content.split(b"\n")[:-1]]
         kinds = [line["kind"] for line in lines]

@@ -1,4 +1,4 @@
-"""Runs a search in a folder with its journal, probes, curriculum and picture."""
+"""Runs a search in a folder with its log, probes, curriculum and picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from efficienttrain.search.algorithms import Cost, Search, bounds, compute_of, drive, greedy, sequential, tune_of
 from efficienttrain.search.executors import Executor
-from efficienttrain.search.probe_log import Journal, Line
+from efficienttrain.search.probe_log import Line, ProbeLog
 from efficienttrain.search.space import Choice, Probe, Space
 from efficienttrain.search.task import Task, write
 
@@ -77,26 +77,26 @@ class Plan:
 def run_search(
     plan: Plan, out: Path, executor: Executor, width: int = 1, show: Callable[[Line], None] = lambda _: None
 ) -> tuple[Choice, ...]:
-    """Searches, or resumes the search in `out`; probes whose scores are in the journal are not repeated.
+    """Searches, or resumes the search in `out`; probes whose scores are in the log are not repeated.
 
     Args:
         plan: the settings.
         out: folder of the search.
         executor: runs the probes.
         width: see `greedy`.
-        show: called with the journal's line of every finished probe, including those of earlier runs.
+        show: called with the log's line of every finished probe, including those of earlier runs.
 
     Raises:
         ProbeFailed: a probe failed.
         ValueError: `out` holds another search.
     """
-    with Journal(out, asdict(plan)) as journal:
-        for line in journal.lines:
+    with ProbeLog(out, asdict(plan)) as log:
+        for line in log.lines:
             if line["kind"] == "probe":
                 show(line)
 
         def evaluate(probes: list[Probe]) -> Iterable[float]:
-            known = journal.scores
+            known = log.scores
             missing = {probe.key: probe for probe in probes if probe.key not in known}
             folders = []
             for probe in missing.values():
@@ -109,11 +109,11 @@ def run_search(
                         raise ProbeFailed(f"probe {folder.name}: {result['error']}")
                     probe = missing[folder.name]
                     facts = {"choices": probe.choices, "stage": probe.stage, "begins": probe.begins}
-                    journal.probe(probe.key, **facts, compute=compute_of(probe, plan.space, plan.tune), **result)
-                    show(journal.lines[-1])
-            scores = journal.scores
+                    log.probe(probe.key, **facts, compute=compute_of(probe, plan.space, plan.tune), **result)
+                    show(log.lines[-1])
+            scores = log.scores
             return [scores[probe.key] for probe in probes]
 
         found = drive(plan.search(width), evaluate)
-        journal.found(found)
+        log.found(found)
         return found

@@ -188,7 +188,7 @@ def convert(
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, origin.path)
-        left_out = sorted(number for report in writer.reports() for number, _, _ in report["refused"])
+        left_out = sorted(number for tally in writer.tallies() for number, _, _ in tally["refused"])
         meta = {**content.how(), **_remarks(summary), **content.described(left_out), "classes": names}
         if as_cache:
             meta["cache"] = {"source": content.source.fingerprint(), "left_out": left_out}
@@ -229,7 +229,7 @@ class _Content:
 
     def journal(self, target: Target, restart: bool) -> Journal:
         """The target's working folder, open. Unfinished work in it must be of the same source and settings."""
-        manifest = {
+        work = {
             **self.how(),
             "job": [JOB_FILES, JOB_BYTES],
             "images": len(self.source),
@@ -241,7 +241,7 @@ class _Content:
         }
         first = Pages(len(self.source), self.start_page, types=self.types).first
         files = () if self.further is None else ("rows", "values", "checks")
-        return Journal(target.working, manifest, len(self.ratios), first, restart, files)
+        return Journal(target.working, work, len(self.ratios), first, restart, files)
 
     def described(self, left_out: list[int]) -> dict[str, Any]:
         """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.
@@ -348,10 +348,10 @@ def _remarks(summary: Summary) -> dict[str, Any]:
 
 
 def _summary(writer: Writer, target: str, classes: int) -> Summary:
-    """Adds up the reports of all jobs, those of earlier runs too; remarks in the order of the source."""
+    """Adds up the tallies of all jobs, those of earlier runs too; remarks in the order of the source."""
     images, source_bytes, originals = 0, 0, 0
     remarks: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in REMARKS}
-    for job in writer.reports():
+    for job in writer.tallies():
         images += job["images"]
         source_bytes += job["bytes"]
         originals += job.get("originals", 0)

@@ -1,6 +1,6 @@
 """The converter's working folder: files that only grow, and a journal of the finished part of each.
 
-    manifest    source and settings; another manifest means other work
+    manifest    the work: its source and settings, which must be the same to resume
     journal     one line per finished job: a CRC, then JSON with the size of every file after it
     beton       the later beton: room for its tables, then the pages of level 0
     level1 ...  records of the reduced levels
@@ -8,7 +8,7 @@
     names       source names
     places      the number in the source of each index row's sample, i64
     rows, values, checks      only if there are fields besides `label`: their metadata, their bytes, a CRC of each value
-    report      a JSON line per job: samples read, page sizes, changed and refused samples
+    report      the tally of each job, a JSON line: samples read, page sizes, changed and refused samples
     listing     of an image folder: its files, so that they need not be listed again, see `sources.kept_listing`
 
 Note [surviving work]: a job counts as finished once its journal line is there. After `kill -9` everything
@@ -78,7 +78,7 @@ class Journal:
     def __init__(
         self,
         folder: Path,
-        manifest: dict[str, Any],
+        work: dict[str, Any],
         levels: int,
         start: int,
         restart: bool,
@@ -88,7 +88,7 @@ class Journal:
 
         Args:
             folder: OUT.beton.partial
-            manifest: must equal that of the work already there.
+            work: source and settings, which must equal those of the work already there.
             levels: how many levels the pyramid has.
             start: size of the file `beton` before any job: the offset of its first page.
             restart: throw away work already there.
@@ -114,7 +114,7 @@ class Journal:
             raise self._busy() from None
         try:
             self._lock()
-            self._check_manifest(manifest, restart)
+            self._check_work(work, restart)
             self._recover()
         except BaseException:
             self.close()
@@ -132,19 +132,19 @@ class Journal:
     def _busy(self) -> Busy:
         return Busy(f"{self.folder}: another converter is at work here; wait or name another target")
 
-    def _check_manifest(self, manifest: dict[str, Any], restart: bool) -> None:
+    def _check_work(self, work: dict[str, Any], restart: bool) -> None:
         path = self.folder / "manifest"
         if restart or not path.exists() or not (self.folder / "beton").exists():
             self._log.truncate(0)
             for name in self.names:
                 (self.folder / name).unlink(missing_ok=True)
-            path.write_text(json.dumps(manifest, sort_keys=True, indent=1), encoding="ascii")
+            path.write_text(json.dumps(work, sort_keys=True, indent=1), encoding="ascii")
             return
         try:
             theirs = json.loads(path.read_text(encoding="ascii"))
         except ValueError:
             theirs = {}
-        differing = sorted(key for key in manifest.keys() | theirs if manifest.get(key) != theirs.get(key))
+        differing = sorted(key for key in work.keys() | theirs if work.get(key) != theirs.get(key))
         if differing:
             raise OtherWork(
                 f"{self.folder}: the unfinished conversion there differs in {', '.join(differing)}; "

@@ -43,9 +43,9 @@ class Writer:
         """
         self._journal, self._source, self._types, self._on_error = journal, source, types, on_error
         self.samples, pages = 0, [page_size, page_size]
-        for report in self.reports():
-            self.samples += report["samples"]
-            pages = [max(page_size, page) for page in report["pages"]]
+        for tally in self.tallies():
+            self.samples += tally["samples"]
+            pages = [max(page_size, page) for page in tally["pages"]]
         self._pages = Pages(len(source), pages[0], journal.size("beton"), types)
         self._values_page = pages[1]
         self._further = dict(types) != LABEL_ONLY
@@ -55,11 +55,11 @@ class Writer:
         """Bytes of a page that holds every record and every stored value so far."""
         return max(self._pages.page_size, self._values_page)
 
-    def reports(self) -> Iterator[dict[str, Any]]:
-        """The report of each finished job."""
-        report = self._journal.files["report"]
-        report.seek(0)
-        for line in report:
+    def tallies(self) -> Iterator[dict[str, Any]]:
+        """The tally of each finished job, a line of the file `report`."""
+        lines = self._journal.files["report"]
+        lines.seek(0)
+        for line in lines:
             yield json.loads(line)
 
     def label_range(self) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class Writer:
         small = [rows.tobytes(), b"".join(names), numbers[result.kept].astype(PLACE).tobytes()]
         if self._further:
             small += self._values(result)
-        small.append(self._report(job, result, numbers))
+        small.append(self._tally(job, result, numbers))
         journal.append([level0, *([part] for part in (*result.blobs[1:], *small))])
         self.samples += len(job.samples)
 
@@ -139,9 +139,9 @@ class Writer:
             move_pointers(self._types, rows[k : k + 1], offset)
         return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
 
-    def _report(self, job: Job, result: Converted, numbers: NDArray[np.int64]) -> bytes:
+    def _tally(self, job: Job, result: Converted, numbers: NDArray[np.int64]) -> bytes:
         """A line of the file `report`. numbers: of the job's samples in the source."""
-        report: dict[str, Any] = {
+        tally: dict[str, Any] = {
             "samples": len(job.samples),
             "images": len(result.kept),
             "bytes": sum(result.sizes),
@@ -149,7 +149,7 @@ class Writer:
             "pages": [self._pages.page_size, self._values_page],
         }
         for kind in REMARKS:
-            report[kind] = [
+            tally[kind] = [
                 (int(numbers[position]), job.samples[position].name, why) for position, why in getattr(result, kind)
             ]
-        return json.dumps(report, sort_keys=True).encode("ascii") + b"\n"
+        return json.dumps(tally, sort_keys=True).encode("ascii") + b"\n"

@@ -12,7 +12,7 @@ import pytest
 
 from efficienttrain.search import Plan, ProbeFailed, Space, run_search
 from efficienttrain.search.executors import Result
-from efficienttrain.search.probe_log import JOURNAL, read
+from efficienttrain.search.probe_log import LOG, read
 from efficienttrain.search.task import load_rule
 from efficienttrain.search.task import read as read_task
 from tests.efficienttrain.search.toys import FULL, enough, near, small
@@ -117,7 +117,7 @@ def test_a_killed_process_leaves_nothing_running_and_repeats_nothing(tmp_path: P
     names = asked.read_text().split()
     assert len(keys) == len(set(keys)) == 3 + 3 + 2
     assert all(names.count(key) == 1 for key in keys if key.count("-") != 1)
-    assert (tmp_path / JOURNAL).read_text().count('"begin"') == 1
+    assert (tmp_path / LOG).read_text().count('"begin"') == 1
 
 
 def test_a_result_that_was_not_noted_down_is_taken(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_result_that_was_not_noted_down_is_taken(tmp_path: Path) -> None:
     assert (tmp_path / "probes" / "asked.txt").read_text().split() == ["96m2.33333"]
     run_search(plan, tmp_path, Closed())
     assert (folder / "result.json").exists()
-    (tmp_path / JOURNAL).unlink()  # another search in the same folder must not take it for its own
+    (tmp_path / LOG).unlink()  # another search in the same folder must not take it for its own
     run_search(Plan("sequential", small(), RULE, tune=0.1), tmp_path, Closed())
     assert not (folder / "result.json").exists()
 

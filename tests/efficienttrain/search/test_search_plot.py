@@ -14,7 +14,7 @@ from tests.efficienttrain.search.toys import FULL
 @pytest.mark.parametrize(
     ("algorithm", "magnitudes", "kept"), [("greedy", (), None), ("sequential", (3.0, 9.0), None), ("greedy", (), 3)]
 )
-def test_the_journal_is_enough_to_draw(
+def test_the_log_is_enough_to_draw(
     tmp_path: Path, algorithm: str, magnitudes: tuple[float, ...], kept: int | None
 ) -> None:
     """A whole search, and one that was killed after two probes."""

@@ -14,11 +14,11 @@ from loaders.conversion.journal import Journal
 from loaders.errors import BadDataset
 
 START = 4096
-MANIFEST: dict[str, Any] = {"quality": 95, "sources": "abc"}
+WORK: dict[str, Any] = {"quality": 95, "sources": "abc"}
 
 
 def opened(folder: Path, restart: bool = False, **changes: Any) -> Journal:
-    return Journal(folder / "x.partial", MANIFEST | changes, 2, START, restart)
+    return Journal(folder / "x.partial", WORK | changes, 2, START, restart)
 
 
 def job(number: int, sizes: list[int]) -> list[list[bytes]]:

@@ -119,8 +119,8 @@ def convert(
         allow_empty: accept class folders without images.
         ratios: side of each level / side of the image: 1.0 first, falling, up to 8. None: 1, 1/2, 1/4, and of large
             photographs 1/8, 1/16, ..., see `levels.ratios_for`.
-        quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower, and higher below 1/4,
-            see `levels.qualities`. Level 0 is lossless.
+        quality: JPEG quality of the reduced levels, 1 to 100; lower if the source's own is lower, and higher for the
+            small levels of large photographs, see `levels.qualities`. Level 0 is lossless.
         overhead: bytes of an image's levels with a shorter side below 128 pixels at most, as a share of its level 0,
             0 or more. Those that do not fit are left out, so that small JPEGs of low quality do not double in size.
         workers: threads; None: one per processor.

@@ -174,6 +174,7 @@ def convert(
         listing=os.fspath(listing),
         **options,
     )
+    target.check_source(*extras(origin).files)
     content = _Content(limited(origin, limit), settings)
     with _room_for(target), content.journal(target, restart) as journal:
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished

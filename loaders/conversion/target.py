@@ -52,12 +52,18 @@ class Target:
         """Settings that a working folder must have been made with, besides the conversion's own."""
         return {"target": self.name} if self._remote else {}
 
-    def check_source(self, path: object) -> None:
-        """Raises ValueError if this path is the target itself."""
-        if not isinstance(path, str | os.PathLike) or self._remote or not (os.path.exists(path) and self.exists()):
-            return
-        if os.path.samefile(path, self.name):
+    def check_source(self, *sources: object) -> None:
+        """Raises ValueError if one of these paths is the target itself."""
+        if any(map(self._is, sources)):
             raise ValueError(f"{self.name}: the target must be another file than the source; choose another name")
+
+    def _is(self, path: object) -> bool:
+        """Whether this path is the target."""
+        if self._remote or is_url(path):
+            return path == self.name
+        if not isinstance(path, str | os.PathLike) or not (os.path.exists(path) and self.exists()):
+            return False
+        return os.path.samefile(path, self.name)
 
     def exists(self) -> bool:
         """Whether it is there already."""

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from ..storage import files
 from ..storage.store import is_url
 from .open import open_dataset
-from .parts import names_parts
-from .parts_manifest import is_beton
+from .parts_manifest import is_beton, is_manifest
 from .source import Options, Sample, file_facts
 
 _BLOCK = 64  # samples whose fields are read together
 
 
 class Beton:
-    """The samples of a beton, or of all that a pattern names: their images in full size, and their stored fields.
+    """The samples of a beton, or of all that a pattern or a manifest names: images in full size, and stored fields.
 
     Raw pixels are passed on unchanged; the converter stores them as JPEG of quality 95.
+
+    Attributes:
+        files: path or URL of each beton, none of which may be the target of a conversion.
     """
 
     choices = ("label_column",)
@@ -34,6 +36,7 @@ class Beton:
         """
         self.path = path
         self._dataset = open_dataset(path, label_field=options.label_column)
+        self.files = [part.path for part in self._dataset.parts]
         self.classes = self._dataset.classes
         if options.classes is not None and self.classes == [str(k) for k in range(len(self.classes))]:
             self.classes = list(options.classes)  # the beton has only numbers, so the caller may name the classes
@@ -45,8 +48,8 @@ class Beton:
 
     @staticmethod
     def recognises(path: str) -> bool:
-        """Recognises the file endings .beton and .ffcv."""
-        return is_beton(path) and not os.path.isdir(path)
+        """Recognises the file endings .beton and .ffcv, and manifests of betons by their content."""
+        return (is_beton(path) and not os.path.isdir(path)) or is_manifest(path)
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -69,5 +72,5 @@ class Beton:
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        paths = files.expand(self.path) if names_parts(self.path) else [self.path]
+        paths = [self.path, *self.files] if self.path.endswith(".json") else self.files
         return f"{file_facts(paths)} {self._dataset.label_field}"

@@ -13,21 +13,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..beton.tables import read_exactly, read_head
 from ..errors import BadDataset
 from ..not_read import remedy
+from ..storage import files
+from ..storage.store import Missing, is_url
 from .dataset import Dataset
 
 Opened = TypeVar("Opened")
 FORMAT, VERSION, EDITED_VERSION = "beton-parts", 1, 2
+_BEGINNING = 4 << 10  # bytes in which a manifest names its format
 
 
 def is_beton(name: str) -> bool:
     """Whether a path has the ending of a beton."""
     return name.lower().endswith((".beton", ".ffcv"))
+
+
+def is_manifest(path: str) -> bool:
+    """Whether the first bytes of a file or an object with the ending .json name the format of a manifest.
+
+    Raises:
+        OSError, LoaderError: it cannot be read; if it is missing, the answer is False.
+    """
+    if not path.endswith(".json") or not (is_url(path) or os.path.isfile(path)):
+        return False
+    try:
+        with files.open_file(path) as file:
+            return re.search(rb'"format"\s*:\s*"%s"' % FORMAT.encode(), file.read(_BEGINNING)) is not None
+    except Missing:
+        return False
 
 
 def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[dict[str, Any]]], Opened]) -> Opened:

@@ -143,6 +143,8 @@ class Extras:
 
     columns: Sequence[str] | None = None
     """Names of all fields that its samples can have; None: unknown."""
+    files: Sequence[str] = ()
+    """Paths or URLs of files that it reads, none of which may be the target of a conversion."""
     hints: Sequence[str] = ()
     """Remarks for the summary of a conversion."""
     indexable: bool | None = None

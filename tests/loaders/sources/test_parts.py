@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from loaders import BadDataset, BadSample, Loader, convert, open_dataset
-from loaders.conversion import compact_parts, remove_samples, split_parts, write_manifest
+from loaders.conversion import compact_parts, extract, remove_samples, split_parts, write_manifest
 from loaders.sources.dataset import Dataset
 from loaders.sources.open import open_source
 from loaders.sources.parts import Parts, open_parts
@@ -85,13 +85,34 @@ def test_batches_are_those_of_one_file(folders: Path) -> None:
 
 def test_parts_are_converted_to_one_file(folders: Path, tmp_path: Path) -> None:
     split_parts(str(folders / "train.beton"), str(tmp_path / "parts" / "all.json"), 3)
-    pattern = str(tmp_path / "parts" / "*.beton")
-    for source, name in ((folders / "train.beton", "one"), (pattern, "joined")):
+    pattern, manifest = str(tmp_path / "parts" / "*.beton"), tmp_path / "parts" / "all.json"
+    for source, name in ((folders / "train.beton", "one"), (pattern, "joined"), (manifest, "listed")):
         assert convert(source, tmp_path / f"{name}.beton", workers=1).images == 24
-    assert (tmp_path / "joined.beton").read_bytes() == (tmp_path / "one.beton").read_bytes()
-    before = open_source(pattern).fingerprint()
-    os.utime(max((tmp_path / "parts").glob("*.beton")), (1, 1))
-    assert open_source(pattern).fingerprint() != before
+    one = (tmp_path / "one.beton").read_bytes()
+    assert (tmp_path / "joined.beton").read_bytes() == (tmp_path / "listed.beton").read_bytes() == one
+    before = [open_source(source).fingerprint() for source in (pattern, manifest)]
+    first = min((tmp_path / "parts").glob("*.beton"))
+    os.utime(first, (1, 1))
+    assert not {open_source(source).fingerprint() for source in (pattern, manifest)} & set(before)
+    for source in (pattern, manifest):
+        with pytest.raises(ValueError, match="must be another file than the source"):
+            convert(source, first, workers=1)
+        with pytest.raises(ValueError, match="must be another file than the source"):
+            extract(source, first, 1, workers=1)
+    assert remove_samples(str(manifest), indices=[3]) == 1
+    assert convert(manifest, tmp_path / "fewer.beton", workers=1).images == 23
+
+
+def test_a_manifest_in_other_forms(tmp_path: Path) -> None:
+    for name, text, known in (
+        ("a", '{"format": "beton-parts", "version": 9}', "no manifest of betons, version 1 or 2"),
+        ("b", '{"version":9,"format":"beton-parts"}', "no manifest of betons, version 1 or 2"),
+        ("c", '{"images": [], "annotations": []}', "no kind of source recognises it; .* COCO"),
+        ("d", "", "no kind of source recognises it"),
+    ):
+        (tmp_path / f"{name}.json").write_text(text)
+        with pytest.raises((BadDataset, ValueError), match=known):
+            convert(tmp_path / f"{name}.json", tmp_path / "x.beton")
 
 
 def test_a_loader_of_parts_is_pickled(folders: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from loaders import LoaderError, convert, open_dataset
 from loaders.conversion import cluster, extract, write_manifest
+from loaders.storage import files
 from tests.loaders.conversion.records import records
 from tests.loaders.conversion.test_cluster import Local
 from tests.loaders.sources.forms import (
@@ -183,6 +184,12 @@ def test_a_manifest_of_remote_parts(jpeg_folder: Path, tmp_path: Path, bucket: B
     one = records(tmp_path / "a.beton")
     assert records(f"{bucket.url}/set/all.json") == one + one
     assert records(f"{bucket.url}/set/one.json") == one
+    assert convert(f"{bucket.url}/set/all.json", tmp_path / "joined.beton", workers=1).images == 12
+    with pytest.raises(ValueError, match="must be another file than the source"):
+        convert(f"{bucket.url}/set/all.json", parts[1], workers=1, work_dir=tmp_path)
+    assert extract(f"{bucket.url}/set/all.json", tmp_path / "level.beton", 1) == files.size(
+        str(tmp_path / "level.beton")
+    )
     with pytest.raises(FileExistsError, match=r"set/all\.json: exists already"):
         write_manifest(parts, f"{bucket.url}/set/all.json")
     for strange in (f"{bucket.url}/all/other.json", str(tmp_path / "all.json")):

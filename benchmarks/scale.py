@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,6 @@ from loaders.conversion import convert
 from loaders.conversion.assemble import finish
 from loaders.conversion.jobs import StoredSource, cut_jobs
 from loaders.conversion.journal import LISTING, Journal
-from loaders.conversion.target import Target
 from loaders.conversion.transcode import Converted, Job
 from loaders.conversion.writer import PLACE, Writer
 from loaders.sources import kept_listing
@@ -263,8 +263,11 @@ def _simulated_set(work: Path, images: int) -> tuple[Path, float]:
             journal.append([[part] for part in (*blobs, rows.tobytes(), names, places.astype(PLACE).tobytes(), b"")])
         meta = {"classes": Simulated.classes, "ratios": list(RATIOS), "storage": described(images, [])}
         began = time.perf_counter()
-        finish(journal, Target(out), page, meta)
-        return out, time.perf_counter() - began
+        finish(journal, page, meta)
+        seconds = time.perf_counter() - began
+        os.replace(journal.folder / "beton", out)
+        journal.remove()
+        return out, seconds
 
 
 def opening(work: Path, images: int, rounds: int, cold: bool) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .beton.stored_order import Shuffled
 from .conversion.convert import convert
-from .conversion.journal import Busy
+from .conversion.journal import Busy, remove_finished
 from .conversion.levels import ratios_for
 from .errors import BadDataset, LoaderError
 from .plan.order import StorageOrder
@@ -99,6 +99,7 @@ class CachedFolder(Wrapper):
         self._background: _Background | None = None
         if target.exists():
             super().__init__(_opened(target, source))
+            remove_finished(target.with_name(target.name + WORKING))
             if self.inner.storage is None:
                 self.storage = None
         else:

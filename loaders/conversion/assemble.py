@@ -1,4 +1,4 @@
-"""The converter's last step: makes one beton of the working folder's files, under its final name."""
+"""The converter's last step: makes one beton of the working folder's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ..beton.sections import META, BlockSums, described
 from ..beton.tables import BLOCK, table_row, write_head, write_rows
 from .journal import Journal
 from .move import move
-from .target import Target
 from .writer import PLACE
 
 COPY = 8 << 20  # bytes copied at a time
@@ -34,13 +33,12 @@ def work_left(journal: Journal) -> int:
 
 def finish(
     journal: Journal,
-    target: Target,
     page_size: int,
     meta: dict[str, Any],
     types: Mapping[str, FieldType] | None = None,
     advance: Advance = lambda _: None,
 ) -> int:
-    """Appends the private section and the tables to the pages, and hands the file over to its target.
+    """Appends the private section and the tables to the pages, and flushes the file to the disk.
 
     Moves the reduced levels and the stored values without room for a second copy of them, see `journal`'s Note
     [sealed]. If it is interrupted, another call continues there; the tables behind are then written again.
@@ -98,8 +96,6 @@ def finish(
     beton.flush()
     beton.truncate(size)
     os.fsync(beton.fileno())
-    target.publish(journal.folder / "beton")
-    journal.remove()
     return size
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,7 @@ def convert(
     work_dir: str | os.PathLike[str] | None = None,
     as_cache: bool = False,
     progress: bool = False,
+    report: Callable[[Summary], object] = lambda _: None,
     **options: Any,
 ) -> Summary:
     """Writes the images of a source, with their targets, as one beton that holds the pyramid; FFCV reads it too.
@@ -144,6 +146,8 @@ def convert(
         as_cache: make a file for `Loader(cache=)`: it records its source's fingerprint and which samples were left out;
             an existing `out` is not replaced.
         progress: show a progress bar on stderr.
+        report: is called with the result when `out` is complete, and once more by the next call if the process is
+            killed meanwhile.
         options: of the source, see `sources.open.open_source`.
 
     Raises:
@@ -180,6 +184,8 @@ def convert(
         if as_cache and target.exists():  # asked under the journal's lock: another converter may just have finished
             journal.remove()
             raise FileExistsError(f"{target.name}: is there already; remove it to make it again")
+        if journal.result is not None:
+            return _ended(journal, _recalled(journal.result, target.name), report)
         if isinstance(origin, ImageFolder):
             origin.keep()
         writer = Writer(journal, content.stored, content.start_page, content.types, settings.on_error)
@@ -194,8 +200,10 @@ def convert(
         if as_cache:
             meta["cache"] = {"source": content.source.fingerprint(), "left_out": left_out}
         with _finish_bar(work_left(journal), progress) as bar:
-            size = finish(journal, target, writer.page_size, meta, content.further, bar.update)
-        return summary._replace(bytes=size, hints=(*hints, *_turned(summary)))
+            size = finish(journal, writer.page_size, meta, content.further, bar.update)
+        summary = summary._replace(bytes=size, hints=(*hints, *_turned(summary)))
+        target.publish(journal.folder / "beton", partial(journal.note, result=summary._asdict()))
+        return _ended(journal, summary, report)
 
 
 class _Content:
@@ -242,7 +250,7 @@ class _Content:
         }
         first = Pages(len(self.source), self.start_page, types=self.types).first
         files = () if self.further is None else ("rows", "values", "checks")
-        return Journal(target.working, work, len(self.ratios), first, restart, files)
+        return Journal(target.working, work, len(self.ratios), first, restart, files, target.holds)
 
     def described(self, left_out: list[int]) -> dict[str, Any]:
         """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.
@@ -288,6 +296,19 @@ def _turned(summary: Summary) -> Iterator[str]:
             f"{turned:,} images have an {TURNED} other than upright, which is ignored, as torchvision ignores it; "
             "`mogrify -auto-orient` would turn the files"
         )
+
+
+def _ended(journal: Journal, summary: Summary, report: Callable[[Summary], object]) -> Summary:
+    """The result of a conversion whose target is complete; removes its working folder."""
+    report(summary)
+    journal.remove()
+    return summary
+
+
+def _recalled(result: Mapping[str, Any], out: str) -> Summary:
+    """A summary that was noted as JSON."""
+    remarks = {kind: [(name, why) for name, why in result[kind]] for kind in REMARKS}
+    return Summary(**{**result, **remarks, "out": out, "hints": tuple(result["hints"])})
 
 
 def hints_on(source: Source, types: Mapping[str, FieldType]) -> Iterator[str]:

@@ -9,6 +9,7 @@
     places      the number in the source of each index row's sample, i64
     rows, values, checks      only if there are fields besides `label`: their metadata, their bytes, a CRC of each value
     report      the tally of each job, a JSON line: samples read, page sizes, changed and refused samples
+    result      once the target is complete: the work, a stamp of the target, the summary, see Note [complete]
     listing     of an image folder: its files, so that they need not be listed again, see `sources.kept_listing`
 
 Note [surviving work]: a job counts as finished once its journal line is there. After `kill -9` everything
@@ -20,6 +21,10 @@ comparison and all after it are done again.
 Note [sealed]: when all jobs are done, a last line seals the journal. The files of the reduced levels, and `values`, are
 then moved to the end of `beton`: each from its own end to its start, and bytes that have been moved and flushed are cut
 off. So the move needs no room for a second copy, and such a file holds exactly the bytes that are left to move.
+
+Note [complete]: a converter that is killed after the target got its name, and before the folder is gone, leaves
+`result`, which is deleted after all files but the journal. A local target is noted before it is renamed, with its size
+and time: it is complete once a file of these has the name. An object is noted after its upload.
 """
 
 from __future__ import annotations
@@ -27,9 +32,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +46,9 @@ from ..beton.tables import read_exactly
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 
-LISTING = "listing"
+LISTING, RESULT = "listing", "result"
+_LAST = RESULT, "journal"
+"""The files that are deleted last, in this order."""
 Piece = bytes | memoryview
 SYNC_EVERY = 1 << 30  # bytes between two flushes to the disk
 
@@ -73,6 +79,7 @@ class Journal:
         sizes: bytes of each file of `names` that they fill.
         sealed: all jobs are done, see Note [sealed].
         moved: names of the files that are moved then.
+        result: what `note` noted, if the target is complete: nothing is left to do but `remove`. None: it is not.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class Journal:
         start: int,
         restart: bool,
         further: Sequence[str] = (),
+        complete: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Opens or makes the folder and cuts off unfinished work of a killed converter.
 
@@ -93,13 +101,14 @@ class Journal:
             start: size of the file `beton` before any job: the offset of its first page.
             restart: throw away work already there.
             further: names of further files, between `places` and `report`.
+            complete: whether the target has a stamp that was noted.
 
         Raises:
             Busy: another converter is at work in the folder.
             BadDataset: the folder holds other work.
             OSError: it cannot be made or written.
         """
-        self.folder, self.levels = folder, levels
+        self.folder, self.levels, self._work = folder, levels, work
         self.names = ["beton", *[f"level{k}" for k in range(1, levels)], "index", "names", "places", *further, "report"]
         self.moved = [name for name in self.names[1:] if name.startswith("level") or name == "values"]
         self.sealed = False
@@ -107,6 +116,7 @@ class Journal:
         self.jobs, self.sizes, self._unsynced = 0, list(self.first), 0
         self._boot = _boot()
         self.files: dict[str, IO[bytes]] = {}
+        self.result: dict[str, Any] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         try:
             self._log = open(folder / "journal", "a+b")  # noqa: SIM115
@@ -114,8 +124,9 @@ class Journal:
             raise self._busy() from None
         try:
             self._lock()
-            self._check_work(work, restart)
-            self._recover()
+            self._check_work(work, restart, complete)
+            if self.result is None:
+                self._recover()
         except BaseException:
             self.close()
             raise
@@ -132,11 +143,16 @@ class Journal:
     def _busy(self) -> Busy:
         return Busy(f"{self.folder}: another converter is at work here; wait or name another target")
 
-    def _check_work(self, work: dict[str, Any], restart: bool) -> None:
-        path = self.folder / "manifest"
+    def _check_work(self, work: dict[str, Any], restart: bool, complete: Callable[[str], bool]) -> None:
+        path, noted = self.folder / "manifest", self._noted()
+        if not restart and noted is not None and complete(noted["target"]):
+            if noted["work"] == work:
+                self.result = noted["result"]
+                return
+            restart = True  # what lies here is not unfinished
         if restart or not path.exists() or not (self.folder / "beton").exists():
             self._log.truncate(0)
-            for name in self.names:
+            for name in (*self.names, RESULT):
                 (self.folder / name).unlink(missing_ok=True)
             path.write_text(json.dumps(work, sort_keys=True, indent=1), encoding="ascii")
             return
@@ -275,9 +291,29 @@ class Journal:
             with suppress(OSError):
                 self._log.close()
 
+    def note(self, target: str, result: Mapping[str, Any]) -> None:
+        """Notes a complete target, see Note [complete]. On a full disk it does not: that must not hold up the target.
+
+        Args:
+            target: its stamp.
+            result: what `result` is to be when the folder is opened again; JSON.
+        """
+        text = json.dumps({"work": self._work, "target": target, "result": result})
+        with suppress(OSError), open(self.folder / RESULT, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _noted(self) -> dict[str, Any] | None:
+        try:
+            noted: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):  # none, or cut short
+            return None
+        return noted
+
     def remove(self) -> None:
         """Removes the folder; the lock is held until it is gone."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _delete(self.folder)
         self.close()
 
     def __enter__(self) -> Journal:
@@ -287,3 +323,21 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def remove_finished(folder: Path) -> None:
+    """Removes the folder that a killed converter left when its target was complete, unless one is at work there."""
+    with suppress(OSError), open(folder / "journal", "ab") as log:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _delete(folder)
+        fcntl.flock(log, fcntl.LOCK_UN)
+
+
+def _delete(folder: Path) -> None:
+    """Deletes a working folder, whose lock is held. Another converter may begin there once the journal is gone."""
+    names = os.listdir(folder)
+    for name in [*(name for name in names if name not in _LAST), *_LAST]:
+        with suppress(OSError):
+            os.unlink(folder / name)
+    with suppress(OSError):
+        os.rmdir(folder)

@@ -9,8 +9,9 @@ from ..sources.open import open_dataset
 from ..storage import files
 from ..storage.store import is_url
 from .convert import convert
-from .journal import OtherWork
+from .journal import OtherWork, remove_finished
 from .stored_samples import StoredSamples
+from .target import Target
 
 
 def make_part(source: Any, path: str, **options: Any) -> None:
@@ -32,8 +33,10 @@ def copy_part(
     order: str | None = None,
 ) -> None:
     """Makes a part of these samples, unless it is there. order: see `convert`."""
-    if not _holds(path, source):
-        place = work_dir if is_url(path) else None
+    place = work_dir if is_url(path) else None
+    if _holds(path, source):
+        remove_finished(Target(path, place).working)
+    else:
         options = {"workers": workers, "progress": progress, "work_dir": place, "order": order, **source.settings()}
         try:
             make_part(source, path, **options)

@@ -35,6 +35,7 @@ from ..storage import files
 from ..storage.store import is_url
 from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
+from .journal import remove_finished
 from .levels import ratios_for
 from .manifest import manifest_text
 from .settings import Settings, check_counts, limited
@@ -117,21 +118,30 @@ class Part(NamedTuple):
             As `convert`, but a part without any image that can be converted is no error.
         """
         if not restart and (report := report_of(self.path, self.work)) is not None:
+            remove_finished(Target(self.path, running.get("work_dir")).working)
             return summary_of(report, self.path)
         try:
-            summary, line = convert(self.source, self.path, restart=restart, **vars(self.settings), **running), None
-            with open_dataset(self.path) as beton:
-                line = describe(beton, self.path.rpartition("/")[2])
+            return convert(
+                self.source, self.path, restart=restart, report=self._report, **vars(self.settings), **running
+            )
         except NothingConverted as error:
             with suppress(FileNotFoundError):
                 files.delete(self.path)  # of an earlier conversion
-            summary, line = error.summary, None
+            self._write(error.summary, None)
+            return error.summary
+
+    def _report(self, summary: Summary) -> None:
+        """Reports that the part is complete."""
+        with open_dataset(self.path) as beton:
+            self._write(summary, describe(beton, self.path.rpartition("/")[2]))
+
+    def _write(self, summary: Summary, line: dict[str, Any] | None) -> None:
+        """Writes the report. line: of the manifest; None: no image could be converted."""
         report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": line}
         report |= {
             name: getattr(summary, name) for name in ("images", "classes", "source_bytes", "originals", *REMARKS)
         }
         files.replace(_report_path(self.path), (json.dumps(report, indent=1) + "\n").encode())
-        return summary
 
 
 class ShardedConversion:

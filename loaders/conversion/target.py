@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..sources.scan import WORKING
@@ -69,8 +70,18 @@ class Target:
         """Whether it is there already."""
         return files.exists(self.name)
 
-    def publish(self, file: Path) -> None:
+    def holds(self, stamp: str) -> bool:
+        """Whether it is there and has this stamp, see `files.stamp`."""
+        try:
+            return files.stamp(self.name) == stamp
+        except FileNotFoundError:
+            return False
+
+    def publish(self, file: Path, note: Callable[[str], object]) -> None:
         """Gives a complete file, which is flushed to the disk, its final name. Readers see all of it or the old one.
+
+        Args:
+            note: is told the target's stamp: before a file is renamed, and after an object was sent.
 
         Raises:
             OSError: it cannot be renamed.
@@ -78,7 +89,9 @@ class Target:
         """
         if self._remote:
             files.upload(file, self.name)
+            note(files.stamp(self.name))
             return
+        note(files.stamp(os.fspath(file)))
         os.replace(file, self.name)
         folder = os.open(Path(self.name).parent, os.O_RDONLY)
         try:

@@ -181,7 +181,7 @@ def stamp(path: str) -> str:
     """A short text that changes when the file changes: size, and modification time or the store's version."""
     if is_url(path):
         found = facts(path)
-        return f"{found.size} {found.version}"
+        return f"{found.size} {found.version or found.stamp}"
     found_here = os.stat(path)
     return f"{found_here.st_size} {found_here.st_mtime_ns}"
 

@@ -267,3 +267,13 @@ def test_kept_original_files_are_decoded_as_from_the_pyramid(dirty: Path, tmp_pa
         assert converted(loader)
         ((images, _),), ((wanted, _),) = loader, folder
         assert int((images[2].int() - wanted[2].int()).abs().max()) == 0  # the PNG
+
+
+def test_what_a_killed_conversion_left_beside_a_complete_cache_is_deleted(jpeg_folder: Path, tmp_path: Path) -> None:
+    cache, left = tmp_path / "train.beton", tmp_path / "train.beton.partial"
+    convert(jpeg_folder / "train", cache, as_cache=True)
+    left.mkdir()
+    for name in ("index", "journal", "result"):
+        (left / name).write_text("x")
+    with cached(jpeg_folder / "train", cache) as loader:
+        assert converted(loader) and not left.exists()

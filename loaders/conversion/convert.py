@@ -190,6 +190,8 @@ def convert(
             origin.keep()
         writer = Writer(journal, content.stored, content.start_page, content.types, settings.on_error)
         _transcode(content, writer, workers or available_processors(), progress)
+        if content.source.fingerprint() != content.fingerprint:
+            raise BadDataset(f"{origin.path}: changed while it was converted; run again with --restart")
         names, hints = _names_and_hints(content, origin, writer)
         summary = _summary(writer, target.name, len(names))
         if summary.images == 0:
@@ -198,7 +200,7 @@ def convert(
         left_out = sorted(number for tally in writer.tallies() for number, _, _ in tally["refused"])
         meta = {**content.how(), **_remarks(summary), **content.described(left_out), "classes": names}
         if as_cache:
-            meta["cache"] = {"source": content.source.fingerprint(), "left_out": left_out}
+            meta["cache"] = {"source": content.fingerprint, "left_out": left_out}
         with _finish_bar(work_left(journal), progress) as bar:
             size = finish(journal, writer.page_size, meta, content.further, bar.update)
         summary = summary._replace(bytes=size, hints=(*hints, *_turned(summary)))
@@ -210,7 +212,7 @@ class _Content:
     """What a pyramid will hold: the samples of `source`, and of each the levels `ratios` and the fields `types`."""
 
     def __init__(self, source: Source, settings: Settings) -> None:
-        self.source, self.settings = source, settings
+        self.source, self.settings, self.fingerprint = source, settings, source.fingerprint()
         types = source.fields if settings.fields is None else settings.fields
         self.types = _with_original(types) if settings.keep_codec else types
         self.further = None if self.types == LABEL_ONLY else self.types  # what FFCV's usual two fields do not hold
@@ -242,7 +244,7 @@ class _Content:
             **self.how(),
             "job": [JOB_FILES, JOB_BYTES],
             "images": len(self.source),
-            "sources": self.source.fingerprint(),
+            "sources": self.fingerprint,
             "order": self.stored.order,
             **target.settings(),
             "classes": self.classes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -116,6 +117,10 @@ class StoredSamples(Indexed):
 
     def digest(self) -> str:
         """SHA-256 of the CRCs of all records and of all stored values, in order."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         found = hashlib.sha256(repr([(name, str(kind)) for name, kind in self.fields.items()]).encode())
         for start in range(0, len(self), _BLOCK):
             block = self._indices[start : start + _BLOCK]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..beton.fields import LABEL_ONLY
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import Facts, is_url
 from . import kept_listing
 from .file_stats import file_stats
 from .scan import Scan, scan
@@ -67,7 +67,7 @@ class ImageFolder(Indexed):
         """
         if self._stored is not None:
             sizes = np.array([facts.size for facts in self._stored], np.int64)
-            return sizes, [facts.version for facts in self._stored]
+            return sizes, [facts.version or facts.stamp for facts in self._stored]
         stats = np.array(file_stats([os.path.join(self.path, name) for name in self._names]), np.int64).reshape(-1, 2)
         return np.ascontiguousarray(stats[:, 0]), np.ascontiguousarray(stats[:, 1])
 
@@ -90,8 +90,11 @@ class ImageFolder(Indexed):
 
     def __getitem__(self, index: int) -> Sample:
         name, (sizes, versions) = self._names[index], self._stats
-        modified = None if self._stored is not None else int(versions[index])  # type: ignore[arg-type]
-        image = FileRange(files.join(self.path, name), int(sizes[index]), modified=modified)
+        image = FileRange(files.join(self.path, name), int(sizes[index]))
+        if self._stored is not None:
+            image = image._replace(version=self._stored[index].version)
+        else:
+            image = image._replace(modified=int(versions[index]))  # type: ignore[arg-type]
         return Sample(name, image, {"label": self._labels[index]})
 
     @property
@@ -139,7 +142,16 @@ class ImageFolder(Indexed):
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
-        """See `Source.fingerprint`. A digest of names, labels, sizes and modification times."""
+        """See `Source.fingerprint`. A digest of names, labels, sizes and modification times or versions.
+
+        Objects of a store that takes no version in its requests are not compared when they are read. So that a change
+        is noticed at the end of a conversion at least, their folder is listed again by each call but the first.
+        """
+        if "_fingerprint" in vars(self) and self._stored and any(facts.version is None for facts in self._stored):
+            listing = files.below(self.path)
+            self._stored = [listing.get(name, Facts(0, None)) for name in self._names]
+            for name in ("_stats", "_fingerprint"):
+                vars(self).pop(name, None)
         return self._fingerprint
 
     @cached_property

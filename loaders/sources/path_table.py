@@ -135,7 +135,7 @@ class Table:
         place = files.join(self._folder, name)
         try:
             values = {key: self._value(key, value) for key, value in row.items() if key in self.fields}
-            return Sample(name, FileRange(place, files.size(place)), values)
+            return Sample(name, FileRange.whole(place), values)
         except FileNotFoundError as error:
             return Sample(name, b"", {}, no_such_file(error.filename or place, self._folder))
         except OSError as error:

@@ -209,7 +209,7 @@ class PythonSource:
             image, values = self._split(raw)
             if isinstance(image, str | os.PathLike):
                 name = name if not name.startswith("sample ") else os.fspath(image)
-                return Sample(name, file_range(os.fspath(image)), values)
+                return Sample(name, FileRange.whole(os.fspath(image)), values)
             return Sample(name, encoded(image), values)
         except (ValueError, TypeError, OSError, LoaderError) as error:
             return Sample(name, b"", {}, str(error))
@@ -231,15 +231,6 @@ def plain(value: Any) -> Any:
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     return value.item() if isinstance(value, np.ndarray) and value.shape == () else value
-
-
-def file_range(path: str) -> FileRange:
-    """The whole of a file.
-
-    Raises:
-        OSError: there is none.
-    """
-    return FileRange(path, os.stat(path).st_size)
 
 
 def encoded(image: Any) -> bytes:

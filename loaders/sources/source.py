@@ -16,7 +16,7 @@ from ..beton.fields import FieldType
 from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..storage import files
-from ..storage.store import is_url
+from ..storage.store import Changed, is_url
 
 
 class FileRange(NamedTuple):
@@ -27,12 +27,23 @@ class FileRange(NamedTuple):
         size: bytes of the image.
         offset: its first byte in the file; None: the image is the whole file.
         modified: modification time of a local file when it was listed, nanoseconds; None: it is not compared.
+        version: of an object when it was listed, see `storage.Facts`; None: it is not compared.
     """
 
     path: str
     size: int
     offset: int | None = None
     modified: int | None = None
+    version: str | None = None
+
+    @classmethod
+    def whole(cls, path: str) -> FileRange:
+        """A file, or an object, that is one image. Raises OSError, or LoaderError as `files.facts` does."""
+        if is_url(path):
+            facts = files.facts(path)
+            return cls(path, facts.size, version=facts.version)
+        found = os.stat(path)
+        return cls(path, found.st_size, modified=found.st_mtime_ns)
 
     def read(self) -> bytes:
         """The image. Its length differs from `size` if the file has changed.
@@ -42,11 +53,15 @@ class FileRange(NamedTuple):
             BadDataset: it was modified since it was listed.
             LoaderError: its store refuses or keeps failing.
         """
+        modified = f"{self.path}: was modified after it was listed; run again with --restart"
         if is_url(self.path):
-            return files.read(self.path, self.offset or 0, self.size)
+            try:
+                return files.read(self.path, self.offset or 0, self.size, self.version)
+            except Changed:
+                raise BadDataset(modified) from None
         with files.open_regular(self.path) as file:
             if self.modified not in (None, os.fstat(file.fileno()).st_mtime_ns):
-                raise BadDataset(f"{self.path}: was modified after it was listed; run again with --restart")
+                raise BadDataset(modified)
             file.seek(self.offset or 0)
             return file.read(self.size + (self.offset is None))
 

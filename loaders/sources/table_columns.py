@@ -154,7 +154,7 @@ def _stored(cell: Any, folder: str) -> bytes | FileRange:
         raise ValueError(f"its path must be a file's, got {path!r}")
     place = files.join(folder, path) if folder else path
     try:
-        return FileRange(place, files.size(place))
+        return FileRange.whole(place)
     except FileNotFoundError:
         raise ValueError(f"has no image bytes, and {no_such_file(place, folder)}") from None
 

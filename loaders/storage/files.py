@@ -186,12 +186,17 @@ def stamp(path: str) -> str:
     return f"{found_here.st_size} {found_here.st_mtime_ns}"
 
 
-def read(url: str, offset: int, size: int) -> bytes:
-    """A range of an object. Raises as `facts` does."""
+def read(url: str, offset: int, size: int, version: str | None = None) -> bytes:
+    """A range of an object.
+
+    Raises:
+        Changed: it is of another version than this one, see `store.Facts`.
+        LoaderError: as `facts` does.
+    """
     if not size:
         return b""
     store, path = _shared.store(url)
-    return bytes(_shared.transfer().read(store, path, url, offset, offset + size, None))
+    return bytes(_shared.transfer().read(store, path, url, offset, offset + size, version))
 
 
 def upload(file: Path, url: str) -> None:

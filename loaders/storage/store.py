@@ -45,6 +45,10 @@ class Missing(Refused, FileNotFoundError):
     """The object does not exist."""
 
 
+class Changed(Refused):
+    """The object is of another version than the one that was asked for."""
+
+
 class Store(Protocol):
     """One bucket, container or server."""
 
@@ -159,11 +163,10 @@ class ObjectStore:
                 f"{url}: remote data need obstore; install it by `pip install 'efficienttrain[remote]'`"
             ) from None
         self._obstore = obstore
-        self._absent = exceptions.NotFoundError, FileNotFoundError
+        self._absent, self._changed = (exceptions.NotFoundError, FileNotFoundError), exceptions.PreconditionError
         self._refusals: tuple[type[Exception], ...] = (
             exceptions.PermissionDeniedError,
             exceptions.UnauthenticatedError,
-            exceptions.PreconditionError,
             exceptions.InvalidPathError,
             exceptions.NotSupportedError,  # a web server that sends no parts of files
         )
@@ -216,6 +219,8 @@ class ObjectStore:
             return question()
         except self._absent as error:
             raise Missing(f"{type(error).__name__}: {first_line(error)}") from None
+        except self._changed as error:
+            raise Changed(f"{type(error).__name__}: {first_line(error)}") from None
         except self._refusals as error:
             raise Refused(f"{type(error).__name__}: {first_line(error)}") from None
 
@@ -228,6 +233,10 @@ def _facts(found: Any) -> Facts:
     tag = found.get("e_tag")
     weak = tag is None or tag.startswith("W/")
     return Facts(int(found["size"]), None if weak else tag, str(tag or found.get("last_modified")) if weak else None)
+
+
+_STAMPS = "ETag", "etag", "mtime", "modified", "last_modified", "LastModified", "modificationTime", "created"
+"""Entries of fsspec's facts, by file system. None of them can be used in a request."""
 
 
 class _Fsspec:
@@ -248,8 +257,8 @@ class _Fsspec:
 
     @staticmethod
     def _described(found: Any) -> Facts:
-        version = found.get("ETag") or found.get("etag") or found.get("mtime") or found.get("created")
-        return Facts(int(found["size"]), None if version is None else str(version))
+        stamp = next((found[name] for name in _STAMPS if found.get(name)), None)
+        return Facts(int(found["size"]), None, None if stamp is None else str(stamp))
 
     def read(self, path: str, start: int, end: int, version: str | None) -> memoryview:  # noqa: ARG002
         return self._ask(lambda: memoryview(self._files.cat_file(path, start=start, end=end)))

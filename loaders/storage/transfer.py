@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..errors import LoaderError
-from .store import Facts, Missing, Refused, Store, first_line
+from .store import Changed, Facts, Missing, Refused, Store, first_line
 
 T = TypeVar("T")
 
@@ -86,6 +86,7 @@ class Transfer:
 
         Raises:
             Missing: the object does not exist.
+            Changed: it has another version.
             LoaderError: the store refuses, or keeps failing.
         """
         begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
@@ -94,7 +95,8 @@ class Transfer:
             try:
                 return attempt()
             except Refused as error:
-                raise (Missing if isinstance(error, Missing) else LoaderError)(f"{what}: {error}") from None
+                kind = type(error) if isinstance(error, Missing | Changed) else LoaderError
+                raise kind(f"{what}: {error}") from None
             except (AttributeError, NotImplementedError) as error:  # the store lacks this method
                 raise LoaderError(f"{what}: {error}") from error
             except Exception as error:  # stores raise any type of error: throttling, lost connections, timeouts

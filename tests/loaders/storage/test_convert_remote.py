@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loaders import LoaderError, convert, open_dataset
+from loaders import BadDataset, LoaderError, convert, open_dataset
 from loaders.conversion import cluster, extract, write_manifest
+from loaders.sources.open import open_source
+from loaders.sources.source import Sample
 from loaders.storage import files
 from tests.loaders.conversion.records import records
 from tests.loaders.conversion.test_cluster import Local
@@ -195,3 +197,50 @@ def test_a_manifest_of_remote_parts(jpeg_folder: Path, tmp_path: Path, bucket: B
     for strange in (f"{bucket.url}/all/other.json", str(tmp_path / "all.json")):
         with pytest.raises(ValueError, match="must lie in one folder"):
             write_manifest(parts, strange)
+
+
+def test_an_image_that_is_replaced_by_one_of_the_same_size_is_noticed(
+    jpeg_folder: Path, tmp_path: Path, bucket: Bucket
+) -> None:
+    """Of S3 when it is read, of other stores at the end; and of both, when a conversion is resumed."""
+    url, memory = bucket.put(jpeg_folder / "val", "photos"), pytest.importorskip("fsspec").filesystem("memory")
+    memory.put(str(jpeg_folder / "val"), "/replaced", recursive=True)
+    key = max(bucket.keys())
+    inside = key.removeprefix("photos/")
+    data = bytearray(bucket.get(key))
+    data[-3] ^= 1
+    for src, told in (
+        (url, "was modified after it was listed"),
+        ("memory://replaced", "changed while it was converted"),
+    ):
+        source, before = open_source(src), open_source(src).fingerprint()
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=bytes(data))
+        memory.pipe_file(f"/replaced/{inside}", bytes(data))
+        with pytest.raises(BadDataset, match=f"{told}; run again with --restart"):
+            convert(source, tmp_path / "x.beton", workers=1)
+        with pytest.raises(BadDataset, match="differs in sources"):
+            convert(src, tmp_path / "x.beton", workers=1)
+        assert open_source(src).fingerprint() == open_source(src).fingerprint() != before
+        assert convert(src, tmp_path / "x.beton", workers=1, restart=True).images == 6
+
+
+def test_a_shard_that_is_replaced_during_the_conversion_is_noticed(
+    truth: Truth,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    (tmp_path / "at").mkdir()
+    webdataset(truth, tmp_path / "at")
+    memory.put(str(tmp_path / "at"), "/shards", recursive=True)
+    shard = memory.glob("/shards/*.tar")[0]
+    source = open_source("memory://shards/*.tar")
+    source.fingerprint()
+    real = source.samples
+
+    def samples(start: int = 0) -> Iterator[Sample]:
+        yield from real(start)
+        memory.pipe_file(shard, memory.cat_file(shard))
+
+    source.samples = samples  # type: ignore[method-assign]
+    with pytest.raises(BadDataset, match="changed while it was converted"):
+        convert(source, tmp_path / "x.beton", workers=1)

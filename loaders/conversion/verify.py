@@ -124,9 +124,11 @@ def _check(part: Dataset, block: np.ndarray) -> Iterator[Damage]:
         for k in np.flatnonzero(_strangers(dataset, block, entries)):
             index = int(block[k])
             yield Damage(index, dataset.name(index), -1, "FFCV's tables disagree with the index")
-        damaged = dict(dataset.damaged_values(block))
-        sound = np.array([index not in damaged for index in block.tolist()])
-        for index, why in (*damaged.items(), *_wrong_originals(dataset, block[sound], entries[sound])):
+        with part.with_values(block):
+            damaged = dict(dataset.damaged_values(block))
+            sound = np.array([index not in damaged for index in block.tolist()])
+            damaged |= _wrong_originals(dataset, block[sound], entries[sound])
+        for index, why in damaged.items():
             yield Damage(index, dataset.name(index), -1, why)
     stored = entries[entries["width"] > 0]  # some levels were left out by the converter
     starts, ends = stored["offset"] - table_bytes(stored["rows"].astype(np.int64)), stored["offset"] + stored["size"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -246,6 +247,10 @@ class Dataset(ABC):
     def with_tables(self) -> Dataset:
         """This data set with all tables of its file available, including those that loading does not need."""
         return self
+
+    def with_values(self, indices: NDArray[np.int64]) -> AbstractContextManager[object]:  # noqa: ARG002
+        """A context in which the stored values of these samples are available to `with_tables()`, too."""
+        return nullcontext()
 
     def check_tables(self) -> None:
         """Checks all tables of the file. Other methods, such as `entries`, check only the parts that they read.

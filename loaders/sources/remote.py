@@ -2,7 +2,8 @@
 
 Fetched records are stored in one of two places until they are decoded. With a cache, the records of the coarsest
 levels, as many as the cache holds, go to a mirror on the local disk that all processes of the machine share. The other
-records go to memory, which is freed with their batch. The kernel reads both as files.
+records go to memory, which is freed with their batch. The kernel reads both as files. Stored values go to the mirror;
+without a cache that is memory, too, from which those that no batch uses are dropped, see `storage.held_chunks`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import warnings
 import weakref
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +26,13 @@ from ..beton.tables import Head, read_head
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from ..storage.files import join
-from ..storage.mirror import CacheError, Mirror, make_room
+from ..storage.held_chunks import HeldChunks, Hold
+from ..storage.mirror import CHUNK, CacheError, Mirror, make_room
 from ..storage.store import expand, is_url, open_store
 from ..storage.transfer import Transfer, coalesce
 from .beton_file import BetonFile
 from .dataset import Dataset
+from .fetched import Fetched
 from .ffcv_beton import FFCVBeton
 from .parts import Parts, opened
 from .parts_manifest import by_manifest
@@ -36,49 +41,8 @@ from .window import Lease, Window
 from .wrapper import Wrapper
 
 _AT_ONCE = 16  # parts that are opened at a time; each takes three sequential requests
-_FEW_VALUES = 64 << 20  # bytes of stored values that are fetched at once, in few large requests
+_FEW_VALUES = 64 << 20  # bytes of a data set's stored values that are fetched at once, in few large requests, and stay
 _HEAD = 128 << 10  # bytes that hold the head of a beton of up to 100 fields
-
-
-class _Fetched:
-    """Records of planned samples that are being fetched."""
-
-    def __init__(
-        self,
-        futures: list[Future[Any]],
-        place: Callable[[], object],
-        size: int,
-        instead: Callable[[CacheError], _Fetched] | None,
-    ) -> None:
-        """instead: fetches the same records without the cache; None: no cache is used."""
-        self._coming, self._place, self.bytes, self._instead = futures, place, size, instead
-        self._ended: list[Future[Any]] = []
-        self._lease: object = None
-
-    def done(self) -> bool:
-        """See `Fetch.done`."""
-        while self._coming and self._coming[-1].done():
-            self._ended.append(self._coming.pop())
-        return not self._coming
-
-    def wait(self) -> None:
-        """Waits for all bytes, and makes the samples refer to them.
-
-        Raises:
-            LoaderError: the store refuses, or keeps failing.
-        """
-        if self._lease is None:
-            wait(self._coming)
-            try:
-                for future in self._ended + self._coming:
-                    future.result()
-                self._lease = self._place()
-            except CacheError as error:
-                if self._instead is None:
-                    raise
-                fetched = self._instead(error)
-                fetched.wait()
-                self._lease = fetched
 
 
 class Remote(Wrapper):
@@ -91,25 +55,47 @@ class Remote(Wrapper):
     fd = -1
     together = 2048
 
-    def __init__(self, inner: BetonFile, mirror: Mirror, transfer: Transfer, window: Window, keep: int) -> None:
-        """Takes over `mirror`. inner: reads the index from the mirror. keep: bytes of records to keep on disk."""
+    def __init__(
+        self,
+        inner: BetonFile,
+        mirror: Mirror,
+        transfer: Transfer,
+        window: Window,
+        chunks: HeldChunks | None,
+        parts: int,
+        keep: int,
+    ) -> None:
+        """Takes over `mirror`. inner: reads the index from the mirror. chunks: None with a cache. parts: of the data
+        set. keep: bytes of records to keep on disk."""
         super().__init__(inner)
         self._mirror, self._transfer, self._window = mirror, transfer, window
-        self._kept = _kept_extents(inner, keep)
+        self._kept, self._chunks, self._few = _kept_extents(inner, keep), chunks, _FEW_VALUES // parts
+        stored = isinstance(inner, Pyramid) and inner.private.dtype == layout.PRIVATE_FIELDS
+        self._values = _extent(inner.private["values"]) if isinstance(inner, Pyramid) and stored else (0, 0)
         self._announced: list[str] = []  # stored fields whose values are not in the index
 
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
         if self.fields[name].inline:
             return self.inner._read_field(name, indices)
         ranges = self._value_ranges(name, indices)
-        _arrive(self._mirror, ranges)
-        try:
-            return self.inner._read_field(name, indices)
-        except BadDataset:  # perhaps a transfer error: fetched once more
-            for start, end in ranges:
-                self._mirror.forget(start, end)
+        with self._hold(ranges):
             _arrive(self._mirror, ranges)
-            return self.inner._read_field(name, indices)
+            try:
+                return self.inner._read_field(name, indices)
+            except BadDataset:  # perhaps a transfer error: fetched once more
+                for start, end in ranges:
+                    self._mirror.forget(start, end)
+                _arrive(self._mirror, ranges)
+                return self.inner._read_field(name, indices)
+
+    def _hold(self, ranges: Iterable[tuple[int, int]]) -> Hold | nullcontext[None]:
+        """Keeps the chunks of stored values in memory. Those that hold other bytes, too, always stay there."""
+        first, last = self._values
+        if self._chunks is None or last - first <= self._few:
+            return nullcontext()
+        droppable = range(-(-first // CHUNK), last // CHUNK)
+        wanted = {k for start, end in ranges for k in range(start // CHUNK, -(-end // CHUNK)) if k in droppable}
+        return self._chunks.hold(self._mirror, wanted)
 
     def announce(self, fields: Sequence[str]) -> None:
         apart = [name for name in fields if name in self.fields and not self.fields[name].inline]
@@ -120,9 +106,8 @@ class Remote(Wrapper):
             raise ValueError(
                 f"{self.path}: field `{name}` of a remote beton that FFCV wrote cannot be read; convert or copy it"
             )
-        start, end = _extent(self.inner.private["values"])
-        if end - start <= _FEW_VALUES:
-            return [(start, end)]
+        if self._values[1] - self._values[0] <= self._few:
+            return [self._values]
         starts, sizes = self.inner.value_extents(name, indices)
         return list(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
 
@@ -136,11 +121,11 @@ class Remote(Wrapper):
         start = int(entry["offset"])
         return bytes(self._mirror.read(start - int(table_bytes(int(entry["rows"]))), start + int(entry["size"])))
 
-    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> _Fetched:
+    def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetched:
         """See `Dataset.fetch`."""
         return self._fetched(indices, samples, self._kept)
 
-    def _fetched(self, indices: NDArray[np.int64], samples: NDArray[np.void], keep: list[tuple[int, int]]) -> _Fetched:
+    def _fetched(self, indices: NDArray[np.int64], samples: NDArray[np.void], keep: list[tuple[int, int]]) -> Fetched:
         """As `fetch`; keep: the parts of the file whose records go to the mirror."""
         entry = samples["entry"]
         starts = entry["offset"] - table_bytes(entry["rows"].astype(np.int64))
@@ -151,8 +136,9 @@ class Remote(Wrapper):
         futures: list[Future[Any]] = list(
             self._mirror.ensure(zip(starts[kept].tolist(), ends[kept].tolist(), strict=True))
         )
-        for name in self._announced:
-            futures += self._mirror.ensure(self._value_ranges(name, indices))
+        values = list(chain.from_iterable(self._value_ranges(name, indices) for name in self._announced))
+        held = self._hold(values)
+        futures += self._mirror.ensure(values)
         ranges = np.array(coalesce(zip(starts[~kept].tolist(), ends[~kept].tolist(), strict=True)), np.int64).reshape(
             -1, 2
         )
@@ -172,11 +158,11 @@ class Remote(Wrapper):
             return lease
 
         instead = partial(self._without_cache, indices, samples) if kept.any() else None
-        fetched = _Fetched(futures + mine, place, int(sizes.sum()), instead)
+        fetched = Fetched(futures + mine, place, int(sizes.sum()), instead, held)
         weakref.finalize(fetched, _cancel, mine).atexit = False  # an abandoned epoch needs no further records
         return fetched
 
-    def _without_cache(self, indices: NDArray[np.int64], samples: NDArray[np.void], error: CacheError) -> _Fetched:
+    def _without_cache(self, indices: NDArray[np.int64], samples: NDArray[np.void], error: CacheError) -> Fetched:
         if self._kept:
             warnings.warn(
                 f"{error}; from now on no record is kept in it; free some space and open it again", stacklevel=2
@@ -189,12 +175,16 @@ class Remote(Wrapper):
         self._window.write(self._mirror.read(start, end), place)
 
     def with_tables(self) -> Dataset:
-        inner = self.inner
-        tables = [_rows(inner.head), (inner.head.table, self._mirror.size)]
-        if isinstance(inner, Pyramid) and inner.private.dtype == layout.PRIVATE_FIELDS:
-            tables.append(_extent(inner.private["values"]))
-        _arrive(self._mirror, tables)
-        return inner
+        _arrive(self._mirror, [_rows(self.inner.head), (self.inner.head.table, self._mirror.size)])
+        return self.inner
+
+    @contextmanager
+    def with_values(self, indices: NDArray[np.int64]) -> Iterator[None]:
+        apart = [name for name, kind in self.fields.items() if not kind.inline]
+        ranges = list(chain.from_iterable(self._value_ranges(name, indices) for name in apart))
+        with self._hold(ranges):
+            _arrive(self._mirror, ranges)
+            yield
 
     def reader(self, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Callable[[int, int], bytes]:
         ranges = coalesce(zip(starts.tolist(), ends.tolist(), strict=True))
@@ -248,10 +238,15 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
     if cache.folder is not None:
         make_room(cache.folder, cache.limit)
     transfer, window = Transfer(), Window()
+    chunks = HeldChunks() if cache.folder is None else None
 
     def one(parts: int, url: str) -> Dataset:
         share = cache.limit // parts if cache.folder is not None else 0
-        return _open(url, label_field, classes, transfer, window, cache.folder, share)
+
+        def made(inner: BetonFile, mirror: Mirror) -> Remote:
+            return Remote(inner, mirror, transfer, window, chunks, parts, share)
+
+        return _open(url, label_field, classes, transfer, cache.folder, made)
 
     def together(urls: Sequence[str], expected: list[dict[str, Any]] | None = None) -> Dataset:
         return opened(urls, expected, url, partial(one, len(urls)), RemoteParts, _AT_ONCE)
@@ -285,9 +280,8 @@ def _open(
     label_field: Any,
     classes: Sequence[str] | None,
     transfer: Transfer,
-    window: Window,
     folder: str | None,
-    limit: int,
+    made: Callable[[BetonFile, Mirror], Remote],
 ) -> Remote:
     store, path = open_store(url)
     mirror = Mirror(url, store, path, transfer, folder)
@@ -303,7 +297,7 @@ def _open(
         mirror.close()
         raise
     inner.immutable = True
-    return Remote(inner, mirror, transfer, window, limit)
+    return made(inner, mirror)
 
 
 def _open_index(mirror: Mirror, url: str, label_field: Any) -> BetonFile:

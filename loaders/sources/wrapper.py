@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,9 @@ class Wrapper(Dataset):
 
     def fetch(self, indices: NDArray[np.int64], samples: NDArray[np.void]) -> Fetch | None:
         return self.inner.fetch(self.inside(indices), samples)
+
+    def with_values(self, indices: NDArray[np.int64]) -> AbstractContextManager[object]:
+        return self.inner.with_values(self.inside(indices))
 
     def expect(self, indices: NDArray[np.int64]) -> None:
         self.inner.expect(self.inside(indices))

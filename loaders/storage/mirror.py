@@ -113,6 +113,15 @@ class Mirror:
         for k in range(start // CHUNK, -(-end // CHUNK)):
             self._have[k] = 0
 
+    def drop(self, chunk: int) -> bool:
+        """Frees the memory of a chunk that nobody reads; False: it is being fetched, and stays."""
+        with self._lock:
+            if chunk in self._coming:
+                return False
+            self._have[chunk] = 0
+            self._file.give_back(chunk * CHUNK, CHUNK)
+        return True
+
     def _bring(self, first: int, last: int) -> None:
         """Fetches chunks [first, last), unless another process has fetched them."""
         try:

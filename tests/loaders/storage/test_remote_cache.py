@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ import torch
 from PIL import Image
 
 from loaders import Loader, LoaderError, convert, open_dataset
-from loaders.conversion import split_parts
+from loaders.conversion import split_parts, verify
 from loaders.plan.records import SAMPLE
 from loaders.sources import remote
+from loaders.storage import held_chunks
 from tests.loaders.storage.server import Served
 from tests.loaders.storage.test_remote import digest
 
@@ -124,6 +127,73 @@ def test_only_the_planned_samples_values_of_a_large_field_are_fetched(
         fetch.wait()
         served.root.joinpath("notes.beton").unlink()
         assert [note["k"] for note in dataset.read_field("note", indices)] == [3, 17]
+
+
+@pytest.fixture
+def noted(served: Served, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], str]:
+    """Makes betons of so many samples with 100 kB of stored values each, to be read with little memory."""
+    monkeypatch.setattr(remote, "_FEW_VALUES", 1 << 20)
+    monkeypatch.setattr(held_chunks, "IDLE", 1 << 20)
+    monkeypatch.setattr(remote.Remote, "together", 8)
+
+    def make(samples: int) -> str:
+        rng = np.random.default_rng(0)
+        rows = [{"image": _jpeg(), "label": 0, "note": rng.bytes(100_000)} for _ in range(samples)]
+        convert(rows, served.root / f"{samples}.beton", fields={"label": "int", "note": "bytes"}, workers=1)
+        return f"{served.url}/{samples}.beton"
+
+    return make
+
+
+def _in_memory(dataset: Any) -> int:
+    return sum(os.fstat(part._mirror.fd).st_blocks * 512 for part in dataset.parts)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_stored_values_in_memory_grow_with_neither_samples_nor_epochs(
+    noted: Callable[[int], str], served: Served, shuffle: Any
+) -> None:
+    options: dict[str, Any] = {"batch_size": 4, "resolution": 48, "num_workers": 1, "shuffle": shuffle}
+    most = {}
+    for samples in (200, 500):
+        url = noted(samples)
+        with open_dataset(served.root / f"{samples}.beton") as local:
+            expected = local.read_field("note", range(samples))
+        with Loader(url, fields=("image", "note", "index"), **options) as loader:
+            most[samples] = 0
+            for _ in range(3):
+                for _, notes, indices in loader:
+                    assert list(notes) == [expected[k] for k in indices.tolist()]
+                    most[samples] = max(most[samples], _in_memory(loader.source))
+    assert most[500] < 1.3 * most[200] < 1.3 * 200 * 100_000 < 500 * 100_000
+
+
+def test_parts_share_the_memory_of_stored_values(noted: Callable[[int], str]) -> None:
+    urls = [noted(samples) for samples in (9, 10, 11, 12, 13, 14)]
+    with open_dataset(urls) as dataset:
+        for _ in range(2):
+            for k in range(len(dataset)):
+                assert len(dataset.read_field("note", [k])[0]) == 100_000
+                assert _in_memory(dataset) < 5 << 20 < len(dataset) * 100_000
+
+
+def test_verify_holds_the_stored_values_of_few_samples(
+    noted: Callable[[int], str], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("loaders.conversion.verify"), "BLOCK", 8)
+    url, most, real = noted(60), [0], remote.Remote.with_values
+
+    def watched(self: remote.Remote, indices: Any) -> Any:
+        most.append(_in_memory(self))
+        return real(self, indices)
+
+    monkeypatch.setattr(remote.Remote, "with_values", watched)
+    assert verify(url, workers=1) == [] and len(most) > 7
+    assert max(most) < 4 << 20 < 60 * 100_000
+    with open(served.root / "60.beton", "r+b") as file, open_dataset(served.root / "60.beton") as local:
+        file.seek(int(local.value_extents("note", np.array([17]))[0][0]) + 5)  # type: ignore[attr-defined]
+        file.write(b"damage")
+    assert [damage.sample for damage in verify(url, workers=1)] == [17]
 
 
 def _jpeg() -> bytes:

@@ -25,6 +25,7 @@ from .beton.stored_order import Shuffled
 from .conversion.convert import convert
 from .conversion.journal import Busy, remove_finished
 from .conversion.levels import ratios_for
+from .conversion.target import Target
 from .errors import BadDataset, LoaderError
 from .plan.order import StorageOrder
 from .sources import Dataset, open_dataset
@@ -32,7 +33,6 @@ from .sources.dataset import empty_entries
 from .sources.folder import Folder
 from .sources.image_folder import ImageFolder
 from .sources.pyramid import Pyramid
-from .sources.scan import WORKING
 from .sources.source import Options, Sample
 from .sources.wrapper import Wrapper
 
@@ -88,7 +88,7 @@ class CachedFolder(Wrapper):
         """
         if not isinstance(folder, str | os.PathLike) or not os.path.isdir(folder):
             raise ValueError(f"`cache` is for image folders, got {folder!r}; leave `cache` out")
-        target = Path(cache)
+        target = Path(cache).expanduser()
         if target.is_dir():
             raise IsADirectoryError(f"{target}: `cache` must name a file, is a folder; name one inside it")
         source = _Source(os.fspath(folder), classes)
@@ -99,7 +99,7 @@ class CachedFolder(Wrapper):
         self._background: _Background | None = None
         if target.exists():
             super().__init__(_opened(target, source))
-            remove_finished(target.with_name(target.name + WORKING))
+            remove_finished(Target(target).working)
             if self.inner.storage is None:
                 self.storage = None
         else:
@@ -270,7 +270,7 @@ def _opened(target: Path, source: ImageFolder) -> Dataset:
 
 def _check_unfinished(target: Path, source: ImageFolder) -> None:
     """Raises BadDataset if an unfinished conversion of another source, or of another state of it, lies there."""
-    folder = target.with_name(target.name + WORKING)
+    folder = Target(target).working
     try:
         theirs = json.loads((folder / "manifest").read_text(encoding="ascii"))["sources"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -73,7 +73,7 @@ def split_parts(
         BadDataset: `data` are no pyramids.
         BadSample: a record is damaged.
     """
-    _check_manifest_name(out)
+    out = _checked_name(out)
     if files.exists(out):
         raise FileExistsError(f"{out}: exists already; name a new manifest")
     with open_dataset(data) as dataset:
@@ -114,6 +114,7 @@ def append_parts(
         BadDataset: a new part does not belong to the others.
         BadSample, OSError, ...: see `convert`.
     """
+    manifest = _checked_name(manifest)
     with _edited(manifest) as content:
         with _opened(manifest) as dataset:
             fields = {name: kind for name, kind in dataset.fields.items() if kind.kind != ORIGINAL}
@@ -121,7 +122,7 @@ def append_parts(
             like["keep_codec"], meta = len(fields) < len(dataset.fields), dataset.meta
         for source in chain.from_iterable(map(_betons, new)):
             check_credentials(source)
-            path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+            path = files.at_home(source) if isinstance(source, str | os.PathLike) else ""
             if path.lower().endswith((ENDING, ".ffcv")):
                 if is_url(path) != is_url(manifest):
                     raise ValueError(f"{path}: the parts of {manifest} must be in its folder; copy this one there")
@@ -159,7 +160,7 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
         ValueError: a name that no sample has, or every sample is named. No sample is removed then.
         IndexError: no such index.
     """
-    wanted, gone = set(names), 0
+    wanted, gone, manifest = set(names), 0, _checked_name(manifest)
     with _edited(manifest) as content, closing(_opened(manifest)) as dataset:
         chosen = set(indices)
         if chosen and not 0 <= min(chosen) <= max(chosen) < len(dataset):
@@ -208,6 +209,7 @@ def compact_parts(
         BadDataset: a part with removed samples is no pyramid.
         BadSample: a record that is to be kept is damaged.
     """
+    manifest = _checked_name(manifest)
     with _edited(manifest) as content:
         for number, line in enumerate(content["parts"]):
             if not line.get("removed"):
@@ -251,6 +253,7 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
         FileNotFoundError: no such manifest, or no file of that pattern.
         BadDataset: no manifest.
     """
+    data = files.at_home(data)
     if data.endswith(".json"):
         lines: Sequence[dict[str, Any]] = parse_manifest(files.read_all(data), data)
         parts = [({**line, "path": _place(line, data)}, line) for line in lines]
@@ -286,7 +289,6 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
 @contextmanager
 def _edited(manifest: str) -> Iterator[dict[str, Any]]:
     """The content of a manifest. Changes that the caller makes are written at the end, unless it raises."""
-    _check_manifest_name(manifest)
     with _locked(manifest):
         text = files.read_all(manifest)
         parse_manifest(text, manifest)
@@ -343,18 +345,20 @@ def _beside(place: str, manifest: str) -> bool:
     return Path(place).resolve().is_relative_to(Path(files.folder_of(manifest)).resolve())
 
 
-def _check_manifest_name(manifest: str) -> None:
+def _checked_name(manifest: str) -> str:
+    """The path or URL of a manifest that changes."""
     check_credentials(manifest)
     if not manifest.endswith(".json"):
         raise ValueError(
             f"a data set that changes needs a manifest, a .json file, got {manifest!r}; "
             "`efficienttrain parts merge OUT.json PART.beton ...` makes one"
         )
+    return files.at_home(manifest)
 
 
 def _betons(source: Any) -> list[Any]:
     """The betons that a pattern names; any other source as it is."""
-    path = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
+    path = files.at_home(source) if isinstance(source, str | os.PathLike) else ""
     if not path.lower().endswith((ENDING, ".ffcv")):
         return [source]
     if not (found := files.expand(path)):

@@ -30,7 +30,7 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
         FileExistsError: `out` exists.
         FileNotFoundError, BadDataset: a part is missing, damaged, or does not belong to the others.
     """
-    paths, out = [os.fspath(part) for part in parts], os.fspath(out)
+    paths, out = [files.at_home(part) for part in parts], files.at_home(out)
     check_credentials(out, *paths)
     if not paths or not out.endswith(".json"):
         raise ValueError(f"a manifest is a .json file of one or more betons, got {out!r} and {len(paths)} betons.")

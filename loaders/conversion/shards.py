@@ -174,7 +174,7 @@ class ShardedConversion:
             ValueError: more parts than images, a wrong setting, or a URL that cannot be written to.
             FileNotFoundError, BadDataset: see `convert`.
         """
-        target = os.fspath(out) if is_url(out) else os.path.expanduser(os.fspath(out))
+        target = files.at_home(out)
         stem, ending = os.path.splitext(target)
         if ending != ".beton":
             raise ValueError(f"`out` must end with .beton, from which the parts get their names, got {target}")

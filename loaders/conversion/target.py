@@ -12,7 +12,7 @@ from ..storage.store import check_credentials, is_url
 
 
 class Target:
-    """The beton to write.
+    """The beton to write. A symbolic link stays: the file that it names is written.
 
     Attributes:
         name: its path or URL.
@@ -29,7 +29,7 @@ class Target:
             IsADirectoryError, NotADirectoryError: it cannot be a file there. Folders that are missing are made later.
         """
         check_credentials(out)
-        self.name, self._remote = os.fspath(out), is_url(out)
+        self.name, self._remote = files.at_home(out), is_url(out)
         if self._remote:
             if self.name.endswith("/") or self.name.startswith(("http://", "https://")):
                 raise ValueError(
@@ -40,7 +40,7 @@ class Target:
         else:
             if work_dir is not None:
                 raise ValueError(f"`work_dir` is for targets in a store, got it with {self.name}; leave it out")
-            path = Path(out)
+            path = self._file = Path(os.path.realpath(self.name) if os.path.islink(self.name) else self.name)
             if path.is_dir():
                 raise IsADirectoryError(f"{path}: must be a file, is a folder; name one inside it")
             parent, base = path.parent, path.name
@@ -92,8 +92,8 @@ class Target:
             note(files.stamp(self.name))
             return
         note(files.stamp(os.fspath(file)))
-        os.replace(file, self.name)
-        folder = os.open(Path(self.name).parent, os.O_RDONLY)
+        os.replace(file, self._file)
+        folder = os.open(self._file.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the new name itself survives a power failure
         finally:

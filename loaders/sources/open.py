@@ -115,7 +115,7 @@ def open_source(src: Any, *, format: str | None = None, **options: Any) -> Sourc
         source = open_object(src, chosen)
         check_fields(source, chosen)
         return source
-    path = os.fspath(src) if is_url(src) else os.path.expanduser(os.fspath(src))
+    path = files.at_home(src)
     if format is not None and format not in SOURCES:
         raise ValueError(f"`format` must be one of {', '.join(SOURCES)}, got {format!r}")
     kind = format or kind_of(path)

@@ -88,6 +88,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_url(folder) else os.path.join(folder, name)
 
 
+def at_home(path: str | os.PathLike[str]) -> str:
+    """The path with the home folder in place of a leading `~`. A URL is unchanged."""
+    return os.fspath(path) if is_url(path) else os.path.expanduser(path)
+
+
 def folder_of(path: str) -> str:
     """The folder of a file."""
     return path.rpartition("/")[0] if is_url(path) else os.path.dirname(os.path.abspath(path))

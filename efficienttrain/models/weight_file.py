@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from efficienttrain.torch_file import check_whole
+
 PLAIN, AVERAGED = ("model", "state_dict", "module"), ("model_ema", "state_dict_ema", "ema", "ema_state_dict")
 """Keys under which public checkpoints hold the weights, and their moving average."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -91,6 +93,7 @@ def _loaded(path: Path) -> Any:
         return _safetensors(path)
     torch.serialization.add_safe_globals(ALLOWED)
     try:
+        check_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         if name := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):

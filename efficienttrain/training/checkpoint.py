@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from efficienttrain.atomic_file import atomic_write
+from efficienttrain.torch_file import check_whole
 from efficienttrain.training.distributed import Ranks
 
 KEPT = 2
@@ -88,6 +89,7 @@ def load(path: Path) -> dict[str, Any]:
         ValueError: it is damaged, or not a checkpoint of ours.
     """
     try:
+        check_whole(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ValueError(

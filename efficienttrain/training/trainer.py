@@ -236,17 +236,13 @@ class Trainer:
         """Logs and shows the steps since the last note.
 
         Raises:
-            ValueError: the loss is not a finite number.
+            ValueError: see `check_finite`.
         """
         steps = self.meter.steps
         if not steps:
             return
         found = {**self.meter.read(), **self.train_state.noise.read(self.layout.micro, self.layout.batch)}
-        if not math.isfinite(found["loss"]):
-            raise ValueError(
-                f"the loss must be finite, got {found['loss']} before step {self.step}; start again with a smaller --lr"
-                f"{' or --amp bf16' if self.train_state.dtype == torch.float16 else ''}."
-            )
+        self.check_finite(found)
         self.stall, images = found["stall"], steps * self.layout.batch
         loaded, rate = steps * self.layout.fresh_step, images / found["seconds"]
         self.write("train", images=images, loaded=loaded, rate=rate, lr=self.rate, **found)
@@ -261,18 +257,36 @@ class Trainer:
         )
 
     def judge(self) -> bool:
-        """Evaluates; returns whether this is the best network so far."""
+        """Evaluates; returns whether this is the best network so far.
+
+        Raises:
+            ValueError: see `check_finite`.
+        """
         assert self.val is not None
         train_state, stage = self.train_state, self.recipe.stages[self.stage]
         self.val.set_stage(batch_size=min(256, self.layout.micro))
         sizes, metric = (stage.resolution, self.config.size), self.objective.metric
         found = evaluate(train_state.modules, self.val, self.objective, *sizes, self.ranks, train_state.dtype)
+        self.check_finite(found)
         self.write("evaluate", **found)
         reached = max(found[metric], found.get(f"ema_{metric}", found[metric]))
         self.progress.show(**{metric: shown(metric, reached)})
         improved = self.best is None or reached > self.best
         self.best = reached if improved else self.best
         return improved
+
+    def check_finite(self, found: dict[str, float]) -> None:
+        """Stops a training that has diverged, before its weights are saved.
+
+        Raises:
+            ValueError: a loss or score is not a finite number.
+        """
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the {name} must be finite, got {value} before step {self.step}; start again with a smaller --lr"
+                    f"{' or --amp bf16' if self.train_state.dtype == torch.float16 else ''}."
+                )
 
     def finish(self) -> Result:
         """Closes the display and makes the report."""

@@ -55,6 +55,16 @@ def test_the_average_on_request(tmp_path: Path) -> None:
     assert read_weights(tmp_path / "ours.pt", average=True)["head.bias"][0] == 3
 
 
+def test_truncated_and_changed_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    torch.save({"stem.weight": torch.full((50_000,), 1.5)}, path)
+    whole = path.read_bytes()
+    for damaged in (whole[:20_000], whole[:100_000] + b"?" + whole[100_001:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"file\.pth holds no weights \((it is truncated|the checksum of)"):
+            read_weights(path)
+
+
 def test_safetensors(tmp_path: Path) -> None:
     torch_file = pytest.importorskip("safetensors.torch")
     torch_file.save_file(weights(), tmp_path / "model.safetensors")

@@ -53,6 +53,25 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         checkpoint.load_latest(tmp_path)
 
 
+def test_a_truncated_checkpoint_of_any_length_falls_back(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, state(1))
+    path = checkpoint.save(tmp_path, 2, {**state(2), "weights": torch.ones(50_000)})
+    whole = path.read_bytes()
+    for length in (300, 20_000, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        latest = checkpoint.load_latest(tmp_path)
+        assert latest is not None and latest["step"] == 1, length
+
+
+def test_changed_weights_are_not_loaded(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 1, {**state(1), "weights": torch.full((50_000,), 1.5)})
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 1
+    path.write_bytes(held)
+    with pytest.raises(ValueError, match=r"not a whole checkpoint \(the checksum of .* differs\); remove it"):
+        checkpoint.load(path)
+
+
 def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:

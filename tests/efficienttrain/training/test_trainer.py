@@ -165,6 +165,15 @@ def test_a_loss_that_is_no_number_stops_the_run(jpeg_folder: Path, tmp_path: Pat
         train(config(jpeg_folder, tmp_path / "run", lr=1e30, optimizer="sgd"))
 
 
+def test_an_evaluation_that_is_no_number_stops_the_run_before_it_is_saved(
+    jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"top1": 0.0, "loss": float("nan"), "top1_stage": 0.0})
+    with pytest.raises(ValueError, match=r"loss must be finite, got nan before step .* smaller --lr"):
+        train(config(jpeg_folder, tmp_path / "run"))
+    assert not (tmp_path / "run" / "best.pt").exists()
+
+
 def test_replay_auto_engages_where_the_loader_is_slow(
     jpeg_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,6 +218,7 @@ class Decoder:
         Raises:
             BadSample: see `Backend.run`.
             BadDataset: the data set's file has changed, so the whole batch is unreliable.
+            LoaderError: this process has too many open files.
         """
         self._dataset.check_unchanged()
         if not status.any():
@@ -250,6 +251,8 @@ class Decoder:
         found = replacements(self._options.seed, batch.epoch, index, among)
         others = iter(found if chosen is None else chosen[found].tolist())
         while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
+            if status == native.EXHAUSTED:
+                raise LoaderError(f"{self._dataset.path}: sample {index} {why}; allow more (ulimit -n), or close some")
             bad = BadSample(index, self._dataset.name(index), why)
             if self._options.on_error == "raise":
                 raise bad

@@ -8,6 +8,7 @@ from .kernel import crc32c
 from .pool import (
     BAD_ARGUMENT,
     DAMAGED,
+    EXHAUSTED,
     IO_ERROR,
     OK,
     UNSUPPORTED,
@@ -27,6 +28,7 @@ __all__ = [
     "DAMAGED",
     "ENTRY",
     "ERASURE",
+    "EXHAUSTED",
     "IO_ERROR",
     "JpegError",
     "JpegInfo",

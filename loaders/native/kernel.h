@@ -13,6 +13,7 @@ enum EtStatus : int32_t {
   ET_UNSUPPORTED = 2,  // sound, as far as seen, but nothing this kernel decodes (CMYK, PNG, 12 bit, ...)
   ET_IO = 3,           // the operating system refused to open or read
   ET_BAD_ARGUMENT = 4, // a caller's mistake
+  ET_EXHAUSTED = 5,    // the process has too many open files, which says nothing about the sample
 };
 
 // What the bytes of an entry are.

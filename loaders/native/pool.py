@@ -28,7 +28,7 @@ from .structs import STATS, EtAugment, EtBatch, EtFilter
 if TYPE_CHECKING:
     from ..plan.filters import Filter
 
-OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT = range(5)
+OK, DAMAGED, UNSUPPORTED, IO_ERROR, BAD_ARGUMENT, EXHAUSTED = range(6)
 """Result of a sample: `EtStatus` of kernel.h."""
 
 _MESSAGE = 96

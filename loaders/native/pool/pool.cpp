@@ -38,7 +38,14 @@ struct Slot {
 
 enum : int64_t { kMostAhead = 256 << 20 };  // bytes read ahead and not yet decoded
 enum : int64_t { kMostRun = 8 };            // samples that one thread reads ahead together
-enum { kMostFiles = 256 };                  // files opened by reading threads; a process may often open 1,024
+enum { kMostFiles = 256 };                  // files opened by reading threads
+
+// At most a quarter of the files that a process may open, often 1,024: the program opens some, too.
+int files_to_open() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostFiles;
+  return int(std::clamp<rlim_t>(limit.rlim_cur / 4, 1, kMostFiles));
+}
 
 }  // namespace
 
@@ -73,6 +80,7 @@ struct EtPool {
   int waiting = 0;      // threads without work
   std::vector<std::thread> threads, readers;
   et::Pace pace;
+  const int most_files = files_to_open();
   int reading = 0;          // threads that are reading
   int64_t bytes_ahead = 0;  // memory of what was read ahead, or is being read, and is not yet taken
   std::vector<std::unique_ptr<et::Ahead>> spare;
@@ -165,7 +173,7 @@ struct EtPool {
     for (EtTicket* ticket : queue) {
       ticket->ahead = std::max(ticket->ahead, ticket->next);
       if (ticket->samples && ticket->ahead < ticket->count)
-        return ticket->own_file(ticket->ahead) && reading >= kMostFiles ? nullptr : ticket;
+        return ticket->own_file(ticket->ahead) && reading >= most_files ? nullptr : ticket;
     }
     return nullptr;
   }

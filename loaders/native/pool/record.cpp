@@ -6,23 +6,49 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "jpeg/row_check.h"
 
 namespace et {
+namespace {
+
+enum : uint64_t { kWorthwhile = 8192 };
+std::atomic<int> opened_files{0};  // by all threads here
+
+bool too_many() { return errno == EMFILE || errno == ENFILE; }
+
+// Where too many files are open, this waits for as long as some of them are ours, because those are closed soon.
+int open_file(const char* path) {
+  enum { kAlone = 10, kTries = 10000 };  // a millisecond apart
+  for (int alone = 0, tries = 1;; tries++) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) opened_files++;
+    if (fd >= 0 || !too_many()) return fd;
+    alone = opened_files > 0 ? 0 : alone + 1;
+    if (alone == kAlone || tries == kTries) return fd;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace
 
 File::File(int64_t path, int fd)
     : own_(path > 0),
-      fd_(own_ ? open(reinterpret_cast<const char*>(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : path ? int(~path) : fd) {}
+      fd_(own_ ? open_file(reinterpret_cast<const char*>(path)) : path ? int(~path) : fd) {}
 
 File::~File() {
-  if (own_ && fd_ >= 0) close(fd_);
+  if (own_ && fd_ >= 0) close(fd_), opened_files--;
 }
 
-bool File::opened(Error& e) const { return fd_ >= 0 || e.set(ET_IO, "cannot be opened: %s", std::strerror(errno)); }
+bool File::opened(Error& e) const {
+  return fd_ >= 0 || e.set(too_many() ? ET_EXHAUSTED : ET_IO, "cannot be opened: %s", std::strerror(errno));
+}
 
 bool File::size(uint64_t& bytes, Error& e) const {
   struct stat facts;
@@ -48,12 +74,6 @@ void File::fetch(uint64_t bytes, uint64_t offset) const {
   posix_fadvise(fd_, off_t(offset), off_t(bytes), POSIX_FADV_WILLNEED);
 #endif
 }
-
-namespace {
-
-enum : uint64_t { kWorthwhile = 8192 };
-
-}  // namespace
 
 Reading::Reading(const EtSample& sample, int fd, bool all, Buffer& memory, Record& out, Error& e)
     : sample_(sample), file_(sample.entry.path, fd), out_(out), e_(e) {

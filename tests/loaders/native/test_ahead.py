@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.harness import slow_reads
+from benchmarks.harness.measure import Missing
 from loaders import Loader
 
 SHIM = Path(__file__).parents[2] / "robustness" / "failing_disk.c"
@@ -75,6 +77,45 @@ for _ in range(20):
 """
 
 
+# A folder on slow storage in a process that may open 64 files: first it has few open, then all but four, then all.
+FEW_FILES = """
+import os, resource, sys
+from loaders import Loader, LoaderError
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+most = 0
+
+def epochs(loader):
+    global most
+    for _ in range(4):
+        for _ in loader:
+            most = max(most, len(os.listdir("/proc/self/fd")))
+
+def open_all():
+    while True:
+        try:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            return
+
+held = []
+with Loader(sys.argv[1], batch_size=8, resolution=32, num_workers=1, on_error="replace") as loader:
+    epochs(loader)
+    print(most, loader.stats()["bad"])
+    open_all()
+    for file in (held.pop() for _ in range(4)):
+        os.close(file)
+    for _ in range(4):
+        for _ in loader:
+            pass
+    print(loader.stats()["bad"])
+    open_all()
+    try:
+        next(iter(loader))
+    except LoaderError as error:
+        print(error, loader.stats()["bad"])
+"""
+
+
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The preloaded library that makes reads of *.beton slow or wrong."""
@@ -113,6 +154,28 @@ def test_statistics_name_slow_storage_and_the_remedy(shim: Path, beton: Path) ->
 
 def test_errors_of_reads_ahead_are_named(shim: Path, beton: Path) -> None:
     assert "cannot be read at byte" in run(shim, BROKEN, beton)
+
+
+def test_good_samples_are_read_though_few_files_may_be_open(jpeg_folder: Path, tmp_path: Path) -> None:
+    try:
+        slow = slow_reads.environment(0.005, tmp_path)
+    except Missing as why:
+        pytest.skip(str(why))
+    folder = jpeg_folder / "train"
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_FILES, str(folder)],
+        env={**os.environ, **slow},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    few, scarce, none = done.stdout.splitlines()
+    most, bad = few.split(maxsplit=1)
+    assert int(most) < 40 and bad == scarce == "[]"
+    assert none.startswith(f"{folder}: sample ") and none.endswith(
+        "Too many open files; allow more (ulimit -n), or close some []"
+    )
 
 
 def test_random_reads_are_announced(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

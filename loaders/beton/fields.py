@@ -240,7 +240,10 @@ def _stored(kind: FieldType, value: Any) -> int | float | bytes:
         raise ValueError(f"its shape is {list(given.shape)}")
     if given.dtype.kind not in "biuf":
         raise ValueError(f"its type is {given.dtype}")
-    array = given.astype(kind.dtype)
+    with np.errstate(over="ignore"):
+        array = given.astype(kind.dtype)
+    if kind.dtype.kind == "f" and not np.array_equal(np.isfinite(array), np.isfinite(given)):
+        raise ValueError("a value is too large for that type")
     if kind.dtype.kind in "biu" and not np.array_equal(array, given):
         raise ValueError("its values change in that type")
     return array.tobytes()

@@ -192,13 +192,16 @@ class TransformPipeline:
             if isinstance(known, Moving):
                 batch.moved.append((known, batch.images.shape[-1]))
             made = transform(batch.images, batch)
-            if made is None:
-                raise TypeError(f"a transform must return images, or (images, targets), got None from {transform!r}.")
-            if isinstance(made, tuple):
-                made, targets = made
-                if targets is not batch:  # a torchvision transform returns unknown arguments unchanged
-                    batch.targets = targets
-            batch.images = made
+            images, targets = made if isinstance(made, tuple) and len(made) == 2 else (made, batch)
+            if not isinstance(images, torch.Tensor) or images.shape[:1] != batch.images.shape[:1]:
+                got = f"{list(images.shape)}" if isinstance(images, torch.Tensor) else type(images).__name__
+                raise TypeError(
+                    f"a transform must return a tensor of {len(batch.images)} images, as many as it got, "
+                    f"or (images, targets), got {got} from {transform!r}."
+                )
+            if targets is not batch:  # a torchvision transform returns unknown arguments unchanged
+                batch.targets = targets
+            batch.images = images
         return batch
 
     def _arranged(self) -> tuple[Transform, ...]:

@@ -81,6 +81,8 @@ def test_wrong_names_are_refused(name: str) -> None:
         ("json", float("nan"), "must be json"),
         ("bytes", 3, "must be bytes, got 3"),
         (("uint8", 2), [1, 256], "its values change in that type"),
+        (("float32", 2), [1, 1e300], "a value is too large for that type"),
+        (("float16", 2), [-70_000, 1], "a value is too large for that type"),
         (("float32", 2), [1, 2, 3], r"its shape is \[3\]"),
         (("float32", 2), ["a", "b"], "its type is <U1"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,5 +203,20 @@ def test_a_transform_that_returns_nothing_is_named() -> None:
         images.mul_(2)
 
     pipe = pipeline("uint8", custom=(forgets,))
-    with pytest.raises(TypeError, match=r"must return images.*got None from <function .*forgets"):
+    with pytest.raises(TypeError, match=r"must return a tensor of 8 images.*got NoneType from <function .*forgets"):
         made(pixels(8, 32), pipe, stage())
+
+
+@pytest.mark.parametrize(
+    ("transform", "got"),
+    [
+        (lambda images, _: images[:3], r"got \[3, 3, 32, 32\] from"),
+        (lambda images, _: (images[:3], None), r"got \[3, 3, 32, 32\] from"),
+        (lambda images, batch: [images, batch.labels], "got list from"),
+        (lambda images, batch: (images, batch.labels, 1), "got tuple from"),
+        (torch.nn.Identity, "got Identity from"),
+    ],
+)
+def test_a_transform_returns_as_many_images_as_it_got(transform: Callable[..., Any], got: str) -> None:
+    with pytest.raises(TypeError, match=f"must return a tensor of 8 images, as many as it got, .*{got}"):
+        made(pixels(8, 3, 32, 32), pipeline("uint8", custom=(transform,)), stage())

@@ -43,7 +43,9 @@ def gather(source: str, work: Path, records: int, limit: int | None = None, fold
     """
     path = Path(source)
     if not path.exists():
-        raise FileNotFoundError(f"`--data` takes an image folder or a beton, but {source} does not exist.")
+        raise FileNotFoundError(
+            f"`--data` must be a local image folder, beton or manifest, and {source} does not exist; copy remote data"
+        )
     note = ""
     if folder is not None or path.is_dir():
         tree = Path(folder) if folder is not None else path

@@ -253,6 +253,7 @@ class _Fsspec:
             raise ValueError(f"{scheme}://: fsspec cannot read this scheme: {first_line(error)}") from None
 
     def facts(self, path: str) -> Facts:
+        self._files.invalidate_cache()  # s3fs, gcsfs and others would give what they listed before
         return self._described(self._ask(lambda: self._files.info(path)))
 
     @staticmethod
@@ -264,6 +265,7 @@ class _Fsspec:
         return self._ask(lambda: memoryview(self._files.cat_file(path, start=start, end=end)))
 
     def below(self, folder: str) -> dict[str, Facts]:
+        self._files.invalidate_cache()  # as above
         found = self._ask(lambda: self._files.find(folder, detail=True))
         # Some file systems return paths with a leading slash, even if the request had none.
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -242,5 +242,35 @@ def test_a_shard_that_is_replaced_during_the_conversion_is_noticed(
         memory.pipe_file(shard, memory.cat_file(shard))
 
     source.samples = samples  # type: ignore[method-assign]
+    with pytest.raises(BadDataset, match="changed while it was converted"):
+        convert(source, tmp_path / "x.beton", workers=1)
+
+
+def test_listings_that_fsspec_keeps_are_not_taken_for_new_ones(jpeg_folder: Path, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Keeping(MemoryFileSystem):  # type: ignore[misc]
+        """Keeps listings as s3fs, gcsfs and adlfs do."""
+
+        protocol = "keeping"
+        kept: ClassVar[dict[str, Any]] = {}
+
+        def find(self, path: str, **options: Any) -> Any:
+            return self.kept.setdefault(f"below {path}", super().find(path, **options))
+
+        def info(self, path: str, **options: Any) -> Any:
+            return self.kept.setdefault(path, super().info(path, **options))
+
+        def invalidate_cache(self, path: str | None = None) -> None:  # noqa: ARG002
+            self.kept.clear()
+
+    fsspec.register_implementation("keeping", Keeping, clobber=True)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(jpeg_folder / "val"), "/kept", recursive=True)
+    source, key = open_source("keeping://kept"), memory.find("/kept")[0]
+    before = files.stamp(f"keeping:/{key}")
+    memory.pipe_file(key, memory.cat_file(key))
+    assert files.stamp(f"keeping:/{key}") != before
     with pytest.raises(BadDataset, match="changed while it was converted"):
         convert(source, tmp_path / "x.beton", workers=1)

@@ -74,7 +74,7 @@ def convert_on_ray(
         progress: show a progress bar on stderr, which advances with every complete part.
         work_dir: if `out` is a URL, a folder of each machine where unfinished parts lie; None: its folder for temporary
             files.
-        settings: keywords of `convert`, except `workers` and `as_cache`.
+        settings: keywords of `convert`, except `workers`, `as_cache` and `report`.
 
     Returns:
         The summary of all parts; `out` is the manifest.

@@ -168,7 +168,8 @@ class ShardedConversion:
             out: `train.beton` makes the parts `train-00000-of-00016.beton`, ... and the manifest `train.json`; a path
                 or a URL.
             parts: how many; None: chosen by the number of images, see `usual_parts`.
-            settings: keywords of `convert`, except `workers`, `restart`, `progress`, `work_dir` and `as_cache`.
+            settings: keywords of `convert`, except `workers`, `restart`, `progress`, `work_dir`, `as_cache` and
+                `report`.
 
         Raises:
             ValueError: more parts than images, a wrong setting, or a URL that cannot be written to.

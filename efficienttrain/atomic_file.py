@@ -18,20 +18,34 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be written, even if a library such as torch reported this by another type of error.
     """
     partial = path.with_name(f"{path.name}.partial")
+    with naming(path):
+        try:
+            with open(partial, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:  # the partial file must not stay on a full disk
+            partial.unlink(missing_ok=True)
+            raise
+    os.replace(partial, path)
+    sync(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """While this file is written, an error of the operating system names it. Python's names only files it cannot open.
+
+    Raises:
+        OSError: the file cannot be written, even if a library such as torch reported this by another type of error.
+    """
     try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:  # the partial file must not stay on a full disk
-        partial.unlink(missing_ok=True)
-        failed = _of_the_system(error) if isinstance(error, Exception) else None
+        yield
+    except Exception as error:
+        failed = _of_the_system(error)
         if failed is None:
             raise
         remedy = "; free some and repeat the command" if failed.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise OSError(failed.errno, f"{failed.strerror}{remedy}", os.fspath(path)) from error
-    os.replace(partial, path)
-    sync(path.parent)
+        raise OSError(failed.errno, f"{os.strerror(failed.errno or 0)}{remedy}", os.fspath(path)) from error
 
 
 def _of_the_system(error: BaseException | None) -> OSError | None:

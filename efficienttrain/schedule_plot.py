@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from efficienttrain.atomic_file import naming
 from efficienttrain.timetable import Timetable
 
 INK, FAINT = "#1b1f24", "#59636e"
@@ -52,7 +53,8 @@ def draw(path: Path, table: Timetable) -> None:
                 panel.spines[["top", "right"]].set_visible(False)
         for panel, name in zip(panels[:, 0], ("resolution B, px", "magnitude M", "learning rate"), strict=True):
             panel.set_ylabel(name, color=FAINT)
-        figure.savefig(path, dpi=110)
+        with naming(path):
+            figure.savefig(path, dpi=110)
         pyplot.close(figure)
 
 

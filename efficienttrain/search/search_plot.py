@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from efficienttrain.atomic_file import naming
 from efficienttrain.search.probe_log import Line
 
 INK, FAINT, TEAL, GOLD = "#1b1f24", "#59636e", "#0f7b6c", "#e0b04a"
@@ -33,7 +34,8 @@ def draw(path: Path, lines: Sequence[Line]) -> None:
         _cost(cost, probes, [probe for probe in probes if found and _taken(probe, found, greedy)])
         for panel in (tree, cost):
             panel.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, dpi=110)
+        with naming(path):
+            figure.savefig(path, dpi=110)
         pyplot.close(figure)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from efficienttrain.atomic_file import naming
 from efficienttrain.training.run_report import NAMES, shown
 
 BLUE, GOLD, GREY, RED = "#1f5f99", "#c79a2b", "#8a94a0", "#b5482f"
@@ -41,7 +42,8 @@ def draw(made: dict[str, Any], path: Path) -> None:
         panel.set_xticks(range(len(rows)), names, fontsize=8)
         panel.set_xlabel("stage: resolution, magnitude")
         panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    with naming(path):
+        figure.savefig(path, dpi=120)
 
 
 def _title(made: dict[str, Any]) -> str:

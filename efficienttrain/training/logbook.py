@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from efficienttrain._loaders import progress_bar
+from efficienttrain.atomic_file import naming
 
 LOG = "log.jsonl"
 Listener = Callable[[str, int, Mapping[str, Any]], None]
@@ -26,7 +27,8 @@ class Logbook:
             listeners: called after each line with its kind, step and values.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / LOG, "ab" if size is not None else "wb")  # noqa: SIM115
+        self._path = folder / LOG
+        self._file = open(self._path, "ab" if size is not None else "wb")  # noqa: SIM115
         if size is not None:
             self._file.truncate(size)
         self._listeners = listeners
@@ -34,8 +36,9 @@ class Logbook:
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Adds a line: its kind ("train", "evaluate", ...), the optimizer steps done, and further values."""
         line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
         for heard in self._listeners:
             heard(kind, step, values)
 
@@ -47,7 +50,8 @@ class Logbook:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        with naming(self._path):
+            self._file.close()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

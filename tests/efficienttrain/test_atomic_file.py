@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from efficienttrain.atomic_file import atomic_write
+from efficienttrain.atomic_file import atomic_write, naming
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
@@ -42,3 +42,14 @@ def test_torch_does_not_hide_why_a_file_cannot_be_written(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="File too large") as caught, atomic_write(path) as file:
         torch.save({"weights": torch.zeros(1 << 20)}, file)
     assert caught.value.filename == str(path) and list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_once_with_the_files_name(tmp_path: Path) -> None:
+    path = tmp_path / "report.png"
+    path.symlink_to("/dev/full")
+    with (
+        pytest.raises(OSError, match=r"No space left on device; free some and repeat the command: .*report\.png.$"),
+        naming(path),
+        naming(path),
+    ):
+        path.write_bytes(b"picture")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +110,11 @@ class Cursor:
 
         Raises:
             ValueError: the state belongs to other data, another seed or another order; or names no place of an epoch.
+            TypeError: it is no state.
         """
+        if not isinstance(state, Mapping) or "version" not in state:
+            got = f"one of {', '.join(map(repr, state)) or 'nothing'}" if isinstance(state, Mapping) else repr(state)
+            raise TypeError(f"`state` must be the dictionary that `state_dict` returned, got {got}.")
         state = self._upgraded(state)
         for key in {*self._identity, *ORDER} if state.get("position") else self._identity.keys() - ORDER:
             theirs, mine = state.get(key), self._identity.get(key)

@@ -356,7 +356,7 @@ class Loader(DataLoaderAttributes):
         """Resumes exactly after the batch at which `state` was taken. Workers, world size and batch size may differ.
 
         Raises:
-            ValueError: the state belongs to other data, another seed or another order.
+            ValueError, TypeError: the state belongs to other data, another seed or another order; or is none.
             LoaderError: `backend="auto"` had chosen a backend that is missing here.
         """
         self._cursor.load_state_dict(state)

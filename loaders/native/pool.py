@@ -270,13 +270,19 @@ class Pool:
 def peek_files(
     paths: NDArray[np.int64], pool: Pool
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int32]]:
-    """Widths, heights and statuses from the headers of files, whose NUL-terminated names are at these addresses."""
+    """Widths, heights and statuses from the headers of files, whose NUL-terminated names are at these addresses.
+
+    Raises:
+        LoaderError: the pool is closed, or was made before a fork.
+    """
     pool.check()
     paths = np.ascontiguousarray(paths, np.int64)
     widths, heights = np.zeros(len(paths), np.uint16), np.zeros(len(paths), np.uint16)
-    status = np.zeros(len(paths), np.int32)
+    status = np.full(len(paths), -1, np.int32)
     pointers = (array.ctypes.data for array in (widths, heights, status))
     library().et_peek_files(pool.handle, paths.ctypes.data, len(paths), *pointers)
+    if (status < 0).any():  # another thread closed the pool meanwhile
+        pool.check()
     return widths, heights, status
 
 

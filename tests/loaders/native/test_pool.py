@@ -218,6 +218,15 @@ def test_headers_are_peeked(shelf: tuple[NDArray[np.void], list[bytes], list[Pat
     assert list(widths) == [120, 0, 120, 120, 120, 120] and list(heights) == [90, 0, 90, 90, 90, 90]
 
 
+def test_headers_that_a_closed_pool_did_not_read_are_no_headers(
+    shelf: tuple[NDArray[np.void], list[bytes], list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = native.Pool(1)
+    monkeypatch.setattr(native.pool.library(), "et_peek_files", lambda *_: pool.close())
+    with pytest.raises(LoaderError, match="thread pool is closed"):
+        native.peek_files(shelf[0]["entry"]["path"], pool)
+
+
 @pytest.mark.parametrize("workers", [0, -1])
 def test_a_pool_needs_a_thread(workers: int) -> None:
     with pytest.raises(ValueError, match="`workers` must be at least 1"):

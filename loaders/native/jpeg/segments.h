@@ -18,7 +18,7 @@ static bool fail(Lane& lane) {
   return false;
 }
 
-// Begins the block that lane.block names.
+// Begins the block that lane.block names; its DC coefficient is to be put in its place, see `put_dc`.
 static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
   Cursor c = lane.cursor;
   const BlockPlan& plan = *lane.block;
@@ -30,9 +30,11 @@ static inline __attribute__((always_inline)) bool begin_block(Lane& lane) {
   c.ac = plan.ac->fast;
   if (!(lane.keep && plan.side > 1)) lane.begin = c.bits, c.ac = plan.skip;
   lane.cursor = c;
-  lane.coefficients[0] = int16_t(lane.predictor[plan.component] += difference);
+  lane.predictor[plan.component] += difference;
   return true;
 }
+
+static inline void put_dc(Lane& lane) { lane.coefficients[0] = int16_t(lane.predictor[lane.block->component]); }
 
 static void enter(Lane& lane, const SegmentJob* job) {
   lane.job = job, lane.mcu = job->first, lane.block = lane.plan->block, lane.mx = job->mx, lane.my = job->my;
@@ -59,18 +61,23 @@ static bool __attribute__((noinline)) turn(Lane& lane) {
   }
   if (c.bits.next > lane.stop) return fail(lane);
   const ScanPlan& plan = *lane.plan;
-  if (lane.keep) place_block(plan, block, lane.mx, lane.my, lane.coefficients, k);
-  clear(lane.coefficients);
+  const bool keep = lane.keep;
+  const int mx = lane.mx, my = lane.my;
   // added, not branched to: which block ends an MCU cannot be foreseen in the midst of so many other branches
   lane.block = block.next, lane.mcu += block.ends, lane.mx += block.ends;
   if (__builtin_expect(lane.mx == plan.mcus_x, 0)) lane.mx = 0, lane.my++;
+  bool more = true;
   if (__builtin_expect(lane.mcu == lane.job->last, 0)) {
     if (spare_bits(lane) < 0) return fail(lane);
     if (lane.job->whole && spare_bits(lane) >= 8) return lane.wrong = kLong, false;
-    if (lane.queue->next == lane.queue->last) return false;
-    enter(lane, lane.queue->next++);
+    if (lane.queue->next == lane.queue->last) more = false;
+    else enter(lane, lane.queue->next++);
   }
-  return begin_block(lane);
+  more = more && begin_block(lane);  // before the pixels: its symbols are waited for, they are not
+  if (keep) place_block(plan, block, mx, my, lane.coefficients, k);
+  clear(lane.coefficients);
+  put_dc(lane);
+  return more;
 }
 
 // Note [three at a time]: the length of each code decides where the next one begins, so one stream keeps the processor waiting.
@@ -132,7 +139,9 @@ static bool start_lane(Lane& lane, const ScanPlan& plan, SegmentQueue& queue) {
   std::memset(lane.coefficients, 0, sizeof lane.coefficients);
   lane.plan = &plan, lane.queue = &queue, lane.wrong = nullptr, lane.cursor = {};
   enter(lane, queue.next++);
-  return begin_block(lane);
+  const bool good = begin_block(lane);
+  put_dc(lane);
+  return good;
 }
 
 }  // namespace ET_BUILD

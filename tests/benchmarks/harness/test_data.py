@@ -40,7 +40,7 @@ def test_a_limit_takes_an_even_selection(jpeg_folder: Path, tmp_path: Path) -> N
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="`--data` takes an image folder or a beton"):
+    with pytest.raises(FileNotFoundError, match="`--data` must be a local image folder, beton or manifest"):
         gather(str(tmp_path / "nothing"), tmp_path, records=0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no such image"):

@@ -38,6 +38,7 @@ RATIOS: dict[str, tuple[str, ...]] = {
     "ours ÷ ours, first edition": ("ours", "ours-before"),
     "ours ÷ ours, levels 1/1, 1/2 and 1/4 only": ("ours", "ours-before"),
     "ours on the image folder ÷ ours, first edition": ("ours-folder", "ours-before-folder"),
+    "ours on the image folder ÷ ours, decoding by libjpeg": ("ours-folder", "ours-before-folder"),
     "ours + RandAugment ÷ ours, first edition": ("ours-randaugment", "ours-before-randaugment"),
     "ours on the unconverted image folder ÷ FFCV": ("ours-folder", "ffcv"),
     "ours inside FFCV's loader ÷ ours": ("ours-ffcv", "ours"),

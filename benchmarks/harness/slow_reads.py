@@ -28,4 +28,5 @@ def environment(latency: float, work: Path) -> dict[str, str]:
         except (OSError, subprocess.CalledProcessError) as error:
             raise Missing(f"{source.name} cannot be compiled: {getattr(error, 'stderr', None) or error}") from None
         os.replace(part, library)
-    return {"LD_PRELOAD": str(library), "SLOW_READS": str(round(latency * 1e9))}
+    loaded = " ".join((os.environ.get("LD_PRELOAD", ""), str(library))).strip()  # sanitizers come first
+    return {"LD_PRELOAD": loaded, "SLOW_READS": str(round(latency * 1e9))}

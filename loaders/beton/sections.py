@@ -1,23 +1,29 @@
-"""Checks of a pyramid's tables: CRC-32 of each whole section, and of each of its blocks.
+"""Reads and checks a pyramid's tables: CRC-32 of each whole section, and of each of its blocks.
 
 A reader of a large set checks each block when it first uses it, so the time to open a file does not grow with the
 number of samples. The blocks' CRCs are in the meta data, under `META`. Older files have none: their sections are
 checked completely when they are opened.
+
+Note [kept sections]: each batch reads its own rows, one read for each sample. The system's page cache makes this
+cheap, and processes share it. On storage that the system does not cache, such as some network file systems, a batch
+would take as long as hundreds of slow reads, one after the other. So slow reads are counted, and once they have taken
+as long as reading their whole section, it is read and kept in memory.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadDataset
-from .tables import read_exactly
+from .tables import OpenFile, gather, gather_rows
 
 META = "blocks"
 """Key of the meta data: {"size": bytes of a block, section: its blocks' CRCs, little-endian u32 in base64}."""
@@ -26,6 +32,13 @@ BLOCK = 32 << 10
 read."""
 WHOLE = 4 << 20
 """Bytes read at a time. A section of at most this size is checked when the file is opened."""
+
+SLOW = 150e-6
+"""Seconds: a read that takes longer waited for storage."""
+_RATE = 100e6
+"""Bytes per second that slow storage is expected to deliver if read in large pieces."""
+KEPT = 256 << 20
+"""Most bytes of a section that is kept in memory."""
 
 _CRC = np.dtype("<u4")
 
@@ -72,14 +85,13 @@ def described(packed: Mapping[str, str]) -> dict[str, Any]:
 
 
 class Sections:
-    """Checks the sections of an open file against their CRCs."""
+    """Reads the sections of an open file, and checks them against their CRCs. See Note [kept sections]."""
 
-    def __init__(self, fd: int, path: str, private: np.ndarray, names: tuple[str, ...], blocks: Any) -> None:
+    def __init__(self, file: OpenFile, private: np.ndarray, names: tuple[str, ...], blocks: Any) -> None:
         """Checks short sections, and sections without CRCs of their blocks.
 
         Args:
-            fd: the file.
-            path: its name in error messages.
+            file: the file.
             private: a PRIVATE; its sections lie inside the file.
             names: the sections to check.
             blocks: META's value, or None.
@@ -87,17 +99,19 @@ class Sections:
         Raises:
             BadDataset: damaged.
         """
-        self._fd, self._path, self._private, self._names = fd, path, private, names
+        self._file, self._private, self._names = file, private, names
         self._sums: dict[str, NDArray[np.uint32]] = {}
         self._sound: dict[str, NDArray[np.bool_]] = {}
         self._block = BLOCK
+        self._waited = dict.fromkeys(names, 0.0)  # seconds in slow reads
+        self._kept: dict[str, bytes] = {}
         if blocks is not None:
-            self._read(blocks)
+            self._parse(blocks)
         for name in names:
             if name not in self._sums:
                 self._check_section(name)
 
-    def _read(self, blocks: Any) -> None:
+    def _parse(self, blocks: Any) -> None:
         """Reads META's value, for sections longer than `WHOLE`."""
         size = blocks.get("size") if isinstance(blocks, Mapping) else None
         if not isinstance(size, int) or size < 1:
@@ -114,7 +128,44 @@ class Sections:
                 raise self._damaged(f"the checks of its {name} have another length than the {name}")
             self._sums[name], self._sound[name] = sums, np.zeros(len(sums), np.bool_)
 
-    def check(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64] | int) -> None:
+    def rows(self, name: str, row: np.dtype[Any], numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows [n] of a section that holds nothing else, given by their numbers. They are inside the section.
+
+        Raises:
+            BadDataset: they are damaged, or cannot be read.
+        """
+        if name not in self._kept:
+            start = int(self._private[name]["offset"])
+            self._check(name, start + numbers * row.itemsize, row.itemsize)
+            return gather_rows(lambda size, offset: self._read(name, size, offset), row, start, numbers)
+        kept: NDArray[Any] = np.frombuffer(self._kept[name], row)[numbers]
+        return kept
+
+    def values(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+        """The bytes at these places of the file, [n] each. They are inside the section.
+
+        Raises:
+            BadDataset: they are damaged, or cannot be read.
+        """
+        self._check(name, offsets[sizes > 0], sizes[sizes > 0])
+        return gather(lambda size, offset: self._read(name, size, offset), offsets, sizes)
+
+    def _read(self, name: str, size: int, offset: int) -> bytes:
+        """Bytes of a section, see Note [kept sections]."""
+        section = self._private[name]
+        if name in self._kept:
+            start = offset - int(section["offset"])
+            return self._kept[name][start : start + size]
+        began = time.perf_counter()
+        data = self._file.read(size, offset)
+        took = time.perf_counter() - began
+        if took > SLOW:
+            self._waited[name] += took
+            if self._waited[name] * _RATE > section["size"] <= KEPT:
+                self._kept[name] = b"".join(self._sound_pieces(name))
+        return data
+
+    def _check(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64] | int) -> None:
         """Checks the blocks of a section that these byte ranges touch, unless they were checked before.
 
         Args:
@@ -125,6 +176,8 @@ class Sections:
         Raises:
             BadDataset: one is damaged, or cannot be read.
         """
+        if name in self._kept:
+            return
         sums = self._sums.get(name)
         if sums is None or not len(offsets) or self._sound[name].all():
             return
@@ -136,7 +189,7 @@ class Sections:
         for block in touched[~sound[touched]].tolist():
             first = start + block * self._block
             end = min(first + self._block, start + int(self._private[name]["size"]))
-            if zlib.crc32(read_exactly(self._fd, end - first, first, self._path)) != sums[block]:
+            if zlib.crc32(self._read(name, end - first, first)) != sums[block]:
                 raise self._damaged(f"bytes {first} to {end} of it do not match the CRC of its {name}")
             sound[block] = True
 
@@ -155,23 +208,30 @@ class Sections:
         Raises:
             BadDataset: a section is damaged, or cannot be read.
         """
+        self._kept.clear()
         for name in self._names:
             if name not in self._sums:
                 self._check_section(name)
                 continue
             used = np.flatnonzero(self._sound[name])
             self._sound[name][:] = False
-            self.check(name, int(self._private[name]["offset"]) + used * self._block, 1)
+            self._check(name, int(self._private[name]["offset"]) + used * self._block, 1)
 
     def _check_section(self, name: str) -> None:
+        for _ in self._sound_pieces(name):
+            pass
+
+    def _sound_pieces(self, name: str) -> Iterator[bytes]:
+        """Reads a whole section piece by piece, and checks it after the last piece."""
         section = self._private[name]
         offset, end, crc = int(section["offset"]), int(section["offset"]) + int(section["size"]), 0
         while offset < end:
-            part = read_exactly(self._fd, min(WHOLE, end - offset), offset, self._path)
-            crc = zlib.crc32(part, crc)
-            offset += len(part)
+            piece = self._file.read(min(WHOLE, end - offset), offset)
+            crc = zlib.crc32(piece, crc)
+            offset += len(piece)
+            yield piece
         if crc != section["crc"]:
             raise self._damaged(f"the CRC of its {name} does not match")
 
     def _damaged(self, why: str) -> BadDataset:
-        return BadDataset(f"{self._path}: damaged, {why}; copy or convert it again")
+        return BadDataset(f"{self._file.path}: damaged, {why}; copy or convert it again")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadDataset
 from ..not_read import remedy
@@ -15,6 +16,8 @@ from . import layout
 from .fields import LABEL_ONLY, FieldType, extents, pack_arguments, with_pointers
 
 BLOCK = 1 << 16  # samples handled at a time when tables are written
+A_READ = 4096
+"""Bytes whose reading takes about as long as starting a second read."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,46 @@ def read_exactly(fd: int, size: int, offset: int, path: str) -> bytes:
         size -= len(part)
         offset += len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass
+class OpenFile:
+    """An open file."""
+
+    fd: int  # -1: closed
+    path: str
+
+    def read(self, size: int, offset: int) -> bytes:
+        """See `read_exactly`."""
+        return read_exactly(self.fd, size, offset, self.path)
+
+
+Read = Callable[[int, int], bytes]
+"""Function that reads this many bytes from this file offset on, as `OpenFile.read` does."""
+
+
+def gather(read: Read, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+    """The bytes at several places of a file: one read if they lie close together, else one each."""
+    if not len(offsets):
+        return []
+    first, end = int(offsets.min()), int((offsets + sizes).max())
+    places = zip(offsets.tolist(), sizes.tolist(), strict=True)
+    if end - first <= A_READ * len(offsets) + int(sizes.sum()):
+        raw = read(end - first, first)
+        return [raw[offset - first : offset - first + size] for offset, size in places]
+    return [read(size, offset) for offset, size in places]
+
+
+def gather_rows(read: Read, row: np.dtype[Any], start: int, numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of a table [n], given by their numbers. start: file offset of row 0. Reads as `gather` does."""
+    size = row.itemsize
+    if not len(numbers):
+        return np.zeros(0, row)
+    first = int(numbers.min())
+    span = int(numbers.max()) + 1 - first
+    if span * size <= (A_READ + size) * len(numbers):
+        return np.frombuffer(read(span * size, start + first * size), row)[numbers - first]
+    return np.frombuffer(b"".join([read(size, start + k * size) for k in numbers.tolist()]), row)
 
 
 def read_head(fd: int, path: str) -> Head:

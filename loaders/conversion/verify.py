@@ -12,8 +12,7 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import LABEL_ONLY, extents, pack_arguments, with_pointers
-from ..beton.stored_fields import gather
-from ..beton.tables import read_exactly
+from ..beton.tables import gather_rows, read_exactly
 from ..errors import BadDataset, LoaderError
 from ..pillow import decode_rgb
 from ..plan.records import RAW, table_bytes
@@ -180,13 +179,9 @@ def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.n
     """Samples that FFCV would find elsewhere, or with another size or label, than the index states: bool [n]."""
     head, count, pointed = dataset.head, len(block), with_pointers(dataset.fields)
 
-    def rows_of(start: int, size: int) -> bytes:
-        return b"".join(gather(dataset.fd, start + block * size, np.full(count, size, np.int64), dataset.path))
-
-    raw = rows_of(head.rows, head.row.itemsize)
-    table = np.frombuffer(rows_of(head.table, layout.ALLOCATION.itemsize * (1 + len(pointed))), layout.ALLOCATION)
-    table = table.reshape(count, -1)
-    full, rows = entries[:, 0], np.frombuffer(raw, head.row)
+    raw = gather_rows(dataset.file.read, np.dtype((np.void, head.row.itemsize)), head.rows, block)  # with all padding
+    table = gather_rows(dataset.file.read, np.dtype((layout.ALLOCATION, 1 + len(pointed))), head.table, block)
+    full, rows = entries[:, 0], raw.view(head.row)
     wanted = np.zeros(count, head.row)
     for k in range(1, len(head.types)):
         wanted[f"f{k}"] = rows[f"f{k}"]  # a CRC protects them, and only they state them
@@ -194,7 +189,7 @@ def _strangers(dataset: Pyramid, block: np.ndarray, entries: np.ndarray) -> np.n
         wanted["f0"][name] = value
     if dataset.label_field is not None:
         wanted[f"f{1 + list(dataset.fields).index(dataset.label_field)}"] = dataset.labels(block)
-    unlike = np.frombuffer(raw, np.uint8) != np.frombuffer(wanted.tobytes(), np.uint8)
+    unlike = np.frombuffer(raw.tobytes(), np.uint8) != np.frombuffer(wanted.tobytes(), np.uint8)
     strange = (
         unlike.reshape(count, -1).any(axis=1)
         | (table["sample"] != block[:, None]).any(axis=1)

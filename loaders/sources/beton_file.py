@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..beton.tables import Head, read_exactly
+from ..beton.tables import Head, OpenFile
 from ..errors import BadDataset
 from ..plan.records import table_bytes
 from .dataset import Dataset
@@ -22,6 +22,7 @@ class BetonFile(Dataset):
 
     Attributes:
         head: FFCV's part of the file.
+        file: reads from `fd`.
         immutable: whether the file is known not to change, so that `check_unchanged` does nothing.
     """
 
@@ -33,6 +34,7 @@ class BetonFile(Dataset):
     def __init__(self, fd: int, head: Head) -> None:
         """Takes over `fd`; the caller closes it if this or the constructor of a subclass raises."""
         self.fd, self.path, self.head = fd, head.path, head
+        self.file = OpenFile(fd, head.path)
         self.check_unchanged()
 
     def use_classes(self, classes: Sequence[str]) -> None:
@@ -82,15 +84,15 @@ class BetonFile(Dataset):
 
     def read(self, index: int, level: int = 0) -> bytes:
         entry = self.entries([index])[0, level]
-        return read_exactly(self.fd, int(entry["size"]), int(entry["offset"]), self.path)
+        return self.file.read(int(entry["size"]), int(entry["offset"]))
 
     def read_record(self, index: int, level: int) -> bytes:
         entry = self.entries([index])[0, level]
         table = int(table_bytes(int(entry["rows"])))
-        return read_exactly(self.fd, table + int(entry["size"]), int(entry["offset"]) - table, self.path)
+        return self.file.read(table + int(entry["size"]), int(entry["offset"]) - table)
 
     def reader(self, _starts: NDArray[np.int64], _ends: NDArray[np.int64]) -> Callable[[int, int], bytes]:
-        return lambda start, end: read_exactly(self.fd, end - start, start, self.path)
+        return lambda start, end: self.file.read(end - start, start)
 
     def head_fd(self) -> int:
         return self.fd
@@ -99,7 +101,7 @@ class BetonFile(Dataset):
         if self.fd >= 0:
             if self._closing is None or self._closing.detach():
                 os.close(self.fd)
-            self.fd = -1
+            self.fd = self.file.fd = -1
 
     def close_at_collection(self) -> None:
         """Arranges that the file is closed if the data set is garbage-collected without a call of `close`."""

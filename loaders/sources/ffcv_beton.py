@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..beton import layout
 from ..beton.stored_fields import StoredFields
-from ..beton.tables import Head, read_exactly, read_head
+from ..beton.tables import Head, gather_rows, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.records import RAW
 from .beton_file import BetonFile
@@ -45,7 +45,7 @@ class FFCVBeton(BetonFile):
         image = head.field(layout.IMAGE_FIELD)
         if image is None:
             raise BadDataset(f"{self.path}: needs an image field, has {', '.join(head.names)}; write it with one")
-        self._stored, self.image_bytes = StoredFields(head), head.table - head.rows
+        self._stored, self.image_bytes = StoredFields(head, self.file.read), head.table - head.rows
         self.fields = self._stored.types
         self.label_field = self._choose_label(label_field)
         raw = read_exactly(fd, head.samples * head.row.itemsize, head.rows, self.path)
@@ -144,7 +144,7 @@ class FFCVBeton(BetonFile):
         return b"P6 %d %d 255\n" % (entry["width"], entry["height"]) + data if entry["kind"] == RAW else data
 
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
-        return self._stored.read(self.fd, name, indices)
+        return self._stored.read(name, gather_rows(self.file.read, self.head.row, self.head.rows, indices))
 
     def name(self, index: int) -> str:
         return f"sample {int(self._checked([index])[0])}"

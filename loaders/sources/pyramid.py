@@ -15,7 +15,7 @@ from ..beton import layout, stored_order
 from ..beton.fields import LABEL_ONLY, META, FieldType, extents, with_pointers
 from ..beton.sections import META as BLOCKS
 from ..beton.sections import Sections
-from ..beton.stored_fields import A_READ, StoredFields, decode, gather
+from ..beton.stored_fields import StoredFields, decode
 from ..beton.tables import Head, read_exactly, read_head
 from ..errors import BadDataset
 from ..plan.order import StorageOrder
@@ -49,14 +49,14 @@ class Pyramid(BetonFile):
         super().__init__(fd, head)
         self.private = private
         self._samples, levels = int(private["samples"]), int(private["levels"])
-        self._stored = StoredFields(head) if private.dtype == layout.PRIVATE_FIELDS else None
+        self._stored = StoredFields(head, self.file.read) if private.dtype == layout.PRIVATE_FIELDS else None
         self.fields = LABEL_ONLY if self._stored is None else self._stored.types
         self.label_field = "label" if self.fields.get("label") == LABEL_ONLY["label"] else None
         self._pointed = with_pointers(self.fields)
         names = ("index", "names") if self._stored is None else ("index", "names", "rows", "checks")
         self._check_extents(levels, names)
         self.meta: dict[str, Any] = self._read_meta(levels)
-        self._sections = Sections(fd, self.path, private, names, self.meta.pop(BLOCKS, None))
+        self._sections = Sections(self.file, private, names, self.meta.pop(BLOCKS, None))
         for kind, key in META.items():
             named = {name: FieldType(kind) for name in self.meta.get(key, []) if name in self.fields}
             self.fields = {**self.fields, **named}
@@ -64,9 +64,9 @@ class Pyramid(BetonFile):
         self.ratios = tuple(self.meta["ratios"])
         self.storage, self.span = self._stored_order()
         self.image_bytes = int(private["end"][0]) - head.rows
-        self._row = layout.index_dtype(levels)
+        self._index_row = layout.index_dtype(levels)
         self.bounds = np.stack([private["start"][:levels], private["end"][:levels]]).astype(np.int64)
-        self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._row))
+        self._last: tuple[bytes, np.ndarray] = (b"", np.zeros(0, self._index_row))
 
     def _read_meta(self, levels: int) -> dict[str, Any]:
         section = self.private["meta"]
@@ -139,27 +139,9 @@ class Pyramid(BetonFile):
         key = indices.tobytes()
         last, rows = self._last
         if key != last:  # a batch reads the same rows twice, for its entries and for its labels
-            rows = self._read_rows(indices)
+            rows = self._sections.rows("index", self._index_row, indices)
             self._last = (key, rows)
         return rows
-
-    def _read_rows(self, indices: NDArray[np.int64]) -> NDArray[np.void]:
-        size, base = self._row.itemsize, int(self.private["index"]["offset"])
-        if not len(indices):
-            return np.zeros(0, self._row)
-        self._sections.check("index", base + indices * size, size)
-        first = int(indices.min())
-        span = int(indices.max()) + 1 - first
-        if span * size <= A_READ * len(indices):
-            raw = read_exactly(self.fd, span * size, base + first * size, self.path)
-            return np.frombuffer(raw, self._row)[indices - first]
-        try:
-            raw = b"".join([os.pread(self.fd, size, base + k * size) for k in indices.tolist()])
-        except OSError as error:
-            raise BadDataset(f"{self.path}: its index cannot be read: {error.strerror}") from None
-        if len(raw) != size * len(indices):
-            self._damaged("it was cut while it was read")
-        return np.frombuffer(raw, self._row)
 
     def entries(self, indices: ArrayLike) -> NDArray[np.void]:
         entries, sound = entries_of(self.index_rows(indices), self.bounds)
@@ -195,8 +177,7 @@ class Pyramid(BetonFile):
         assert self._stored is not None
         kind = self.fields[name]
         if kind.inline:
-            self._check_rows(indices)
-            return self._stored.read(self.fd, name, indices)
+            return self._stored.read(name, self._rows(indices))
         blobs, sound = self._checked_values(name, indices)
         if not sound.all():
             index = int(indices[int(sound.argmin())])
@@ -210,8 +191,7 @@ class Pyramid(BetonFile):
             BadDataset: a value lies outside the file's part for values, or the metadata rows are damaged.
         """
         assert self._stored is not None
-        self._check_rows(indices)
-        pointers, sizes = extents(self.fields[name], self._stored.column(self.fd, name, indices))
+        pointers, sizes = extents(self.fields[name], self._stored.column(name, self._rows(indices)))
         values = self.private["values"]
         start, end = int(values["offset"]), int(values["offset"] + values["size"])
         if (sizes > min(end, layout.MAX_PAGE)).any() or ((pointers < start) | (pointers > end - sizes)).any():
@@ -221,21 +201,17 @@ class Pyramid(BetonFile):
     def _checked_values(self, name: str, indices: NDArray[np.int64]) -> tuple[list[bytes], NDArray[np.bool_]]:
         """Stored bytes of a field with pointers, and whether each value matches its CRC."""
         assert self._stored is not None
-        self._check_rows(indices)
-        blobs = self._stored.blobs(self.fd, name, self._stored.column(self.fd, name, indices))
+        blobs = self._stored.blobs(name, self._stored.column(name, self._rows(indices)))
         return blobs, np.array([zlib.crc32(blob) for blob in blobs], _CHECK) == self._checks(name, indices)
 
-    def _check_rows(self, indices: NDArray[np.int64]) -> None:
-        size = self.head.row.itemsize
-        self._sections.check("rows", self.head.rows + indices * size, size)
+    def _rows(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """The metadata rows of these samples."""
+        return self._sections.rows("rows", self.head.row, indices)
 
     def _checks(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
         """The stored CRC-32 of a field with pointers, for each sample."""
         places = indices * len(self._pointed) + self._pointed.index(name)
-        offsets = int(self.private["checks"]["offset"]) + places * _CHECK.itemsize
-        self._sections.check("checks", offsets, _CHECK.itemsize)
-        sizes = np.full(len(places), _CHECK.itemsize, np.int64)
-        return np.frombuffer(b"".join(gather(self.fd, offsets, sizes, self.path)), _CHECK)
+        return self._sections.rows("checks", _CHECK, places)
 
     def damaged_values(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
         """The stored values that do not match their CRCs: sample index and an error text for each."""
@@ -253,9 +229,7 @@ class Pyramid(BetonFile):
         outside = (starts > int(section["size"])) | (starts + sizes > int(section["size"]))
         if outside.any():
             self._damaged(f"the name of sample {np.asarray(indices)[outside][0]} lies outside its names")
-        starts += int(section["offset"])
-        self._sections.check("names", starts[sizes > 0], sizes[sizes > 0])
-        return [os.fsdecode(name) for name in gather(self.fd, starts, sizes, self.path)]
+        return [os.fsdecode(name) for name in self._sections.values("names", starts + int(section["offset"]), sizes)]
 
 
 def entries_of(rows: NDArray[np.void], bounds: NDArray[np.int64]) -> tuple[NDArray[np.void], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from loaders import BadDataset, Loader, convert, open_dataset
 from loaders.beton import layout, sections, tables
 from loaders.beton.sections import BlockSums
+from loaders.beton.tables import OpenFile
 from loaders.conversion import check_parts, verify
 from loaders.sources.pyramid import Pyramid
 
@@ -90,24 +92,68 @@ def test_a_damaged_block_is_found_when_it_is_used(beton: Path, name: str) -> Non
     assert f"the CRC of its {name}" in check_parts(str(beton))[0].fault
 
 
-def test_opening_reads_no_long_table(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Size and offset of all reads from open files, from now on."""
+    done: list[tuple[int, int]] = []
+    real = OpenFile.read
 
-    def counted(fd: int, size: int, offset: int, path: str) -> bytes:
-        read.append(size)
-        return tables.read_exactly(fd, size, offset, path)
+    def counted(file: OpenFile, size: int, offset: int) -> bytes:
+        done.append((size, offset))
+        return real(file, size, offset)
 
-    monkeypatch.setattr(sections, "read_exactly", counted)
+    monkeypatch.setattr(OpenFile, "read", counted)
+    return done
+
+
+def test_opening_reads_no_long_table(beton: Path, reads: list[tuple[int, int]]) -> None:
     with opened(beton) as dataset:
-        assert not read
+        start, size = int(dataset.private["index"]["offset"]), int(dataset.private["index"]["size"])
+        assert not [offset for _, offset in reads if start <= offset < start + size]
+        reads.clear()
         dataset.entries([0, 1])
-        assert read == [BLOCK, BLOCK]  # 200 bytes
+        assert reads == [(BLOCK, start), (BLOCK, start + BLOCK), (200, start)]
         dataset.entries(np.arange(80))
-        size = int(dataset.private["index"]["size"])
-        assert sum(read) == size
-        dataset.entries(np.arange(80))
-        assert sum(read) == size  # each block once
+        assert sum(read for read, _ in reads[:-1]) == 200 + size
+        reads.clear()
+        dataset.entries(np.arange(40))
+        assert reads == [(4000, start)]  # each block is checked once
         dataset.check_tables()
+
+
+def test_a_table_on_slow_storage_is_read_whole_and_kept(
+    beton: Path, reads: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def everything(dataset: Pyramid) -> list[Any]:
+        places = [3, 79, 0]
+        names, captions = dataset.names(places), dataset.read_field("caption", np.array(places))
+        return [dataset.entries(places).tobytes(), dataset.labels(places).tolist(), names, captions]
+
+    with opened(beton) as dataset:
+        wanted = everything(dataset)
+    monkeypatch.setattr(tables, "A_READ", 0)  # rows that lie apart are read one by one
+    monkeypatch.setattr(sections, "SLOW", -1)
+    monkeypatch.setattr(sections, "_RATE", 1e12)
+    with opened(beton) as dataset:
+        assert everything(dataset) == wanted
+        reads.clear()
+        assert everything(dataset) == wanted
+        assert dataset.entries(np.arange(80)).tobytes() and not [size for size, _ in reads if size > 2]  # captions only
+        facts = beton.stat()
+        flipped(beton, int(dataset.private["index"]["offset"]))
+        os.utime(beton, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+        with pytest.raises(BadDataset, match="of its index"):
+            dataset.entries([0])
+    flipped(beton, int(dataset.private["index"]["offset"]))
+    flipped(beton, int(dataset.private["index"]["offset"]) + 7900)
+    with opened(beton) as dataset, pytest.raises(BadDataset, match="the CRC of its index"):
+        dataset.entries([0, 40])  # which does not use the damaged row
+    monkeypatch.setattr(sections, "KEPT", 100)
+    with opened(beton) as dataset:
+        assert dataset.entries([0, 40]).tobytes()
+        reads.clear()
+        dataset.entries([0, 50])
+        assert len(reads) > 1
 
 
 def test_batches_are_those_of_a_file_that_is_checked_whole(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:

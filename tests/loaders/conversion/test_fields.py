@@ -113,7 +113,7 @@ def test_a_pyramid_without_labels(people: People, tmp_path: Path) -> None:
 def test_a_damaged_value_is_named(fielded: Path, tmp_path: Path, name: str) -> None:
     data = bytearray(fielded.read_bytes())
     with open_dataset(fielded) as dataset:
-        column = dataset._stored.column(dataset.fd, name, np.array([7]))  # type: ignore[attr-defined]
+        column = dataset._stored.column(name, dataset._rows(np.array([7])))  # type: ignore[attr-defined]
     data[int(column[0]["ptr"] if column.dtype.names else column[0]) + 2] ^= 1
     (tmp_path / "x.beton").write_bytes(data)
     with open_dataset(tmp_path / "x.beton") as dataset:

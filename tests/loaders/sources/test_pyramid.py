@@ -57,7 +57,7 @@ def test_every_level_is_where_its_entry_says(pyramid: Path, jpeg_folder: Path) -
 @pytest.mark.parametrize("together", [True, False])
 def test_batches_do_not_get_mixed_up(pyramid: Path, together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not together:  # as in an index so large that a batch's rows lie far apart
-        monkeypatch.setattr("loaders.sources.pyramid.A_READ", 0)
+        monkeypatch.setattr("loaders.beton.tables.A_READ", 0)
     with opened(pyramid) as dataset:
         every = dataset.entries(np.arange(24))
         for indices in ([3], [3, 4, 5], [5, 4, 3], [0, 23], [], [3]):

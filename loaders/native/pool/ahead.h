@@ -9,19 +9,28 @@ constexpr int64_t kSlowRead = 150000;  // ns; a read that takes longer waited fo
 
 // From the page cache a read takes some 20 us, and the thread that decodes a sample had better read it itself. From a disk or a
 // network it takes 0.1 to 50 ms, and then many must be in flight, however few threads decode. So the number of reading threads
-// follows what is seen: none while few reads are slow; else it grows with every sample that was not there in time.
+// follows what is seen: none while few reads are slow; else it is set so that the decoding threads wait for 1 to 3 % of their
+// time. It may double where they only wait, and falls slowly: more threads than needed cost less than threads that wait, but
+// they ask for fewer records at a time (`EtPool::run_of`), and more batches are in progress.
 class Pace {
  public:
+  // threads: that decode.
+  explicit Pace(int threads) : threads_(threads) {}
+
   // A read of a sample took so long.
   void read(int64_t ns) {
     slow_ += ((ns > kSlowRead ? 1. : 0.) - slow_) / kMemory;
     if (readers_ == 0 && slow_ > kBegin) readers_ = kFirst;
     if (readers_ > 0 && slow_ < kEnd) readers_ = 0;
   }
-  // A decoding thread came to a sample that had been read, or not.
-  void met(bool read) {
-    if (!read && readers_ > 0) readers_ = std::min(readers_ + 1, most_), in_time_ = 0;
-    if (read && readers_ > kFirst && ++in_time_ == kPatience * readers_) readers_--, in_time_ = 0;
+  // A decoding thread has a sample's bytes, after it waited for storage so long. now: as of a steady clock, ns.
+  void met(int64_t waited, int64_t now) {
+    waited_ += waited;
+    if (++samples_ < kWindow) return;
+    const double share = waited_ / (double(now - since_ + 1) * threads_);
+    if (readers_ > 0 && share > kMuch) readers_ = std::min(readers_ + 1 + int(readers_ * share), most_);
+    if (readers_ > kFirst && share < kLittle) readers_ = std::max(readers_ - 1 - readers_ / kShrink, int(kFirst));
+    samples_ = 0, waited_ = 0, since_ = now;
   }
   // The system gives no more threads than these.
   void limit(int readers) { most_ = readers, readers_ = std::min(readers_, most_); }
@@ -29,10 +38,13 @@ class Pace {
 
  private:
   static constexpr double kBegin = 0.2, kEnd = 0.05;      // shares of slow reads
-  static constexpr int kMemory = 64;                      // reads
-  static constexpr int kFirst = 4, kMost = 512, kPatience = 16;
+  static constexpr double kMuch = 0.03, kLittle = 0.01;   // shares of the decoding threads' time
+  static constexpr int kMemory = 64, kWindow = 64;        // reads, samples
+  static constexpr int kFirst = 4, kMost = 512, kShrink = 64;
+  const int threads_;
   double slow_ = 0;
-  int readers_ = 0, most_ = kMost, in_time_ = 0;
+  int readers_ = 0, most_ = kMost, samples_ = 0;
+  int64_t waited_ = 0, since_ = 0;
 };
 
 }  // namespace et

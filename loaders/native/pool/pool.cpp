@@ -85,6 +85,8 @@ struct EtPool {
   int64_t bytes_ahead = 0;  // memory of what was read ahead, or is being read, and is not yet taken
   std::vector<std::unique_ptr<et::Ahead>> spare;
 
+  explicit EtPool(int decoding) : pace(decoding) {}
+
   void add(const EtStats& mine) {
     for (auto field : {&EtStats::read_ns, &EtStats::decode_ns, &EtStats::resample_ns, &EtStats::bytes_read,
                        &EtStats::bytes_decoded, &EtStats::samples, &EtStats::cut_ns, &EtStats::storage_ns})
@@ -133,7 +135,7 @@ struct EtPool {
     scratch.ahead = nullptr;
     lock.lock();
     add(mine);
-    if (itself && ticket->samples) pace.read(mine.read_ns);
+    if (itself && ticket->samples) pace.read(mine.read_ns), pace.met(mine.storage_ns, now_ns());
     if (ahead && pace.readers()) spare.push_back(std::move(ahead));
     if (!pace.readers()) spare.clear();
     employ();
@@ -143,7 +145,6 @@ struct EtPool {
   // What was read ahead of sample `i`, waiting for a read in flight; null if it was not begun.
   std::unique_ptr<et::Ahead> take(EtTicket* ticket, int64_t i, std::unique_lock<std::mutex>& lock, EtStats& mine) {
     Slot* slot = ticket->slots ? &ticket->slots[i] : nullptr;
-    pace.met(slot && slot->state == Slot::kRead);
     if (!slot) return nullptr;
     if (slot->state == Slot::kReading) {
       const int64_t start = now_ns();
@@ -151,7 +152,10 @@ struct EtPool {
       const int64_t waited = now_ns() - start;
       mine.read_ns += waited, mine.storage_ns += waited;
     }
-    if (slot->state == Slot::kRead) bytes_ahead -= slot->counted;
+    if (slot->state == Slot::kRead) {
+      pace.met(mine.storage_ns, now_ns());
+      bytes_ahead -= slot->counted;
+    }
     slot->state = Slot::kTaken;
     return std::move(slot->ahead);
   }
@@ -249,7 +253,7 @@ struct EtPool {
 extern "C" {
 
 EtPool* et_pool_new(int32_t threads) {
-  auto pool = std::make_unique<EtPool>();
+  auto pool = std::make_unique<EtPool>(threads);
   try {
     for (int32_t i = 0; i < threads; i++) pool->threads.emplace_back([p = pool.get()] { p->run(); });
   } catch (...) {  // the system gives no more threads

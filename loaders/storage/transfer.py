@@ -91,6 +91,8 @@ class Transfer:
         """
         begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
         while True:
+            if not threading.main_thread().is_alive():  # Python waits for these threads before it ends
+                raise LoaderError(f"{what}: the program is ending")
             attempts += 1
             try:
                 return attempt()

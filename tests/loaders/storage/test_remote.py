@@ -53,6 +53,16 @@ def test_batches_are_those_of_the_file(served: Served, beton: Path, shuffle: obj
     assert digest(f"{served.url}/train.beton", shuffle=shuffle) == digest(beton, shuffle=shuffle)
 
 
+def test_a_program_that_ends_does_not_wait_for_a_store_that_is_gone() -> None:
+    script = (
+        "from loaders.storage.transfer import Transfer\n"
+        "def fail(): raise OSError('no route to host')\n"
+        "transfer = Transfer()\n"
+        "for _ in range(200): transfer.submit(transfer.tried, 'x', fail)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)  # two minutes for each
+
+
 @pytest.mark.parametrize("drop", [False, True])
 def test_failures_that_pass_are_tried_again(served: Served, beton: Path, drop: bool) -> None:
     with Loader(f"{served.url}/train.beton", batch_size=8, resolution=48, num_workers=1) as loader:

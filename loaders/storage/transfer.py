@@ -91,8 +91,6 @@ class Transfer:
         """
         begun, pause, attempts = time.monotonic(), _FIRST_PAUSE, 0
         while True:
-            if not threading.main_thread().is_alive():  # Python waits for these threads before it ends
-                raise LoaderError(f"{what}: the program is ending")
             attempts += 1
             try:
                 return attempt()
@@ -106,6 +104,8 @@ class Transfer:
                 if left <= 0:
                     why = first_line(error)
                     raise LoaderError(f"{what}: failed {attempts} times in {self._deadline:.0f} s: {why}") from None
+                if not self._stop.is_set() and self._ending():
+                    raise LoaderError(f"{what}: the program is ending") from None
                 with self._lock:
                     self.retries += 1
                 # Threads that failed together should not retry together: a pause of 0.5 to 1 times the full one.
@@ -113,6 +113,14 @@ class Transfer:
                 if self._stop.wait(min(left, pause * share)):
                     raise LoaderError(f"{what}: the loader was closed") from None
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _ending(self) -> bool:
+        """Whether Python waits for these threads to end. Their pool then accepts no work, but does what it has."""
+        try:
+            self._threads.submit(int)
+        except RuntimeError:
+            return True
+        return False
 
     def close(self) -> None:
         """Ends the threads; pending reads fail after their present attempt."""

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -39,6 +40,7 @@ struct Slot {
 enum : int64_t { kMostAhead = 256 << 20 };  // bytes read ahead and not yet decoded
 enum : int64_t { kMostRun = 8 };            // samples that one thread reads ahead together
 enum { kMostFiles = 256 };                  // files opened by reading threads
+constexpr std::chrono::seconds kIdle(2);    // after which a reading thread without work ends
 
 // At most a quarter of the files that a process may open, often 1,024: the program opens some, too.
 int files_to_open() {
@@ -78,7 +80,8 @@ struct EtPool {
   bool closed = false;  // threads are gone; the last ticket deletes the pool
   int tickets = 0;      // not yet freed
   int waiting = 0;      // threads without work
-  std::vector<std::thread> threads, readers;
+  std::vector<std::thread> threads;
+  std::list<std::thread> readers, ended;  // reading threads; those that have ended, and are yet to be joined
   et::Pace pace;
   const int most_files = files_to_open();
   int reading = 0;          // threads that are reading
@@ -162,7 +165,9 @@ struct EtPool {
 
   // Sees to it that reading threads are as many as are wanted, and that one of them looks for work.
   void employ() {
-    if (!pace.readers() || stop) return;
+    if (stop) return;
+    for (; !ended.empty(); ended.pop_front()) ended.front().join();  // at once: they hold nothing any more
+    if (!pace.readers()) return;
     try {
       while (int(readers.size()) < pace.readers()) readers.emplace_back([this] { read(); });
     } catch (...) {
@@ -201,13 +206,20 @@ struct EtPool {
     bytes_ahead += slot.counted = ticket->bytes(i);
   }
 
+  // This reading thread is about to end.
+  void retire() {
+    const auto mine = [](const std::thread& thread) { return thread.get_id() == std::this_thread::get_id(); };
+    ended.splice(ended.end(), readers, std::find_if(readers.begin(), readers.end(), mine));
+  }
+
   void read() {
     et::Ahead* run[kMostRun];
     std::unique_lock<std::mutex> lock(mutex);
     for (;;) {
       EtTicket* ticket = nullptr;
-      to_read.wait(lock, [&] { return stop || (ticket = readable()); });
+      const bool idle = !to_read.wait_for(lock, kIdle, [&] { return stop || (ticket = readable()); });
       if (stop) return;
+      if (idle) return retire();
       const int64_t first = ticket->ahead, count = run_of(ticket);
       for (int64_t k = 0; k < count; k++) take_to_read(ticket, first + k), run[k] = ticket->slots[first + k].ahead.get();
       ticket->ahead += count, ticket->reading += count, reading++;
@@ -271,7 +283,8 @@ void et_pool_free(EtPool* pool) {
     pool->to_read.notify_all();
   }
   for (auto& thread : pool->threads) thread.join();
-  for (auto& thread : pool->readers) thread.join();
+  for (auto* all : {&pool->readers, &pool->ended})
+    for (auto& thread : *all) thread.join();
   // Garbage collection may free a pool before its tickets: the memory goes with the last of them.
   bool last;
   {

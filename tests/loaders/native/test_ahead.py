@@ -38,6 +38,25 @@ for mode, epochs in ((0, 1), (2, 2)):
 print(most, len(set(digests)), *fetches)
 """
 
+# Slow reads, and the number of threads in the middle and some seconds after the epoch.
+IDLE = """
+import ctypes, os, sys, time
+from loaders import Loader
+threads = lambda: len(os.listdir("/proc/self/task"))
+shim = ctypes.CDLL(None)
+with Loader(sys.argv[1], batch_size=8, resolution=32, num_workers=1, dtype="uint8") as loader:
+    before = threads()
+    for _ in range(2):
+        shim.shim_arm(2, 1)
+        for _ in loader:
+            pass
+        shim.shim_arm(0, 1)
+        most, deadline = threads(), time.monotonic() + 30
+        while threads() > before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        print(most > before, threads() - before)
+"""
+
 # Reads that take 20 ms, and then the same from the page cache.
 LATENCY = """
 import ctypes, sys
@@ -141,6 +160,10 @@ def test_slow_reads_are_in_flight_together(shim: Path, beton: Path) -> None:
     assert most > 2
     assert digests == 1
     assert from_the_page_cache == 0 < from_slow_storage
+
+
+def test_threads_without_work_end_and_are_replaced(shim: Path, beton: Path) -> None:
+    assert run(shim, IDLE, beton).split() == ["True", "0", "True", "0"]
 
 
 def test_statistics_name_slow_storage_and_the_remedy(shim: Path, beton: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_ARCHIVES = (".zip", ".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")
+_ARCHIVES = (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst")
+_READ = (".zip", ".tar", ".tgz")
 _FORMATS = {
     "HDF5": (".h5", ".hdf5"),
     "LMDB": (".lmdb", ".mdb"),
@@ -12,6 +13,10 @@ _FORMATS = {
     "pickle": (".pkl", ".pickle", ".pt", ".pth"),
 }
 _OTHERS = {
+    (
+        ".001",
+        ".z01",
+    ): "join the parts of the archive (cat x.zip.* > x.zip; zip -s 0 x.zip --out whole.zip), and name the whole",
     (".json",): "a table of JSON is a .jsonl file with one object a line; docs/sources.md shows how to read COCO's "
     "annotations",
     (".txt", ".lst", ".xls", ".xlsx"): "a table is a .csv with a line of column names, such as path,label; "
@@ -23,6 +28,8 @@ _OTHERS = {
 def remedy(path: str, otherwise: str) -> str:
     """The remedy for an error that says that `path` is not read; otherwise: the one for an unknown ending."""
     name = path.rstrip("/").lower()
+    if name.endswith(_READ):
+        return "name the archive itself, a single one, which is read if it holds images"
     if name.endswith(_ARCHIVES):
         return "unpack the archive, and name what was in it"
     for format, endings in _FORMATS.items():

@@ -98,6 +98,7 @@ SOURCES: Registry[Kind] = Registry(
         "litdata": ".sources.indexed_shards:LitData",
         "tfrecord": ".sources.tfrecord:TFRecord",
         "webdataset": ".sources.webdataset:WebDataset",
+        "archive": ".sources.archive:Archive",
         "imagenet": ".sources.imagenet:ImageNet",
         "table": ".sources.path_table:Table",
         "beton": ".sources.beton_source:Beton",

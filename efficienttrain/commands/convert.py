@@ -2,6 +2,8 @@
 
 examples:
   efficienttrain convert photos/train train.beton
+  efficienttrain convert photos.zip photos.beton                                       or .tar, .tgz, .tar.bz2, .tar.xz
+  efficienttrain convert imagenette2.tgz train.beton --split train
   efficienttrain convert photos train.beton --split train --on-error skip --levels 1 1/2 1/4 --quality 92
   efficienttrain convert 'shards/train-{00000..00146}.tar' train.beton --classes classes.txt
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --split train --work-dir /local/disk
@@ -34,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `efficienttrain convert`."""
     parser.add_argument(
         "src", metavar="SRC",
-        help="image folder, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, JSON lines, beton; "
-        "a path or a URL",
+        help="image folder, zip or tar of one, WebDataset, Parquet or Arrow, TFRecord, ILSVRC2012's tars, CSV, TSV, "
+        "JSON lines, beton; a path or a URL",
     )  # fmt: skip
     parser.add_argument(
         "out",
@@ -51,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_source(add: Callable[..., argparse.Action]) -> None:
     """The kind of source, its targets, the treatment of odd images."""
-    add("--format", metavar="NAME", help="kind of source (default: derived from its name)")
-    add("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train")
+    add("--format", metavar="NAME", help="kind of source, e.g. archive or webdataset (default: derived from its name)")
+    add("--split", metavar="NAME", help="sub-folder or split of SRC to convert, e.g. train; also inside an archive")
     add(
         "--fields", nargs="+", type=field, metavar="NAME:TYPE",
         help="targets to store: int, float, bytes, json, mask, boxes, points, or DTYPE:SIDES as float32:40 "

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..beton.stored_order import permutation
 from ..errors import BadDataset
 from ..sources.source import Coming, FileRange, Sample, Source, indexable
+from ..sources.zip_files import ZipImage
 from ..storage.store import is_url
 from .transcode import Converted, Job, convert_job
 
@@ -116,7 +117,9 @@ def read_ahead(jobs: Iterator[Job]) -> Iterator[Job]:
 
 def _requested(sample: Sample) -> Sample:
     image = sample.image
-    return sample._replace(image=Coming(image)) if isinstance(image, FileRange) and is_url(image.path) else sample
+    if isinstance(image, FileRange | ZipImage) and is_url(image.path):
+        return sample._replace(image=Coming(image))
+    return sample
 
 
 Inbox = SimpleQueue[tuple[Job, "Future[Converted]"] | None]

@@ -8,9 +8,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 PROBE = 64  # files read one after the other, to measure the time per file
 SLOW = 100e-6  # seconds per file from which threads help: a local disk with a warm cache takes 2e-6, a network 1e-3
 THREADS, BLOCK = 64, 64
+
+_JPEG = (".jpg", ".jpeg")
+_GROWTH, _GROWTH_OTHERS = 1.25, 4  # restart markers make JPEGs grow; other formats grow more
 
 T = TypeVar("T")
 
@@ -39,3 +45,14 @@ def _stat(path: str) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return facts.st_size, facts.st_mtime_ns
+
+
+def largest_stored(names: Sequence[str], sizes: NDArray[np.int64]) -> int:
+    """Upper estimate of the bytes of the largest image of a pyramid, from the names and bytes of its source's images.
+
+    A larger image makes the pages grow.
+    """
+    # A smaller file of any format cannot become the largest, so only few names are examined.
+    large = np.flatnonzero(sizes * _GROWTH_OTHERS >= sizes.max() * _GROWTH)
+    jpeg = np.array([names[k].lower().endswith(_JPEG) for k in large.tolist()])
+    return int((sizes[large] * np.where(jpeg, _GROWTH, _GROWTH_OTHERS)).max()) + (64 << 10)

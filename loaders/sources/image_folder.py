@@ -17,12 +17,9 @@ from ..beton.fields import LABEL_ONLY
 from ..storage import files
 from ..storage.store import Facts, is_url
 from . import kept_listing
-from .file_stats import file_stats
-from .scan import Scan, scan
+from .file_stats import file_stats, largest_stored
+from .scan import Scan, remarks, scan
 from .source import FileRange, Indexed, Options, Sample
-
-_JPEG = (".jpg", ".jpeg")
-_GROWTH, _GROWTH_OTHERS = 1.25, 4  # restart markers make JPEGs grow; other formats grow more
 
 
 class ImageFolder(Indexed):
@@ -78,12 +75,8 @@ class ImageFolder(Indexed):
 
     @property
     def largest(self) -> int:
-        """Upper estimate of the bytes of the largest stored image. A larger image makes the pages grow."""
-        sizes = self._stats[0]
-        # A smaller file of any format cannot become the largest, so only few names are examined.
-        large = np.flatnonzero(sizes * _GROWTH_OTHERS >= sizes.max() * _GROWTH)
-        jpeg = np.array([self._names[k].lower().endswith(_JPEG) for k in large.tolist()])
-        return int((sizes[large] * np.where(jpeg, _GROWTH, _GROWTH_OTHERS)).max()) + (64 << 10)
+        """See `Extras.largest`."""
+        return largest_stored(self._names, self._stats[0])
 
     def __len__(self) -> int:
         return len(self._names)
@@ -100,17 +93,7 @@ class ImageFolder(Indexed):
     @property
     def hints(self) -> list[str]:
         """Remarks on the folder, for the summary of a conversion."""
-        found = []
-        if self._scan.ignored:
-            kinds = sorted(self._scan.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
-            some = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in kinds[:5])
-            found.append(f"files that are no images by their endings were left out: {some}{', ...' * (len(kinds) > 5)}")
-        if len(self.classes) == 1 and self._scan.names:
-            found.append(
-                f"all images are of one class, {self.classes[0]!r}: classes are the folders directly in the source; is "
-                "this the right folder?"
-            )
-        return found
+        return remarks(self._scan)
 
     def part(self, numbers: Sequence[int]) -> ImageFolder:
         """The samples with these numbers as a separate source, which reads only the sizes of their files."""

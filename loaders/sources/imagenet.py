@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import tarfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
 from .source import FileRange, Indexed, Options, Sample, file_facts
-from .tar_files import DAMAGE, check_end, open_tar
+from .tar_files import DAMAGE, check_end, each_member, one_file, open_tar
 
 _TRAIN_PREFIX = "n"  # of the class tars and folders: WordNet ids such as n01440764
 
@@ -65,7 +64,7 @@ class ImageNet(Indexed):
         base = os.path.basename(path)
         if base.startswith("ILSVRC2012_img_") and base.endswith(".tar"):
             return True
-        if not path.endswith(".tar") or not (os.path.isfile(path) or _one_object(path)):
+        if not path.endswith(".tar") or not one_file(path):
             return False
         try:
             with files.open_file(path) as file, tarfile.open(path, "r:", file) as tar:
@@ -100,29 +99,18 @@ class ImageNet(Indexed):
         return {os.path.basename(row[0]): row[1] for row in rows if len(row) > 1}
 
 
-def _one_object(path: str) -> bool:
-    return is_url(path) and "{" not in path and not glob.has_magic(path)
-
-
 def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
     """Name and location of a tar's members with this ending.
 
     Raises:
         BadDataset: the tar is damaged or truncated.
     """
-    try:
-        with files.open_file(path) as file, open_tar(path, file=file) as tar:
-            infos = [info for info in tar if info.isreg() and info.name.lower().endswith(ending)]
-            size = file.seek(0, os.SEEK_END)
-            if tar.offset <= size and not is_url(path):
-                check_end(path, tar)
-    except DAMAGE as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise BadDataset(f"{path}: no sound tar file ({error}); copy it again") from None
-    if any(info.offset_data + info.size > size for info in infos):
-        raise BadDataset(f"{path}: cut short, has {size} bytes; copy it again")
-    return [(info.name, FileRange(path, info.size, info.offset_data)) for info in infos]
+
+    def place(_tar: tarfile.TarFile, info: tarfile.TarInfo) -> tuple[str, FileRange] | None:
+        wanted = info.isreg() and info.name.lower().endswith(ending)
+        return (info.name, FileRange(path, info.size, info.offset_data)) if wanted else None
+
+    return list(each_member(path, False, place))
 
 
 def _inner(path: str, tar: FileRange) -> Iterator[tuple[str, FileRange]]:

@@ -35,7 +35,8 @@ def open_dataset(
     Args:
         data: the path of a beton or folder; several betons as a glob, a list, or a manifest (see `parts`); the URL of
             one beton, or several URLs in the same forms; the path of a source that can be read in any order (a table,
-            ILSVRC2012's tars); or a Python object, see `open_source`. An open `Dataset` is returned unchanged.
+            a zip file, ILSVRC2012's tars); or a Python object, see `open_source`. An open `Dataset` is returned
+            unchanged.
         classes: names of the classes, in label order. For a validation set, give those of the training set; the
             validation set may lack some of them. Labels are mapped by name.
         allow_empty: for image folders, see `scan.scan`.
@@ -73,7 +74,7 @@ def open_dataset(
     if kind == "folder":
         dataset: Dataset = Folder(name, classes=classes, allow_empty=allow_empty)
     elif kind not in ("beton", None):
-        return _open_source(name, classes, label_column=label_field or None)
+        return _open_source(name, classes, label_column=label_field or None, allow_empty=allow_empty)
     elif os.path.exists(name):
         dataset = _open_beton(name, label_field, classes)
     else:

@@ -60,7 +60,8 @@ def scan(
         classes: class names in label order, e.g. those of the training set. A class may then have an empty folder or
             none, so that a validation set gets the same labels. None: the sub-folders, sorted.
         allow_empty: accept class folders without images; they keep their label.
-        listing: paths of all files below `folder`, if it is in a store; None: it is a local folder.
+        listing: paths of all files below `folder`, if it is in a store or an archive; an empty folder's has a `/` at
+            its end. None: it is a local folder.
 
     Raises:
         FileNotFoundError: no such folder, no images, or a class without images.
@@ -71,7 +72,7 @@ def scan(
     if split is not None:
         tree = tree.inside(split)
     root = tree.root
-    found_classes = sorted(name for name in tree.folders() if not _hidden(name) and not tree.is_working(name))
+    found_classes = sorted(name for name in tree.folders() if not hidden(name) and not tree.is_working(name))
     if not found_classes:
         loose = tree.images()
         if not loose:
@@ -79,10 +80,10 @@ def scan(
             what = f", but {other} files; {remedy(other, 'name a folder of images')}" if other else ""
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)}){what}")
         return Scan(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
-    if set(found_classes) <= SPLITS and all(tree.folders(name) for name in found_classes):
+    if set(found_classes) <= SPLITS and any(tree.folders(name) for name in found_classes):
         raise ValueError(
             f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
-            f"as {files.join(root, found_classes[0])}"
+            f"as {files.join(root, found_classes[0])}, or by `split` (--split {found_classes[0]})"
         )
     labels_of = _labels_of(root, found_classes, classes)
     names: list[str] = []
@@ -100,6 +101,21 @@ def scan(
     if not names:
         raise FileNotFoundError(f"{root}: none of its {len(found_classes)} class folders holds an image")
     return Scan(root, list(labels_of), names, labels, tree.listed, tree.ignored)
+
+
+def remarks(found: Scan) -> list[str]:
+    """Remarks on a folder, for the summary of a conversion."""
+    notes = []
+    if found.ignored:
+        kinds = sorted(found.ignored.items(), key=lambda kind: (-kind[1], kind[0]))
+        some = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in kinds[:5])
+        notes.append(f"files that are no images by their endings were left out: {some}{', ...' * (len(kinds) > 5)}")
+    if len(found.classes) == 1 and found.names:
+        notes.append(
+            f"all images are of one class, {found.classes[0]!r}: classes are the folders directly in the source; is "
+            "this the right folder?"
+        )
+    return notes
 
 
 def folder_stamp(folder: str) -> tuple[int, int]:
@@ -131,19 +147,21 @@ def _is_working(folder: str, journal: bool) -> bool:
     return folder.endswith(WORKING) and (journal or folder.removesuffix(WORKING).endswith(".beton"))
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is left out."""
     return name.startswith(".") or name == "__MACOSX"  # added by macOS to its archives
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
+def is_image(name: str) -> bool:
+    """Whether a file of this name is an image."""
+    return name.lower().endswith(EXTENSIONS) and not hidden(name)
 
 
 def _count(ignored: Counter[str], names: Iterable[str]) -> None:
     """Counts the files whose names are not those of images."""
     for name in names:
         base = name.rpartition("/")[2]
-        if not _hidden(base) and not _is_image(base):
+        if not hidden(base) and not is_image(base):
             ignored[os.path.splitext(base)[1].lower()] += 1
 
 
@@ -194,7 +212,7 @@ class _OnDisk:
         below = [(os.path.join(at, "")[start:], sorted(names)) for at, names in found]
         for _, names in below:
             _count(self.ignored, names)
-        return [prefix + name for prefix, names in below for name in names if _is_image(name)]
+        return [prefix + name for prefix, names in below for name in names if is_image(name)]
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
         """Each folder from `folder` down, with its files; links are followed, except links back to a parent folder.
@@ -209,12 +227,12 @@ class _OnDisk:
             found = [(entry.name, entry.is_dir()) for entry in entries]
         yield folder, [name for name, is_folder in found if not is_folder]
         for name, is_folder in found:
-            if is_folder and not _hidden(name):
+            if is_folder and not hidden(name):
                 yield from self._walk(os.path.join(folder, name), (*above, real))
 
 
 class _Stored:
-    """A folder in a store, given by a list of all its files. See `_OnDisk`."""
+    """A folder in a store or an archive, given by a list of all its files. See `_OnDisk`."""
 
     def __init__(self, folder: str, listing: Iterable[str]) -> None:
         self.root, self.listed = folder.rstrip("/"), dict[str, tuple[int, int]]()
@@ -244,7 +262,7 @@ class _Stored:
 
     def images(self, folder: str = "") -> list[str]:
         paths = [f"{folder}/{path}" if folder else path for path in self._below.get(folder, ())]
-        visible = [path for path in paths if not any(map(_hidden, path.split("/")))]
+        visible = [path for path in paths if path[-1:] != "/" and not any(map(hidden, path.split("/")))]
         _count(self.ignored, visible)
-        shown = (path for path in visible if _is_image(path))
+        shown = (path for path in visible if is_image(path))
         return sorted(shown, key=lambda path: (path.rpartition("/")[0], path))

@@ -92,7 +92,7 @@ class Coming:
         path, size: see `FileRange`.
     """
 
-    def __init__(self, image: FileRange) -> None:
+    def __init__(self, image: Placed) -> None:
         """Requests the bytes."""
         self.path, self.size, self._future = image.path, image.size, files.begin(image.read)
 

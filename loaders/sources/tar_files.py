@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import glob
+import lzma
+import os
 import tarfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from tarfile import HeaderError, ReadError
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from ..errors import BadDataset
+from ..storage import files
+from ..storage.store import is_url
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error)
+T = TypeVar("T")
+
+DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 """Errors of a damaged or truncated tar, or of one that cannot be read."""
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"
+"""First bytes of compressed files."""
 _PADDING = 1 << 20  # bytes read at most at the end of a tar: its zeros, which fill a record, usually of 10240 bytes
 
 
@@ -41,6 +52,48 @@ def open_tar(path: str, *, packed: bool = False, file: IO[bytes] | None = None) 
         DAMAGE: damaged, truncated, or not a tar; also raised during the iteration.
     """
     return tarfile.open(path, "r:*" if packed else "r:", file, tarinfo=_Header)
+
+
+def each_member(path: str, packed: bool, use: Callable[[tarfile.TarFile, tarfile.TarInfo], T | None]) -> Iterator[T]:
+    """The results of `use(tar, member)` for the members of a tar in order, except None; then its end is checked.
+
+    Args:
+        packed: see `open_tar`.
+        use: may read this member, not another one.
+
+    Raises:
+        FileNotFoundError: no such file.
+        BadDataset: damaged or truncated, or not a tar.
+        LoaderError: its store refuses or keeps failing.
+    """
+    try:
+        with files.open_file(path) as file, open_tar(path, packed=packed, file=file) as tar:
+            for info in tar:
+                found = use(tar, info)
+                if found is not None:
+                    yield found
+                tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
+            if not packed and tar.offset > file.seek(0, os.SEEK_END):
+                raise BadDataset(f"{path}: cut short; copy it again")
+            if packed or not is_url(path):  # its end would be another request
+                check_end(path, tar)
+    except DAMAGE as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        remedy = "rename it to .tar.gz, as it is compressed" if not packed and begins(path, GZIP) else "copy it again"
+        raise BadDataset(f"{path}: no sound tar file ({error}); {remedy}") from None
+
+
+def begins(path: str, *marks: bytes) -> bool:
+    """Whether a file begins with one of these bytes. False if it cannot be read."""
+    with suppress(OSError), files.open_file(path) as file:
+        return file.read(max(map(len, marks))).startswith(marks)
+    return False
+
+
+def one_file(path: str) -> bool:
+    """Whether a path names one file that is there, or one object, and no pattern of several."""
+    return "{" not in path and not glob.has_magic(path) if is_url(path) else os.path.isfile(path)
 
 
 def check_end(path: str, tar: tarfile.TarFile, limit: int | None = None) -> None:

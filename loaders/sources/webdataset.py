@@ -11,17 +11,15 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from ..beton.fields import LABEL_ONLY, FieldType
-from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import is_url
 from .labels import whole_number
 from .source import FileRange, Options, Sample, file_facts
-from .tar_files import DAMAGE, check_end, open_tar
+from .tar_files import each_member
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -75,8 +73,8 @@ class WebDataset:
         self.hints: tuple[str, ...] = ()
         if first is not None and not self.fields and "/" in first.name.partition("/")[2].removeprefix("./"):
             self.hints = (
-                f"{first.name} is in a folder of the tar: if its folders are the classes, unpack the tar and convert "
-                "the folder",
+                f"{first.name} is in a folder of the tar: if its folders are the classes, convert each tar with "
+                'format="archive" (--format archive)',
             )
 
     @staticmethod
@@ -207,29 +205,11 @@ def members(path: str, read: bool = True) -> Iterator[Member]:
         LoaderError: its store refuses or keeps failing.
     """
     plain = path.endswith(".tar")
-    try:
-        with files.open_file(path) as file, open_tar(path, packed=not plain, file=file) as tar:
-            for info in tar:
-                if info.isreg():
-                    yield Member(info.name, _place(path, tar, info, plain) if read else b"")
-                if plain:
-                    tar.members = []  # type: ignore[attr-defined]  # or it keeps every header in memory
-            if plain and tar.offset > file.seek(0, os.SEEK_END):
-                raise BadDataset(f"{path}: cut short; copy it again")
-            if not (plain and is_url(path)):  # whose end would be another request
-                check_end(path, tar)
-    except DAMAGE as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        remedy = "rename it to .tar.gz, as it is compressed" if plain and _compressed(path) else "copy it again"
-        raise BadDataset(f"{path}: no sound tar file ({error}); {remedy}") from None
 
+    def member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member | None:
+        return Member(info.name, _place(path, tar, info, plain) if read else b"") if info.isreg() else None
 
-def _compressed(path: str) -> bool:
-    """Whether a file begins like a gzip file."""
-    with suppress(OSError), files.open_file(path) as file:
-        return file.read(2) == b"\x1f\x8b"
-    return False
+    return each_member(path, not plain, member)
 
 
 def _place(path: str, tar: tarfile.TarFile, info: tarfile.TarInfo, plain: bool) -> FileRange | bytes:

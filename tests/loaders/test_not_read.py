@@ -16,7 +16,8 @@ PYTHON = r" files are not read: in Python, give `convert` a list"
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("photos.zip", "unpack the archive"),
+        ("photos.zip.001", "join the parts of the archive"),
+        ("photos.7z", "unpack the archive"),
         ("x.csv.gz", "unpack the archive"),
         ("coco.json", r"a table of JSON is a \.jsonl file .* COCO's annotations"),
         ("train.txt", r"a table is a \.csv"),
@@ -41,6 +42,10 @@ def test_a_folder_of_other_files(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=rf"nor images \(.*\), but \.mdb files; LMDB{PYTHON}"):
         open_dataset(tmp_path)
+    for name in ("1.zip", "2.zip", "3.zip"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"but \.zip files; name the archive itself"):
+        open_dataset(tmp_path)
 
 
 def test_a_tar_of_class_folders_is_told(tmp_path: Path) -> None:
@@ -53,7 +58,10 @@ def test_a_tar_of_class_folders_is_told(tmp_path: Path) -> None:
                 tar.add(tmp_path / ("0.cls" if name.endswith("cls") else "1.jpg"), name)
         return convert(tmp_path / "x.tar", tmp_path / "x.beton", workers=1, restart=True).hints
 
-    first, unlabelled = hints("photos/cat/1.jpg", "photos/dog/1.jpg")
-    assert first.startswith("x.tar/photos/cat/1 is in a folder of the tar") and unlabelled.startswith("no label")
+    (first,) = hints("photos/cat/1.jpg", "photos/dog/1.jpg")
+    assert first.startswith("read as an archive of an image folder: the classes are its folders in 'photos'; format=")
+    first, unlabelled = hints("photos/cat/1.jpg", "photos/cat/2.jpg")
+    assert first.startswith("x.tar/photos/cat/1 is in a folder of the tar: if its folders are the classes, convert")
+    assert unlabelled.startswith("no label")
     assert hints("photos/1.jpg", "photos/1.cls") == ()
     assert len(hints("1.jpg", "2.jpg")) == len(hints("./1.jpg", "./2.jpg")) == 1

@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,25 @@ def jsonl(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
     return at / "x.jsonl", {"path_column": "img", "classes": truth.classes}
 
 
+def zip_file(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
+    with zipfile.ZipFile(at / "x.zip", "w") as file:
+        for path in truth.files:
+            method = zipfile.ZIP_DEFLATED if path.parent.name == truth.classes[1] else zipfile.ZIP_STORED
+            file.write(path, f"x/{path.parent.name}/{path.name}", method)
+    return at / "x.zip", {}
+
+
+def tar_of_folders(truth: Truth, at: Path, suffix: str = ".tar") -> tuple[Any, dict[str, Any]]:
+    with tarfile.open(at / f"x{suffix}", f"w:{suffix.removeprefix('.tar').removeprefix('.')}") as tar:
+        for path in truth.files:
+            add(tar, f"./{path.parent.name}/{path.name}", path.read_bytes())
+    return at / f"x{suffix}", {}
+
+
+def tar_xz_of_folders(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
+    return tar_of_folders(truth, at, ".tar.xz")
+
+
 def imagenet(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
     with tarfile.open(at / "ILSVRC2012_img_train.tar", "w") as tar:
         for name in reversed(truth.classes):
@@ -241,14 +261,18 @@ def tfrecord(truth: Truth, at: Path) -> tuple[Any, dict[str, Any]]:
 
 FIELDS: dict[str, Any] = {"label": "int", "vector": ("float32", 2)}
 MAKERS = (
-    folder, webdataset, webdataset_gz, parquet, arrow, csv_table, tsv_table, jsonl, imagenet, imagenet_val, pyramid,
-    objects, function, torchvision, subset, arrow_dataset, mds, litdata, tfrecord, ffcv_beton,
+    folder, zip_file, tar_of_folders, tar_xz_of_folders, webdataset, webdataset_gz, parquet, arrow, csv_table,
+    tsv_table, jsonl, imagenet, imagenet_val, pyramid, objects, function, torchvision, subset, arrow_dataset, mds,
+    litdata, tfrecord, ffcv_beton,
 )  # fmt: skip
-LABEL_ONLY = (folder, imagenet, imagenet_val, torchvision, subset, litdata)
+LABEL_ONLY = (folder, zip_file, tar_of_folders, tar_xz_of_folders, imagenet, imagenet_val, torchvision, subset, litdata)
 
 
 TITLES = {
     folder: "image folder",
+    zip_file: "zip file of class folders, stored and deflated",
+    tar_of_folders: "tar of class folders",
+    tar_xz_of_folders: "`.tar.xz` of class folders",
     webdataset: "WebDataset, 3 shards",
     webdataset_gz: "WebDataset, `.tar.gz`",
     parquet: "Parquet, 2 files, Hugging Face's features",

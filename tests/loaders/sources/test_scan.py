@@ -38,7 +38,10 @@ def test_a_split_is_taken(tmp_path: Path) -> None:
 
 def test_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
     touch(tmp_path, "train/a/1.jpg", "val/a/2.jpg")
-    with pytest.raises(ValueError, match=r"splits \(train, val\)"):
+    with pytest.raises(ValueError, match=r"splits \(train, val\), .* or by `split` \(--split train\)"):
+        scan(tmp_path)
+    touch(tmp_path, "test/3.jpg")  # as in ILSVRC/Data/CLS-LOC
+    with pytest.raises(ValueError, match=r"splits \(test, train, val\)"):
         scan(tmp_path)
 
 

@@ -23,8 +23,11 @@ from tests.loaders.sources.forms import (
     imagenet_val,
     parquet,
     pyramid,
+    tar_of_folders,
+    tar_xz_of_folders,
     webdataset,
     webdataset_gz,
+    zip_file,
 )
 from tests.loaders.sources.test_every_source import truth  # noqa: F401  (a fixture)
 from tests.loaders.storage.conftest import Bucket
@@ -36,7 +39,19 @@ Maker = Callable[[Truth, Path], tuple[Any, dict[str, Any]]]
 
 @pytest.mark.parametrize(
     "maker",
-    [folder, webdataset, webdataset_gz, parquet, arrow, imagenet, imagenet_val, pyramid],
+    [
+        folder,
+        zip_file,
+        tar_of_folders,
+        tar_xz_of_folders,
+        webdataset,
+        webdataset_gz,
+        parquet,
+        arrow,
+        imagenet,
+        imagenet_val,
+        pyramid,
+    ],
     ids=lambda maker: maker.__name__,
 )
 def test_every_source_may_be_remote(

@@ -101,7 +101,7 @@ def _add_levels(add: Callable[..., argparse.Action]) -> None:
     add(
         "--overhead", type=float, default=0.5, metavar="SHARE",
         help="bytes of an image's levels below 128 pixels at most, as a share of its full size; those that do not fit "
-        "are left out (default: %(default)s)",
+        "are left out, and so are levels below 16 pixels (default: %(default)s)",
     )  # fmt: skip
     add(
         "--keep-codec", action="store_true",

@@ -125,6 +125,7 @@ def convert(
             small levels of large photographs, see `levels.qualities`. Level 0 is lossless.
         overhead: bytes of an image's levels with a shorter side below 128 pixels at most, as a share of its level 0,
             0 or more. Those that do not fit are left out, so that small JPEGs of low quality do not double in size.
+            Levels below 16 pixels, the smallest resolution, are always left out.
         workers: threads; None: one per processor.
         on_error: "raise" at the first sample that cannot be converted, or "skip" it.
         limit: convert so many samples only, spread evenly over the source; None: all.

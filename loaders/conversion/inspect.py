@@ -66,7 +66,8 @@ def facts(dataset: Dataset) -> str:
     lines.append("level    ratio     images  indexed    mean size   mean KiB   total MB")
     for level, ratio in enumerate(dataset.ratios):
         if level and not found[level]:
-            lines.append(f"{level:5}  {ratio:7.3f}          0  left out for all images, see `convert --overhead`")
+            why = "left out for all images: below 16 pixels, or see `convert --overhead`"
+            lines.append(f"{level:5}  {ratio:7.3f}          0  {why}")
             continue
         width, height = pixels[level] / max(found[level], 1)
         weight = f"{size[level] / max(found[level], 1) / 1024:8.1f}   {size[level] / 1e6:8.1f}"

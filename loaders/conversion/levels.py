@@ -9,6 +9,7 @@ from ..beton.layout import MAX_LEVELS
 from ..native import Record
 from ..pillow import Header
 from ..sources.source import Source
+from ..stage import SMALLEST
 from .headers import headers, some_samples
 
 USUAL = (1.0, 0.5, 0.25)
@@ -49,6 +50,8 @@ def qualities(ratios: Sequence[float], quality: int) -> list[int]:
 def fitting(records: list[Record], overhead: float) -> list[bool]:
     """Which levels of an image are stored: all from `ALWAYS` pixels on, and smaller ones if there is room for them.
 
+    Levels with fewer pixels a side than the smallest resolution are never stored, because no loader would read them.
+
     The small levels of a small JPEG of low quality take more than half of its bytes, and few crops can use them:
     without this rule its pyramid would be nearly twice as large. Larger levels have precedence.
 
@@ -59,9 +62,9 @@ def fitting(records: list[Record], overhead: float) -> list[bool]:
     sizes = [len(record.jpeg) + len(record.table) for record in records]
     room, fits = overhead * sizes[0], [True]
     for record, size in zip(records[1:], sizes[1:], strict=True):
-        if min(record.width, record.height) >= ALWAYS:
+        if (side := min(record.width, record.height)) >= ALWAYS:
             fits.append(True)
             continue
-        fits.append(size <= room)
+        fits.append(side >= SMALLEST and size <= room)
         room -= size * fits[-1]
     return fits

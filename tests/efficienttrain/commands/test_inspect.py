@@ -35,7 +35,7 @@ def test_a_level_that_no_image_has(jpeg_folder: Path, tmp_path: Path, capsys: py
     convert(jpeg_folder / "val", tmp_path / "x.beton", overhead=0, workers=1)
     assert main(["inspect", str(tmp_path / "x.beton")]) == 0
     lines = capsys.readouterr().out.splitlines()[-2:]
-    assert [line.split(None, 3)[3].split(",")[0] for line in lines] == ["left out for all images"] * 2
+    assert [line.split(None, 3)[3].split(":")[0] for line in lines] == ["left out for all images"] * 2
 
 
 def test_facts_of_a_folder(jpeg_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

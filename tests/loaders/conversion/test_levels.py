@@ -12,6 +12,7 @@ from loaders import Loader, convert, native, open_dataset
 from loaders.conversion import ShardedConversion
 from loaders.conversion.levels import ALWAYS, USUAL, fitting, qualities, ratios_for
 from loaders.sources.open import open_source
+from loaders.stage import SMALLEST
 
 
 def flat(width: int, height: int) -> bytes:
@@ -80,3 +81,10 @@ def test_small_levels_that_do_not_fit_are_left_out() -> None:
     assert fitting(records((1000, 400), (600, 128), (500, 64)), 0.5) == [True, True, True]
     assert fitting(records((1000, 400), (600, 128), (501, 64)), 0.5) == [True, True, False]
     assert fitting(records((1000, 150), (10, 75)), 0) == [True, False]
+
+
+def test_levels_smaller_than_any_resolution_are_left_out(tmp_path: Path) -> None:
+    sizes = [(32, 32), (64, 64), (4 * SMALLEST - 4, 500)]
+    convert([(flat(*size), 0) for size in sizes], tmp_path / "x.beton", overhead=100, workers=1)
+    with open_dataset(tmp_path / "x.beton") as data:
+        assert data.entries([0, 1, 2])["width"].tolist() == [[32, 16, 0], [64, 32, 16], [60, 30, 0]]

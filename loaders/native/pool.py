@@ -308,21 +308,40 @@ def resample(rgb: NDArray[np.uint8], sample: NDArray[np.void], *, side: int, fil
     return out
 
 
-def augmented(images: NDArray[np.uint8], augment: Augment) -> NDArray[np.uint8]:
-    """Augmented copies of decoded images, computed on this thread.
+def finished(
+    images: NDArray[np.uint8],
+    augment: Augment | None = None,
+    lut: NDArray[Any] | None = None,
+    channels_last: bool = False,
+) -> NDArray[Any]:
+    """Copies of decoded images after the kernel's steps that follow resampling, computed on this thread.
 
     Args:
         images: uint8 [n, 3, B, B].
-        augment: operations, no erasing.
+        augment: operations, no erasing and no low-pass; None: none.
+        lut, channels_last: see `KernelOptions`.
+
+    Returns:
+        [n, 3, B, B], or [n, B, B, 3] with `channels_last`, of the dtype of `lut`, or uint8.
 
     Raises:
         LoaderError: an operation that the kernel refuses.
     """
     images = np.ascontiguousarray(images, np.uint8)
-    out, message = np.empty_like(images), np.zeros(_MESSAGE, np.uint8)
-    batch = EtBatch(side=images.shape[-1], out=out.ctypes.data, element=1, augment=augment.struct(len(images), None))
+    n, channels, side, _ = images.shape
+    # NumPy asks for huge pages, which torch does not: of a large array, torch's page faults take longer than the rest.
+    out = np.empty((n, side, side, channels) if channels_last else images.shape, np.uint8 if lut is None else lut.dtype)
+    message = np.zeros(_MESSAGE, np.uint8)
+    batch = EtBatch(
+        side=side,
+        out=out.ctypes.data,
+        lut=None if lut is None else lut.ctypes.data,
+        element=out.itemsize,
+        channels_last=channels_last,
+        augment=EtAugment() if augment is None else augment.struct(n, lut),
+    )
     source, finish = images.ctypes.data, library().et_finish_one
-    for i in range(len(images)):
+    for i in range(n):
         if finish(ctypes.addressof(batch), i, source + i * images[0].nbytes, message.ctypes.data):
             raise LoaderError(f"image {i} of the batch: {_text(message)}")
     return out

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..batch import Batch
-from ..native import Augment, augmented
+from ..native import Augment, finished
 from ..plan.rng import Purpose, below, uniform, words
 from ..stage import LARGEST
 from . import fused
@@ -152,7 +152,7 @@ def perform(
         return fused.rand_augment(images, op, argument, fill, then.table(images.device), then.memory_format)
     if images.device.type == "cpu" and side <= LARGEST and not torch.compiler.is_compiling():
         packed = Augment(operations=pack(op, argument, side), fill=fill, cubic=packed_weights())
-        images = torch.from_numpy(augmented(images.numpy(), packed))
+        images = torch.from_numpy(finished(images.numpy(), packed))
     else:
         # Lower precision would change pixels, because rounding is part of the operations.
         with torch.autocast(images.device.type, enabled=False):

@@ -174,7 +174,7 @@ def test_the_kernel_refuses_senseless_operations(fields: dict[str, object], reas
     with pytest.raises(LoaderError, match=f"sample 0 of the batch: {reason}"):
         finished(pictures(32), one(**fields))
     with pytest.raises(LoaderError, match=f"image 0 of the batch: {reason}"):
-        native.augmented(pictures(32).numpy(), one(**fields))
+        native.finished(pictures(32).numpy(), one(**fields))
 
 
 def test_the_kernel_refuses_boxes_outside() -> None:

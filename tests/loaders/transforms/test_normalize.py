@@ -29,6 +29,22 @@ def test_it_has_the_definitions_bits(
         assert torch.equal(done, plainly(images, dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("given", FORMATS)
+def test_the_kernel_looks_square_images_up(
+    dtype: torch.dtype, memory_format: torch.memory_format, given: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = Normalize(MEAN, STD, dtype, memory_format)
+    module.table(torch.device("cpu"))  # made by `_exact`
+    monkeypatch.setattr(Normalize, "_exact", None)
+    for n, side in ((5, 33), (1, 96), (2, 1)):
+        images = pixels(n, 3, side, side)
+        done = module(images.contiguous(memory_format=given))
+        assert done.dtype == dtype and done.is_contiguous(memory_format=memory_format)
+        assert torch.equal(done, plainly(images, dtype))
+
+
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_the_one_kernel_for_cuda_differs_by_rounding_alone(memory_format: torch.memory_format) -> None:
     images = pixels(2, 3, 16, 16)

@@ -83,6 +83,14 @@ bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& 
   return true;
 }
 
+// The DCT scale at which a JPEG is decoded. The plan chooses it by luma. libjpeg reduces chroma as much, so where chroma has less
+// than half of luma's samples along an axis (4:1:1), half of that scale leaves it those that it has in 4:2:0.
+int scale_of(const EtSample& sample, const Header& header) {
+  for (int c = 0; c < header.ncomp; c++)
+    if (header.hmax > 2 * header.comp[c].h || header.vmax > 2 * header.comp[c].v) return std::max(1, sample.scale / 2);
+  return sample.scale;
+}
+
 // The planes of a JPEG, or, where our own decoder reads it, what is to be decoded to get them.
 bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats& stats) {
   const int64_t start = now_ns();
@@ -93,16 +101,17 @@ bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats
   const int64_t got = now_ns();
   count_read(got - start, stats);
   if (!opened) return false;
-  const int d = sample.scale;
+  const int d = scale_of(sample, header);
+  if (d != sample.scale) hand.target = target_of(sample, hand.batch->side, d);
   Box region;
   if (!needed(sample, hand.target, (header.width + d - 1) / d, (header.height + d - 1) / d, region, e)) return false;
   bool good;
   if (header.own) {
-    good = begin_own(header, bytes.source, region, sample.scale, s, hand.decoding, hand.planes, e);
+    good = begin_own(header, bytes.source, region, d, s, hand.decoding, hand.planes, e);
     stats.bytes_decoded += header.head + hand.planes.coded;
   } else {
-    good = decode_progressive(header, bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes) ||
-           decode_libjpeg(bytes.jpeg, bytes.held, region, sample.scale, s, hand.planes, e);
+    good = decode_progressive(header, bytes.jpeg, bytes.held, region, d, s, hand.planes) ||
+           decode_libjpeg(bytes.jpeg, bytes.held, region, d, s, hand.planes, e);
     stats.bytes_decoded += bytes.held;
   }
   stats.decode_ns += now_ns() - got;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any] | None:
-    """The checkpoint to resume a training from; None for a new training.
+    """The checkpoint to resume a training from; None for a new training. Prints a warning for each damaged one.
 
     identity: all settings that determine the result, see `resolve.identity`.
 
     Raises:
         ValueError: the checkpoint belongs to another training, or the ranks find different checkpoints.
     """
-    state = load_latest(folder)
+    state = load_latest(folder, ranks.say)
     step = state["step"] if state else 0
     if ranks.largest(step) != -ranks.largest(-step):
         raise ValueError(
@@ -62,20 +63,27 @@ def find(folder: Path, identity: dict[str, Any], ranks: Ranks) -> dict[str, Any]
     return state
 
 
-def load_latest(folder: Path) -> dict[str, Any] | None:
+def load_latest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
     """The newest checkpoint that can be read; None if there is none.
+
+    warn: called with a line of text for each newer checkpoint that cannot be read.
 
     Raises:
         ValueError: there are checkpoints, and none of them can be read.
     """
-    found = checkpoints(folder)
-    for path in reversed(found):
+    newest_first = checkpoints(folder)[::-1]
+    damaged: list[ValueError] = []
+    for path in newest_first:
         try:
-            return load(path)
+            state = load(path)
         except ValueError as error:
-            why = error
-    if found:
-        raise ValueError(f"none of the {len(found)} checkpoints in {folder} can be read; the last: {why}")
+            damaged.append(error)
+            continue
+        for why in damaged:
+            warn(f"Warning: {why} The training resumes from the older {path.name}; the steps since then are repeated.")
+        return state
+    if damaged:
+        raise ValueError(f"none of the {len(damaged)} checkpoints in {folder} can be read; the last: {damaged[-1]}")
     return None
 
 

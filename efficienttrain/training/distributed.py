@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ class Ranks:
     def main(self) -> bool:
         """Whether this is the rank that logs, saves and prints."""
         return self.rank == 0
+
+    def say(self, text: str) -> None:
+        """Prints a line for the user to stderr, from the main rank only."""
+        if self.main:
+            print(text, file=sys.stderr, flush=True)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """The sum over all ranks, in place."""

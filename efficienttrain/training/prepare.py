@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,18 +201,11 @@ def ring_on_device(batches: int, layout: Layout, resolution: int, ranks: Ranks) 
     return ring_bytes(batches, layout.fresh, resolution)
 
 
-def say(ranks: Ranks, text: str) -> None:
-    """Prints a line for the user, on one rank only."""
-    if ranks.main:
-        print(text, file=sys.stderr, flush=True)
-
-
 def greet(config: Config, recipe: Recipe, schedule: Schedule, train_state: TrainState, ranks: Ranks, step: int) -> None:
     """Prints the training's settings and device."""
     weights, objective = sum(parameter.numel() for parameter in train_state.model.parameters()), train_state.objective
     precision = next(name for name, dtype in DTYPES.items() if dtype is train_state.dtype)
-    say(
-        ranks,
+    ranks.say(
         f"{config.model}: {weights / 1e6:.1f} M parameters; {schedule.samples:,} images, {objective}; "
         f"{ranks.world_size} x {ranks.device.type}, mixed precision {precision}; {schedule.total_steps:,} steps in "
         f"{len(recipe.stages)} stages, batch {recipe.batch}, peak lr {rate_and_origin(config, recipe)}"

@@ -25,13 +25,13 @@ def train(config: Config, callbacks: Sequence[Callback] = ()) -> Result:
     """
     import torch
 
-    from efficienttrain.training import distributed, prepare
+    from efficienttrain.training import distributed
     from efficienttrain.training.trainer import Trainer
 
     try:
         with distributed.group(config.device) as ranks, Trainer(config, ranks, callbacks) as trainer:
             if config.progress:
-                prepare.say(ranks, provenance(config.model))
+                ranks.say(provenance(config.model))
             return trainer.run()
     except torch.cuda.OutOfMemoryError as error:  # after a stage's first step, which would have been repeated
         raise ValueError(

@@ -168,9 +168,7 @@ class Trainer:
         fits = micro_batch.fitting(layout.micro, kept, **parts, stage=stage, step=self.step)
         if fits < layout.micro:
             layout = prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, layout.factor, fits)
-            prepare.say(
-                self.ranks, f"Micro-batches of {layout.micro} at {stage.resolution} px, by the free GPU memory."
-            )
+            self.ranks.say(f"Micro-batches of {layout.micro} at {stage.resolution} px, by the free GPU memory.")
         return layout
 
     def supply(self, layout: Layout, buffer: int) -> None:
@@ -215,7 +213,7 @@ class Trainer:
         """Halves the micro-batch, doubles the accumulation, and returns to the start of the step."""
         torch.cuda.empty_cache()
         layout = self.layout.halved()
-        prepare.say(self.ranks, f"Out of GPU memory with micro-batches of {self.layout.micro}; now {layout.micro}.")
+        self.ranks.say(f"Out of GPU memory with micro-batches of {self.layout.micro}; now {layout.micro}.")
         self.feed.rewind(cursor)
         self.supply(layout, self.buffer)
 
@@ -229,7 +227,7 @@ class Trainer:
         if done > auto_replay.SETTLING and factor > 1:
             layout, resolution = replace(self.layout, factor=factor), self.recipe.stages[self.stage].resolution
             held = auto_replay.ring_size(layout, resolution, self.feed.samples, self.ranks)
-            prepare.say(self.ranks, f"Waited {self.stall:.0%} for the loader: every image {factor} times from here on.")
+            self.ranks.say(f"Waited {self.stall:.0%} for the loader: every image {factor} times from here on.")
             self.supply(layout, self.config.replay_buffer or held)
 
     def note(self) -> None:
@@ -317,7 +315,7 @@ class Trainer:
         if self.schedule.stage_of(self.step) != self.stage:
             state["feed"]["held"] = []  # the stage has ended, and with it its replay buffer
         if not self.feed.load_state_dict(state["feed"]):
-            prepare.say(self.ranks, "The replay buffer begins empty, for ranks or micro-batch have changed.")
+            self.ranks.say("The replay buffer begins empty, for ranks or micro-batch have changed.")
 
     def write(self, kind: str, **facts: Any) -> None:
         """Writes a line of the log."""

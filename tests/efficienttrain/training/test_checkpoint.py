@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from efficienttrain.training import checkpoint
+from efficienttrain.training.distributed import Ranks
 
 
 def state(step: int) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
         checkpoint.save(tmp_path, step, state(step), best=step == 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "step_00000003.pt", "step_00000010.pt"]
     assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
-    latest = checkpoint.load_latest(tmp_path)
+    latest = checkpoint.load_latest(tmp_path, pytest.fail)
     assert latest is not None
     assert (latest["step"], latest["weights"].tolist(), latest["held"]) == (10, [10, 10, 10], [(0, 8)])
 
@@ -34,23 +35,29 @@ def test_a_crash_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(torch, "save", crash)
         checkpoint.save(tmp_path, 2, state(2))
-    latest = checkpoint.load_latest(tmp_path)
+    latest = checkpoint.load_latest(tmp_path, pytest.fail)
     assert latest is not None
     assert latest["step"] == 1
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for step in (1, 2):
         path = checkpoint.save(tmp_path, step, state(step))
     path.write_bytes(path.read_bytes()[:300])
-    latest = checkpoint.load_latest(tmp_path)
-    assert latest is not None
-    assert latest["step"] == 1
+    ranks = Ranks(0, 1, torch.device("cpu"))
+    resumed = checkpoint.find(tmp_path, {"model": "net"}, ranks)
+    assert resumed is not None
+    assert resumed["step"] == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"Warning: {path} is not a whole checkpoint (")
+    assert "The training resumes from the older step_00000001.pt" in printed
     (tmp_path / "step_00000001.pt").write_bytes(b"")
     with pytest.raises(
         ValueError, match=r"none of the 2 checkpoints in .* can be read; the last: .* not a whole checkpoint"
     ):
-        checkpoint.load_latest(tmp_path)
+        checkpoint.load_latest(tmp_path, pytest.fail)
 
 
 def test_a_truncated_checkpoint_of_any_length_falls_back(tmp_path: Path) -> None:
@@ -59,7 +66,9 @@ def test_a_truncated_checkpoint_of_any_length_falls_back(tmp_path: Path) -> None
     whole = path.read_bytes()
     for length in (300, 20_000, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        latest = checkpoint.load_latest(tmp_path)
+        warnings: list[str] = []
+        latest = checkpoint.load_latest(tmp_path, warnings.append)
+        assert len(warnings) == 1
         assert latest is not None and latest["step"] == 1, length
 
 
@@ -102,4 +111,4 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
 
 
 def test_no_run_no_checkpoint(tmp_path: Path) -> None:
-    assert checkpoint.load_latest(tmp_path / "nothing") is None
+    assert checkpoint.load_latest(tmp_path / "nothing", pytest.fail) is None

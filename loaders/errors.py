@@ -29,3 +29,12 @@ class BadSample(LoaderError):
 
     def __reduce__(self) -> tuple[type[BadSample], tuple[int, str, str]]:
         return BadSample, (self.index, self.name, self.why)
+
+
+class TooManyOpenFiles(LoaderError):
+    """This process, or the system, can open no more files. That says nothing about the sample that was to be read."""
+
+    @classmethod
+    def opening(cls, place: str) -> TooManyOpenFiles:
+        """The error of opening `place`, a file or a sample."""
+        return cls(f"{place} cannot be opened: too many open files; allow more (ulimit -n), or close some")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import native
 from ..batch import BatchPlan
-from ..errors import BadSample, LoaderError
+from ..errors import BadSample, LoaderError, TooManyOpenFiles
 from ..plan import plan_batch, replacements
 from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.records import OTHER
@@ -218,7 +218,7 @@ class Decoder:
         Raises:
             BadSample: see `Backend.run`.
             BadDataset: the data set's file has changed, so the whole batch is unreliable.
-            LoaderError: this process has too many open files.
+            TooManyOpenFiles: a sample cannot be opened now.
         """
         self._dataset.check_unchanged()
         if not status.any():
@@ -252,7 +252,7 @@ class Decoder:
         others = iter(found if chosen is None else chosen[found].tolist())
         while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
             if status == native.EXHAUSTED:
-                raise LoaderError(f"{self._dataset.path}: sample {index} {why}; allow more (ulimit -n), or close some")
+                raise TooManyOpenFiles.opening(f"{self._dataset.path}: sample {index}")
             bad = BadSample(index, self._dataset.name(index), why)
             if self._options.on_error == "raise":
                 raise bad

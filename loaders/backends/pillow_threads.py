@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..errors import LoaderError
+from ..errors import LoaderError, TooManyOpenFiles
 from ..pillow import decode_rgb
 from ..storage.files import open_regular
 
@@ -93,7 +93,11 @@ class PartlyPillow:
         self._made = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """As `native.PoolBatch.wait`; `timeout` limits only the wait for the kernel."""
+        """As `native.PoolBatch.wait`; `timeout` limits only the wait for the kernel.
+
+        Raises:
+            TooManyOpenFiles: a file cannot be opened now.
+        """
         if not self._pending.wait(timeout):
             return False
         pixels = self.out.view(np.uint8).reshape(len(self.status), -1)
@@ -153,6 +157,9 @@ def make(file: Any, samples: NDArray[np.void], options: native.KernelOptions, si
         samples: SAMPLE [1].
         options: of a `native.KernelBatch` of this sample.
         size: bytes of its pixels.
+
+    Raises:
+        TooManyOpenFiles: its file cannot be opened now.
     """
     began, data, why = time.perf_counter_ns(), b"", ""
     pixels: NDArray[np.uint8] | None = None
@@ -163,6 +170,8 @@ def make(file: Any, samples: NDArray[np.void], options: native.KernelOptions, si
         made = native.resample(decoded, samples, side=options.side, filter=options.filter)
         pixels = np.empty(size, np.uint8)
         native.KernelBatch(samples, options, pixels).finish(0, made)
+    except TooManyOpenFiles:
+        raise
     except LoaderError as error:
         pixels, why = None, str(error)
     except OSError as error:

@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import islice
 
 from .. import native
-from ..errors import LoaderError
+from ..errors import LoaderError, TooManyOpenFiles
 from ..pillow import Header, header
 from ..sources.source import FileRange, Sample, Source, indexable
 from ..storage.files import each
@@ -44,6 +44,8 @@ def _header(sample: Sample) -> Header | str:
             except LoaderError:  # long headers come first, or the format has them at its end
                 pass
         return _parsed(image if isinstance(image, bytes) else image.read())
+    except TooManyOpenFiles:
+        raise
     except (OSError, LoaderError) as error:
         return getattr(error, "strerror", None) or str(error)
 

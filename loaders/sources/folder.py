@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import native
 from ..beton.fields import LABEL_ONLY
-from ..errors import BadDataset, LoaderError
+from ..errors import BadDataset, LoaderError, TooManyOpenFiles
 from ..pillow import header
 from ..plan.records import OTHER
 from ..processors import available_processors
@@ -114,10 +114,16 @@ class Folder(Dataset):
 
 
 def _pillow_size(path: str) -> tuple[int, int]:
-    """Width and height of a file that the kernel does not read; 1x1 if Pillow cannot read its size, either."""
+    """Width and height of a file that the kernel does not read; 1x1 if Pillow cannot read its size, either.
+
+    Raises:
+        TooManyOpenFiles: it cannot be opened now.
+    """
     try:
         with open_regular(path) as file:
             _, width, height = header(file)
+    except TooManyOpenFiles:
+        raise
     except (OSError, LoaderError):
         return 1, 1
     return min(width, 0xFFFF), min(height, 0xFFFF)

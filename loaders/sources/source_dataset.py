@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from .. import native
 from ..beton.fields import LABEL_ONLY, FieldType, encode, row_dtype
 from ..beton.stored_fields import decode
-from ..errors import BadDataset, LoaderError
+from ..errors import BadDataset, LoaderError, TooManyOpenFiles
 from ..pillow import decode_rgb
 from ..plan.records import RAW
 from ..processors import available_processors
+from ..storage.files import NO_MORE_FILES
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
 from .source import Sample, Source, extras, indexable
@@ -195,10 +196,18 @@ class SourceDataset(Dataset):
         self.fd = -1
 
     def _sample(self, index: int) -> Sample:
-        """A sample; if the source cannot read it, its `problem` is set."""
+        """A sample; if the source cannot read it, its `problem` is set.
+
+        Raises:
+            TooManyOpenFiles: the source cannot open its file now.
+        """
         try:
             return self._source[index]
+        except TooManyOpenFiles:
+            raise
         except Exception as error:  # user code may raise any error
+            if isinstance(error, OSError) and error.errno in NO_MORE_FILES:
+                raise TooManyOpenFiles.opening(f"{self.path}: sample {index}") from error
             return Sample(f"sample {index}", b"", {}, f"{type(error).__name__}: {error}")
 
     def _chunk(self, indices: NDArray[np.int64]) -> _Chunk:
@@ -223,13 +232,15 @@ class SourceDataset(Dataset):
         return _Chunk(entries, [one.sample for one in read], lease)
 
     def _load(self, index: int) -> _Read:
-        """Reads a sample in a thread: a JPEG as its bytes, any other image as pixels."""
+        """Reads a sample in a thread: a JPEG as its bytes, any other image as pixels. Raises as `_sample` does."""
         sample = self._sample(index)
         try:
             if sample.problem:
                 raise LoaderError(sample.problem)
             data = sample.image if isinstance(sample.image, bytes) else sample.image.read()
             read = _read(sample, data)
+        except TooManyOpenFiles:
+            raise
         except (LoaderError, OSError) as error:
             self._problems[index] = getattr(error, "strerror", None) or str(error)
             return _Read(sample, _UNREADABLE, 0, 1, 1)

@@ -9,6 +9,7 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from ..errors import LoaderError
+from ..errors import LoaderError, TooManyOpenFiles
 from . import store as stores
 from .store import Facts, Missing, Store, first_line, is_url
 from .transfer import LARGEST, Transfer
@@ -24,6 +25,9 @@ from .transfer import LARGEST, Transfer
 K = TypeVar("K")
 T = TypeVar("T")
 
+NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+"""Numbers of the operating system's errors if this process, or the system, has too many open files."""
+_PATIENCE = 1.0  # seconds in which other threads of ours, which open files only for a read, close some
 _FIRST = 16 << 10  # bytes of a request after a jump
 _AHEAD = 4  # requests in flight while a file is read from beginning to end
 
@@ -259,8 +263,19 @@ def open_regular(path: str) -> IO[bytes]:
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
+        TooManyOpenFiles: it could not be opened for a second, because too many files are open.
     """
-    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+            break
+        except OSError as error:
+            if error.errno not in NO_MORE_FILES:
+                raise
+            if time.monotonic() > until:
+                raise TooManyOpenFiles.opening(path) from None
+        time.sleep(0.001)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "no regular file")

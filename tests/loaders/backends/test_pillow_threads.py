@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loaders import BadSample, Loader
+from loaders import BadSample, Loader, LoaderError
 from loaders.backends import pillow_threads
 from loaders.pillow import decode_rgb
+from loaders.sources import FieldType, Sample
 from tests.contract import digest
 from tests.images import jpeg, picture
 
@@ -128,3 +132,56 @@ def test_more_than_8_bits_are_refused_in_folders(tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 40), 30000, np.uint16)).save(tmp_path / "a" / "deep.png")
     with loader(tmp_path, batch_size=1) as data, pytest.raises(BadSample, match="would be clipped to white"):
         list(data)
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """A process that can open no file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+class PngSource:
+    """A source in Python that opens its files itself."""
+
+    path, classes, fields = "png source", ["a"], {"label": FieldType("int")}
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.files[index].name, self.files[index].read_bytes(), {"label": 0})
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        return (self[k] for k in range(start, len(self)))
+
+    def fingerprint(self) -> str:
+        return "png"
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["sizes known", "sizes unknown"])
+@pytest.mark.parametrize("kind", ["folder", "source"])
+def test_a_good_file_is_not_bad_because_too_many_files_are_open(tmp_path: Path, kind: str, warm: bool) -> None:
+    (tmp_path / "a").mkdir()
+    for i in range(8):
+        Image.fromarray(picture(64, 48, i)).save(tmp_path / "a" / f"{i}.png")
+    data: Any = tmp_path if kind == "folder" else PngSource(sorted(tmp_path.rglob("*.png")))
+    with loader(data, batch_size=8, on_error="replace") as loading:
+        if warm:
+            list(loading)
+        loading.set_epoch(5)  # the samples of the next epoch may have been read already
+        with no_more_files(), pytest.raises(LoaderError, match=r"too many open files; allow more \(ulimit -n\)"):
+            list(loading)
+        loading.set_epoch(5)
+        got = digest(loading)
+        assert loading.stats()["bad"] == []
+    with loader(data, batch_size=8) as loading:
+        loading.set_epoch(5)
+        assert digest(loading) == got

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ from loaders import native
 from loaders.beton import layout
 from loaders.beton.fields import parse_fields
 from loaders.conversion.settings import Settings
-from loaders.conversion.transcode import Job, Refused, convert_job, records_of
-from loaders.errors import BadDataset
+from loaders.conversion.transcode import Job, Refused, convert_job, read_image, records_of
+from loaders.errors import BadDataset, TooManyOpenFiles
 from loaders.plan.records import table_bytes
 from loaders.sources.labels import Labels
 from loaders.sources.source import FileRange, Sample
@@ -158,3 +160,20 @@ def test_targets_are_stored_or_refused(odd_folder: Path) -> None:
 def test_a_file_that_changes_meanwhile_is_told(odd_folder: Path) -> None:
     with pytest.raises(BadDataset, match=r"0\.jpg: changed while"):
         convert_job(job(odd_folder, [], samples=[Sample("0", FileRange(str(odd_folder / "b/0.jpg"), 7), {"label": 0})]))
+
+
+def test_an_image_is_not_left_out_because_too_many_files_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"image")
+    sample = Sample("a", FileRange.whole(str(path)), {})
+
+    def no_file(*_: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_file)
+        with pytest.raises(TooManyOpenFiles, match=r"a\.jpg cannot be opened: too many open files; allow more"):
+            read_image(sample)
+    assert read_image(sample) == b"image"

@@ -199,7 +199,7 @@ def test_good_samples_are_read_though_few_files_may_be_open(jpeg_folder: Path, t
     most, bad = few.split(maxsplit=1)
     assert int(most) < 40 and bad == scarce == "[]"
     assert none.startswith(f"{folder}: sample ") and none.endswith(
-        "Too many open files; allow more (ulimit -n), or close some []"
+        "cannot be opened: too many open files; allow more (ulimit -n), or close some []"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,3 +91,43 @@ def for_one_image(transform: object) -> bool:
     draws = any(kind.__name__.startswith("Random") or kind.__name__ in _DRAW for kind in kinds)
     old = not any(kind.__module__.startswith("torchvision.transforms.v2.") for kind in kinds)
     return draws or old or any(map(for_one_image, getattr(transform, "transforms", ())))
+
+
+def check_input(transform: object) -> None:
+    """Checks that a transform of torchvision takes and makes tensors, not PIL images.
+
+    Raises:
+        TypeError: it does not; the message says what to use instead.
+    """
+    pil = False
+    for step in _steps(transform):
+        kind = type(step)
+        if not kind.__module__.startswith("torchvision.transforms."):
+            continue
+        name, v2 = kind.__name__, kind.__module__.startswith("torchvision.transforms.v2.")
+        if name == "ToTensor" and not pil:
+            raise TypeError(
+                "`transforms` get images that are uint8 tensors already, got torchvision's ToTensor(), which takes PIL "
+                "images; use torchvision.transforms.v2.ToDtype(torch.float32, scale=True)."
+            )
+        if name == "PILToTensor" and not pil and not v2:  # v2's leaves tensors as they are
+            raise TypeError(
+                "`transforms` get images that are uint8 tensors already, got torchvision's PILToTensor(), which takes "
+                "PIL images; leave it out."
+            )
+        if name in ("ToPILImage", "ToTensor", "PILToTensor", "ToImage"):
+            pil = name == "ToPILImage"
+    if pil:
+        raise TypeError(
+            f"`transforms` must return tensors, got {transform!r}, which returns PIL images; put it, the transforms "
+            "that need PIL images, and PILToTensor() into one torchvision.transforms.Compose."
+        )
+
+
+def _steps(transform: object) -> Iterator[object]:
+    """A transform, or the transforms that a torchvision `Compose` applies, at any depth."""
+    if type(transform).__name__ == "Compose":
+        for step in getattr(transform, "transforms", ()):
+            yield from _steps(step)
+    else:
+        yield transform

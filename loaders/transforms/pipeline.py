@@ -19,7 +19,7 @@ from .device import bits
 from .erasing import RandomErasing
 from .low_frequency import LowFrequencyCrop
 from .normalize import Normalize
-from .per_sample import PerSample, for_one_image
+from .per_sample import PerSample, check_input, for_one_image
 from .randaugment import RandAugment
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "uint8": torch.uint8}
@@ -239,6 +239,7 @@ def _of_batches(transform: Transform) -> Transform:
     kind = type(transform)
     if kind.__module__.startswith("torchvision.") and kind.__name__ in ("MixUp", "CutMix"):
         raise TypeError(f"{rule}, got torchvision's {kind.__name__}; use loaders.transforms.Mixup(num_classes=...).")
+    check_input(transform)
     if for_one_image(transform):
         return PerSample(transform)  # type: ignore[arg-type]
     try:

@@ -85,6 +85,10 @@ def test_torchvisions_other_transforms_are_applied_to_the_batch() -> None:
 @pytest.mark.parametrize(
     ("transform", "message"),
     [
+        (v1.ToTensor(), r"are uint8 tensors already, got torchvision's ToTensor\(\).*; use .*ToDtype\("),
+        (v1.Compose([v1.RandomHorizontalFlip(), v1.Compose([v1.ToTensor()])]), r"got torchvision's ToTensor\(\)"),
+        (v1.PILToTensor(), r"got torchvision's PILToTensor\(\), which takes PIL images; leave it out"),
+        (v2.ToPILImage(), r"must return tensors, got ToPILImage\(.*put it, .* into one torchvision.transforms.Compose"),
         (v2.MixUp(num_classes=3), r"torchvision's MixUp; use loaders.transforms.Mixup"),
         (lambda image: image, r"takes other arguments; wrap a transform of single images in loaders.transforms.PerS"),
         (torch.nn.Sequential(), r"Sequential\(\), which takes other arguments"),
@@ -94,6 +98,31 @@ def test_torchvisions_other_transforms_are_applied_to_the_batch() -> None:
 def test_what_is_no_batch_transform_is_refused(pyramid: Path, transform: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Loader(pyramid, transforms=[transform], batch_size=6, resolution=32)
+
+
+def test_a_transform_that_would_leave_pixels_unscaled_is_refused() -> None:
+    with pytest.warns(UserWarning, match="deprecated"):
+        transform = v2.ToTensor()
+    with pytest.raises(TypeError, match=r"got torchvision's ToTensor\(\)"):
+        transforms_of([transform])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        v1.Compose([v1.ToPILImage(), v1.RandomPosterize(4, 1.0), v1.ToTensor()]),
+        v2.Compose([v2.PILToTensor(), v2.RandomPosterize(4, 1.0), v2.ToDtype(torch.float32, scale=True)]),
+    ],
+    ids=["PIL", "tensors"],
+)
+def test_a_compose_may_use_pil_images_inside(pyramid: Path, transform: Any) -> None:
+    options: dict[str, Any] = {"batch_size": 6, "resolution": 32, "num_workers": 1, "seed": 4}
+    with (
+        Loader(pyramid, transforms=[transform], **options) as loader,
+        Loader(pyramid, dtype="uint8", **options) as plain,
+    ):
+        for (images, _), (pixels, _) in zip(loader, plain, strict=True):
+            torch.testing.assert_close(images, (pixels & 0xF0) / 255)
 
 
 @pytest.mark.parametrize("mode", ["batch", "elem"])

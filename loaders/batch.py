@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .native import Augment
     from .sources import Dataset
+    from .sources.dataset import Fetch
     from .transforms.pipeline import OutputFormat
 
 
@@ -55,14 +56,20 @@ class BatchPlan:
     """The kernel's operations after resampling, besides the look-up."""
     lease: object = None
     """Keeps in memory the bytes that `samples` refer to, see `Dataset.lease`."""
+    fetch: Fetch | None = None
+    """The bytes of `samples` that are being fetched; `samples` are valid after its `wait`. None: they are valid."""
     pillow: bool = True
     """Whether Pillow may have to decode some of the samples."""
 
     def rows(self, rows: slice | NDArray[np.int64]) -> BatchPlan:
         """The plan of some of its samples."""
-        keys, labels, samples = self.keys[rows], self.labels[rows], self.samples[rows]
-        augment = None if self.augment is None else self.augment.rows(rows)
-        return BatchPlan(self.format, self.epoch, keys, labels, samples, augment, self.lease, self.pillow)
+        return replace(
+            self,
+            keys=self.keys[rows],
+            labels=self.labels[rows],
+            samples=self.samples[rows],
+            augment=None if self.augment is None else self.augment.rows(rows),
+        )
 
     def decoded(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> Batch:
         """The decoded batch, before its transforms."""

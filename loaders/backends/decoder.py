@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,12 @@ from ..plan.filters import Filter, FilterName, build, interpolation
 from ..plan.records import OTHER
 from ..plan.rng import copy_numbers, draw_keys, sample_indices
 from ..sources import Dataset
-from ..sources.dataset import Fetch
 from ..transforms.pipeline import OutputFormat
 from .base import BackendOptions, PendingBatch
-from .pillow_threads import PartlyPillow, PillowThreads, Stored, make
+from .pillow_threads import PartlyPillow, PillowJob, PillowThreads, StoredFile, decode_with_pillow
 
 PLANNED = 1024
 """Samples planned together, unless a batch has more: most of NumPy's cost is per call, not per sample."""
-
-
 _EXPECTED = 2
 """Groups of batches that a data set reads before they are planned, if planning needs the samples themselves."""
 _MOST_FETCHES, _FETCHED = 4, 256 << 20
@@ -39,33 +36,37 @@ _MOST_FETCHES, _FETCHED = 4, 256 << 20
 class Plans:
     """An iterator over planned batches. It returns a batch when the bytes of its samples have arrived."""
 
-    def __init__(self, coming: Iterator[tuple[BatchPlan, Fetch | None]], wait: Callable[[Fetch | None], None]) -> None:
+    def __init__(self, coming: Iterator[BatchPlan], wait: Callable[[BatchPlan], None]) -> None:
         self._coming, self._wait = coming, wait
-        self._next: tuple[BatchPlan, Fetch | None] | None = None
+        self._next: BatchPlan | None = None
 
     def here(self) -> bool:
         """Whether the next batch can be returned without waiting for its bytes. True if there is no next batch."""
         if self._next is None:
             self._next = next(self._coming, None)
-        return self._next is None or (fetch := self._next[1]) is None or fetch.done()
+        return self._next is None or self._next.fetch is None or self._next.fetch.done()
 
     def __iter__(self) -> Plans:
         return self
 
     def __next__(self) -> BatchPlan:
-        plan, fetch = self._next or next(self._coming)
+        plan = self._next or next(self._coming)
         self._next = None
-        self._wait(fetch)
+        self._wait(plan)
         return plan
 
 
-def _cut(
-    batches: list[NDArray[np.int64]], plan: BatchPlan, fetch: Fetch | None
-) -> Iterator[tuple[BatchPlan, Fetch | None]]:
-    """The batches of a group that was planned as one."""
-    end = 0
-    for batch in batches:
-        yield plan.rows(slice(end, end := end + len(batch))), fetch
+class _Group(NamedTuple):
+    """Batches that are planned as one."""
+
+    batches: list[NDArray[np.int64]]
+    plan: BatchPlan
+
+    def plans(self) -> Iterator[BatchPlan]:
+        """The plan of each batch."""
+        end = 0
+        for batch in self.batches:
+            yield self.plan.rows(slice(end, end := end + len(batch)))
 
 
 class Decoder:
@@ -96,39 +97,37 @@ class Decoder:
 
     def plan(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
         """The plan of some samples, given by draw keys [n]; no image is decoded."""
-        plan, fetch = self._begin(format, epoch, keys)
-        self._wait(fetch)
+        plan = self._begin(format, epoch, keys)
+        self._wait(plan)
         return plan
 
-    def _wait(self, fetch: Fetch | None) -> None:
+    def _wait(self, plan: BatchPlan) -> None:
         """Waits for samples from remote storage, and counts the time."""
-        if fetch is not None:
+        if plan.fetch is not None:
             began = time.perf_counter_ns()
-            fetch.wait()
+            plan.fetch.wait()
             self._fetch_ns += time.perf_counter_ns() - began
 
-    def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> tuple[BatchPlan, Fetch | None]:
-        """The plan, and the fetch of its samples. They are valid after the fetch's `wait`; without a fetch, at once."""
+    def _begin(self, format: OutputFormat, epoch: int, keys: NDArray[np.int64]) -> BatchPlan:
+        """The plan of some samples, which may still be being fetched, see `BatchPlan.fetch`."""
         indices = sample_indices(keys)
         lease = self._dataset.lease(indices)  # before `entries`, so that they cannot become invalid in between
         labels, samples = self._dataset.labels(indices), self._samples(format, epoch, keys)
         fetch = self._dataset.fetch(indices, samples)
         augment = format.augment(keys, seed=self._options.seed, epoch=epoch)
         pillow = fetch is not None or bool((samples["entry"]["kind"] == OTHER).any())  # a fetch may change them
-        return BatchPlan(format, epoch, keys, labels, samples, augment, (lease, fetch), pillow), fetch
+        return BatchPlan(format, epoch, keys, labels, samples, augment, lease, fetch, pillow)
 
     def plans(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Plans:
         """Plans batches: the first alone and immediately, because the consumer waits for it; the others in groups."""
         self._dataset.begin_epoch()
         first = [self._begin(format, epoch, batches[0].copy())] if batches else []  # `repair` writes to a plan's keys
         later = self._later(format, epoch, batches)
-        if first and first[0][1] is not None:  # its bytes are being fetched: begin to fetch the next ones, too
+        if first and first[0].fetch is not None:  # its bytes are being fetched: begin to fetch the next ones, too
             first += islice(later, 1)
         return Plans(chain(first, later), self._wait)
 
-    def _later(
-        self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]
-    ) -> Iterator[tuple[BatchPlan, Fetch | None]]:
+    def _later(self, format: OutputFormat, epoch: int, batches: Sequence[NDArray[np.int64]]) -> Iterator[BatchPlan]:
         """The plans of all batches but the first. Their data are fetched while earlier ones are decoded."""
         if not batches:
             return
@@ -137,7 +136,7 @@ class Decoder:
         at_once = max(1, together // max(1, len(batches[0])))
         # Groups end at multiples of `at_once`: the samples in a window of quasi-random order are neighbours.
         ends = [*range(at_once, len(batches), at_once), len(batches)]
-        coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]] = deque()
+        coming: deque[_Group] = deque()
         # A generator, because indexing `batches` computes samples, which is slow for all samples of a large set.
         groups = (list(batches[start:end]) for start, end in pairwise([1, *ends]) if start < end)
         expected: deque[list[NDArray[np.int64]]] = deque()
@@ -147,18 +146,18 @@ class Decoder:
                 expected.append(later)
             if not expected:
                 break
-            some = expected.popleft()
-            coming.append((some, *self._begin(format, epoch, np.concatenate(some))))
+            group = expected.popleft()
+            coming.append(_Group(group, self._begin(format, epoch, np.concatenate(group))))
             # If no bytes must be fetched, groups are planned one by one, when they are needed.
             while coming and not self._fetch_more(coming):
-                yield from _cut(*coming.popleft())
+                yield from coming.popleft().plans()
         while coming:
-            yield from _cut(*coming.popleft())
+            yield from coming.popleft().plans()
 
     @staticmethod
-    def _fetch_more(coming: deque[tuple[list[NDArray[np.int64]], BatchPlan, Fetch | None]]) -> bool:
+    def _fetch_more(coming: deque[_Group]) -> bool:
         """Whether another group should be planned before the oldest one is returned."""
-        fetches = [fetch for _, _, fetch in coming if fetch is not None]
+        fetches = [group.plan.fetch for group in coming if group.plan.fetch is not None]
         return len(fetches) == len(coming) == 1 or (
             len(fetches) < _MOST_FETCHES and 0 < sum(fetch.bytes for fetch in fetches) < _FETCHED
         )
@@ -171,12 +170,17 @@ class Decoder:
         rows = np.flatnonzero(batch.samples["entry"]["kind"] == OTHER)
         if not len(rows):
             return pending
-        plans = [batch.rows(rows[k : k + 1]) for k in range(len(rows))]
-        jobs = [
-            (Stored(plan.samples["entry"][0], self._dataset.fd), plan.samples, self.kernel_options(plan))
-            for plan in plans
-        ]
+        jobs = [self._pillow_job(batch.rows(rows[k : k + 1])) for k in range(len(rows))]
         return PartlyPillow(pending, self._pillow, rows, jobs)
+
+    def _pillow_job(self, plan: BatchPlan) -> PillowJob:
+        """The only sample of `plan`, for Pillow."""
+        entry = plan.samples["entry"][0]
+        if entry["kind"] == OTHER:
+            read = StoredFile(entry, self._dataset.fd).read
+        else:  # a JPEG that the kernel does not decode
+            read = partial(self._dataset.read, int(sample_indices(plan.keys)[0]))
+        return PillowJob(read, plan.samples, self.kernel_options(plan))
 
     def kernel_options(self, batch: BatchPlan) -> native.KernelOptions:
         """What the kernel makes of the samples of a batch."""
@@ -241,6 +245,7 @@ class Decoder:
         )
 
     def _repair(self, batch: BatchPlan, i: int, status: int, message: str, pixels: NDArray[np.uint8]) -> None:
+        """`repair` for sample `i` of the batch, whose pixels are `pixels`."""
         key = int(batch.keys[i])
         index, plan = int(sample_indices(batch.keys[i])), batch.rows(slice(i, i + 1))
         if status == native.DAMAGED and self._dataset.forget(index):  # perhaps damaged in transfer
@@ -250,7 +255,7 @@ class Decoder:
         among = len(self._dataset) if chosen is None else len(chosen)
         found = replacements(self._options.seed, batch.epoch, index, among)
         others = iter(found if chosen is None else chosen[found].tolist())
-        while (why := self._by_pillow(plan, index, status, message, pixels)) is not None:
+        while (why := self._by_pillow(plan, status, message, pixels)) is not None:
             if status == native.EXHAUSTED:
                 raise TooManyOpenFiles.opening(f"{self._dataset.path}: sample {index}")
             bad = BadSample(index, self._dataset.name(index), why)
@@ -270,28 +275,17 @@ class Decoder:
         pending.wait()
         return plan, int(pending.status[0]), pending.message(0)
 
-    def _by_pillow(
-        self, plan: BatchPlan, index: int, status: int, message: str, pixels: NDArray[np.uint8]
-    ) -> str | None:
-        """Decodes the only sample of `plan` into `pixels`. Returns None, or the reason if that fails."""
+    def _by_pillow(self, plan: BatchPlan, status: int, message: str, pixels: NDArray[np.uint8]) -> str | None:
+        """Decodes the only sample of `plan` into `pixels` if the kernel does not support it.
+
+        Returns:
+            None if the pixels are there; else the reason why the kernel, or Pillow, failed.
+        """
         if status != native.UNSUPPORTED:
             return message if status else None
-        entry = plan.samples["entry"][0]
-        file = Stored(entry, self._dataset.fd) if entry["kind"] == OTHER else _Sample(self._dataset, index)
-        made = make(file, plan.samples, self.kernel_options(plan), len(pixels))
-        self._pillow.count(made)
-        if made.pixels is None:
-            return made.why
-        pixels[:] = made.pixels
+        result = decode_with_pillow(self._pillow_job(plan), len(pixels))
+        self._pillow.count(result)
+        if result.pixels is None:
+            return result.why
+        pixels[:] = result.pixels
         return None
-
-
-@dataclass
-class _Sample:
-    """The bytes of one sample of a data set."""
-
-    dataset: Dataset
-    index: int
-
-    def read(self) -> bytes:
-        return self.dataset.read(self.index)

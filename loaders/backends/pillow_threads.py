@@ -6,9 +6,9 @@ import ctypes
 import os
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,23 @@ from ..errors import LoaderError, TooManyOpenFiles
 from ..pillow import decode_rgb
 from ..storage.files import open_regular
 
-Job = tuple[Any, NDArray[np.void], native.KernelOptions]
-"""The argument of `make`: a file, its sample, options of the kernel."""
+
+class PillowJob(NamedTuple):
+    """A sample to decode.
+
+    Attributes:
+        read: returns the bytes of its file. Raises OSError or LoaderError.
+        sample: SAMPLE [1].
+        options: of a `native.KernelBatch` of this sample.
+    """
+
+    read: Callable[[], bytes]
+    sample: NDArray[np.void]
+    options: native.KernelOptions
 
 
-class Made(NamedTuple):
-    """A thread's result for one sample.
+class PillowResult(NamedTuple):
+    """The result for one sample.
 
     Attributes:
         pixels: the sample as bytes of the batch; None if it failed.
@@ -50,16 +61,16 @@ class PillowThreads:
         self._workers = workers
         self._pool: ThreadPoolExecutor | None = None  # most data sets never need it
 
-    def submit(self, jobs: Sequence[Job], size: int) -> list[Future[Made]]:
-        """Starts samples; see `make`."""
+    def submit(self, jobs: Sequence[PillowJob], size: int) -> list[Future[PillowResult]]:
+        """Starts samples; see `decode_with_pillow`."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="pillow")
-        return [self._pool.submit(make, *job, size) for job in jobs]
+        return [self._pool.submit(decode_with_pillow, job, size) for job in jobs]
 
-    def count(self, made: Made) -> None:
+    def count(self, result: PillowResult) -> None:
         """Adds a finished sample to the sums."""
-        self.sums["pillow_ns"] += made.spent
-        self.sums["bytes_read"] += made.read
+        self.sums["pillow_ns"] += result.spent
+        self.sums["bytes_read"] += result.read
 
     def close(self) -> None:
         """Cancels samples that have not started and joins the threads."""
@@ -76,7 +87,7 @@ class PartlyPillow:
     """
 
     def __init__(
-        self, pending: native.PoolBatch, threads: PillowThreads, rows: NDArray[np.int64], jobs: Sequence[Job]
+        self, pending: native.PoolBatch, threads: PillowThreads, rows: NDArray[np.int64], jobs: Sequence[PillowJob]
     ) -> None:
         """Starts Pillow's share.
 
@@ -90,7 +101,7 @@ class PartlyPillow:
         self._pending, self._threads = pending, threads
         self._why: dict[int, str] = {}
         size = pending.out.nbytes // len(pending.status)
-        self._made = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
+        self._results = dict(zip(rows.tolist(), threads.submit(jobs, size), strict=True))
 
     def wait(self, timeout: float | None = None) -> bool:
         """As `native.PoolBatch.wait`; `timeout` limits only the wait for the kernel.
@@ -101,14 +112,14 @@ class PartlyPillow:
         if not self._pending.wait(timeout):
             return False
         pixels = self.out.view(np.uint8).reshape(len(self.status), -1)
-        for i, future in self._made.items():
-            made = future.result()
-            self._threads.count(made)
-            if made.pixels is None:
-                self.status[i], self._why[i] = native.DAMAGED, made.why
+        for i, future in self._results.items():
+            result = future.result()
+            self._threads.count(result)
+            if result.pixels is None:
+                self.status[i], self._why[i] = native.DAMAGED, result.why
             else:
-                self.status[i], pixels[i] = native.OK, made.pixels
-        self._made.clear()
+                self.status[i], pixels[i] = native.OK, result.pixels
+        self._results.clear()
         return True
 
     def message(self, i: int) -> str:
@@ -117,13 +128,13 @@ class PartlyPillow:
 
     def close(self) -> None:
         """Cancels samples that have not started, and waits for those in the kernel, but not for Pillow's."""
-        for future in self._made.values():
+        for future in self._results.values():
             future.cancel()
         self._pending.close()
 
 
-class Stored:
-    """Location of a sample's file."""
+class StoredFile:
+    """The file of a sample, or the section of the data set's file that holds it."""
 
     def __init__(self, entry: NDArray[np.void], fd: int) -> None:
         # the name is copied now: the data set may be closed before a thread gets here
@@ -149,14 +160,10 @@ class Stored:
             return file.read(self._size or -1)
 
 
-def make(file: Any, samples: NDArray[np.void], options: native.KernelOptions, size: int) -> Made:
+def decode_with_pillow(job: PillowJob, size: int) -> PillowResult:
     """Decodes, resamples and augments one sample.
 
-    Args:
-        file: has `read() -> bytes`.
-        samples: SAMPLE [1].
-        options: of a `native.KernelBatch` of this sample.
-        size: bytes of its pixels.
+    size: bytes of its pixels.
 
     Raises:
         TooManyOpenFiles: its file cannot be opened now.
@@ -164,19 +171,19 @@ def make(file: Any, samples: NDArray[np.void], options: native.KernelOptions, si
     began, data, why = time.perf_counter_ns(), b"", ""
     pixels: NDArray[np.uint8] | None = None
     try:
-        data = file.read()
+        data = job.read()
         decoded = decode_rgb(data).pixels
-        _check_size(decoded, samples[0]["entry"])
-        made = native.resample(decoded, samples, side=options.side, filter=options.filter)
+        _check_size(decoded, job.sample[0]["entry"])
+        resampled = native.resample(decoded, job.sample, side=job.options.side, filter=job.options.filter)
         pixels = np.empty(size, np.uint8)
-        native.KernelBatch(samples, options, pixels).finish(0, made)
+        native.KernelBatch(job.sample, job.options, pixels).finish(0, resampled)
     except TooManyOpenFiles:
         raise
     except LoaderError as error:
         pixels, why = None, str(error)
     except OSError as error:
         why = f"cannot be read: {error.strerror or error}"
-    return Made(pixels, why, len(data), time.perf_counter_ns() - began)
+    return PillowResult(pixels, why, len(data), time.perf_counter_ns() - began)
 
 
 def _check_size(pixels: NDArray[np.uint8], entry: NDArray[np.void]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..backends.pillow_threads import Stored, make
+from ..backends.pillow_threads import PillowJob, StoredFile, decode_with_pillow
 from ..beton.fields import FieldType
 from ..errors import LoaderError
 from ..pillow import decode_rgb
@@ -155,10 +155,10 @@ def _result(dataset: Dataset, sample: NDArray[np.void], resolution: int) -> tupl
     out = np.empty((1, 3, resolution, resolution), np.uint8)
     entry, options = sample[0]["entry"], native.KernelOptions(resolution, filters.build(resolution), dataset.fd)
     if entry["kind"] == OTHER:
-        made = make(Stored(entry, dataset.fd), sample, options, out.nbytes)
-        if made.pixels is None:
-            raise LoaderError(made.why)
-        return made.pixels.reshape(out.shape)[0].transpose(1, 2, 0), made.read
+        result = decode_with_pillow(PillowJob(StoredFile(entry, dataset.fd).read, sample, options), out.nbytes)
+        if result.pixels is None:
+            raise LoaderError(result.why)
+        return result.pixels.reshape(out.shape)[0].transpose(1, 2, 0), result.read
     pool = native.Pool(1)
     try:
         pending = pool.submit(sample, options, out)

@@ -8,11 +8,11 @@ remote manifest from one place at a time.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +23,9 @@ from ..beton.fields import ORIGINAL
 from ..errors import BadDataset, LoaderError
 from ..sources.open import open_dataset
 from ..sources.parts import Parts
-from ..sources.parts_manifest import describe, parse_manifest
+from ..sources.parts_manifest import Manifest, PartEntry
 from ..storage import files
 from ..storage.store import check_credentials, is_url
-from .manifest import manifest_text
 from .part_file import copy_part, make_part
 from .stored_samples import StoredSamples, cut, order_of, settings_of
 from .verify import verify
@@ -85,7 +84,7 @@ def split_parts(
         order = "source" if dataset.storage is None or order_of(dataset) is not None else None
         for path, samples in zip(paths, cut(dataset, ends[1:]), strict=True):
             copy_part(samples, path, workers, progress, work_dir, order)
-    files.replace(out, manifest_text([_line(path, out) for path in paths]))
+    files.replace(out, Manifest([_entry(path, out) for path in paths]).text())
     return paths
 
 
@@ -134,10 +133,10 @@ def append_parts(
                 place = work_dir if is_url(path) else None
                 how = {**settings_of(meta), **like, **options}
                 make_part(source, path, workers=workers, progress=progress, work_dir=place, **how)
-            if any(_place(part, manifest) == path for part in content["parts"]):
+            if any(_place(part.path, manifest) == path for part in content.parts):
                 raise ValueError(f"{path}: belongs to {manifest} already; append other parts")
-            content["parts"].append(_line(path, manifest))
-        places = [_place(part, manifest) for part in content["parts"]]
+            content.parts.append(_entry(path, manifest))
+        places = [_place(part.path, manifest) for part in content.parts]
         with open_dataset(places):  # whether they belong together
             pass
     with _opened(manifest) as dataset:
@@ -172,18 +171,17 @@ def remove_samples(manifest: str, names: Iterable[str] = (), indices: Iterable[i
             chosen |= {k for k, _ in found}
         chosen = set(dataset.places(sorted(chosen)).tolist())
         start, kept = 0, []
-        for part, line in zip(dataset.parts, content["parts"], strict=True):
-            before = line.get("removed", [])
-            inside = np.delete(np.arange(line["samples"]), before)
+        for part, entry in zip(dataset.parts, content.parts, strict=True):
+            inside = np.delete(np.arange(entry.samples), entry.removed)
             mine = [int(inside[k - start]) for k in range(start, start + len(part)) if k in chosen]
             start, gone = start + len(part), gone + len(mine)
             if len(mine) == len(part):  # none is left
-                _replaced(content, line)
+                content.obsolete.append(entry.path)
                 continue
-            kept.append({**line, "removed": sorted([*before, *mine])} if before or mine else line)
+            kept.append(replace(entry, removed=tuple(sorted([*entry.removed, *mine]))))
         if not kept:
             raise ValueError(f"{manifest}: a data set must keep a sample, got all {gone}; delete its files instead")
-        content["parts"] = kept
+        content.parts = kept
     return gone
 
 
@@ -211,22 +209,22 @@ def compact_parts(
     """
     manifest = _checked_name(manifest)
     with _edited(manifest) as content:
-        for number, line in enumerate(content["parts"]):
-            if not line.get("removed"):
+        for number, entry in enumerate(content.parts):
+            if not entry.removed:
                 continue
-            old = _place(line, manifest)
+            old = _place(entry.path, manifest)
             new = _next_name(old, _taken(manifest, content))
             with open_dataset(old) as part:
-                kept = np.delete(np.arange(len(part)), line["removed"])
-                span = None if part.span is None else part.span.without(line["removed"])
+                kept = np.delete(np.arange(len(part)), entry.removed)
+                span = None if part.span is None else part.span.without(entry.removed)
                 copy_part(StoredSamples(part, kept.tolist(), span), new, workers, progress, work_dir)
-            content["parts"][number] = _line(new, manifest)
-            _replaced(content, line)
+            content.parts[number] = _entry(new, manifest)
+            content.obsolete.append(entry.path)
     deleted = []
     with _edited(manifest) as content:
-        obsolete = content.pop("obsolete", [])
+        obsolete, content.obsolete = content.obsolete, []
         used = _taken(manifest, content)
-        for place in {_place({"path": path}, manifest): None for path in obsolete}:
+        for place in dict.fromkeys(_place(path, manifest) for path in obsolete):
             if place in used:
                 continue
             if not _beside(place, manifest):  # a file that was appended from elsewhere, or a manifest from strangers
@@ -255,24 +253,22 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
     """
     data = files.at_home(data)
     if data.endswith(".json"):
-        lines: Sequence[dict[str, Any]] = parse_manifest(files.read_all(data), data)
-        parts = [({**line, "path": _place(line, data)}, line) for line in lines]
+        entries = Manifest.parse(files.read_all(data), data).parts
+        parts: list[tuple[str, PartEntry | None]] = [(_place(entry.path, data), entry) for entry in entries]
     else:
-        parts = [({"path": path}, {}) for path in files.expand(data)]
+        parts = [(path, None) for path in files.expand(data)]
     if not parts:
         raise FileNotFoundError(f"{data}: no file of that pattern")
     found: list[Checked] = []
     first = ""
-    for line, expected in parts:
-        path, fault, samples, damaged = line["path"], "", 0, 0
+    for path, expected in parts:
+        fault, samples, damaged = "", 0, 0
         try:
             with open_dataset(path) as part:
                 part.check_tables()
-                samples = len(part) - len(expected.get("removed", []))
-                now = describe(part, path)
-                wrong = next((k for k in ("samples", "bytes", "head") if now[k] != expected.get(k, now[k])), "")
-                if wrong:
-                    fault = f"another file than {data} names, its {wrong} is {now[wrong]}, not {expected[wrong]}"
+                samples = len(part) - (0 if expected is None else len(expected.removed))
+                if expected is not None and (difference := expected.difference(part)):
+                    fault = f"another file than {data} names, {difference}"
             if not fault and first:
                 open_dataset([first, path]).close()
             first = first or path
@@ -287,15 +283,14 @@ def check_parts(data: str, *, records: bool = False, workers: int | None = None)
 
 
 @contextmanager
-def _edited(manifest: str) -> Iterator[dict[str, Any]]:
+def _edited(manifest: str) -> Iterator[Manifest]:
     """The content of a manifest. Changes that the caller makes are written at the end, unless it raises."""
     with _locked(manifest):
         text = files.read_all(manifest)
-        parse_manifest(text, manifest)
-        content: dict[str, Any] = json.loads(text)
+        content = Manifest.parse(text, manifest)
         yield content
-        if content != json.loads(text):
-            files.replace(manifest, manifest_text(content["parts"], content.get("obsolete", ())))
+        if content != Manifest.parse(text, manifest):
+            files.replace(manifest, content.text())
 
 
 @contextmanager
@@ -318,21 +313,16 @@ def _opened(manifest: str) -> Parts:
     return dataset
 
 
-def _replaced(content: dict[str, Any], line: dict[str, Any]) -> None:
-    """Marks a part's file for deletion."""
-    content["obsolete"] = [*content.get("obsolete", []), line["path"]]
-
-
-def _line(path: str, manifest: str) -> dict[str, Any]:
-    """A manifest's line for a part."""
+def _entry(path: str, manifest: str) -> PartEntry:
+    """A manifest's entry for a part."""
     with open_dataset(path) as part:
         folder = files.folder_of(manifest)
-        return describe(part, path.removeprefix(f"{folder}/") if is_url(path) else os.path.relpath(path, folder))
+        return PartEntry.of(part, path.removeprefix(f"{folder}/") if is_url(path) else os.path.relpath(path, folder))
 
 
-def _place(part: dict[str, Any], manifest: str) -> str:
-    """Path or URL of a manifest's part."""
-    place = files.join(files.folder_of(manifest), part["path"])
+def _place(path: str, manifest: str) -> str:
+    """Path or URL of a file that a manifest names."""
+    place = files.join(files.folder_of(manifest), path)
     return place if is_url(place) else os.path.normpath(place)
 
 
@@ -366,13 +356,12 @@ def _betons(source: Any) -> list[Any]:
     return list(found)
 
 
-def _taken(manifest: str, content: dict[str, Any]) -> set[str]:
+def _taken(manifest: str, content: Manifest) -> set[str]:
     """Places of the files that a manifest names."""
-    lines = [*content["parts"], *({"path": path} for path in content.get("obsolete", []))]
-    return {_place(line, manifest) for line in lines}
+    return {_place(path, manifest) for path in (*(part.path for part in content.parts), *content.obsolete)}
 
 
-def _free_name(manifest: str, content: dict[str, Any]) -> str:
+def _free_name(manifest: str, content: Manifest) -> str:
     """A name for one more part, beside the manifest. A part that an interrupted append left is written anew."""
     taken = _taken(manifest, content)
     stem = manifest if is_url(manifest) else os.path.abspath(manifest)

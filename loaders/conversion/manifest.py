@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from ..sources.open import open_dataset
-from ..sources.parts_manifest import EDITED_VERSION, FORMAT, VERSION, describe
+from ..sources.parts_manifest import Manifest, PartEntry
 from ..storage import files
 from ..storage.store import check_credentials, is_url
 
@@ -36,14 +34,14 @@ def write_manifest(parts: Sequence[str | os.PathLike[str]], out: str | os.PathLi
         raise ValueError(f"a manifest is a .json file of one or more betons, got {out!r} and {len(paths)} betons.")
     names = [_relative(path, out) for path in paths]
     with open_dataset(paths) as whole:
-        lines = [describe(part, name) for part, name in zip(whole.parts, names, strict=True)]
+        manifest = Manifest([PartEntry.of(part, name) for part, name in zip(whole.parts, names, strict=True)])
         samples = len(whole)
     if is_url(out):
         if files.exists(out):
             raise FileExistsError(f"{out}: exists already; name a new manifest")
-        files.replace(out, manifest_text(lines))
+        files.replace(out, manifest.text())
         return samples
-    unfinished = _written(out, manifest_text(lines))
+    unfinished = _written(out, manifest.text())
     try:
         os.link(unfinished, out)  # which, unlike a rename, never replaces a file
     finally:
@@ -64,15 +62,6 @@ def _relative(part: str, manifest: str) -> str:
     if not part.startswith(f"{folder}/"):
         raise ValueError(f"{part}: a remote manifest and its parts must lie in one folder, got the manifest {manifest}")
     return part[len(folder) + 1 :]
-
-
-def manifest_text(lines: Sequence[dict[str, Any]], obsolete: Sequence[str] = ()) -> bytes:
-    """A manifest. lines: of its parts, see `describe`; obsolete: see `sources.parts_manifest`."""
-    edited = bool(obsolete) or any(line.get("removed") for line in lines)
-    content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION, "parts": list(lines)}
-    if obsolete:
-        content["obsolete"] = list(obsolete)
-    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def _written(path: str, text: bytes) -> str:

@@ -6,7 +6,7 @@ they are positions in the source. Together the parts hold the samples of a conve
 indices and in the same order of storage. Beside each lies a report:
 
     {"format": "beton-part", "version": 1, "work": "sha256...",
-     "part": {a line of the manifest} or null if none of its images can be converted,
+     "part": {an entry of the manifest} or null if none of its images can be converted,
      "images": 20000, "classes": 1000, "source_bytes": 2147483648,
      "changed": [[name, why], ...], "refused": [...], "notes": [...]}
 
@@ -29,7 +29,7 @@ from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..sources.composed import Excerpt
 from ..sources.open import open_dataset, open_source
-from ..sources.parts_manifest import describe
+from ..sources.parts_manifest import Manifest, PartEntry
 from ..sources.source import Sample, Source, extras
 from ..storage import files
 from ..storage.store import is_url
@@ -37,7 +37,6 @@ from .convert import FORMAT, NothingConverted, Summary, convert, hints_on
 from .jobs import StoredSource
 from .journal import remove_finished
 from .levels import ratios_for
-from .manifest import manifest_text
 from .settings import Settings, check_counts, limited
 from .target import Target
 from .writer import REMARKS
@@ -133,11 +132,12 @@ class Part(NamedTuple):
     def _report(self, summary: Summary) -> None:
         """Reports that the part is complete."""
         with open_dataset(self.path) as beton:
-            self._write(summary, describe(beton, self.path.rpartition("/")[2]))
+            self._write(summary, PartEntry.of(beton, self.path.rpartition("/")[2]))
 
-    def _write(self, summary: Summary, line: dict[str, Any] | None) -> None:
-        """Writes the report. line: of the manifest; None: no image could be converted."""
-        report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": line}
+    def _write(self, summary: Summary, entry: PartEntry | None) -> None:
+        """Writes the report. entry: of the manifest; None: no image could be converted."""
+        part = None if entry is None else entry.as_json()
+        report = {"format": REPORT, "version": REPORT_VERSION, "work": self.work, "part": part}
         report |= {
             name: getattr(summary, name) for name in ("images", "classes", "source_bytes", "originals", *REMARKS)
         }
@@ -244,10 +244,10 @@ class ShardedConversion:
         total = Summary(self.manifest, 0, 0, 0, 0, [], [], [])
         for report, path in zip(complete, self.paths, strict=True):
             total = _added(total, summary_of(report, path))
-        lines = [report["part"] for report in complete if report["part"] is not None]
-        if not lines:
+        entries = [PartEntry.from_json(report["part"]) for report in complete if report["part"] is not None]
+        if not entries:
             raise BadDataset(f"{self._source.path}: none of its {self.images} images can be converted")
-        files.replace(self.manifest, manifest_text(lines))
+        files.replace(self.manifest, Manifest(entries).text())
         return total._replace(hints=self._hints)
 
 

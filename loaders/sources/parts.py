@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..beton.stored_order import Numbering
 from ..errors import BadDataset
 from .dataset import Dataset, Fetch, empty_entries
-from .parts_manifest import by_manifest, check_expected, is_beton
+from .parts_manifest import PartEntry, by_manifest, is_beton
 from .pyramid import entries_of
 from .without import Without
 
@@ -331,15 +331,15 @@ def open_parts(data: Any, open_beton: Callable[[str], Dataset]) -> Parts:
         return opened(paths, None, whole, open_beton)
     manifest = Path(whole)
 
-    def named(expected: list[dict[str, Any]]) -> Parts:
-        return opened([str(manifest.parent / part["path"]) for part in expected], expected, whole, open_beton)
+    def named(expected: list[PartEntry]) -> Parts:
+        return opened([str(manifest.parent / part.path) for part in expected], expected, whole, open_beton)
 
     return by_manifest(whole, manifest.read_bytes, named)
 
 
 def opened(
     paths: Sequence[str],
-    expected: Sequence[dict[str, Any]] | None,
+    expected: Sequence[PartEntry] | None,
     whole: str,
     open_beton: Callable[[str], Dataset],
     made: type[Parts] = Parts,
@@ -348,6 +348,9 @@ def opened(
     """Opens these parts, `at_once` at a time. See `open_parts`.
 
     expected: the manifest's entry for each part; whole: the name of the whole data set.
+
+    Raises:
+        BadDataset: a file differs from its entry in the manifest; see also `open_parts`.
     """
     _allow_files(_FILES * len(paths))
     found: list[Dataset] = []  # in the order in which they are open
@@ -360,8 +363,12 @@ def opened(
         found.append(part)
         if expected is None:
             return part
-        check_expected(part, expected[k], whole)
-        removed = expected[k].get("removed")
+        if difference := expected[k].difference(part):
+            raise BadDataset(
+                f"{part.path}: another file than {whole} names: {difference}; copy the right one, or make the manifest "
+                "again with `efficienttrain parts merge`"
+            )
+        removed = expected[k].removed
         return Without(part, removed) if removed else part
 
     try:

@@ -15,7 +15,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..beton.tables import read_exactly, read_head
@@ -50,7 +51,97 @@ def is_manifest(path: str) -> bool:
         return False
 
 
-def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[dict[str, Any]]], Opened]) -> Opened:
+@dataclass(frozen=True, kw_only=True)
+class PartEntry:
+    """A part as a manifest lists it."""
+
+    path: str
+    """Relative to the manifest."""
+    samples: int
+    """Samples of the file, with those that were removed."""
+    bytes: int | None = None
+    """Size of the file; None: it is not compared."""
+    head: str
+    """SHA-256 of the file's header and field descriptors."""
+    removed: tuple[int, ...] = ()
+    """Indices in the part of samples that no longer belong to the data set."""
+
+    @classmethod
+    def of(cls, part: Dataset, path: str) -> PartEntry:
+        """The entry of an open part. path: relative to the manifest."""
+        fd = part.head_fd()
+        head = read_head(fd, part.path)
+        digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
+        return cls(path=path, samples=len(part), bytes=head.file_size, head=digest)
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> PartEntry:
+        """An entry of a manifest.
+
+        Raises:
+            ValueError, TypeError, KeyError, ...: it is not an entry.
+        """
+        samples, removed = int(entry["samples"]), entry.get("removed", [])
+        inside = all(isinstance(k, int) and 0 <= k < samples for k in removed)
+        if not (inside and len(set(removed)) == len(removed) < samples):
+            raise ValueError("wrong indices of removed samples")
+        if not (isinstance(entry["path"], str) and isinstance(entry["head"], str)):
+            raise TypeError("`path` and `head` must be texts")
+        size = None if entry.get("bytes") is None else int(entry["bytes"])
+        return cls(path=entry["path"], samples=samples, bytes=size, head=entry["head"], removed=tuple(removed))
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry in a manifest, without what is not known."""
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
+
+    def difference(self, part: Dataset) -> str:
+        """The first difference between an open part's file and this entry; "" if there is none."""
+        found = PartEntry.of(part, self.path)
+        for what in ("samples", "bytes", "head"):
+            expected, value = getattr(self, what), getattr(found, what)
+            if expected is not None and value != expected:
+                return f"its {what} is {value}, not {expected}"
+        return ""
+
+
+@dataclass
+class Manifest:
+    """The content of a manifest."""
+
+    parts: list[PartEntry]
+    obsolete: list[str] = field(default_factory=list)
+    """Files that were replaced and will be deleted, relative to the manifest."""
+
+    @classmethod
+    def parse(cls, text: bytes, path: str) -> Manifest:
+        """The manifest with this text. path: its name in error messages.
+
+        Raises:
+            BadDataset: it is not a manifest.
+        """
+        try:
+            content = json.loads(text)
+            known = content["format"] == FORMAT and content["version"] in (VERSION, EDITED_VERSION)
+            found = cls(list(map(PartEntry.from_json, content["parts"])), list(content.get("obsolete", [])))
+            good = known and bool(found.parts) and all(isinstance(old, str) and is_beton(old) for old in found.obsolete)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            good = False
+        if not good:
+            what = "`efficienttrain parts merge` makes one"
+            raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; {what}; {remedy(path, 'name one')}")
+        return found
+
+    def text(self) -> bytes:
+        """The content of the manifest's file."""
+        edited = bool(self.obsolete) or any(part.removed for part in self.parts)
+        content: dict[str, Any] = {"format": FORMAT, "version": EDITED_VERSION if edited else VERSION}
+        content["parts"] = [part.as_json() for part in self.parts]
+        if self.obsolete:
+            content["obsolete"] = self.obsolete
+        return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[PartEntry]], Opened]) -> Opened:
     """Opens the parts of a manifest; tries again if a part is missing because the manifest was replaced meanwhile.
 
     Args:
@@ -64,62 +155,8 @@ def by_manifest(path: str, read: Callable[[], bytes], open_them: Callable[[list[
     text = read()
     while True:
         try:
-            return open_them(parse_manifest(text, path))
+            return open_them(Manifest.parse(text, path).parts)
         except FileNotFoundError:
             before, text = text, read()
             if text == before:
                 raise
-
-
-def parse_manifest(text: bytes, path: str) -> list[dict[str, Any]]:
-    """The parts that a manifest lists.
-
-    Raises:
-        BadDataset: it is not a manifest.
-    """
-    try:
-        manifest = json.loads(text)
-        good = manifest["format"] == FORMAT and manifest["version"] in (VERSION, EDITED_VERSION)
-        good = good and len(manifest["parts"]) > 0 and all(map(_is_part, manifest["parts"]))
-        good = good and all(isinstance(path, str) and is_beton(path) for path in manifest.get("obsolete", []))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        good = False
-    if not good:
-        what = "`efficienttrain parts merge` makes one"
-        raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; {what}; {remedy(path, 'name one')}")
-    parts: list[dict[str, Any]] = manifest["parts"]
-    return parts
-
-
-def _is_part(part: dict[str, Any]) -> bool:
-    removed = part.get("removed", [])
-    return (
-        isinstance(part["path"], str)
-        and isinstance(part["head"], str)
-        and int(part["samples"]) > len(removed)
-        and all(isinstance(k, int) and 0 <= k < int(part["samples"]) for k in removed)
-        and len(set(removed)) == len(removed)
-    )
-
-
-def describe(part: Dataset, path: str) -> dict[str, Any]:
-    """A part's entry in a manifest. path: relative to the manifest."""
-    fd = part.head_fd()
-    head = read_head(fd, part.path)
-    digest = hashlib.sha256(read_exactly(fd, head.rows, 0, part.path)).hexdigest()
-    return {"path": path, "samples": len(part), "bytes": head.file_size, "head": digest}
-
-
-def check_expected(part: Dataset, expected: dict[str, Any], whole: str) -> None:
-    """Compares an open part with its entry in the manifest `whole`.
-
-    Raises:
-        BadDataset: the file differs from its entry.
-    """
-    found = describe(part, expected["path"])
-    for what in ("samples", "bytes", "head"):
-        if found[what] != expected.get(what, found[what]):
-            raise BadDataset(
-                f"{part.path}: another file than {whole} names: its {what} is {found[what]}, not {expected[what]}; "
-                "copy the right one, or make the manifest again with `efficienttrain parts merge`"
-            )

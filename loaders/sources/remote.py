@@ -35,7 +35,7 @@ from .dataset import Dataset
 from .fetched import Fetched
 from .ffcv_beton import FFCVBeton
 from .parts import Parts, opened
-from .parts_manifest import by_manifest
+from .parts_manifest import PartEntry, by_manifest
 from .pyramid import Pyramid
 from .window import Lease, Window
 from .wrapper import Wrapper
@@ -248,15 +248,15 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
 
         return _open(url, label_field, classes, transfer, cache.folder, made)
 
-    def together(urls: Sequence[str], expected: list[dict[str, Any]] | None = None) -> Dataset:
+    def together(urls: Sequence[str], expected: list[PartEntry] | None = None) -> Dataset:
         return opened(urls, expected, url, partial(one, len(urls)), RemoteParts, _AT_ONCE)
 
     def read_manifest() -> bytes:
         store, path = open_store(url)
         return bytes(transfer.read(store, path, url, 0, transfer.facts(store, path, url).size, None))
 
-    def named(expected: list[dict[str, Any]]) -> Dataset:
-        return together([join(url.rpartition("/")[0], part["path"]) for part in expected], expected)
+    def named(expected: list[PartEntry]) -> Dataset:
+        return together([join(url.rpartition("/")[0], part.path) for part in expected], expected)
 
     try:
         url = data if isinstance(data, str) else data[0]

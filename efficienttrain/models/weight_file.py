@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import codecs
 import pathlib
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from efficienttrain.torch_file import check_whole
+from efficienttrain.torch_file import load_plain
 
 PLAIN, AVERAGED = ("model", "state_dict", "module"), ("model_ema", "state_dict_ema", "ema", "ema_state_dict")
 """Keys under which public checkpoints hold the weights, and their moving average."""
@@ -93,15 +91,9 @@ def _loaded(path: Path) -> Any:
         return _safetensors(path)
     torch.serialization.add_safe_globals(ALLOWED)
     try:
-        check_whole(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        if name := re.search(r"Unsupported global: GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"{path} holds an object of {name[1]}, which is not read because it could run code; "
-                "if you trust the file, save its state dict alone with torch.save."
-            ) from None
-        raise ValueError(f"{path} holds no weights ({(str(error) or 'empty').splitlines()[0]}).") from error
+        return load_plain(path)
+    except ValueError as error:
+        raise ValueError(f"{path} holds no weights ({error}).") from error
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

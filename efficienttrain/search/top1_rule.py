@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from efficienttrain.curriculum import BASE
 from efficienttrain.custom import KINDS, write_curriculum
@@ -15,6 +14,7 @@ from efficienttrain.recipe import Recipe
 from efficienttrain.search.task import Task
 from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import checkpoint, train
+from efficienttrain.training.checkpoint import Checkpoint
 from efficienttrain.training.config import Config
 from efficienttrain.training.distributed import Ranks, group
 from efficienttrain.training.resolve import settle
@@ -105,13 +105,13 @@ class Prober(Trainer):
         laid = super().lay_steps()
         return Opening(laid.stages, laid.epochs, laid.samples, laid.batch, span=self.span, tune=self.task.tune)
 
-    def find(self) -> dict[str, Any] | None:
+    def find(self) -> Checkpoint | None:
         """The probe's own checkpoint, or that of the probe before it, without its log and scores."""
         state = super().find()
         if state is None and self.task.parent is not None:
-            state = {**checkpoint.load(self.task.parent / KEPT), "best": None, "log": 0}
+            state = replace(checkpoint.load(self.task.parent / KEPT), best=None, log=0)
             data = {key: self.identity[key] for key in ("classes", "samples")}  # other values differ between probes
-            checkpoint.check_identity(state["identity"], data, self.task.parent)
+            checkpoint.check_identity(state.identity, data, self.task.parent)
         return state
 
     def keep(self) -> None:

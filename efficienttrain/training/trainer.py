@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from efficienttrain.step_schedule import Schedule
 from efficienttrain.training import auto_replay, checkpoint, micro_batch, prepare, resolve
 from efficienttrain.training.batch_layout import Layout
 from efficienttrain.training.callback import Callback, check_trackers, trackers
+from efficienttrain.training.checkpoint import Checkpoint
 from efficienttrain.training.config import Config, Result, write_config
 from efficienttrain.training.distributed import Ranks
 from efficienttrain.training.evaluate import evaluate
@@ -48,13 +49,11 @@ class Trainer:
         self.schedule = self.lay_steps()
         self.identity = self.identify()
         state = self.find()
-        self.step: int = state["step"] if state else 0
-        self.stage: int = state["stage"] if state else 0
-        self.best: float | None = state["best"] if state else None
+        self.step, self.stage, self.best = (state.step, state.stage, state.best) if state else (0, 0, None)
         self.train_state = self.make_train_state(self.recipe.stages[self.stage].resolution, precision)
         self.callbacks = [*callbacks, *(trackers(config) if ranks.main else ())]
         listeners = [callback.log for callback in self.callbacks]
-        self.log = Logbook(self.out, state["log"] if state else None, listeners) if ranks.main else None
+        self.log = Logbook(self.out, state.log if state else None, listeners) if ranks.main else None
         self.progress = Progress(config.progress and ranks.main, self.schedule.progress(self.step))
         self.meter = Meter(ranks, config.hash_batches)
         prepare.greet(config, self.recipe, self.schedule, self.train_state, ranks, self.step)
@@ -86,7 +85,7 @@ class Trainer:
         """All settings that determine the result, see `resolve.identity`."""
         return resolve.identity(self.config, self.recipe, self.objective.outputs, self.feed.samples)
 
-    def find(self) -> dict[str, Any] | None:
+    def find(self) -> Checkpoint | None:
         """The checkpoint to resume from."""
         return checkpoint.find(self.out, self.identity, self.ranks)
 
@@ -104,14 +103,14 @@ class Trainer:
 
     def run(self) -> Result:
         """Trains to the end, evaluates, saves and reports."""
-        self.notify("begin", self)
+        self.notify(lambda callback: callback.begin(self))
         self.meter.clock.start()
         while self.step < self.schedule.total_steps:
             if self.schedule.stage_of(self.step) != self.stage:
                 self.enter()
             before = self.schedule.progress(self.step)
             self.advance()
-            self.notify("step", self)
+            self.notify(lambda callback: callback.step(self))
             after = self.schedule.progress(self.step)
             self.progress.at(after)
             judges = self.val is not None and crosses(before, after, self.config.evaluate_every)
@@ -131,12 +130,12 @@ class Trainer:
         self.stage = self.schedule.stage_of(self.step)
         self.train_state.resize(self.recipe.stages[self.stage].resolution)
         self.begin()
-        self.notify("enter", self)
+        self.notify(lambda callback: callback.enter(self))
 
-    def notify(self, event: str, *facts: Any) -> None:
-        """Calls this method of all callbacks."""
+    def notify(self, event: Callable[[Callback], None]) -> None:
+        """Calls `event` with each callback."""
         for callback in self.callbacks:
-            getattr(callback, event)(*facts)
+            event(callback)
 
     def begin(self, factor: int | None = None, buffer: int | None = None, micro: int | None = None) -> None:
         """Sets the loader to the present stage.
@@ -159,13 +158,16 @@ class Trainer:
             return layout
         stage = self.recipe.stages[self.stage]
         kept = prepare.ring_on_device(buffer * layout.accumulation, layout, stage.resolution, self.ranks)
-        parts: dict[str, Any] = {
-            "memory": memory,
-            "feed": self.feed,
-            "train_state": self.train_state,
-            "ranks": self.ranks,
-        }
-        fits = micro_batch.fitting(layout.micro, kept, **parts, stage=stage, step=self.step)
+        fits = micro_batch.fitting(
+            layout.micro,
+            kept,
+            memory=memory,
+            feed=self.feed,
+            train_state=self.train_state,
+            stage=stage,
+            step=self.step,
+            ranks=self.ranks,
+        )
         if fits < layout.micro:
             layout = prepare.layout_of(self.config, self.recipe, self.stage, self.ranks, layout.factor, fits)
             self.ranks.say(f"Micro-batches of {layout.micro} at {stage.resolution} px, by the free GPU memory.")
@@ -294,7 +296,7 @@ class Trainer:
         last = made.get("last", {})
         scores = last.get("top1"), last.get("ema_top1"), self.best
         result = Result(self.out, *scores, made.get("seconds", 0.0), made)
-        self.notify("end", self, result)
+        self.notify(lambda callback: callback.end(self, result))
         return result
 
     def save(self, best: bool = False) -> None:
@@ -302,19 +304,29 @@ class Trainer:
         self.ranks.average_buffers(*self.train_state.modules)
         if self.log is None:
             return
-        state = {"identity": self.identity, "step": self.step, "stage": self.stage, "best": self.best}
-        state["target"] = self.objective.state()
-        replay = {"factor": self.layout.factor, "buffer": self.buffer, "micro": self.layout.micro}
-        made = {"log": self.log.size, "feed": self.feed.state_dict(), "learner": self.train_state.state_dict()}
-        checkpoint.save(self.out, self.step, {**state, **replay, **made}, best)
+        state = Checkpoint(
+            identity=self.identity,
+            step=self.step,
+            stage=self.stage,
+            best=self.best,
+            target=self.objective.state(),
+            factor=self.layout.factor,
+            buffer=self.buffer,
+            micro=self.layout.micro,
+            log=self.log.size,
+            feed=self.feed.state_dict(),
+            learner=self.train_state.state_dict(),
+        )
+        checkpoint.save(self.out, state, best)
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def resume(self, state: Checkpoint) -> None:
         """Resumes exactly from a checkpoint."""
-        self.train_state.load_state_dict(state["learner"])
-        self.begin(state["factor"], state["buffer"], state.get("micro"))  # older checkpoints have none
+        self.train_state.load_state_dict(state.learner)
+        self.begin(state.factor, state.buffer, state.micro)
+        feed = state.feed
         if self.schedule.stage_of(self.step) != self.stage:
-            state["feed"]["held"] = []  # the stage has ended, and with it its replay buffer
-        if not self.feed.load_state_dict(state["feed"]):
+            feed = {**feed, "held": []}  # the stage has ended, and with it its replay buffer
+        if not self.feed.load_state_dict(feed):
             self.ranks.say("The replay buffer begins empty, for ranks or micro-batch have changed.")
 
     def write(self, kind: str, **facts: Any) -> None:
@@ -324,7 +336,7 @@ class Trainer:
 
     def close(self) -> None:
         """Stops loading, closes files."""
-        self.notify("close")
+        self.notify(lambda callback: callback.close())
         self.progress.close()
         self.feed.close()
         for thing in (self.loader, self.val, self.log):

@@ -126,8 +126,8 @@ def test_the_rate_is_the_whole_trainings(done: float) -> None:
 
 
 def test_all_checkpoints_of_a_run_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    for step in (1, 2):
-        checkpoint.save(tmp_path, step, {"identity": {}}, best=True)
+    for path in (checkpoint.place(tmp_path, 1), checkpoint.place(tmp_path, 2), tmp_path / checkpoint.BEST):
+        path.touch()
     (tmp_path / "log.jsonl").touch()
     discard(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]

@@ -199,8 +199,7 @@ class LoadedDataset(Dataset[Any]):
         Raises:
             LoaderError: it is closed.
         """
-        if self._loader._closed:
-            raise LoaderError("the loader is closed; make a new Loader")
+        self._loader.check_open()
         if os.getpid() != self._pid:
             twin = object.__new__(type(self._loader))
             twin.__setstate__(self._loader.__getstate__())

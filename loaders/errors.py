@@ -38,3 +38,8 @@ class TooManyOpenFiles(LoaderError):
     def opening(cls, place: str) -> TooManyOpenFiles:
         """The error of opening `place`, a file or a sample."""
         return cls(f"{place} cannot be opened: too many open files; allow more (ulimit -n), or close some")
+
+
+def reason(error: Exception) -> str:
+    """The reason that an error gives, without the number and the file name that an OSError adds."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

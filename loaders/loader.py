@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +34,7 @@ from .values import absolute, unbox
 if TYPE_CHECKING:
     import torch
 
+    from .backends.auto import AutoBackend
     from .transforms.pipeline import Transform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -268,8 +269,7 @@ class Loader(DataLoaderAttributes):
         return self._shares(self._stage, *self.ranks).steps(len(self.sampling), self._cursor.position)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._closed:
-            raise LoaderError("the loader is closed; make a new Loader")
+        self.check_open()
         self._check_stage(self._stage)  # a process group may exist only now
         self._cursor.claim()
         return Iteration(self._deliver())
@@ -319,13 +319,7 @@ class Loader(DataLoaderAttributes):
 
     def _check_stage(self, stage: Stage) -> None:
         """Raises ValueError if an epoch of this stage has no batch."""
-        n, world_size = len(self.sampling), self.ranks[1]
-        if not self._shares(stage, 0, world_size).steps(n):
-            raise ValueError(
-                f"an epoch must have at least one batch, got {n} samples for `batch_size` = {stage.batch_size} on "
-                f"{world_size} rank{'s' * (world_size > 1)} with `drop_last` = {self.drop_last}; pass a smaller "
-                "`batch_size` or `drop_last=False`."
-            )
+        self._shares(stage, *self.ranks).check_steps(len(self.sampling))
 
     def _batches(self, epoch: _Epoch) -> Batches:
         shares = self._shares(epoch.stage, epoch.rank, epoch.world_size)
@@ -349,7 +343,7 @@ class Loader(DataLoaderAttributes):
         """The loader's position as plain numbers. Batches decoded ahead do not count. It is the same on all ranks.
         After the last batch that any rank gets in an epoch, it is the start of the next epoch.
         """
-        chosen = getattr(self._backend, "chosen", None)  # by backend="auto"
+        chosen = cast("AutoBackend", self._backend).chosen if self.backend == "auto" else None
         return {**self._cursor.state_dict(), **({} if chosen is None else {"backend": chosen})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -361,7 +355,7 @@ class Loader(DataLoaderAttributes):
         """
         self._cursor.load_state_dict(state)
         if self.backend == "auto" and "backend" in state:
-            self._backend.decide(state["backend"])  # type: ignore[attr-defined]
+            cast("AutoBackend", self._backend).decide(state["backend"])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"data": self._data, "arguments": self._arguments, "stage": self._stage, "place": self.state_dict()}
@@ -377,6 +371,11 @@ class Loader(DataLoaderAttributes):
         sums, bad = self._backend.stats(), list(self._backend.bad.values())
         advice = storage_advice(self.source, self.shuffle, bool(self._arguments["cache_dir"]))
         return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
+
+    def check_open(self) -> None:
+        """Raises LoaderError if the loader is closed."""
+        if self._closed:
+            raise LoaderError("the loader is closed; make a new Loader")
 
     def close(self) -> None:
         """Stops the threads and closes the files of this loader. `with` and garbage collection do this, too."""

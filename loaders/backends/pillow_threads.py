@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import native
-from ..errors import LoaderError, TooManyOpenFiles
+from ..errors import LoaderError, TooManyOpenFiles, reason
 from ..pillow import decode_rgb
 from ..storage.files import open_regular
 
@@ -182,7 +182,7 @@ def decode_with_pillow(job: PillowJob, size: int) -> PillowResult:
     except LoaderError as error:
         pixels, why = None, str(error)
     except OSError as error:
-        why = f"cannot be read: {error.strerror or error}"
+        why = f"cannot be read: {reason(error)}"
     return PillowResult(pixels, why, len(data), time.perf_counter_ns() - began)
 
 

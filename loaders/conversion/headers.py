@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import islice
 
 from .. import native
-from ..errors import LoaderError, TooManyOpenFiles
+from ..errors import LoaderError, TooManyOpenFiles, reason
 from ..pillow import Header, header
 from ..sources.source import FileRange, Sample, Source, indexable
 from ..storage.files import each
@@ -47,7 +47,7 @@ def _header(sample: Sample) -> Header | str:
     except TooManyOpenFiles:
         raise
     except (OSError, LoaderError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        return reason(error)
 
 
 def _parsed(data: bytes) -> Header:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import native
 from ..beton import layout
 from ..beton.fields import ORIGINAL, Encoded, FieldType, encode, row_dtype, with_pointers
-from ..errors import BadDataset, LoaderError
+from ..errors import BadDataset, LoaderError, reason
 from ..jpeg_segments import orientation
 from ..pillow import decode_rgb
 from ..sources.labels import Labels, Refused
@@ -209,7 +209,7 @@ def read_image(sample: Sample) -> bytes:
     try:
         data = image.read()
     except OSError as error:
-        raise Refused(error.strerror or str(error)) from None
+        raise Refused(reason(error)) from None
     if len(data) != image.size:
         raise BadDataset(f"{image.path}: changed while it was converted; run again with --restart")
     return data

@@ -243,6 +243,15 @@ class Shares:
             return full + (rest > self.rank or self._levels(n - position))
         return full + (self.uneven == "pad" or rest >= self.world_size)
 
+    def check_steps(self, n: int) -> None:
+        """Raises ValueError if an epoch of `n` samples has no batch."""
+        if not self.most_steps(n):
+            raise ValueError(
+                f"an epoch must have at least one batch, got {n} samples for `batch_size` = {self.batch_size} on "
+                f"{self.world_size} rank{'s' * (self.world_size > 1)} with `drop_last` = {self.drop_last}; pass a "
+                "smaller `batch_size` or `drop_last=False`."
+            )
+
     def rest(self, n: int, position: int = 0) -> int:
         """Samples of the last batch on all ranks together if it is smaller than the other batches, else 0."""
         if self._levels(n - position):

@@ -17,8 +17,6 @@ from ..beton.stored_order import Span
 from ..plan.order import StorageOrder
 from ..plan.records import ENTRY
 
-_BLOCK = 1 << 16  # labels read at a time when all are counted
-
 
 class Fetch(Protocol):
     """Bytes of samples that are being fetched. They stay valid as long as this object lives.
@@ -129,20 +127,6 @@ class Dataset(ABC):
     def _read_field(self, name: str, indices: NDArray[np.int64]) -> NDArray[Any] | list[Any]:
         """`read_field` for a field that is not the label; `name` and `indices` are checked."""
         raise NotImplementedError(f"{type(self).__name__} stores no field but its label")
-
-    def label_counts(self) -> NDArray[np.int64]:
-        """Number of samples of each class, int64 [classes]. Reads all labels of the data set, but no image.
-
-        Raises:
-            ValueError: the samples have no class labels.
-        """
-        if self.label_field is None or not self.classes:
-            raise ValueError(f"{self.path}: has no class labels to count; its fields are {', '.join(self.fields)}")
-        counts = np.zeros(len(self.classes), np.int64)
-        for start in range(0, len(self), _BLOCK):
-            block = self.labels(np.arange(start, min(start + _BLOCK, len(self))))
-            counts += np.bincount(block, minlength=len(counts))
-        return counts
 
     @property
     def parts(self) -> list[Dataset]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..beton.fields import LABEL_ONLY, FieldType
-from ..errors import BadDataset
+from ..errors import BadDataset, reason
 from ..plugins import FIELDS
 from ..storage import files
 from ..storage.store import is_url
@@ -139,7 +139,7 @@ class Table:
         except FileNotFoundError as error:
             return Sample(name, b"", {}, no_such_file(error.filename or place, self._folder))
         except OSError as error:
-            return Sample(name, b"", {}, f"{place}: {error.strerror}" if error.strerror else str(error))
+            return Sample(name, b"", {}, f"{place}: {reason(error)}")
         except ValueError as error:
             return Sample(name, b"", {}, str(error))
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..beton.fields import LABEL_ONLY, FieldType
-from ..errors import BadDataset, LoaderError
+from ..errors import BadDataset, LoaderError, TooManyOpenFiles
 from ..pillow import rgb
+from ..storage.files import too_many_open
 from .source import FileRange, Options, Sample, guess_type
 
 _TRIED = 16  # samples that may be broken before the form of the others is known
@@ -93,10 +94,13 @@ class PythonSource:
 
         Raises:
             TypeError: the object can only be iterated.
+            TooManyOpenFiles: it cannot open the sample's file now.
         """
         try:
             raw = self._data[index]
-        except Exception as error:  # the user's code: whatever it raises is about this sample
+        except Exception as error:  # the user's code: whatever else it raises is about this sample
+            if too_many_open(error):
+                raise TooManyOpenFiles.opening(f"{self.path}[{index}]") from error
             return Sample(f"sample {index}", b"", {}, f"{self.path}[{index}] raised {type(error).__name__}: {error}")
         return self._sample(index, raw)
 

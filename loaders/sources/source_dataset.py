@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from .. import native
 from ..beton.fields import LABEL_ONLY, FieldType, encode, row_dtype
 from ..beton.stored_fields import decode
-from ..errors import BadDataset, LoaderError, TooManyOpenFiles
+from ..errors import BadDataset, LoaderError, TooManyOpenFiles, reason
 from ..pillow import decode_rgb
 from ..plan.records import RAW
 from ..processors import available_processors
-from ..storage.files import NO_MORE_FILES
+from ..storage.files import too_many_open
 from .dataset import Dataset, empty_entries
 from .labels import Labels, Refused
 from .source import Sample, Source, extras, indexable
@@ -175,7 +175,7 @@ class SourceDataset(Dataset):
                 raise OSError(sample.problem)
             return sample.image if isinstance(sample.image, bytes) else sample.image.read()
         except OSError as error:
-            raise BadDataset(error.strerror or str(error)) from None
+            raise BadDataset(reason(error)) from None
 
     def expect(self, indices: NDArray[np.int64]) -> None:
         """See `Dataset.expect`."""
@@ -206,7 +206,7 @@ class SourceDataset(Dataset):
         except TooManyOpenFiles:
             raise
         except Exception as error:  # user code may raise any error
-            if isinstance(error, OSError) and error.errno in NO_MORE_FILES:
+            if too_many_open(error):
                 raise TooManyOpenFiles.opening(f"{self.path}: sample {index}") from error
             return Sample(f"sample {index}", b"", {}, f"{type(error).__name__}: {error}")
 
@@ -242,7 +242,7 @@ class SourceDataset(Dataset):
         except TooManyOpenFiles:
             raise
         except (LoaderError, OSError) as error:
-            self._problems[index] = getattr(error, "strerror", None) or str(error)
+            self._problems[index] = reason(error)
             return _Read(sample, _UNREADABLE, 0, 1, 1)
         self._problems.pop(index, None)
         return read

@@ -25,8 +25,6 @@ from .transfer import LARGEST, Transfer
 K = TypeVar("K")
 T = TypeVar("T")
 
-NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
-"""Numbers of the operating system's errors if this process, or the system, has too many open files."""
 _PATIENCE = 1.0  # seconds in which other threads of ours, which open files only for a read, close some
 _FIRST = 16 << 10  # bytes of a request after a jump
 _AHEAD = 4  # requests in flight while a file is read from beginning to end
@@ -271,7 +269,7 @@ def open_regular(path: str) -> IO[bytes]:
             file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
             break
         except OSError as error:
-            if error.errno not in NO_MORE_FILES:
+            if not too_many_open(error):
                 raise
             if time.monotonic() > until:
                 raise TooManyOpenFiles.opening(path) from None
@@ -280,6 +278,11 @@ def open_regular(path: str) -> IO[bytes]:
         file.close()
         raise OSError(errno.EINVAL, "no regular file")
     return file
+
+
+def too_many_open(error: Exception) -> bool:
+    """Whether this is an error of opening a file because this process, or the system, has too many open files."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def open_file(path: str) -> IO[bytes]:

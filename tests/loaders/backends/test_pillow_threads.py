@@ -166,13 +166,27 @@ class PngSource:
         return "png"
 
 
+class PngList:
+    """A data set without the interface of a source, which opens its files itself."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        return self.files[index].read_bytes(), 0
+
+
 @pytest.mark.parametrize("warm", [True, False], ids=["sizes known", "sizes unknown"])
-@pytest.mark.parametrize("kind", ["folder", "source"])
+@pytest.mark.parametrize("kind", ["folder", "source", "object"])
 def test_a_good_file_is_not_bad_because_too_many_files_are_open(tmp_path: Path, kind: str, warm: bool) -> None:
     (tmp_path / "a").mkdir()
     for i in range(8):
         Image.fromarray(picture(64, 48, i)).save(tmp_path / "a" / f"{i}.png")
-    data: Any = tmp_path if kind == "folder" else PngSource(sorted(tmp_path.rglob("*.png")))
+    files = sorted(tmp_path.rglob("*.png"))
+    data: Any = {"folder": tmp_path, "source": PngSource(files), "object": PngList(files)}[kind]
     with loader(data, batch_size=8, on_error="replace") as loading:
         if warm:
             list(loading)

@@ -78,7 +78,7 @@ def test_every_field_is_read_back(fielded: Path, people: People) -> None:
             found = dataset.read_field(name, some)
             for got, k in zip(found, some.tolist(), strict=True):
                 assert np.array_equal(got, people.values(k)[name]) if name != "facts" else got == {"k": k}
-        assert dataset.label_counts().tolist() == [10, 10, 10]
+        assert np.bincount(dataset.labels(range(30))).tolist() == [10, 10, 10]
     assert verify(fielded) == []
     with Loader(fielded, batch_size=8, resolution=32, train=False, num_workers=1) as loader:
         assert next(iter(loader))[1].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
@@ -227,7 +227,7 @@ def test_classes_in_another_order_map_labels_by_name(jpeg_folder: Path, tmp_path
     classes = ["unseen", "class002", "class000", "class001"]
     convert(src, out, classes=classes, workers=1)
     with open_dataset(out) as dataset:
-        assert dataset.classes == classes and dataset.label_counts().tolist() == [0, 8, 8, 8]
+        assert dataset.classes == classes and np.bincount(dataset.labels(range(24))).tolist() == [0, 8, 8, 8]
         assert dataset.name(0).startswith("class000/") and dataset.labels([0]).tolist() == [2]
     with pytest.raises(ValueError, match="class folder 'class001' is not among the 2 given classes"):
         convert(src, out, classes=["class000", "class002"], workers=1)

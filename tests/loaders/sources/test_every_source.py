@@ -65,7 +65,6 @@ def test_every_source_gives_the_same_records(
         for k, (pixels, label, vector) in enumerate(wanted):
             assert (pixels_of(dataset.read(k)), int(dataset.labels([k])[0])) == (pixels, label)
             assert vectors is None or vectors[k] == vector
-        assert dataset.label_counts().tolist() == [4, 4, 4]
 
 
 @pytest.mark.parametrize("maker", [webdataset, parquet, objects], ids=lambda maker: maker.__name__)

@@ -160,7 +160,7 @@ def test_every_field_is_read(mixed: Path) -> None:
             "facts": "json",
             "grid": "float32 [2, 3]",
         }
-        assert dataset.label_field == "class" and dataset.label_counts().tolist() == [8, 8, 8]
+        assert dataset.label_field == "class" and np.bincount(dataset.labels(range(24))).tolist() == [8, 8, 8]
         some = [23, 0, 7]
         assert dataset.read_field("text", some) == [b"sample %d" % k for k in some]
         assert np.array_equal(dataset.read_field("half", some), np.array(some) / 2)
@@ -240,5 +240,3 @@ def test_a_beton_without_an_int_field_has_no_labels(tmp_path: Path, jpegs: list[
     with open_dataset(path) as dataset:
         assert dataset.label_field is None and dataset.labels([0, 2]).tolist() == [-1, -1]
         assert list(dataset.fields) == ["label"] and str(dataset.fields["label"]) == "float"
-        with pytest.raises(ValueError, match="has no class labels to count"):
-            dataset.label_counts()

@@ -59,7 +59,7 @@ def test_samples_are_those_of_the_parts(folders: Path) -> None:
 LEFT = {"begin_epoch", "bounds", "expect", "fd", "head_fd", "index_rows", "reader", "span", "together"}
 LEFT |= {"with_tables", "with_values"}
 """Members of a data set that are of one beton, or do nothing in betons."""
-DERIVED = {"check_tables", "label_counts", "originals", "read_field", "read_original", "stored_at"}
+DERIVED = {"check_tables", "originals", "read_field", "read_original", "stored_at"}
 """Members that `Dataset` makes of others."""
 
 

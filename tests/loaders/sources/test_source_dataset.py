@@ -82,7 +82,7 @@ def test_pixels_and_pictures_are_read_too(jpeg_folder: Path) -> None:
 def test_fields_and_labels(photos: Photos) -> None:
     with open_dataset(photos) as dataset:
         assert isinstance(dataset, SourceDataset)
-        assert dataset.classes == photos.classes and dataset.label_counts().tolist() == [8, 8, 8]
+        assert dataset.classes == photos.classes and np.bincount(dataset.labels(range(24))).tolist() == [8, 8, 8]
         assert dataset.read_field("half", [3, 0]).tolist() == [1.5, 0.0]  # type: ignore[union-attr]
         assert np.array_equal(dataset.read_field("vector", [3, 0]), [[3, 1], [0, 1]])
         assert dataset.name(0) == photos.files[0].name and dataset.read(1) == photos.files[1].read_bytes()

@@ -16,7 +16,6 @@ from loaders.sources.wrapper import Wrapper
 DERIVED = {
     "expect_random_reads",
     "file_bytes",
-    "label_counts",
     "originals",
     "parts",
     "read_field",

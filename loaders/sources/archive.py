@@ -15,8 +15,9 @@ from ..storage.store import is_url
 from .file_stats import largest_stored
 from .scan import Scan, hidden, is_image, remarks, scan
 from .source import FileRange, Indexed, Options, Placed, Sample, file_facts
+from .stored_members import StoredMembers
 from .tar_files import BZIP2, GZIP, XZ, begins, each_member, one_file
-from .zip_files import Member, ZipImage, zip_members
+from .zip_files import LARGEST, Member, ZipImage, zip_members
 
 _TARS = (".tar", ".tar.gz", ".tgz")
 _OTHER_TARS = (".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")  # which are not read as WebDataset
@@ -31,6 +32,10 @@ class Archive(Indexed):
     that folder is taken for the root. The option `split` names a folder of the root, or of one of those above it.
 
     The samples of a compressed tar can only be read one after the other, so they are in the order of the tar.
+
+    Attributes:
+        whole: the file, as it was when it was listed.
+        names: of the samples.
     """
 
     choices = ("split",)
@@ -45,8 +50,7 @@ class Archive(Indexed):
             BadDataset: damaged, truncated, in parts, of another format, or with two members of one name.
         """
         self.path, self.fields = path, dict(LABEL_ONLY)
-        whole = FileRange.whole(path)
-        self._stamp = whole._replace(size=0, offset=0)
+        self.whole = FileRange.whole(path)
         self._zip = path.lower().endswith(".zip") or begins(path, b"PK\3\4")
         self._packed = not self._zip and begins(path, GZIP, BZIP2, XZ)
         self.indexable = not self._packed
@@ -54,13 +58,13 @@ class Archive(Indexed):
         self._root = root = _root(path, members, options.split)
         below = {name[len(root) :]: member for name, member in members.items() if name.startswith(root)}
         self._scan = found = _scanned(path, root, below, options)
-        self.classes, self._names, self._labels = found.classes, found.names, found.labels
+        self.classes, self.names, self._labels = found.classes, found.names, found.labels
         if self._packed:
             number = {name: k for k, name in enumerate(below)}
             order = sorted(range(len(found.names)), key=lambda k: number[found.names[k]])
-            self._names, self._labels = [found.names[k] for k in order], [found.labels[k] for k in order]
-        self._problems = {name: below[name].problem for name in self._names if below[name].problem}
-        self._rows = np.array([_row(below[name]) for name in self._names], _ROW)
+            self.names, self._labels = [found.names[k] for k in order], [found.labels[k] for k in order]
+        self._problems = {name: below[name].problem for name in self.names if below[name].problem}
+        self._rows = np.array([_row(below[name]) for name in self.names], _ROW)
         self._taken_as = not self._zip or (self._root and options.split is None)
 
     @staticmethod
@@ -100,17 +104,17 @@ class Archive(Indexed):
     @property
     def largest(self) -> int:
         """See `Extras.largest`."""
-        return largest_stored(self._names, self._rows["size"])
+        return largest_stored(self.names, self._rows["size"])
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        name = self._names[index]
+        name = self.names[index]
         if name in self._problems:
             return self._refused(name, index)
         size, offset, header, packed, method, crc = map(int, self._rows[index])
-        place = self._stamp._replace(size=header + packed, offset=offset)
+        place = self.whole._replace(size=header + packed, offset=offset)
         image: Placed = place
         if header:
             image = ZipImage(
@@ -122,19 +126,25 @@ class Archive(Indexed):
         """See `Source.samples`."""
         return self._unpacked(start) if self._packed else super().samples(start)
 
+    def open_direct(self) -> StoredMembers | None:
+        """See `Extras.open_direct`: of an archive on this machine whose images are all stored as they are."""
+        if self._packed or is_url(self.path) or self._problems or (self._rows["method"] != 0).any():
+            return None
+        return StoredMembers(self)
+
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         return f"{file_facts([self.path])} {self._root}"
 
     def _unpacked(self, start: int) -> Iterator[Sample]:
         """The samples of a compressed tar from number `start` on."""
-        numbers = {self._root + name: k for k, name in enumerate(self._names)}
+        numbers = {self._root + name: k for k, name in enumerate(self.names)}
 
         def sample(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Sample | None:
             number = numbers.get(_plain(info.name), -1)
             if number < start:
                 return None
-            name = self._names[number]
+            name = self.names[number]
             file = None if name in self._problems else tar.extractfile(info)
             if file is None:
                 return self._refused(name, number)
@@ -162,6 +172,8 @@ def _listed(_tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member | None:
     if not info.isreg():
         return None
     problem = "is stored with holes; write the tar without --sparse" if info.issparse() else ""
+    if info.size > LARGEST:
+        problem = f"has {info.size} bytes, an image {LARGEST} at most"
     return Member(info.name, info.size, info.offset_data, packed=info.size, problem=problem)
 
 

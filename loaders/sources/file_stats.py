@@ -18,6 +18,7 @@ THREADS, BLOCK = 64, 64
 _JPEG = (".jpg", ".jpeg")
 _GROWTH, _GROWTH_OTHERS = 1.25, 4  # restart markers make JPEGs grow; other formats grow more
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -26,15 +27,15 @@ def file_stats(paths: Sequence[str]) -> list[tuple[int, int]]:
     return many(_stat, paths)
 
 
-def many(question: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-    """The result of `question` for each path, in order."""
+def many(question: Callable[[K], T], files: Sequence[K]) -> list[T]:
+    """The result of `question` for each file, in order."""
     start = time.perf_counter()
-    answers = [question(path) for path in paths[:PROBE]]
+    answers = [question(file) for file in files[:PROBE]]
     if time.perf_counter() - start < SLOW * len(answers):
-        return answers + [question(path) for path in paths[PROBE:]]
-    blocks = (paths[k : k + BLOCK] for k in range(PROBE, len(paths), BLOCK))
+        return answers + [question(file) for file in files[PROBE:]]
+    blocks = (files[k : k + BLOCK] for k in range(PROBE, len(files), BLOCK))
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(lambda block: [question(path) for path in block], blocks):
+        for found in pool.map(lambda block: [question(file) for file in block], blocks):
             answers += found
     return answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,7 +81,7 @@ class Folder(Dataset):
         starts = np.where(indices > 0, self._ends[indices - 1], 0)
         widths, heights, status = native.peek_files(self._paths.ctypes.data + starts, self._pool)
         for at in np.flatnonzero(np.asarray(status) != 0):
-            widths[at], heights[at] = _pillow_size(os.path.join(self.path, self.name(int(indices[at]))))
+            widths[at], heights[at] = _size_of(os.path.join(self.path, self.name(int(indices[at]))))
         self._sizes[indices, 0], self._sizes[indices, 1] = widths, heights
         self._kinds[indices] = np.where(np.asarray(status) == native.UNSUPPORTED, OTHER, 0)
 
@@ -113,7 +114,7 @@ class Folder(Dataset):
             self._pool = None
 
 
-def _pillow_size(path: str) -> tuple[int, int]:
+def _size_of(path: str) -> tuple[int, int]:
     """Width and height of a file that the kernel does not read; 1x1 if Pillow cannot read its size, either.
 
     Raises:
@@ -121,9 +122,17 @@ def _pillow_size(path: str) -> tuple[int, int]:
     """
     try:
         with open_regular(path) as file:
-            _, width, height = header(file)
+            return size_by_pillow(file)
     except TooManyOpenFiles:
         raise
-    except (OSError, LoaderError):
+    except OSError:
+        return 1, 1
+
+
+def size_by_pillow(file: IO[bytes]) -> tuple[int, int]:
+    """Width and height of an image as Pillow reads them; 1x1 if it cannot."""
+    try:
+        _, width, height = header(file)
+    except LoaderError:
         return 1, 1
     return min(width, 0xFFFF), min(height, 0xFFFF)

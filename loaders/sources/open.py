@@ -18,7 +18,7 @@ from .ffcv_beton import FFCVBeton
 from .folder import Folder
 from .parts import names_parts, open_parts
 from .pyramid import Pyramid
-from .source import Options, Source, check_choices, check_fields
+from .source import Options, Source, check_choices, check_fields, extras
 
 
 def open_dataset(
@@ -153,7 +153,9 @@ def _open_source(data: Any, classes: Sequence[str] | None, **options: Any) -> Da
     from .source_dataset import SourceDataset
 
     source = open_source(data, classes=None if classes is None else tuple(classes), **options)
-    return SourceDataset(source, classes)
+    direct = extras(source).open_direct
+    found = direct() if direct is not None and (classes is None or list(classes) == source.classes) else None
+    return SourceDataset(source, classes) if found is None else found
 
 
 def _open_beton(name: str, label_field: str | Literal[False] | None, classes: Sequence[str] | None = None) -> Dataset:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, Protocol, TypeGuard, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard, cast, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ..beton.stored_order import Span
 from ..errors import BadDataset
 from ..storage import files
 from ..storage.store import Changed, is_url
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
 
 class FileRange(NamedTuple):
@@ -172,6 +175,8 @@ class Extras:
     """A digest of names and labels, which takes less time than `fingerprint`."""
     nbytes: int = 0
     """Bytes of all images; 0: unknown."""
+    open_direct: Callable[[], Dataset | None] | None = None
+    """Opens it as a data set that the kernel reads by itself; None: threads read each sample, see `SourceDataset`."""
     part: Callable[[Sequence[int]], AnyOrder] | None = None
     """Makes a separate source of the samples with these numbers."""
     partial: bool = False

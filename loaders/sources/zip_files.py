@@ -25,6 +25,9 @@ _RATIO = 1032  # bytes that Deflate makes of one at most
 _LINK = 4096  # bytes of a link's target at most
 _UNPACK = "unpack it, and convert the folder"
 
+LARGEST = 1 << 30
+"""Bytes of an image at most, as for the kernel: a small archive could unpack to any number."""
+
 
 class Member(NamedTuple):
     """A file or folder in an archive.
@@ -76,7 +79,7 @@ class ZipImage(NamedTuple):
             LoaderError: its store refuses or keeps failing.
         """
         data = self.place.read()
-        start, packed = self._start(data), self.member.packed
+        start, packed = self.start(data), self.member.packed
         if start + packed > len(data):  # a longer header than expected
             data = self.place._replace(size=start + packed).read()
         content = data[start : start + packed]
@@ -91,8 +94,8 @@ class ZipImage(NamedTuple):
             raise self._damage("its CRC differs from the one in the zip file's list")
         return content
 
-    def _start(self, data: bytes) -> int:
-        """Where the content begins behind the start of the header."""
+    def start(self, data: bytes) -> int:
+        """Where the content begins. data: the first bytes of `place`. Raises OSError if they are no header."""
         if len(data) < _LOCAL.size or not data.startswith(_MARK):
             raise self._damage("has no header where the zip file's list says")
         _, name, extra = _LOCAL.unpack_from(data)
@@ -145,6 +148,8 @@ def _member(path: str, info: zipfile.ZipInfo, whole: FileRange) -> Member:
     elif info.compress_type not in (_STORED, _DEFLATED):
         method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
         problem = f"is compressed by {method}, only Deflate is read; {_UNPACK}"
+    elif info.file_size > LARGEST:
+        problem = f"has {info.file_size} bytes, an image {LARGEST} at most"
     elif not 0 <= info.header_offset <= whole.size - info.compress_size or info.file_size > _most(info):
         problem = "is damaged: the zip file's list gives it a place or size that is impossible; copy the zip file again"
     header = _LOCAL.size + len(os.fsencode(name)) + len(info.extra) + _LONGER

@@ -219,7 +219,8 @@ def test_members_that_cannot_be_read(jpeg_folder: Path, tmp_path: Path) -> None:
     assert "is compressed by method 77" in told(compress_type=77)
     assert "is damaged: its CRC differs from the one in the zip file's list; copy the zip file again" in told(CRC=1)
     assert "is damaged: has no header where the zip file's list says" in told(header_offset=5)
-    for wrong in ({"file_size": 1 << 40}, {"compress_size": 1 << 29}, {"header_offset": 1 << 29}):
+    assert "has 1073741825 bytes, an image 1073741824 at most" in told(file_size=(1 << 30) + 1)
+    for wrong in ({"file_size": 1 << 29}, {"compress_size": 1 << 29}, {"header_offset": 1 << 29}):
         assert "a place or size that is impossible" in told(**wrong)
     assert "is damaged: has " in told(file_size=7)
     path = pack(tmp_path / "x.zip", "a/1.jpg b/1.jpg", compression=zipfile.ZIP_DEFLATED)
@@ -320,6 +321,14 @@ def test_a_changed_archive_is_noticed(jpeg_folder: Path, tmp_path: Path) -> None
         assert source.fingerprint() != before
         with pytest.raises(BadDataset, match=rf"{name}: was modified after it was listed"):
             sample.image.read()
+
+
+def test_a_tar_may_not_unpack_to_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.sources.archive.LARGEST", 1000)
+    for name in ("x.tar", "x.tgz"):
+        path = pack(tmp_path / name, {"a/1.jpg": bytes(1001), "b/1.jpg": bytes(1000)})
+        problems = [sample.problem for sample in open_source(path).samples()]
+        assert problems[0].endswith("member 'a/1.jpg' has 1001 bytes, an image 1000 at most") and not problems[1]
 
 
 def test_a_tar_with_holes(tmp_path: Path) -> None:

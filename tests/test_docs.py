@@ -61,10 +61,12 @@ def lists(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").symlink_to(data / "photos")
     pictures = sorted((data / "photos" / "train").rglob("*.jpg"))[:6]
     places = ("CUB_200_2011/images/a", "food-101/images/pie", "oxford-pets/images", "val", "train2017", "scans")
-    for place in places:
+    tiny = ("tiny-imagenet-200/train/n1/images", "tiny-imagenet-200/train/n2/images", "tiny-imagenet-200/val/images")
+    kaggle = tuple(f"ILSVRC/Data/CLS-LOC/{part}" for part in ("train/n1", "train/n2", "val"))
+    for place in (*places, *tiny, *kaggle):
         (folder / place).mkdir(parents=True)
         for k, picture in enumerate(pictures):
-            (folder / place / f"{k}.jpg").symlink_to(picture)
+            (folder / place / (f"{k}.jpg" if place in places else f"{k}.JPEG")).symlink_to(picture)
     faces = [f'{file.relative_to(data / "photos")},x,3,30,"{[0.5] * 40}"\n' for file in pictures for _ in range(11)]
     coco = {
         "images": [{"id": k, "file_name": f"{k}.jpg"} for k in range(6)],
@@ -78,6 +80,12 @@ def lists(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "food-101/meta/train.txt": "".join(f"pie/{k}\n" for k in range(6)),
         "oxford-pets/annotations/trainval.txt": "#Image CLASS-ID\n"
         + "".join(f"{k} {k % 2 + 1} 1 1\n" for k in range(6)),
+        "tiny-imagenet-200/wnids.txt": "n2\nn1\n",
+        "tiny-imagenet-200/val/val_annotations.txt": "".join(
+            f"{k}.JPEG\tn{k % 2 + 1}\t0\t32\t44\t62\n" for k in range(6)
+        ),
+        "LOC_val_solution.csv": "ImageId,PredictionString\n"
+        + "".join(f"{k},n{k % 2 + 1} 111 108 230 163 \n" for k in range(6)),
         "val_labels.txt": "0\n1\n" * 3,
         "tags.csv": "path,tags\n" + "".join(f"{file},{'cat;dog' * (k % 2)}\n" for k, file in enumerate(pictures)),
         "instances_train2017.json": json.dumps(coco),

@@ -32,7 +32,8 @@ class ImageNet(Indexed):
         Args:
             path: either tar.
             options: the validation tar needs `labels`: the original devkit (.tar.gz), whose ground truth and synset
-                table are used; or a text file of lines `ILSVRC2012_val_00000001.JPEG n01751748`.
+                table are used; a text file of lines `ILSVRC2012_val_00000001.JPEG n01751748`; or Kaggle's
+                `LOC_val_solution.csv`.
 
         Raises:
             ValueError: a validation tar without labels, or images without a label.
@@ -52,10 +53,11 @@ class ImageNet(Indexed):
         else:
             labels = self._val_labels()
             images = sorted((os.path.basename(name), place) for name, place in _members(path, ".jpeg"))
-            missing = [name for name, _ in images if name not in labels]
+            missing = [name for name, _ in images if _stem(name) not in labels]
             if missing or not images:
                 raise ValueError(f"{path}: {missing[0] if missing else 'no image'} has no label in {options.labels}")
-            self._samples = sorted((f"{labels[name]}/{name}", labels[name], place) for name, place in images)
+            found = ((name, labels[_stem(name)], place) for name, place in images)
+            self._samples = sorted((f"{wnid}/{name}", wnid, place) for name, wnid, place in found)
         self.classes = sorted({wnid for _, wnid, _ in self._samples} | set(options.classes or ()))
 
     @staticmethod
@@ -85,7 +87,7 @@ class ImageNet(Indexed):
         return file_facts([self.path, *([self._options.labels] if self._options.labels else [])])
 
     def _val_labels(self) -> dict[str, str]:
-        """WordNet id of each validation image."""
+        """WordNet id of each validation image, by its name without the ending."""
         source = self._options.labels
         if source is None:
             raise ValueError(f"{self.path}: the validation images need `labels`: the devkit's .tar.gz, or a text file")
@@ -96,7 +98,12 @@ class ImageNet(Indexed):
         except UnicodeError as error:
             raise BadDataset(f"{source}: is no UTF-8 ({error}); copy it again, or save it in that encoding") from None
         rows = [line.replace(",", " ").split() for line in lines if line.strip()]
-        return {os.path.basename(row[0]): row[1] for row in rows if len(row) > 1}
+        return {_stem(row[0]): row[1] for row in rows if len(row) > 1}
+
+
+def _stem(name: str) -> str:
+    """A file's name without folder and ending, as Kaggle's table has it."""
+    return os.path.splitext(os.path.basename(name))[0]
 
 
 def _members(path: str, ending: str) -> list[tuple[str, FileRange]]:
@@ -149,7 +156,7 @@ def _devkit(path: str) -> dict[str, str]:
             numbers = [int(line) for line in truth.read().split()]
             synsets = loadmat(meta, squeeze_me=True)["synsets"]
         wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
-        return {f"ILSVRC2012_val_{k:08d}.JPEG": wnids[number] for k, number in enumerate(numbers, 1)}
+        return {f"ILSVRC2012_val_{k:08d}": wnids[number] for k, number in enumerate(numbers, 1)}
     except KeyError as error:
         raise ValueError(f"{path}: the devkit lacks {error}") from None
     except (*DAMAGE, ValueError, TypeError, IndexError) as error:

@@ -113,7 +113,7 @@ def remarks(found: Scan) -> list[str]:
     if len(found.classes) == 1 and found.names:
         notes.append(
             f"all images are of one class, {found.classes[0]!r}: classes are the folders directly in the source; is "
-            "this the right folder?"
+            "this the right folder? For labels in a file, docs/sources.md has examples"
         )
     return notes
 

@@ -85,6 +85,11 @@ def test_validation_images_need_labels(tmp_path: Path) -> None:
         "n10/ILSVRC2012_val_00000002.JPEG",
         "n20/ILSVRC2012_val_00000001.JPEG",
     ]
+    boxes = "n10 111 108 230 163 n10 0 0 9 9 \n"
+    labels.write_text(
+        f"ImageId,PredictionString\nILSVRC2012_val_00000001,n20 1 2 3 4 \nILSVRC2012_val_00000002,{boxes}"
+    )
+    assert list(open_source(path, labels=str(labels)).samples()) == samples
 
 
 def test_labels_of_the_devkit(tmp_path: Path) -> None:

@@ -32,6 +32,21 @@ def portions(images: Tensor, start: int = 0, stop: int | None = None) -> Iterato
         yield slice(first, min(first + max(1, step), stop))
 
 
+def blank_like(
+    images: Tensor, dtype: torch.dtype | None = None, memory_format: torch.memory_format = torch.preserve_format
+) -> Tensor:
+    """`torch.empty_like`, on a CPU in NumPy's memory.
+
+    NumPy asks for huge pages and torch does not: of a large batch, the page faults in torch's memory take longer than
+    a transform of the batch.
+    """
+    if images.device.type != "cpu" or not images.numel() or torch.compiler.is_compiling():
+        return torch.empty_like(images, dtype=dtype, memory_format=memory_format)
+    wanted = torch.empty_like(images, dtype=dtype, memory_format=memory_format, device="meta")
+    memory = torch.from_numpy(np.empty(wanted.numel() * wanted.itemsize, np.uint8))
+    return memory.view(wanted.dtype).as_strided(wanted.shape, wanted.stride())
+
+
 def put(array: NDArray[Any], device: torch.device) -> Tensor:
     """`array` on `device`, without waiting for the device: uses pinned memory if the copy would wait otherwise."""
     tensor = torch.from_numpy(array)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..batch import Batch
 from ..plan.rng import Purpose, below, uniform, words
 from . import fused
-from .device import put
+from .device import blank_like, put
 
 MODES = ("batch", "pair", "elem")
 _GRID = 4096
@@ -136,10 +136,10 @@ class Mixup(nn.Module):
             return images, fused.targets(labels, self.num_classes, self.label_smoothing, share)
         if box is not None:
             others = images[:, :, box[0], box[1]].flip(0)
-            images = images.clone()
+            images = blank_like(images).copy_(images)
             images[:, :, box[0], box[1]] = others
         elif share < 1:
-            images = images.flip(0).lerp_(images, share)
+            images = _mirrored(images).lerp_(images, share)
         return images, self._targets(labels, share)
 
     def draw(self, batch: int, high: int, wide: int, *, seed: int, epoch: int) -> tuple[float, Box | None]:
@@ -185,7 +185,7 @@ class Mixup(nn.Module):
         kept = torch.where(cut, torch.zeros_like(whole), whole)[:, None].to(images.dtype)
         sides = labels.ndim - 1 if labels.is_floating_point() else 1
         share = shares.view(-1, *[1] * sides)
-        return images.flip(0).lerp_(images, kept.expand_as(images)), self._targets(labels, share)
+        return _mirrored(images).lerp_(images, kept.expand_as(images)), self._targets(labels, share)
 
     def _targets(self, labels: Tensor, share: float | Tensor) -> Tensor:
         if labels.is_floating_point():
@@ -195,6 +195,13 @@ class Mixup(nn.Module):
             hard = torch.full((len(labels), self.num_classes), rest, dtype=torch.float32, device=labels.device)
             hard.scatter_(1, labels[:, None], 1 - self.label_smoothing + rest)
         return hard * share + hard.flip(0) * (1 - share)
+
+
+def _mirrored(images: Tensor) -> Tensor:
+    """A copy of the batch in reverse order."""
+    if images.device.type != "cpu":
+        return images.flip(0)
+    return blank_like(images).index_copy_(0, torch.arange(len(images), device=images.device).flip(0), images)
 
 
 def rectangle(high: int, wide: int, share: float, y: int, x: int) -> Box:

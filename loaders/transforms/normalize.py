@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..native import finished
 from ..stage import LARGEST
-from .device import bits, constant, portions
+from .device import bits, blank_like, constant, portions
 
 
 class Normalize(nn.Module):
@@ -70,7 +70,7 @@ class Normalize(nn.Module):
             return self._exact(images)
         if self._in_table(images):
             return self._looked_up(images)
-        done = torch.empty(images.shape, dtype=self.dtype, device=images.device, memory_format=self.memory_format)
+        done = blank_like(images, self.dtype, self.memory_format)
         if images.device.type == "cpu":
             for part in portions(images):
                 done[part] = self._exact(images[part])

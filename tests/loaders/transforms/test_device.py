@@ -80,3 +80,15 @@ def test_the_default_device_and_dtype_do_not_matter() -> None:
             torch.set_default_device(None)
             torch.set_default_dtype(torch.float32)
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(*made, strict=True))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last, torch.preserve_format])
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16])
+def test_blank_tensors_have_the_layout_of_torchs(dtype: torch.dtype | None, memory_format: torch.memory_format) -> None:
+    for given in (torch.zeros(4, 3, 6, 5, dtype=torch.float16), torch.zeros(0, 3, 2, 2, dtype=torch.uint8)):
+        for images in (given, given.contiguous(memory_format=torch.channels_last), given[::2], given.to("meta")):
+            wanted = torch.empty_like(images, dtype=dtype, memory_format=memory_format)
+            made = device.blank_like(images, dtype, memory_format)
+            assert (made.shape, made.stride(), made.dtype) == (wanted.shape, wanted.stride(), wanted.dtype)
+            assert made.device == wanted.device
+            made.zero_()

@@ -156,6 +156,16 @@ def test_half_precision_and_channels_last_are_kept() -> None:
         assert targets.dtype == torch.float32
 
 
+@pytest.mark.parametrize("mode", ["batch", "elem"])
+@pytest.mark.parametrize("cuts", [0.0, 1.0])
+def test_gradients_reach_both_partners(mode: str, cuts: float) -> None:
+    images, labels = batch()
+    images.requires_grad_()
+    made, _ = Mixup(switch_prob=cuts, mode=mode, num_classes=10)(images, labels, 0, seed=0, epoch=0)
+    made.sum().backward()
+    assert images.grad is not None and images.grad.sum().item() == pytest.approx(images.numel(), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs `efficienttrain extract`."""
-    size = extract(args.beton, args.out, args.level)
+    hints: list[str] = []
+    size = extract(args.beton, args.out, args.level, report=lambda summary: hints.extend(summary.hints))
     print(f"{args.out}: level {args.level} of {args.beton}, {size / 1e6:.1f} MB")
+    for hint in hints:
+        print(f"note: {hint}")
     return 0

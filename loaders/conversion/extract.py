@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,18 @@ from ..sources.dataset import Dataset
 from ..sources.open import open_dataset
 from ..sources.source import Sample
 from ..spatial_targets import decode_mask
-from .convert import convert
+from .convert import Summary, convert
 from .stored_samples import StoredImage, StoredSamples
 from .target import Target
 
 
 def extract(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], level: int, *, workers: int | None = None
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    level: int,
+    *,
+    workers: int | None = None,
+    report: Callable[[Summary], object] = lambda _: None,
 ) -> int:
     """Writes level `level` of a pyramid as the field `image` of a new beton, with all other fields and all names.
 
@@ -34,6 +40,7 @@ def extract(
         path: a pyramid, or several as one data set.
         out: the beton to write, a path or a URL; it gets its name when it is complete.
         workers: threads; None: one per processor.
+        report: see `convert`; a hint of its argument says how many images have a larger level.
 
     Returns:
         bytes of the new beton.
@@ -52,7 +59,7 @@ def extract(
             raise ValueError(f"`level` must be from 0 to {len(dataset.ratios) - 1} for {dataset.path}, got {level}")
         order = "source" if dataset.storage is None else "shuffled"
         settings = {"quality": dataset.meta.get("quality", 90), "ratios": (1.0,), "order": order}
-        return convert(_Level(dataset, level), out, workers=workers, **settings).bytes
+        return convert(_Level(dataset, level), out, workers=workers, report=report, **settings).bytes
 
 
 class _LevelImage(StoredImage):
@@ -79,13 +86,21 @@ class _Level(StoredSamples):
     """All samples of a pyramid at one level, as a source for `convert`."""
 
     def __init__(self, dataset: Dataset, level: int) -> None:
-        self._level = level
+        self._level, self._larger = level, 0
         super().__init__(dataset, range(len(dataset)))
         if level:
             self.fields = {name: kind for name, kind in self.fields.items() if kind.kind != ORIGINAL}
 
+    @property
+    def hints(self) -> list[str]:
+        """How many images are written at a larger level, if any."""
+        what = f"have no level {self._level} and are written at their next larger one"
+        return [f"{self._larger:,} of {len(self):,} images {what}"] if self._larger else []
+
     def _stored(self, entries: NDArray[np.void]) -> NDArray[np.void]:
-        return entries[np.arange(len(entries)), _smallest(entries[:, : self._level + 1])]
+        level = _smallest(entries[:, : self._level + 1])
+        self._larger += int((level < self._level).sum())
+        return entries[np.arange(len(entries)), level]
 
     def __getitem__(self, number: int) -> Sample:
         sample = super().__getitem__(number)

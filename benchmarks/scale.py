@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -100,7 +101,7 @@ def prepared(count: int, size: int) -> Converted:
         levels["size"][:, level] = each - 40
         levels["width"][:, level], levels["height"][:, level] = 500 >> level, 375 >> level
     blobs = [np.random.default_rng(level).bytes(count * each) for level, each in enumerate(sizes)]
-    return Converted(list(range(count)), levels, blobs, [0] * count, [], [size] * count, [], [], [], [])
+    return Converted(kept=list(range(count)), levels=levels, blobs=blobs, labels=[0] * count, sizes=[size] * count)
 
 
 def writer(work: Path, images: int, size: int) -> dict[str, float]:
@@ -113,14 +114,14 @@ def writer(work: Path, images: int, size: int) -> dict[str, float]:
     wall = user = system = 0.0
     with (
         tempfile.TemporaryDirectory(dir=work) as name,
-        Journal(Path(name, "x.partial"), {}, len(RATIOS), Pages(images, page).first, False) as journal,
+        Journal(Path(name, "x.partial"), {}, levels=len(RATIOS), start=Pages(images, page).first) as journal,
     ):
         writing = Writer(journal, source, page, LABEL_ONLY, "raise")
         for job in cut_jobs(source, 0, Job(0, [], RATIOS)):
             count = len(job.samples)
             if count not in results:
                 results[count] = prepared(count, size)
-            result = results[count]._replace(levels=results[count].levels.copy())
+            result = replace(results[count], levels=results[count].levels.copy())
             began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_THREAD)
             writing.store(job, result)
             spent = resource.getrusage(resource.RUSAGE_THREAD)
@@ -161,7 +162,7 @@ def _at_90_percent(photos: Path, out: Path, images: int) -> None:
             raise _Stopped
         if (count := len(job.samples)) not in results:
             results[count] = prepared(count, THUMBNAIL)
-        return results[count]._replace(levels=results[count].levels.copy())
+        return replace(results[count], levels=results[count].levels.copy())
 
     with suppress(_Stopped), patch("loaders.conversion.jobs.convert_job", prepare):
         convert(photos, out, workers=1, restart=True)
@@ -246,7 +247,8 @@ def _simulated_set(work: Path, images: int) -> tuple[Path, float]:
     pixels = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     records = native.transcode(native.encode(pixels, 90), RATIOS, 90)
     page, number = layout.MIN_PAGE, permutation(images)
-    with Journal(Path(f"{out}.partial"), {}, len(RATIOS), Pages(images, page).first, True) as journal:
+    working, first = Path(f"{out}.partial"), Pages(images, page).first
+    with Journal(working, {}, levels=len(RATIOS), start=first, restart=True) as journal:
         start = journal.size("beton")
         for first in range(0, images, BLOCK):
             places = number(np.arange(first, min(first + BLOCK, images)))

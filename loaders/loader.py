@@ -370,7 +370,8 @@ class Loader(DataLoaderAttributes):
         """Seconds and bytes per processing step since the loader was made, bad samples, and the bottleneck."""
         sums, bad = self._backend.stats(), list(self._backend.bad.values())
         advice = storage_advice(self.source, self.shuffle, bool(self._arguments["cache_dir"]))
-        return summarise(sums, bad, self._waited, self._iterated, self.num_workers, advice)
+        wall = {"waited": self._waited, "iterated": self._iterated}
+        return summarise(sums, bad, **wall, workers=self.num_workers, advice=advice)
 
     def check_open(self) -> None:
         """Raises LoaderError if the loader is closed."""

@@ -20,6 +20,7 @@ STORAGE = "storage latency"
 def summarise(
     sums: Mapping[str, int],
     bad: list[BadSample],
+    *,
     waited: float,
     iterated: float,
     workers: int = 1,

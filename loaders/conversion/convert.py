@@ -253,7 +253,15 @@ class _Content:
         }
         first = Pages(len(self.source), self.start_page, types=self.types).first
         files = () if self.further is None else ("rows", "values", "checks")
-        return Journal(target.working, work, len(self.ratios), first, restart, files, target.holds)
+        return Journal(
+            target.working,
+            work,
+            levels=len(self.ratios),
+            start=first,
+            restart=restart,
+            further=files,
+            complete=target.holds,
+        )
 
     def described(self, left_out: list[int]) -> dict[str, Any]:
         """Entries of the file's meta data: fields of special kinds, the stored order, the part of a larger source.

@@ -83,7 +83,7 @@ def split_parts(
         # Parts that are each stored shuffled, without an order of the whole, are cut by index and shuffled again.
         order = "source" if dataset.storage is None or order_of(dataset) is not None else None
         for path, samples in zip(paths, cut(dataset, ends[1:]), strict=True):
-            copy_part(samples, path, workers, progress, work_dir, order)
+            copy_part(samples, path, workers=workers, progress=progress, work_dir=work_dir, order=order)
     files.replace(out, Manifest([_entry(path, out) for path in paths]).text())
     return paths
 
@@ -217,7 +217,8 @@ def compact_parts(
             with open_dataset(old) as part:
                 kept = np.delete(np.arange(len(part)), entry.removed)
                 span = None if part.span is None else part.span.without(entry.removed)
-                copy_part(StoredSamples(part, kept.tolist(), span), new, workers, progress, work_dir)
+                samples = StoredSamples(part, kept.tolist(), span)
+                copy_part(samples, new, workers=workers, progress=progress, work_dir=work_dir)
             content.parts[number] = _entry(new, manifest)
             content.obsolete.append(entry.path)
     deleted = []

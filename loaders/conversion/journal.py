@@ -36,7 +36,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -86,9 +85,10 @@ class Journal:
         self,
         folder: Path,
         work: dict[str, Any],
+        *,
         levels: int,
         start: int,
-        restart: bool,
+        restart: bool = False,
         further: Sequence[str] = (),
         complete: Callable[[str], bool] = lambda _: False,
     ) -> None:
@@ -319,9 +319,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

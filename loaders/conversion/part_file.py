@@ -27,6 +27,7 @@ def make_part(source: Any, path: str, **options: Any) -> None:
 def copy_part(
     source: StoredSamples,
     path: str,
+    *,
     workers: int | None,
     progress: bool,
     work_dir: str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,8 @@ class Job(NamedTuple):
     types: dict[str, FieldType] | None = None
 
 
-class Converted(NamedTuple):
+@dataclass(eq=False, kw_only=True)
+class Converted:
     """The result of a job.
 
     Attributes:
@@ -64,16 +66,55 @@ class Converted(NamedTuple):
         originals: position of each record whose original file is kept.
     """
 
-    kept: list[int]
+    kept: list[int] = field(default_factory=list)
     levels: np.ndarray
     blobs: list[bytes]
-    labels: list[int]
-    fields: list[Encoded]
-    sizes: list[int]
-    changed: list[tuple[int, str]]
-    refused: list[tuple[int, str]]
-    notes: list[tuple[int, str]]
-    originals: list[int]
+    labels: list[int] = field(default_factory=list)
+    fields: list[Encoded] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    changed: list[tuple[int, str]] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    originals: list[int] = field(default_factory=list)
+
+
+class _Levels:
+    """The records of a job's samples, level by level."""
+
+    def __init__(self, samples: int, levels: int) -> None:
+        self._rows, self._count = np.zeros((samples, levels), layout.LEVEL), 0
+        self._parts: list[list[bytes]] = [[] for _ in range(levels)]
+        self._ends = [0] * levels
+
+    @property
+    def rows(self) -> np.ndarray:
+        """See `Converted.levels`."""
+        return self._rows[: self._count]
+
+    @property
+    def blobs(self) -> list[bytes]:
+        """See `Converted.blobs`."""
+        return [b"".join(parts) for parts in self._parts]
+
+    def add(self, records: list[native.Record], fits: list[bool]) -> None:
+        """Adds the records of a sample. fits: False for a level that is left out."""
+        row = self._rows[self._count]
+        self._count += 1
+        for level, (record, fit) in enumerate(zip(records, fits, strict=True)):
+            if not fit:
+                row["ptr"][level] = self._ends[level]
+                continue
+            row[level] = (
+                self._ends[level] + len(record.table),
+                len(record.jpeg),
+                zlib.crc32(record.jpeg, zlib.crc32(record.table)),
+                record.head,
+                record.rows,
+                record.width,
+                record.height,
+            )
+            self._parts[level] += [record.table, record.jpeg]
+            self._ends[level] += len(record.table) + len(record.jpeg)
 
 
 def convert_job(job: Job) -> Converted:
@@ -82,11 +123,9 @@ def convert_job(job: Job) -> Converted:
     Raises:
         BadDataset: a file has another size than when the source was listed.
     """
-    parts: list[list[bytes]] = [[] for _ in job.ratios]
-    ends = [0] * len(job.ratios)
-    levels = np.zeros((len(job.samples), len(job.ratios)), layout.LEVEL)
+    stored = _Levels(len(job.samples), len(job.ratios))
     row = None if job.types is None else row_dtype(job.types)
-    done = Converted([], levels, [], [], [], [], [], [], [], [])
+    done = Converted(levels=stored.rows, blobs=[])
     for position, sample in enumerate(job.samples):
         try:
             label, values = _targets(sample, job)
@@ -109,28 +148,14 @@ def convert_job(job: Job) -> Converted:
         elif records[0].note:
             done.notes.append((position, records[0].note))
         copied = isinstance(sample.image, StoredImage)  # a level that was left out has no bytes
-        fits = [True] * len(records) if copied else fitting(records, job.settings.overhead)
-        for level, record in enumerate(records):
-            if not fits[level]:
-                levels["ptr"][len(done.kept), level] = ends[level]
-                continue
-            levels[len(done.kept), level] = (
-                ends[level] + len(record.table),
-                len(record.jpeg),
-                zlib.crc32(record.jpeg, zlib.crc32(record.table)),
-                record.head,
-                record.rows,
-                record.width,
-                record.height,
-            )
-            parts[level] += [record.table, record.jpeg]
-            ends[level] += len(record.table) + len(record.jpeg)
+        stored.add(records, [True] * len(records) if copied else fitting(records, job.settings.overhead))
         done.kept.append(position)
         done.labels.append(label)
         done.sizes.append(size)
         if fields is not None:
             done.fields.append(fields)
-    return done._replace(levels=levels[: len(done.kept)], blobs=[b"".join(part) for part in parts])
+    done.levels, done.blobs = stored.rows, stored.blobs
+    return done
 
 
 def _records(sample: Sample, job: Job) -> tuple[list[native.Record], str, int, bytes]:

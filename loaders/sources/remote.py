@@ -59,14 +59,21 @@ class Remote(Wrapper):
         self,
         inner: BetonFile,
         mirror: Mirror,
+        *,
         transfer: Transfer,
         window: Window,
         chunks: HeldChunks | None,
         parts: int,
         keep: int,
     ) -> None:
-        """Takes over `mirror`. inner: reads the index from the mirror. chunks: None with a cache. parts: of the data
-        set. keep: bytes of records to keep on disk."""
+        """
+        Args:
+            inner: reads the index from `mirror`.
+            mirror: the local copy, which is owned from now on.
+            transfer, window, chunks: shared by all parts of the data set; chunks: None with a cache.
+            parts: of the data set.
+            keep: bytes of records to keep on disk.
+        """
         super().__init__(inner)
         self._mirror, self._transfer, self._window = mirror, transfer, window
         self._kept, self._chunks, self._few = _kept_extents(inner, keep), chunks, _FEW_VALUES // parts
@@ -244,7 +251,7 @@ def open_remote(data: str | Sequence[str], label_field: Any, classes: Sequence[s
         share = cache.limit // parts if cache.folder is not None else 0
 
         def made(inner: BetonFile, mirror: Mirror) -> Remote:
-            return Remote(inner, mirror, transfer, window, chunks, parts, share)
+            return Remote(inner, mirror, transfer=transfer, window=window, chunks=chunks, parts=parts, keep=share)
 
         return _open(url, label_field, classes, transfer, cache.folder, made)
 

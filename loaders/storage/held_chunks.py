@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TypeAlias
 
 from .mirror import CHUNK, Mirror
@@ -27,9 +26,7 @@ class Hold:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._release()
 
 

@@ -18,7 +18,7 @@ WORK: dict[str, Any] = {"quality": 95, "sources": "abc"}
 
 
 def opened(folder: Path, restart: bool = False, **changes: Any) -> Journal:
-    return Journal(folder / "x.partial", WORK | changes, 2, START, restart)
+    return Journal(folder / "x.partial", WORK | changes, levels=2, start=START, restart=restart)
 
 
 def job(number: int, sizes: list[int]) -> list[list[bytes]]:

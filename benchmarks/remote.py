@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -42,6 +43,35 @@ FAIRNESS_PEERS = (
     "WebDataset's shards and streaming's and litData's pieces hold 64 MB. Those two keep pieces on the disk, so that "
     "later epochs need fewer bytes as long as the disk has room for all of them; ours does so with `cache_dir`.",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of the epochs."""
+
+    threads: int
+    """Decoding threads."""
+    batch_size: int
+    resolutions: list[int]
+    rounds: int
+    """Epochs of each kind."""
+    latency: float
+    """Seconds before each answer of the store."""
+    seed: int
+
+
+class Pyramid(NamedTuple):
+    """The file that is read.
+
+    Attributes:
+        path: the file.
+        images: number of its images.
+        full_bytes: bytes of all full-size records.
+    """
+
+    path: Path
+    images: int
+    full_bytes: int
 
 
 def run(
@@ -77,139 +107,146 @@ def run(
         raise ValueError(f"`--peers` of `remote` takes {', '.join(REMOTE)}; got {wrong[0]}.")
     if peers and Path(data).is_file():
         raise ValueError(f"with `--peers`, `--data` must be an image folder, got {data}.")
-    pythons, sides, card = interpreters(python_for), resolutions or [96, 160, 224], machine.card()
+    card = machine.card()
+    settings = Settings(
+        threads=threads,
+        batch_size=batch_size,
+        resolutions=resolutions or [96, 160, 224],
+        rounds=rounds,
+        latency=latency,
+        seed=seed,
+    )
+    contestants = Contestants(peers, interpreters(python_for), settings)
     with workplace(work) as place:
         records = None if Path(data).is_file() else gather(data, place, repeat_to, limit)
-        pyramid = Path(data) if records is None else records.pyramid
+        path = Path(data) if records is None else records.pyramid
         if records is not None:
-            if not pyramid.exists():
-                convert(records.folder, pyramid, workers=threads)
-            _prepare(records, peers, pythons, threads, batch_size, sides)
-        with open_dataset(pyramid) as dataset:
-            images, full = len(dataset), _full_bytes(dataset)
-        folder = pyramid.parent if records is None else place
+            if not path.exists():
+                convert(records.folder, path, workers=threads)
+            contestants.prepare(records)
+        with open_dataset(path) as dataset:
+            pyramid = Pyramid(path, len(dataset), _full_bytes(dataset))
+        folder = path.parent if records is None else place
         with serving(folder, latency) as server:
-            url = f"{server}/{pyramid.relative_to(folder)}"
-            options: dict[str, Any] = {"seed": seed, "num_workers": threads, "dtype": "uint8"}
-            results = _ours(str(pyramid), url, server, batch_size, sides, rounds, images, full, latency, options)
-            found = []
-            if records is not None:
-                found = _peers(records, peers, pythons, server, place, (threads, batch_size, seed), sides, rounds)
-    settings = {"threads": threads, "rounds": rounds, "batch_size": batch_size, "latency": latency, "images": images}
+            results = _ours(pyramid, f"{server}/{path.relative_to(folder)}", server, settings)
+            found = [] if records is None else contestants.measure(records, server, place)
+    facts = {"images": pyramid.images, "mean_record_bytes": pyramid.full_bytes / pyramid.images}
     return {
         "benchmark": "remote",
         "version": 1,
         "machine": card,
-        "settings": {**settings, "resolutions": sides, "seed": seed, "mean_record_bytes": full / images},
+        "settings": {**asdict(settings), **facts},
         "fairness": [*FAIRNESS, *(FAIRNESS_PEERS if peers else ())],
         "results": results,
         **({"peers": found} if peers else {}),
     }
 
 
-def _ours(
-    data: str,
-    url: str,
-    server: str,
-    batch_size: int,
-    sides: list[int],
-    rounds: int,
-    images: int,
-    full: int,
-    latency: float,
-    options: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """Local and remote epochs in turn, in each order and at each resolution."""
+def _ours(pyramid: Pyramid, url: str, server: str, settings: Settings) -> list[dict[str, Any]]:
+    """Local and remote epochs in turn, in each order and at each resolution. url: of the pyramid on the server."""
     results = []
+    sides, rounds, batch_size = settings.resolutions, settings.rounds, settings.batch_size
     with tqdm(total=len(ORDERS) * len(sides) * rounds, desc="epochs", leave=False, file=sys.stderr) as bar:
         for order, shuffle in ORDERS.items():
-            chosen = {**options, "shuffle": shuffle, "drop_last": False}
+            options: dict[str, Any] = {"seed": settings.seed, "num_workers": settings.threads, "dtype": "uint8"}
+            options |= {"shuffle": shuffle, "drop_last": False, "resolution": sides[0]}
             with (
-                Loader(data, batch_size, resolution=sides[0], **chosen) as local,
-                Loader(url, batch_size, resolution=sides[0], **chosen) as remote,
+                Loader(pyramid.path, batch_size, **options) as local,
+                Loader(url, batch_size, **options) as remote,
             ):
                 for side in sides:
                     local.set_stage(resolution=side)
                     remote.set_stage(resolution=side)
-                    answered = _answered(remote, server, latency)
+                    requests, answered = _answered(remote, server, settings.latency)
                     epochs = []
                     for _ in range(rounds):
-                        epochs.append(_epochs(local, remote, images))
+                        epochs.append(_epochs(local, remote, pyramid.images))
                         bar.update()
-                    results.append(_result(order, side, epochs, answered, images, full))
+                    results.append(
+                        {
+                            "order": order,
+                            "resolution": side,
+                            "requests_per_image": requests / pyramid.images,
+                            "share_of_bytes": answered / pyramid.full_bytes,
+                            **{name: summary([epoch[name] for epoch in epochs]) for name in epochs[0]},
+                        }
+                    )
     return results
 
 
-def _prepare(
-    records: Data, peers: Sequence[str], pythons: dict[str, str], threads: int, batch_size: int, sides: list[int]
-) -> None:
-    """Each contestant's own files."""
-    for name in peers:
-        if name != "ours-quasi":
-            job = _job(records, name, sides[0], (threads, batch_size, 0), {})
-            _child(records, "prepare", job, pythons, {}).close()
+@dataclass(frozen=True)
+class Contestants:
+    """The other loaders, each in a process of its own."""
 
+    names: Sequence[str]
+    pythons: dict[str, str]
+    """Interpreters of those that do not run in ours."""
+    settings: Settings
 
-def _job(records: Data, name: str, side: int, how: tuple[int, int, int], options: dict[str, Any]) -> Job:
-    threads, batch_size, seed = how
-    folder, pyramid, work = map(str, (records.folder, records.pyramid, records.work))
-    return Job(name, side, threads, batch_size, folder, pyramid, work, seed, {**PEERS[name].options, **options})
+    def prepare(self, records: Data) -> None:
+        """Makes each contestant's own files.
 
+        Raises:
+            ValueError: a contestant cannot run here.
+        """
+        for name in self.names:
+            if name != "ours-quasi":
+                self._start("prepare", self._job(records, name, self.settings.resolutions[0], {}), {}).close()
 
-def _child(records: Data, function: str, job: Job, pythons: dict[str, str], environment: dict[str, str]) -> Child:
-    """The running contestant.
+    def measure(self, records: Data, server: str, place: Path) -> list[dict[str, Any]]:
+        """Epochs of the contestants in turn. Raises as `prepare` does."""
+        sides = self.settings.resolutions
+        bucket = records.work.relative_to(place)
+        where = {"store": f"s3://{bucket}", "http": f"{server}/{bucket}"}
+        found: dict[tuple[str, int], list[tuple[float, int, int]]]
+        found = {(name, side): [] for side in sides for name in self.names}
+        plays = [(name, side) for _ in range(self.settings.rounds) for side in sides for name in self.names]
+        for name, side in tqdm(plays, desc="peers", leave=False, file=sys.stderr):
+            with tempfile.TemporaryDirectory(dir=place) as local:
+                before = counts(server)
+                job = self._job(records, name, side, {**where, "local": local})
+                child = self._start("remote", job, {**s3_environment(server), "TMPDIR": local})
+                try:
+                    answer = child.round(0)
+                finally:
+                    child.close()
+                after = counts(server)
+            if answer["images"] != records.records:
+                raise Failed(f"{name}: an epoch has {answer['images']} images of {records.records}")
+            found[name, side].append((answer["images"] / answer["seconds"], after[0] - before[0], after[1] - before[1]))
+        return [
+            {
+                "contestant": name,
+                "label": PEERS[name].label,
+                "resolution": side,
+                "rate": summary([rate for rate, _, _ in each]),
+                "requests_per_image": sum(requests for _, requests, _ in each) / len(each) / records.records,
+                "bytes_per_image": sum(size for _, _, size in each) / len(each) / records.records,
+            }
+            for (name, side), each in found.items()
+        ]
 
-    Raises:
-        ValueError: it cannot run here.
-    """
-    peer, log = PEERS[job.name], records.work / f"{job.name}-{job.resolution}-{function}.log"
-    try:
-        return Child(
-            peer.target(function), job, python=pythons.get(peer.name, sys.executable), environment=environment, log=log
+    def _job(self, records: Data, name: str, side: int, options: dict[str, Any]) -> Job:
+        return Job(
+            name=name,
+            resolution=side,
+            threads=self.settings.threads,
+            batch_size=self.settings.batch_size,
+            folder=str(records.folder),
+            pyramid=str(records.pyramid),
+            work=str(records.work),
+            seed=self.settings.seed,
+            options={**PEERS[name].options, **options},
         )
-    except (Missing, Failed) as error:
-        raise ValueError(f"{peer.name} was asked for, but {error}; needed: {peer.install}.") from error
 
-
-def _peers(
-    records: Data,
-    peers: Sequence[str],
-    pythons: dict[str, str],
-    server: str,
-    place: Path,
-    how: tuple[int, int, int],
-    sides: list[int],
-    rounds: int,
-) -> list[dict[str, Any]]:
-    """Epochs of the contestants in turn. how: threads, batch size, seed."""
-    bucket = records.work.relative_to(place)
-    where = {"store": f"s3://{bucket}", "http": f"{server}/{bucket}"}
-    found: dict[tuple[str, int], list[tuple[float, int, int]]] = {(name, side): [] for side in sides for name in peers}
-    plays = [(name, side) for _ in range(rounds) for side in sides for name in peers]
-    for name, side in tqdm(plays, desc="peers", leave=False, file=sys.stderr):
-        with tempfile.TemporaryDirectory(dir=place) as local:
-            before = counts(server)
-            job = _job(records, name, side, how, {**where, "local": local})
-            child = _child(records, "remote", job, pythons, {**s3_environment(server), "TMPDIR": local})
-            try:
-                answer = child.round(0)
-            finally:
-                child.close()
-            after = counts(server)
-        if answer["images"] != records.records:
-            raise Failed(f"{name}: an epoch has {answer['images']} images of {records.records}")
-        found[name, side].append((answer["images"] / answer["seconds"], after[0] - before[0], after[1] - before[1]))
-    return [
-        {
-            "contestant": name,
-            "label": PEERS[name].label,
-            "resolution": side,
-            "rate": summary([rate for rate, _, _ in each]),
-            "requests_per_image": sum(requests for _, requests, _ in each) / len(each) / records.records,
-            "bytes_per_image": sum(size for _, _, size in each) / len(each) / records.records,
-        }
-        for (name, side), each in found.items()
-    ]
+    def _start(self, function: str, job: Job, environment: dict[str, str]) -> Child:
+        """The running contestant."""
+        peer, log = PEERS[job.name], Path(job.work) / f"{job.name}-{job.resolution}-{function}.log"
+        python = self.pythons.get(peer.name, sys.executable)
+        try:
+            return Child(peer.target(function), job, python=python, environment=environment, log=log)
+        except (Missing, Failed) as error:
+            raise ValueError(f"{peer.name} was asked for, but {error}; needed: {peer.install}.") from error
 
 
 def _full_bytes(dataset: Any) -> int:
@@ -256,18 +293,6 @@ def _seconds(loader: Loader) -> tuple[float, float]:
     for _ in loader:
         pass
     return time.perf_counter() - wall, time.process_time() - processor
-
-
-def _result(
-    order: str, side: int, epochs: list[dict[str, float]], answered: tuple[int, int], images: int, full: int
-) -> dict[str, Any]:
-    return {
-        "order": order,
-        "resolution": side,
-        "requests_per_image": answered[0] / images,
-        "share_of_bytes": answered[1] / full,
-        **{what: summary([epoch[what] for epoch in epochs]) for what in ("local", "remote", "ratio", "cpu")},
-    }
 
 
 def text(report: dict[str, Any]) -> str:

@@ -113,7 +113,17 @@ def run(
     with workplace(work) as place:
         records = gather(data, place, repeat_to, limit, folder)
         explicit = {*(peers or ()), *pythons, *(() if against is None else ("ours-before",))}
-        contestants = Field(records, threads, batch_size, seed, pythons, frozenset(explicit), device, given, cold)
+        contestants = Field(
+            data=records,
+            threads=threads,
+            batch_size=batch_size,
+            seed=seed,
+            pythons=pythons,
+            explicit=frozenset(explicit),
+            device=device,
+            given=given,
+            cold=cold,
+        )
         entrants = contestants.prepare(entrants, resolutions)
         if not cold:
             warm(records)
@@ -216,17 +226,17 @@ class Field:
         """The running contestant; None, and a note, if it cannot run and was not requested."""
         data = self.data
         job = Job(
-            peer.name,
-            resolution,
-            self.threads,
-            self.batch_size,
-            str(data.folder),
-            str(data.pyramid),
-            str(data.work),
-            self.seed,
-            {**peer.options, **{name: self.given[name] for name in peer.takes if name in self.given}, **extra},
-            self.device,
-            cold_images=self.data.records // 3 if self.cold and not peer.warm else 0,
+            name=peer.name,
+            resolution=resolution,
+            threads=self.threads,
+            batch_size=self.batch_size,
+            folder=str(data.folder),
+            pyramid=str(data.pyramid),
+            work=str(data.work),
+            seed=self.seed,
+            options={**peer.options, **{name: self.given[name] for name in peer.takes if name in self.given}, **extra},
+            device=self.device,
+            cold_images=data.records // 3 if self.cold and not peer.warm else 0,
             reload=self.cold and peer.warm,
         )
         try:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import ImageFilter
 
-from loaders.transforms import ThreeAugment
-from loaders.transforms.three_augment import gaussian_blur
+from loaders.transforms import ThreeAugment, three_augment
+from loaders.transforms.three_augment import box_filters, gaussian_blur
 from tests.loaders.transforms.pictures import pillow, pixels, tensor
 
 
@@ -15,7 +15,19 @@ def test_blur_gives_pillows_pixels() -> None:
     images = torch.cat((pixels(3, 3, 37, 37), white, black_and_white))
     for sigma in [0.0, *np.linspace(0.1, 2, 24), 0.8084745762711864, 3.3, 7.0]:
         theirs = [tensor(pillow(image).filter(ImageFilter.GaussianBlur(float(sigma)))) for image in images]
-        assert torch.equal(gaussian_blur(images, np.full(5, sigma)), torch.stack(theirs)), sigma
+        for blur in (gaussian_blur, box_filters):
+            assert torch.equal(blur(images, np.full(5, sigma)), torch.stack(theirs)), (blur, sigma)
+
+
+def test_another_pillow_changes_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, sigma = pixels(4, 3, 37, 37), np.array([0.1, 2.0, 0.7, 1.5])
+    wanted = gaussian_blur(images, sigma)
+    monkeypatch.setattr(ImageFilter.GaussianBlur, "filter", lambda _blur, image: image)  # no change
+    three_augment._pillow_agrees.cache_clear()
+    try:
+        assert torch.equal(gaussian_blur(images, sigma), wanted)
+    finally:
+        three_augment._pillow_agrees.cache_clear()
 
 
 def test_each_image_has_a_blur_of_its_own() -> None:

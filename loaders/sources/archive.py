@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -182,6 +182,11 @@ def _plain(name: str) -> str:
     return posixpath.normpath(f"/{name}").lstrip("/")
 
 
+def _is_hidden(name: str) -> bool:
+    """Whether a member is hidden, or below a hidden folder."""
+    return any(map(hidden, name.split("/")))
+
+
 def _normalised(path: str, members: Iterable[Member]) -> dict[str, Member]:
     """The files and folders that are not hidden, by their plain names; a folder's has a `/` at its end.
 
@@ -191,7 +196,7 @@ def _normalised(path: str, members: Iterable[Member]) -> dict[str, Member]:
     found: dict[str, Member] = {}
     for member in members:
         name = _plain(member.name)
-        if not name or any(map(hidden, name.split("/"))):
+        if not name or _is_hidden(name):
             continue
         if member.name.endswith("/"):
             found[f"{name}/"] = member
@@ -219,24 +224,25 @@ def _check_links(path: str, members: dict[str, Member], links: dict[str, str]) -
         members[name] = members[name]._replace(problem=f"is a link to {target!r}; {remedy}")
 
 
-def _root(path: str, members: Iterable[str], split: str | None) -> str:
+def _root(path: str, members: Collection[str], split: str | None) -> str:
     """The folder whose sub-folders are the classes, with a `/` at its end, or "".
 
     Raises:
         FileNotFoundError: there is no such split.
     """
-    root, names, wanted = "", list(members), f"{_plain(split or '')}/"
-    while True:
-        if split is not None and any(name.startswith(wanted) for name in names):
-            return root + wanted
-        images = [name for name in names if name[-1] != "/" and is_image(name.rpartition("/")[2])]
+    root, wanted = "", f"{_plain(split or '')}/"
+    images = [name for name in members if name[-1] != "/" and is_image(name.rpartition("/")[2])]
+    while split is None or not any(name.startswith(root + wanted) for name in members):  # else: the split is here
         first = next(iter(images), "").partition("/")[0] + "/"
         if not images or any(not name.startswith(first) or name.find("/", len(first)) < 0 for name in images):
             break
-        root, names = root + first, [name[len(first) :] for name in names if name.startswith(first) and name != first]
+        root, images = root + first, [name[len(first) :] for name in images]
+    else:
+        return root + wanted
     if split is None:
         return root
-    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    below = (name[len(root) :] for name in members if name.startswith(root))
+    folders = sorted({name.partition("/")[0] for name in below if "/" in name})
     some = ", ".join(folders[:8]) + ", ..." * (len(folders) > 8)
     raise FileNotFoundError(
         f"{path}: `split` must be a folder in the archive, got {split!r}; {root or 'it'} has {some or 'no folder'}"
@@ -265,7 +271,7 @@ def _image_folders(path: str) -> int:
     )
     for number, name in enumerate(islice(names, _REMOTE if is_url(path) else None)):
         folder, base = posixpath.split(name)
-        if any(map(hidden, name.split("/"))):
+        if _is_hidden(name):
             continue
         key, ours = posixpath.join(folder, base.partition(".")[0]), is_image(base)
         companions = key == before and ours != before_is_image

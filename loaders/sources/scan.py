@@ -80,10 +80,11 @@ def scan(
             what = f", but {other} files; {remedy(other, 'name a folder of images')}" if other else ""
             raise FileNotFoundError(f"{root}: holds neither class folders nor images ({' '.join(EXTENSIONS)}){what}")
         return Scan(root, [tree.name()], loose, [0] * len(loose), tree.listed, tree.ignored)
-    if set(found_classes) <= SPLITS and any(tree.folders(name) for name in found_classes):
+    splits = [name for name in found_classes if tree.folders(name)] if set(found_classes) <= SPLITS else []
+    if splits:
         raise ValueError(
             f"{root}: its sub-folders are splits ({', '.join(found_classes)}), not classes; choose one of them, such "
-            f"as {files.join(root, found_classes[0])}, or by `split` (--split {found_classes[0]})"
+            f"as {files.join(root, splits[0])}, or by `split` (--split {splits[0]})"
         )
     labels_of = _labels_of(root, found_classes, classes)
     names: list[str] = []

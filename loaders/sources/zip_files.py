@@ -15,7 +15,10 @@ from ..storage import files
 from .source import FileRange
 
 _LOCAL = struct.Struct("<4s22xHH")  # a member's own header: mark, and at its end the lengths of name and extra field
+_END = struct.Struct("<4xH4xH10x")  # the record at the end: number of this part, and of all members
 _MARK, _END_MARK = b"PK\3\4", b"PK\5\6"
+_IN_ZIP64 = 0xFFFF  # as a number: it is in the record of Zip64
+_COMMENT = 0xFFFF  # bytes behind that record at most
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "AES"}
 _ENCRYPTED, _UTF8 = 1, 0x800  # bits of a member's flags
@@ -115,9 +118,12 @@ def zip_members(path: str) -> Iterator[Member]:
     """
     whole = FileRange.whole(path)
     try:
-        _check_one_part(path, whole)
+        count = _count(path, whole)
         with files.open_file(path) as file, zipfile.ZipFile(file) as listed:
-            for info in listed.infolist():
+            members = listed.infolist()
+            if count is not None and (count - len(members)) % (1 << 16):
+                raise zipfile.BadZipFile(f"its list has {len(members)} members, {count} expected")
+            for info in members:
                 yield _member(path, info, whole)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
@@ -126,16 +132,25 @@ def zip_members(path: str) -> Iterator[Member]:
         raise BadDataset(f"{path}: no sound zip file ({error}); {why}") from None
 
 
-def _check_one_part(path: str, whole: FileRange) -> None:
-    """Raises BadDataset for the last part of a zip file that was split."""
-    start = max(0, whole.size - (64 << 10) - 22)  # the end of a zip file may be followed by a comment of 64 KiB
+def _count(path: str, whole: FileRange) -> int | None:
+    """Number of members, or its last 16 bits, by the record at the zip file's end. None: it is in the one of Zip64.
+
+    Python's own reader does not compare it with the list, so members could be missing without a word.
+
+    Raises:
+        BadDataset: this is the last part of a zip file that was split.
+    """
+    start = max(0, whole.size - _COMMENT - _END.size)
     end = whole._replace(offset=start, size=whole.size - start).read()
     at = end.rfind(_END_MARK)
-    part = int.from_bytes(end[at + 4 : at + 6], "little") if at >= 0 else 0
-    if part not in (0, 0xFFFF):  # the latter: the number is in the record of Zip64
+    if not 0 <= at <= len(end) - _END.size:
+        return None  # no zip file, as its reader will find
+    part, count = _END.unpack_from(end, at)
+    if part not in (0, _IN_ZIP64):
         raise BadDataset(
             f"{path}: must be a whole zip file, is part {part + 1} of one; join them (zip -s 0 {path} --out whole.zip)"
         )
+    return None if count == _IN_ZIP64 else int(count)
 
 
 def _member(path: str, info: zipfile.ZipInfo, whole: FileRange) -> Member:

@@ -29,7 +29,7 @@ def remedy(path: str, otherwise: str) -> str:
     """The remedy for an error that says that `path` is not read; otherwise: the one for an unknown ending."""
     name = path.rstrip("/").lower()
     if name.endswith(_READ):
-        return "name the archive itself, a single one, which is read if it holds images"
+        return "`efficienttrain convert` reads a single archive of images itself"
     if name.endswith(_ARCHIVES):
         return "unpack the archive, and name what was in it"
     for format, endings in _FORMATS.items():

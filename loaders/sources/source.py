@@ -271,7 +271,7 @@ def check_choices(kind: Any, path: str, options: Options) -> None:
     for name in CHOICES:
         if getattr(options, name) not in (None, False) and name not in has:
             others = " and ".join(f"`{other}`" for other in has) or "none of these options"
-            remedy = _REMEDIES.get(name, "leave it out")
+            remedy = _REMEDIES.get(name, "leave it out, or name another kind of source by `format`")
             raise ValueError(
                 f"{path}: `{name}` has no effect on a source of this kind, which has {others}; got "
                 f"{getattr(options, name)!r}; {remedy}"

@@ -44,7 +44,7 @@ def test_a_folder_of_other_files(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     for name in ("1.zip", "2.zip", "3.zip"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"but \.zip files; name the archive itself"):
+    with pytest.raises(FileNotFoundError, match=r"but \.zip files; `efficienttrain convert` reads a single archive"):
         open_dataset(tmp_path)
 
 

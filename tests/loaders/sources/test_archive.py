@@ -122,7 +122,10 @@ def test_the_folder_of_the_classes_is_found(tmp_path: Path, suffix: str) -> None
     pack(path, "1.jpg 2.jpg")
     assert listed(path, format="archive") == (["x"], ["1.jpg", "2.jpg"], [0, 0])
     pack(path, "a/1.zip a/b/2.zip c/readme")
-    with pytest.raises(FileNotFoundError, match=rf"x\{suffix}: holds neither .*, but \.zip files; name the archive"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"x\{suffix}: holds neither .*, but \.zip files; `efficienttrain convert` reads a single archive",
+    ):
         open_source(path, format="archive")
 
 

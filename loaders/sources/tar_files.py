@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import lzma
 import os
 import tarfile
 import zlib
@@ -19,9 +18,14 @@ from ..storage.store import is_url
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+try:
+    from lzma import LZMAError
+except ImportError:  # of a Python that was built without it, and reads no .xz file
+    from tarfile import CompressionError as LZMAError  # type: ignore[assignment]
+
 T = TypeVar("T")
 
-DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, LZMAError)
 """Errors of a damaged or truncated tar, or of one that cannot be read."""
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"
 """First bytes of compressed files."""

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -348,3 +351,17 @@ def test_a_tar_with_holes(tmp_path: Path) -> None:
     path.write_bytes(data)
     sample = next(iter(open_source(path, format="archive").samples()))
     assert "x.tar: its member 'a/1.jpg' is stored with holes; write the tar without --sparse" in sample.problem
+
+
+def test_a_python_without_lzma_reads_the_other_kinds(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.tgz", "a/1.jpg b/1.jpg")
+    code = "import sys; sys.modules['lzma'] = sys.modules['_lzma'] = None\n"
+    code += f"from loaders.sources.open import open_source; print(len(open_source({str(path)!r})))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout == "2\n"
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+def test_an_archive_can_be_sent_to_another_process(tmp_path: Path, suffix: str) -> None:
+    source = open_source(pack(tmp_path / f"x{suffix}", "a/1.jpg b/1.jpg"))
+    copy = pickle.loads(pickle.dumps(source))
+    assert list(copy.samples()) == list(source.samples()) and copy.fingerprint() == source.fingerprint()

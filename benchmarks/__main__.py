@@ -224,7 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--epochs", type=_positive, help="of the baseline (2; with --gpu 18)")
     train.add_argument("--size", type=int, metavar="PX", help="full size (64; with --gpu 224)")
     train.add_argument("--limit", type=_count, metavar="N", help="training images of Fashion-MNIST (4500; 60000)")
-    train.add_argument("--png", metavar="FILE", help="draw the picture here")
+    train.add_argument("--png", metavar="FILE", help="write a plot to this file")
     masked = add("pretraining", "fine-tuning on few labels: from scratch, and after MAE")
     masked.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     masked.add_argument("--seeds", type=_count, default=1, help="runs of each (%(default)s)")
@@ -236,7 +236,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--data", metavar="DIR", help="with train/ and val/ (Fashion-MNIST of Debian's package)")
     search.add_argument("--seeds", type=_count, default=3, help="runs of each, after the search (%(default)s)")
     search.add_argument("--epochs", type=_positive, default=10.0, help="of every training (%(default)s)")
-    search.add_argument("--png", metavar="FILE", help="draw the picture here")
+    search.add_argument("--png", metavar="FILE", help="write a plot to this file")
     photos = add(
         "photographs", "accuracy against compute and wall time on photographs, with ablations; can be continued"
     )
@@ -251,7 +251,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_argument("--judge", choices=("test", "validation"), default="test", help="images (%(default)s)")
     photos.add_argument("--minutes", type=_positive, metavar="M", help="begin no training after so many (no limit)")
     photos.add_argument("--remeasure", action="store_true", help="measure wall time again")
-    photos.add_argument("--png", metavar="FILE", help="draw the picture here")
+    photos.add_argument("--png", metavar="FILE", help="write a plot to this file")
     ops = add("ops", "time per image of each on-device operation, one thread")
     ops.add_argument("--ops", nargs="+", metavar="NAME", help="parts of the names of some operations (all)")
     ops.add_argument("--device", choices=("cpu", "cuda"), help="of the operations (cuda where there is a GPU)")
@@ -284,7 +284,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--resolutions", type=_resolution, nargs="+", default=[96, 160, 224], metavar="B")
         command.add_argument("--seed", type=int, default=0, help="of crops and order (%(default)s)")
     for command in (speed, fidelity, ops):
-        command.add_argument("--png", metavar="FILE", help="draw the picture here")
+        command.add_argument("--png", metavar="FILE", help="write a plot to this file")
     for command in (speed, remote):
         command.add_argument(
             "--python-for",

@@ -30,7 +30,7 @@ from .harness.report import workplace
 FAIRNESS = (
     "Exact path: decode all (Pillow), crop, bicubic to 224, keep the BxB lowest frequencies (real part; no clipping).",
     "Evaluated at centre-aligned points, where Pillow's Lanczos and ours have theirs (the ICCV code's grid is "
-    "corner-aligned: the same low-passed picture, read (1-B/224)/2 output pixels away).",
+    "corner-aligned: the same low-passed image, read (1-B/224)/2 output pixels away).",
     "Same random crops and flips for all; PSNR over the pixels of each crop; medians and quartiles over crops.",
     "From B = 224 on the exact path is Pillow's bicubic crop itself, and so is the official one.",
     "Evaluation views (crop_pct 0.875): against Pillow, which resizes the whole image and then crops; those of the "

@@ -15,7 +15,7 @@ from .harness.measure import Child, Missing, interleave, ratio, summary
 from .harness.report import columns, head, workplace
 
 FAIRNESS = (
-    "The same pictures for all, made up, in the form that each library wants them in: a batch, or Pillow's images.",
+    "The same images for all, made up, in the form that each library wants them in: a batch, or Pillow's images.",
     "One thread, one CPU; a process for each library, stopped while another one works; rounds interleaved, start "
     "rotated. On a GPU its own clock counts, from idle to idle; Pillow stays on the CPU.",
     "The same strengths, probabilities and alphas. torchvision has no Lanczos and no bicubic rotation of tensors: "
@@ -54,12 +54,12 @@ def run(
     """Measures and returns the report that `--json` writes.
 
     Args:
-        resolutions: sides of the pictures, pixels; with 224 among them, the aim for RandAugment is looked at, too.
+        resolutions: sides of the images, pixels; with 224 among them, the aim for RandAugment is looked at, too.
         ops: parts of names of operations; None: all.
         device: "cpu" or "cuda"; None: "cuda" if torch sees a GPU.
         batch_size: images.
         rounds, seconds: windows for each operation of each library, and their least length.
-        seed: of the pictures.
+        seed: of the images.
         work: folder of the contestants' logs; None: they are not kept.
 
     Raises:

@@ -34,7 +34,7 @@ Acts = dict[str, Callable[[], object]]
 
 @dataclass(frozen=True)
 class Batch:
-    """The same pictures for all libraries, in the form that each requires."""
+    """The same images for all libraries, in the form that each requires."""
 
     large: torch.Tensor  # uint8 [n, 3, 224, 224]
     images: torch.Tensor  # uint8 [n, 3, B, B]

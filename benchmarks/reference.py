@@ -23,7 +23,7 @@ def fourier_matrix(base: int, resolution: int, centred: bool = True) -> NDArray[
 
     The ICCV code's samples lie at j * base / B, in pixels counted from the first pixel's centre
     ("corner-aligned"). `centred` moves them to (j + 0.5) * base / B - 0.5, where every centre-aligned resizer
-    (Pillow's, ours) has its own: the same low-passed picture, read at other points, so that pictures can be
+    (Pillow's, ours) has its own: the same low-passed image, read at other points, so that images can be
     compared pixel by pixel.
     """
     positions = np.arange(resolution) * base / resolution + (0.5 * (base / resolution - 1) if centred else 0.0)
@@ -33,7 +33,7 @@ def fourier_matrix(base: int, resolution: int, centred: bool = True) -> NDArray[
 
 
 def fourier_crop(image: NDArray[np.generic], resolution: int, centred: bool = True) -> NDArray[np.float64]:
-    """The BxB lowest frequencies of a square picture [H, H, channels], not clipped or rounded: [B, B, channels]."""
+    """The BxB lowest frequencies of a square image [H, H, channels], not clipped or rounded: [B, B, channels]."""
     matrix = fourier_matrix(len(image), resolution, centred)
     rows = np.tensordot(matrix, image.astype(np.float64), axes=(1, 0))
     return np.ascontiguousarray(np.einsum("jw,iwc->ijc", matrix, rows, optimize=True).real)
@@ -59,6 +59,6 @@ def official(base: Image.Image, resolution: int) -> NDArray[np.uint8]:
 
 
 def psnr(image: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255; `EQUAL` at most, the value of equal pictures."""
+    """Peak signal-to-noise ratio in dB, peak 255; `EQUAL` at most, the value of equal images."""
     error = np.mean(np.square(image.astype(np.float64) - reference.astype(np.float64)))
     return min(EQUAL, float(10 * np.log10(255**2 / error))) if error else EQUAL

@@ -1,4 +1,4 @@
-"""The picture of a schedule: resolution, magnitude and learning rate against the compute and against the epochs."""
+"""The plot of a schedule: resolution, magnitude and learning rate against the compute and against the epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POINTS = 1000  # of the learning rate's curve
 
 
 def draw(path: Path, table: Timetable) -> None:
-    """Writes the picture; `path` ends in .png, .svg or .pdf."""
+    """Writes the plot; `path` ends in .png, .svg or .pdf."""
     import matplotlib
 
     matplotlib.use("Agg")

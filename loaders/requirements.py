@@ -30,7 +30,7 @@ LIBRARIES = (
     Library("timm", "training and models by name", "train"),
     Library("torchvision", "published baselines", "train"),
     Library("yaml", "curricula and settings in YAML files", "train"),
-    Library("matplotlib", "pictures (--png)", "train"),
+    Library("matplotlib", "plots (--png)", "train"),
     Library("tensorboard", "TensorBoard logs", "tensorboard"),
     Library("pyarrow", "Parquet and Arrow files", "sources"),
     Library("obstore", "data in object stores", "remote"),
@@ -89,7 +89,7 @@ class Check(NamedTuple):
 
 
 def checks() -> Iterator[Check]:
-    """The kernel, which decodes a small picture, and the three backends."""
+    """The kernel, which decodes a small image, and the three backends."""
     yield _kernel()
     yield Check("backend torch", "the default")
     try:

@@ -1,1 +1,1 @@
-"""Common parts of the benchmarks: data, contestants in separate processes, timing, the machine, reports, pictures."""
+"""Common parts of the benchmarks: data, contestants in separate processes, timing, the machine, reports, plots."""

@@ -1,4 +1,4 @@
-"""The pictures of the reports: one panel a resolution, a row a contestant."""
+"""The plots of the reports: one panel a resolution, a row a contestant."""
 
 from __future__ import annotations
 

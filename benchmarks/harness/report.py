@@ -13,7 +13,7 @@ from typing import Any
 from . import machine
 
 EQUAL = 100.0
-"""PSNR of equal pictures, dB."""
+"""PSNR of equal images, dB."""
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--curriculum", default="auto", metavar="NAME", help=curricula)
     schedules = CHOICES["lr_schedule"]
     parser.add_argument("--lr-schedule", choices=schedules, help="the released scripts' steps, or one curve")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="picture of the schedule")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write a plot of the schedule to this file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save the table and the recipe")
 
 

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     finally:
         table.close()
-        picture(args.out)
+        plot(args.out)
     report(plan, found, args.out, epochs)
     return 0
 
@@ -134,7 +134,7 @@ def gpus(workers: int) -> list[str]:
     return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]  # quicker than asking torch
 
 
-def picture(out: Path) -> None:
+def plot(out: Path) -> None:
     """Draws the log, if matplotlib is installed and the log has probes."""
     try:
         from efficienttrain.search.search_plot import draw
@@ -143,7 +143,7 @@ def picture(out: Path) -> None:
         if any(line["kind"] == "probe" for line in lines):
             draw(out / "tree.png", lines)
     except ImportError:
-        print("no picture without matplotlib: pip install matplotlib", file=sys.stderr)
+        print("no plot without matplotlib: pip install matplotlib", file=sys.stderr)
 
 
 def report(plan: Plan, found: tuple[Choice, ...], out: Path, epochs: float) -> None:

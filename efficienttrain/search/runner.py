@@ -1,4 +1,4 @@
-"""Runs a search in a folder with its log, probes, curriculum and picture."""
+"""Runs a search in a folder with its log, probes, curriculum and plot."""
 
 from __future__ import annotations
 

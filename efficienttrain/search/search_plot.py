@@ -1,4 +1,4 @@
-"""The picture of a search, from its log alone: the tree of probes, and their cost."""
+"""The plot of a search, from its log alone: the tree of probes, and their cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHADES = ("#eef4f3", "#8fc7bd", "#0f7b6c")  # low score to high
 
 
 def draw(path: Path, lines: Sequence[Line]) -> None:
-    """Writes the picture of the log's lines; `path` ends in .png, .svg or .pdf. The search may be unfinished."""
+    """Writes the plot of the log's lines; `path` ends in .png, .svg or .pdf. The search may be unfinished."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""The report as a picture: accuracy and loss against compute and wall time, images/s and stall per stage."""
+"""The report as a plot: accuracy and loss against compute and wall time, images/s and stall per stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHADES = ("#f2f5f8", "#e6ecf2")
 
 
 def draw(made: dict[str, Any], path: Path) -> None:
-    """Writes the picture of a report, see `report.summarise`."""
+    """Writes the plot of a report, see `report.summarise`."""
     figure = Figure(figsize=(11, 7), layout="constrained")
     accuracy, time, speed, stall = figure.subplots(2, 2).flat
     figure.suptitle(_title(made), x=0.01, ha="left", fontweight="bold")

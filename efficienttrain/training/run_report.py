@@ -1,4 +1,4 @@
-"""The final report: the log as numbers, a table and a picture."""
+"""The final report: the log as numbers, a table and a plot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_report(folder: Path, show: bool = True) -> dict[str, Any]:
     drawn = _draw(made, folder / "report.png")
     if show:
         print(table(made))
-        print("report:", folder / "report.json", folder / "report.png" if drawn else "(no picture without matplotlib)")
+        print("report:", folder / "report.json", folder / "report.png" if drawn else "(no plot without matplotlib)")
     return made
 
 

@@ -4,7 +4,7 @@ Settings of a stage are data: nodes with one value per sample. So a new resoluti
 the graph. Random numbers are the plan's, so a graph gives the pixels of the modules in `loaders.transforms`.
 
 Flips, Lanczos and normalisation are DALI's own operators. DALI has no matrix product, and none of its operators moves
-pictures bicubically, so the Fourier crop and RandAugment are our modules, called with whole batches on their device.
+images bicubically, so the Fourier crop and RandAugment are our modules, called with whole batches on their device.
 """
 
 from __future__ import annotations
@@ -145,14 +145,14 @@ def _step(work: Callable[..., Tensor], images: Node, *values: Node) -> Node:
     on_gpu = images.device == "gpu"
 
     def run(*inputs: list[Any]) -> list[Any]:
-        pictures, *rest = ([from_dlpack(sample) for sample in samples] for samples in inputs)
+        batch, *rest = ([from_dlpack(sample) for sample in samples] for samples in inputs)
         if not on_gpu:
-            return _call(work, pictures, rest)
-        # DALI has waited until its pictures are ready, and expects ready results: this waits in DALI's thread.
-        device = pictures[0].device
+            return _call(work, batch, rest)
+        # DALI has waited until its images are ready, and expects ready results: this waits in DALI's thread.
+        device = batch[0].device
         stream = _stream(device)
         with torch.cuda.stream(stream):
-            done = _call(work, pictures, rest, reader=torch.cuda.ExternalStream(current_dali_stream(), device))
+            done = _call(work, batch, rest, reader=torch.cuda.ExternalStream(current_dali_stream(), device))
         stream.synchronize()
         return done
 
@@ -162,20 +162,20 @@ def _step(work: Callable[..., Tensor], images: Node, *values: Node) -> Node:
 
 def _call(
     work: Callable[..., Tensor],
-    pictures: list[Tensor],
+    batch: list[Tensor],
     values: list[list[Tensor]],
     reader: torch.cuda.Stream | None = None,
 ) -> list[Any]:
-    sizes = sorted({tuple(picture.shape) for picture in pictures})
+    sizes = sorted({tuple(image.shape) for image in batch})
     if len(sizes) > 1:
         raise ValueError(f"A batch must be all of one size here, got {sizes[0]} and {sizes[-1]}; resize before.")
     arrays = [torch.stack(each).cpu().numpy().reshape(len(each)) for each in values]
-    done = work(torch.stack(pictures).permute(0, 3, 1, 2), *arrays).permute(0, 2, 3, 1).contiguous()
+    done = work(torch.stack(batch).permute(0, 3, 1, 2), *arrays).permute(0, 2, 3, 1).contiguous()
     if reader is not None:
         # When DALI releases the result, torch must not reuse its memory before DALI's stream has read it: torch then
         # records an event on that stream, and keeps the memory until the event has completed.
         done.record_stream(reader)
-    return [to_dlpack(picture) for picture in done]
+    return [to_dlpack(image) for image in done]
 
 
 @lru_cache(maxsize=8)

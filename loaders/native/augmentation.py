@@ -1,4 +1,4 @@
-"""The steps that the kernel's threads apply to a picture after resampling, as structs for the kernel."""
+"""The steps that the kernel's threads apply to an image after resampling, as structs for the kernel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .structs import EtAugment, EtLowPass
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LowPass:
-    """The low-pass that reduces augmented pictures of B x B pixels; see loaders/transforms/low_frequency.py.
+    """The low-pass that reduces augmented images of B x B pixels; see loaders/transforms/low_frequency.py.
 
     Attributes:
-        side: of the smaller pictures, pixels.
+        side: of the smaller images, pixels.
         taps: int32 [side, 2], for Lanczos: each output's first pixel and number of pixels.
         weights: int32 [side, largest number of pixels], Q22, for Lanczos.
         down_even, down_odd: float32 [rows, B // 2 + 1] and [rows, (B - 1) // 2], for Fourier: rows multiples of 4.
@@ -65,7 +65,7 @@ class Augment:
         operations: OPERATION [n, steps], carried out from the first to the last, or None.
         fill: red, green and blue levels of pixels that move in from outside.
         cubic: int16 [1024, 4], weights of moved pixels, see `cubic_weights` in loaders/transforms/randaugment_ops.py.
-        low_pass: None: pictures keep their size.
+        low_pass: None: images keep their size.
         erasures: ERASURE [n], or None; only if the output is normalised.
         noise: [65536] of the output's size of element: equally likely values of erased pixels.
     """

@@ -7,6 +7,12 @@
 
 namespace et {
 
+// The next multiple of 16.
+template <class Integer>
+constexpr Integer up16(Integer n) {
+  return (n + 15) & ~Integer(15);
+}
+
 // A block of memory that only grows; the kernel's threads keep theirs, so that a steady state allocates nothing.
 class Buffer {
  public:

@@ -196,7 +196,7 @@ class IndexedShards(Indexed):
         return Sample(name, self._pixels(image) if self._image.encoding == "pil" else image, values)
 
     def _pixels(self, data: bytes) -> bytes:
-        """The image of a raw picture: width, height, length of the name of Pillow's mode, the name, pixels."""
+        """A raw image: width, height, length of the name of Pillow's mode, the name, pixels."""
         from PIL import Image
 
         width, height, length = np.frombuffer(data, "<u4", 3).tolist()

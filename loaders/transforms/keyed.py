@@ -45,7 +45,7 @@ class KeyedTransform(nn.Module):
 
 
 def check(images: torch.Tensor, keys: NDArray[np.int64]) -> None:
-    """Raises ValueError unless `images` is a uint8 batch of square pictures and `keys` one integer for each."""
+    """Raises ValueError unless `images` is a uint8 batch of square images and `keys` one integer for each."""
     if images.dtype != torch.uint8:
         raise ValueError(f"`images` must be uint8, got {images.dtype}; augment before normalising.")
     if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:

@@ -2,8 +2,8 @@
 
 Both are linear and separable, so each consists of two matrix products, with small matrices computed once.
 
-Note [the two grids]: the published Fourier crop samples the low-passed picture at j * H / B, counted in pixels from the
-centre of the first pixel; resizers, including `lanczos`, at (j + 1/2) * H / B - 1/2. The same picture is therefore
+Note [the two grids]: the published Fourier crop samples the low-passed image at j * H / B, counted in pixels from the
+centre of the first pixel; resizers, including `lanczos`, at (j + 1/2) * H / B - 1/2. The same image is therefore
 shifted by (1 - B / H) / 2 output pixels to the right and down in the Fourier crop: 0.29 at 224 to 96, 0.14 to 160, 0.07
 to 192.
 """
@@ -27,7 +27,7 @@ _ONE = 1 << 22  # 1.0 in Pillow's fixed-point weights
 
 
 class LowFrequencyCrop(nn.Module):
-    """Reduces pictures of H x W pixels to pictures of B x B pixels that contain their low frequencies.
+    """Reduces images of H x W pixels to images of B x B pixels that contain their low frequencies.
 
     `fourier` is `freq_crop` of EfficientTrain (ICCV 2023): two-dimensional DFT, the B x B lowest frequencies, inverse
     DFT of that size with unchanged intensities, real part. The published code supports only square images and even B
@@ -38,7 +38,7 @@ class LowFrequencyCrop(nn.Module):
     Pillow's pixels, bit for bit; floats are not rounded.
 
     The two methods use different grids: see Note [the two grids] in the source. Both keep the mean of a flat
-    picture, so they commute with normalisation except for the rounding of uint8.
+    image, so they commute with normalisation except for the rounding of uint8.
 
     There is no randomness and no waiting for the device. Gradients are supported if images are floats. Arithmetic is
     float32 even under autocast, and full precision even if TF32 is allowed; `lanczos` of uint8 uses whole numbers.
@@ -61,7 +61,7 @@ class LowFrequencyCrop(nn.Module):
         return f"resolution={self.resolution}, method={self.method!r}"
 
     def for_kernel(self, side: int, normalise: Normalize | None = None) -> LowPass:
-        """The same operation for the C++ kernel, for pictures of `side` x `side` pixels.
+        """The same operation for the C++ kernel, for images of `side` x `side` pixels.
 
         Lanczos is equal bit for bit, Fourier up to float32's rounding.
 

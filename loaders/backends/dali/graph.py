@@ -1,4 +1,4 @@
-"""The DALI pipeline: its inputs are batches of sub-JPEGs and all settings, its outputs are pictures.
+"""The DALI pipeline: its inputs are batches of sub-JPEGs and all settings, its outputs are images.
 
 The graph does not depend on the stage, so a change of stage does not rebuild it.
 """
@@ -176,5 +176,5 @@ def reason(error: RuntimeError) -> str:
 
 
 def pixels(images: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """The addresses of a CPU list's pictures, and their widths and heights."""
+    """The addresses of a CPU list's images, and their widths and heights."""
     return [image.data_ptr() for image in images], [(width, height) for height, width, _ in images.shape()]

@@ -9,8 +9,6 @@
 namespace et {
 namespace {
 
-int up16(int n) { return (n + 15) & ~15; }
-
 bool sound(const EtOperation& o, int side, Error& e) {
   if (o.kind < kNone || o.kind >= kOperations) return e.set(ET_BAD_ARGUMENT, "augmentation has no operation %d", o.kind);
   if (!(std::abs(o.argument) <= 65536) || (o.kind == kPosterize && !(o.argument >= 0 && o.argument <= 8)))
@@ -55,7 +53,7 @@ int by_level(int32_t kind, float argument, int v, int mean) {
   }
 }
 
-void replace_levels(Picture& p, uint8_t (&table)[3][256]) {
+void replace_levels(Image& p, uint8_t (&table)[3][256]) {
   for (int c = 0; c < 3; c++)
     for (uint8_t& level : p.table[c]) level = table[c][level];
   p.pending = true;
@@ -67,7 +65,7 @@ void identity(uint8_t (&table)[3][256]) {
 }
 
 // An operation that replaces levels: composed with the pending ones.
-void look_at_levels(const EtOperation& o, size_t area, Picture& p) {
+void look_at_levels(const EtOperation& o, size_t area, Image& p) {
   uint8_t table[3][256];
   identity(table);
   if (o.kind == kAutoContrast || o.kind == kEqualize)
@@ -155,8 +153,8 @@ bool rotate(const EtOperation& o, const EtAugment& a, int side, const uint8_t* f
   return true;
 }
 
-// Memory for the next picture; null when memory is out.
-uint8_t* other(Picture& p, int side, Scratch& s, Error& e) {
+// Memory for the next image; null when memory is out.
+uint8_t* other(Image& p, int side, Scratch& s, Error& e) {
   uint8_t* memory = s.augmented[p.memory ^= 1].reserve(held_bytes(side));
   if (!memory) e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
   return memory;
@@ -164,7 +162,7 @@ uint8_t* other(Picture& p, int side, Scratch& s, Error& e) {
 
 }  // namespace
 
-bool settle(Picture& p, int side, Scratch& s, Error& e) {
+bool settle(Image& p, int side, Scratch& s, Error& e) {
   if (!p.pending) return true;
   const size_t area = size_t(side) * side;
   uint8_t* to = other(p, side, s, e);
@@ -176,7 +174,7 @@ bool settle(Picture& p, int side, Scratch& s, Error& e) {
 }
 
 bool augment(const EtOperation* operations, int steps, const EtAugment& a, int side, const uint8_t* from, uint8_t* last,
-             Scratch& s, Picture& p, Error& e) {
+             Scratch& s, Image& p, Error& e) {
   const size_t area = size_t(side) * side;
   p.pixels = from, p.pending = false, p.memory = 0;
   identity(p.table);

@@ -1,4 +1,4 @@
-// RandAugment's operations on one picture while it is in cache: 8-bit planes in, 8-bit planes out.
+// RandAugment's operations on one image while it is in cache: 8-bit planes in, 8-bit planes out.
 #pragma once
 #include "jpeg/planes.h"
 
@@ -11,11 +11,11 @@ enum Operation : int32_t {
   kColor, kSharpness, kRotate, kShearX, kTranslateX, kShearY, kTranslateY, kOperations
 };
 
-// A picture on its way through the operations: three planes of side * side levels, row by row.
+// An image on its way through the operations: three planes of side * side levels, row by row.
 //
-// Note [pending levels]: a table costs a pass over the picture, so it waits for the next pass, and is composed with the tables
+// Note [pending levels]: a table costs a pass over the image, so it waits for the next pass, and is composed with the tables
 // that follow. The last one goes into the look-up that normalises, and then costs nothing.
-struct Picture {
+struct Image {
   const uint8_t* pixels;
   int memory;            // which of the scratch's two was written to last
   bool pending;          // whether levels are still to be replaced by those of `table`
@@ -25,12 +25,12 @@ struct Picture {
 // Bytes of three planes, with those that loops read behind them.
 inline size_t held_bytes(int side) { return size_t(3) * side * side + size_t(16) * side + 64; }
 
-// Carries out the `steps` operations on a picture of side * side pixels, which lies in `from`. What they write lies in `last` where
+// Carries out the `steps` operations on an image of side * side pixels, which lies in `from`. What they write lies in `last` where
 // an operation before the last table wrote it and `last` is not null, else in memory of `s`.
 bool augment(const EtOperation* operations, int steps, const EtAugment&, int side, const uint8_t* from, uint8_t* last, Scratch&,
-             Picture&, Error&);
+             Image&, Error&);
 
 // Applies the pending levels.
-bool settle(Picture&, int side, Scratch&, Error&);
+bool settle(Image&, int side, Scratch&, Error&);
 
 }  // namespace et

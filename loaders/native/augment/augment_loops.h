@@ -277,7 +277,7 @@ static inline uint32_t tap_pixels(const uint8_t* at, size_t pitch, const int16_t
 #endif
 }
 
-// A picture moved by an affine map, out of what `frame_pixels` made of it.
+// An image moved by an affine map, out of what `frame_pixels` made of it.
 static void move_pixels(const uint8_t* framed, int side, const int32_t* map, const int16_t* cubic, const uint8_t* fill, uint8_t* to) {
   const size_t area = size_t(side) * side, pitch = size_t(side + 4) * 4;
   const int middle = side / 2, right_x = map[1], right_y = map[4];

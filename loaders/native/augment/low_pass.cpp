@@ -9,12 +9,10 @@
 namespace et {
 namespace {
 
-size_t up16(size_t n) { return (n + 15) & ~size_t(15); }
-
 // Pillow's way: along the rows, rounded to levels, then down the columns. Sums run over whole rows, so the first pass works on
-// the picture turned over.
+// the image turned over.
 bool by_lanczos(const EtLowPass& low, int side, const uint8_t* pixels, uint8_t* out, Scratch& s, Error& e) {
-  const size_t wide = up16(side), narrow = up16(low.side);
+  const size_t wide = up16(size_t(side)), narrow = up16(size_t(low.side));
   uint8_t* turned = s.moved.reserve(wide * wide + 2 * narrow * wide);
   if (!turned) return e.set(ET_IO, "out of memory for %d x %d pixels", side, side);
   uint8_t *columns = turned + wide * wide, *rows = columns + narrow * wide;
@@ -37,7 +35,7 @@ struct Lowered {
 };
 
 // Note [folding]: the Fourier crop's matrix stays the same when its rows and its columns are both counted backwards: row B - j at
-// column S - n, for pictures of S x S pixels, is row j at column n. So sums of opposite pixels times an even part, and their
+// column S - n, for images of S x S pixels, is row j at column n. So sums of opposite pixels times an even part, and their
 // differences times an odd part, make outputs j and B - j at once, by half the products. Pixel 0 and, for even S, the one in the
 // middle stand alone. The odd part's last row is that of Note [Nyquist] in low_frequency.py.
 Lowered by_fourier(const EtLowPass& low, int side, const uint8_t* plane, Scratch& s, Error& e) {

@@ -1,4 +1,4 @@
-// What follows resampling, while the picture is in cache. See output.h.
+// What follows resampling, while the image is in cache. See output.h.
 #include "augment/output.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace {
 
 // Levels to values of the batch's type, those that are still to be replaced included.
 template <class T>
-void write_values(const Picture& p, const void* tables, size_t area, bool channels_last,
+void write_values(const Image& p, const void* tables, size_t area, bool channels_last,
                   void (*values)(const uint8_t*, size_t, const T*, bool, T*), void* out) {
   const T* by_level = static_cast<const T*>(tables);
   T composed[3 * 256];
@@ -23,7 +23,7 @@ void write_values(const Picture& p, const void* tables, size_t area, bool channe
   values(p.pixels, area, by_level, channels_last, static_cast<T*>(out));
 }
 
-void write_levels(const Picture& p, size_t area, bool channels_last, uint8_t* out) {
+void write_levels(const Image& p, size_t area, bool channels_last, uint8_t* out) {
   if (channels_last || p.pending)
     loops().values_8(p.pixels, area, p.table[0], channels_last, out);
   else if (p.pixels != out)
@@ -66,7 +66,7 @@ bool deliver(const EtBatch& b, int64_t i, const uint8_t* pixels, uint8_t* out, S
   const EtLowPass* const low = a.low_pass;
   const int side = output_side(b), area = side * side;
   uint8_t* const last = b.lut || b.channels_last || low ? nullptr : out;
-  Picture p;
+  Image p;
   if (!augment(a.operations ? a.operations + i * a.steps : nullptr, a.operations ? a.steps : 0, a, b.side, pixels, last, s, p, e))
     return false;
   if (low && !settle(p, b.side, s, e)) return false;

@@ -1,4 +1,4 @@
-// From a resampled picture to the batch's pixels: augmented, normalised, erased.
+// From a resampled image to the batch's pixels: augmented, normalised, erased.
 #pragma once
 #include "jpeg/planes.h"
 
@@ -10,7 +10,7 @@ inline int output_side(const EtBatch& b) { return b.augment.low_pass ? b.augment
 // Bytes of one delivered sample.
 inline size_t output_bytes(const EtBatch& b) { return size_t(3) * output_side(b) * output_side(b) * b.element; }
 
-// Memory for the resampled picture: the sample's place in the batch, `out`, if no step follows, else memory of `s`; null when
+// Memory for the resampled image: the sample's place in the batch, `out`, if no step follows, else memory of `s`; null when
 // memory is out.
 uint8_t* place_for(const EtBatch&, uint8_t* out, Scratch& s);
 

@@ -65,7 +65,7 @@ static inline void idct_columns(const int16_t* block, const int16_t* quant, __m2
 }
 
 static void idct8(const int16_t* block, const int16_t* quant, int, uint8_t* out, int stride) {
-  __m256i x[8];  // columns of the picture
+  __m256i x[8];  // columns of the image
   idct_columns(block, quant, x);
   // packing works within 128-bit lanes, four rows each: pair the columns there, then put the halves together
   const __m256i pair = _mm256_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15,  //
@@ -109,7 +109,7 @@ static void idct8_of(const int16_t* block, const int16_t* quant, uint8_t* out, i
   transpose8(x);
   for (int i = 0; i < 8; i++) y[kPairOrder[i]] = x[i];
   idct_pass<kLow>(y, kConst + kPass1 + 3, 128);
-  for (int c = 0; c < 8; c += 2, out += 2 * stride)  // y[c] is column c of the picture
+  for (int c = 0; c < 8; c += 2, out += 2 * stride)  // y[c] is column c of the image
     for (int i = 0; i < 8; i++) out[2 * i] = clamp_u8(y[c][i]), out[2 * i + 1] = clamp_u8(y[c + 1][i]);
 }
 
@@ -121,7 +121,7 @@ static void idct8(const int16_t* block, const int16_t* quant, int last, uint8_t*
 
 static inline int descale(int v, int shift) { return (v + (1 << (shift - 1))) >> shift; }
 
-static uint8_t idct1(int dc) {  // what no picture has wraps around in libjpeg's table
+static uint8_t idct1(int dc) {  // what no image has wraps around in libjpeg's table
   return clamp_u8(((descale(dc, 3) & 1023) ^ 512) - 512 + 128);
 }
 
@@ -150,7 +150,7 @@ static inline __m256i dequantised(const int16_t* block, const int16_t* quant, in
   return _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i*)block + pair), _mm256_loadu_si256((const __m256i*)quant + pair));
 }
 
-// Rows of the picture to its pairs of columns; columns: c0r0 c0r1 c0r2 c0r3 c1r0 ..., 32 bits each.
+// Rows of the image to its pairs of columns; columns: c0r0 c0r1 c0r2 c0r3 c1r0 ..., 32 bits each.
 static void idct4(const int16_t* block, const int16_t* quant, uint8_t* out, int stride) {
   const __m256i x04 = dequantised(block, quant, 0), x26 = dequantised(block, quant, 1);
   const __m256i x13 = dequantised(block, quant, 2), x57 = dequantised(block, quant, 3);
@@ -197,7 +197,7 @@ static void idct4(const int16_t* block, const int16_t* quant, uint8_t* out, int 
   for (int i = 4; i < 8; i++) y[i] = v8{};
   transpose8(y);
   for (int i = 0; i < 8; i++) x[kPairOrder[i]] = y[i];
-  pass(x, kConst + kPass1 + 4, 128, y);  // y[c] is column c of the picture
+  pass(x, kConst + kPass1 + 4, 128, y);  // y[c] is column c of the image
   for (int c = 0; c < 4; c++)
     for (int r = 0; r < 4; r++) out[(c >> 1) * 2 * stride + 2 * r + (c & 1)] = clamp_u8(y[c][r]);
 }

@@ -1,4 +1,4 @@
-// The thread pool and the C ABI around it. No thread of it ever takes Python's GIL.
+// The thread pool and the C ABI around it. None of its threads ever takes Python's GIL.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -17,11 +17,7 @@
 
 namespace {
 
-int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// How often this thread has slept: what it waited for was not there. Where the system does not say, -1.
+// How often this thread has slept, because it had to wait; -1 if the system does not count it.
 int64_t sleeps() {
 #ifdef RUSAGE_THREAD
   rusage used;
@@ -30,7 +26,7 @@ int64_t sleeps() {
   return -1;
 }
 
-// Where a sample of a ticket stands with the threads that read ahead.
+// The state of a sample for the threads that read ahead.
 struct Slot {
   enum { kUnread, kReading, kRead, kTaken } state = kUnread;
   std::unique_ptr<et::Ahead> ahead;
@@ -42,7 +38,7 @@ enum : int64_t { kMostRun = 8 };            // samples that one thread reads ahe
 enum { kMostFiles = 256 };                  // files opened by reading threads
 constexpr std::chrono::seconds kIdle(2);    // after which a reading thread without work ends
 
-// At most a quarter of the files that a process may open, often 1,024: the program opens some, too.
+// A quarter of the files that this process may open (often 1,024), because the program opens files, too.
 int files_to_open() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostFiles;
@@ -51,15 +47,15 @@ int files_to_open() {
 
 }  // namespace
 
-// A batch on its way. Threads take samples by number until none is left.
+// A submitted batch. Threads take its samples in order until none is left.
 struct EtTicket {
-  EtBatch batch{};  // to be decoded, unless there is other work
+  EtBatch batch{};  // to be decoded, if `work` is empty
   std::function<void(int64_t, et::Scratch&, EtStats&)> work;
   int64_t count = 0;
   EtPool* pool = nullptr;
   const EtSample* samples = nullptr;  // null: nothing can be read ahead
   int fd = -1, side = 0;              // as in EtBatch
-  // All below under the pool's mutex.
+  // The pool's mutex guards all members below.
   int64_t next = 0, done = 0;
   int64_t ahead = 0;    // the next sample to read ahead
   int64_t reading = 0;  // reads in flight
@@ -85,7 +81,7 @@ struct EtPool {
   et::Pace pace;
   const int most_files = files_to_open();
   int reading = 0;          // threads that are reading
-  int64_t bytes_ahead = 0;  // memory of what was read ahead, or is being read, and is not yet taken
+  int64_t bytes_ahead = 0;  // memory of samples that were read ahead, or are being read, and are not yet taken
   std::vector<std::unique_ptr<et::Ahead>> spare;
 
   explicit EtPool(int decoding) : pace(decoding) {}
@@ -106,7 +102,7 @@ struct EtPool {
         waiting--;
         if (stop) return;
       }
-      // Several samples on one desk are decoded faster, but not as fast as by several threads.
+      // One thread decodes several samples faster together than in turn, but several threads are faster still.
       EtTicket* done = nullptr;
       if (!stop && !queue.empty() && !desk.full() && (desk.empty() || !waiting)) {
         done = begin(desk, lock);
@@ -121,7 +117,7 @@ struct EtPool {
     }
   }
 
-  // Takes the next sample to a desk. Returns its ticket if it is done.
+  // Begins the next sample on a desk. Returns its ticket if the sample is done.
   EtTicket* begin(et::Desk& desk, std::unique_lock<std::mutex>& lock) {
     EtTicket* ticket = queue.front();
     const int64_t i = ticket->next++;
@@ -138,32 +134,32 @@ struct EtPool {
     scratch.ahead = nullptr;
     lock.lock();
     add(mine);
-    if (itself && ticket->samples) pace.read(mine.read_ns), pace.met(mine.storage_ns, now_ns());
+    if (itself && ticket->samples) pace.read(mine.read_ns), pace.met(mine.storage_ns, et::now_ns());
     if (ahead && pace.readers()) spare.push_back(std::move(ahead));
     if (!pace.readers()) spare.clear();
     employ();
     return done ? ticket : nullptr;
   }
 
-  // What was read ahead of sample `i`, waiting for a read in flight; null if it was not begun.
+  // The bytes of sample `i` that were read ahead; waits for a read in flight. Null if no read was begun.
   std::unique_ptr<et::Ahead> take(EtTicket* ticket, int64_t i, std::unique_lock<std::mutex>& lock, EtStats& mine) {
     Slot* slot = ticket->slots ? &ticket->slots[i] : nullptr;
     if (!slot) return nullptr;
     if (slot->state == Slot::kReading) {
-      const int64_t start = now_ns();
+      const int64_t start = et::now_ns();
       arrived.wait(lock, [&] { return slot->state == Slot::kRead; });
-      const int64_t waited = now_ns() - start;
+      const int64_t waited = et::now_ns() - start;
       mine.read_ns += waited, mine.storage_ns += waited;
     }
     if (slot->state == Slot::kRead) {
-      pace.met(mine.storage_ns, now_ns());
+      pace.met(mine.storage_ns, et::now_ns());
       bytes_ahead -= slot->counted;
     }
     slot->state = Slot::kTaken;
     return std::move(slot->ahead);
   }
 
-  // Sees to it that reading threads are as many as are wanted, and that one of them looks for work.
+  // Starts reading threads up to the wanted number, and wakes one of them if there is work.
   void employ() {
     if (stop) return;
     for (; !ended.empty(); ended.pop_front()) ended.front().join();  // at once: they hold nothing any more
@@ -176,7 +172,7 @@ struct EtPool {
     if (readable()) to_read.notify_one();
   }
 
-  // A ticket with samples to read ahead, if there may be one more thread that reads.
+  // A ticket with samples to read ahead; null if there is none, or enough threads are reading.
   EtTicket* readable() {
     if (reading >= pace.readers() || bytes_ahead >= kMostAhead) return nullptr;
     for (EtTicket* ticket : queue) {
@@ -187,7 +183,7 @@ struct EtPool {
     return nullptr;
   }
 
-  // How many samples of a ticket a thread reads together: so many that each thread has two turns in the samples on their way.
+  // How many samples of a ticket a thread reads together: such that the submitted samples give each thread two turns.
   int64_t run_of(const EtTicket* ticket) const {
     if (ticket->own_file(ticket->ahead)) return 1;
     int64_t known = 0;
@@ -196,7 +192,7 @@ struct EtPool {
     return std::min(fair, ticket->count - ticket->ahead);
   }
 
-  // Takes one of the ticket's samples to be read ahead.
+  // Reserves one of the ticket's samples for reading ahead.
   void take_to_read(EtTicket* ticket, int64_t i) {
     if (!ticket->slots) ticket->slots.reset(new Slot[ticket->count]);
     Slot& slot = ticket->slots[i];
@@ -226,11 +222,11 @@ struct EtPool {
       if (readable()) to_read.notify_one();
       lock.unlock();
       EtStats mine{};
-      const int64_t start = now_ns(), slept = sleeps();
+      const int64_t start = et::now_ns(), slept = sleeps();
       for (int64_t k = 0; k < count; k++) run[k]->begin(ticket->samples[first + k], ticket->fd, ticket->side);
       et::read_ahead(run, int(count), mine);
-      // A run may also take long because threads that decode have the processors.
-      const int64_t took = slept >= 0 && sleeps() == slept ? 0 : now_ns() - start;
+      // A run that never slept did not wait for storage: it was slow because decoding threads use the processors.
+      const int64_t took = slept >= 0 && sleeps() == slept ? 0 : et::now_ns() - start;
       lock.lock();
       add(mine);
       for (int64_t k = 0; k < count; k++) {
@@ -255,7 +251,7 @@ struct EtPool {
     employ();
   }
 
-  // Frees a ticket that is off the queue and that no thread works on.
+  // Gives back the memory that a ticket without work in progress has counted in `bytes_ahead`.
   void forget(EtTicket* ticket) {
     for (int64_t i = 0; ticket->slots && i < ticket->ahead; i++)
       if (ticket->slots[i].state == Slot::kRead) bytes_ahead -= ticket->slots[i].counted;
@@ -268,7 +264,7 @@ EtPool* et_pool_new(int32_t threads) {
   auto pool = std::make_unique<EtPool>(threads);
   try {
     for (int32_t i = 0; i < threads; i++) pool->threads.emplace_back([p = pool.get()] { p->run(); });
-  } catch (...) {  // the system gives no more threads
+  } catch (...) {  // the system allows no more threads
     et_pool_free(pool.release());
     return nullptr;
   }
@@ -285,7 +281,7 @@ void et_pool_free(EtPool* pool) {
   for (auto& thread : pool->threads) thread.join();
   for (auto* all : {&pool->readers, &pool->ended})
     for (auto& thread : *all) thread.join();
-  // Garbage collection may free a pool before its tickets: the memory goes with the last of them.
+  // Garbage collection may free a pool before its tickets: the last ticket then frees the memory.
   bool last;
   {
     std::lock_guard<std::mutex> lock(pool->mutex);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <utility>
 
 #include "augment/output.h"
@@ -15,26 +14,21 @@
 namespace et {
 namespace {
 
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return int64_t(t.tv_sec) * 1000000000 + t.tv_nsec;
-}
-
-// Counts a decoding thread's read, which took so long.
+// Adds a decoding thread's read, which took `ns` nanoseconds, to the statistics.
 void count_read(int64_t ns, EtStats& stats) {
   stats.read_ns += ns;
   if (ns > kSlowRead) stats.storage_ns += ns;
 }
 
-// What a reading thread has read of this sample; its memory is that of the scratch by now.
+// The record that a reading thread has read of this sample; its memory has been swapped with the scratch's.
 bool taken(Scratch& s, Record& out, Error& e) {
   const Ahead& ahead = *s.ahead;
   out = ahead.record, e = ahead.error;
   return e.status == ET_OK;
 }
 
-// Reads a sample and parses its headers. `bytes` is then whole, or has the MCU rows under the crop in `source`.
+// Reads a sample and parses its headers. `bytes` then holds the whole JPEG, or its headers and, in `source`, the MCU rows under
+// the crop.
 bool open_sample(const EtSample& sample, int fd, Scratch& s, Record& bytes, Header& header, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
   if (entry.kind == ET_OTHER) return e.set(ET_UNSUPPORTED, "no JPEG that the kernel decodes");
@@ -43,14 +37,14 @@ bool open_sample(const EtSample& sample, int fd, Scratch& s, Record& bytes, Head
   if (header.width != entry.width || header.height != entry.height)
     return e.set(ET_DAMAGED, "the JPEG is %d x %d pixels, the index says %d x %d", header.width, header.height, entry.width,
                  entry.height);
-  if (!header.own) return !bytes.source.rows || Reading(sample, fd, true, s.file, bytes, e).finish(stats);  // libjpeg wants it whole
+  if (!header.own) return !bytes.source.rows || Reading(sample, fd, true, s.file, bytes, e).finish(stats);  // libjpeg needs all rows
   if (!bytes.source.rows) bytes.source = {bytes.jpeg + header.head, bytes.held - header.head, 0, nullptr, 0};
   else if (header.head != entry.head || !cuttable(header) || header.mcus_y != int(entry.rows))
     return e.set(ET_DAMAGED, "the JPEG's headers contradict its row table");
   return true;
 }
 
-// Sets the part of an image of this size that a target needs, from an even place on, as planes are.
+// Sets `region`: the part of an image of this size that a target needs. It begins at an even pixel, as planes do.
 bool needed(const EtSample& sample, const Target& target, int width, int height, Box& region, Error& e) {
   return region_of(target, width, height, region) ||
          e.set(ET_BAD_ARGUMENT, "crop box %g %g %g %g is empty or outside %d x %d pixels", sample.box[0], sample.box[1],
@@ -65,7 +59,7 @@ bool pixel_region(const EtSample& sample, const Target& target, Box& region, Err
   return needed(sample, target, entry.width, entry.height, region, e);
 }
 
-// Stored pixels under the crop into planes.
+// Reads the stored pixels under the crop into planes.
 bool read_pixels(const EtSample& sample, const Target& target, int fd, Scratch& s, Planes& planes, EtStats& stats, Error& e) {
   const EtEntry& entry = sample.entry;
   Box region;
@@ -91,7 +85,7 @@ int scale_of(const EtSample& sample, const Header& header) {
   return sample.scale;
 }
 
-// The planes of a JPEG, or, where our own decoder reads it, what is to be decoded to get them.
+// Reads a JPEG. libjpeg decodes it to planes; for our own decoder, `hand.decoding` is prepared.
 bool open_jpeg(const EtSample& sample, int fd, Scratch& s, InHand& hand, EtStats& stats) {
   const int64_t start = now_ns();
   Error& e = hand.error;
@@ -124,7 +118,7 @@ bool sound_box(const float* box, Error& e) {
   return true;
 }
 
-// Up to the planes, or to what is to be decoded.
+// The steps before decoding; see `open_jpeg`.
 bool begin(const EtBatch& batch, int64_t i, Scratch& s, InHand& hand, EtStats& stats) {
   const EtSample& sample = batch.samples[i];
   hand.batch = &batch, hand.i = i, hand.error = Error();
@@ -137,7 +131,7 @@ bool begin(const EtBatch& batch, int64_t i, Scratch& s, InHand& hand, EtStats& s
              : open_jpeg(sample, batch.fd, s, hand, stats);
 }
 
-// Decodes with all lanes what `begin` has left to be decoded.
+// Decodes what `begin` has prepared, with all lanes.
 bool decode(InHand& hand, EtStats& stats) {
   if (!hand.decoding.segments()) return true;
   const int64_t start = now_ns();
@@ -151,7 +145,7 @@ uint8_t* place_of(const InHand& hand) {
   return batch.out + hand.i * output_bytes(batch);
 }
 
-// From planes to pixels in the batch.
+// Resamples the planes, and writes the pixels to the batch.
 bool deliver_planes(InHand& hand, Scratch& s, EtStats& stats) {
   const EtBatch& batch = *hand.batch;
   const int64_t start = now_ns();
@@ -163,7 +157,7 @@ bool deliver_planes(InHand& hand, Scratch& s, EtStats& stats) {
   return delivered;
 }
 
-// Tells how a sample ended.
+// Writes the status and message of a finished sample.
 void report(InHand& hand, bool good, EtStats& stats) {
   const EtBatch& batch = *hand.batch;
   hand.decoding.release();
@@ -173,8 +167,8 @@ void report(InHand& hand, bool good, EtStats& stats) {
   std::memcpy(batch.messages + hand.i * ET_MESSAGE, hand.error.text, ET_MESSAGE);
 }
 
-// Whether the first end-of-image marker is the only one, with a few bytes behind it at most, or with another image, which some
-// cameras append. One that stands earlier was written into the middle, or belongs to something rare: libjpeg decides.
+// Whether the JPEG ends with its first end-of-image marker: at most a few stray bytes follow, or another image, which some cameras
+// append. Otherwise the marker was written into the middle of the data, or the file is of a rare kind: libjpeg decides.
 bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
   enum { kStray = 64 };
   const uint8_t kEnd[2] = {0xFF, 0xD9}, kBegin[2] = {0xFF, 0xD8};
@@ -189,7 +183,7 @@ bool ends_once(const uint8_t* at, const uint8_t* end, Error& e) {
 bool cut_out(const EtCutBatch& batch, int64_t i, Scratch& s, EtStats& stats, Error& e) {
   EtSample sample = batch.samples[i];
   if (sample.entry.kind == ET_RAW) return e.set(ET_UNSUPPORTED, "stored pixels are no JPEG to cut");
-  sample.scale = 1;  // others decode at full scale, and no more rows are wanted
+  sample.scale = 1;  // the cut is decoded at full scale, which needs the fewest rows
   const int64_t start = now_ns();
   Record bytes{};
   Header header;
@@ -238,7 +232,7 @@ void read_ahead(Ahead* const* samples, int count, EtStats& stats) {
   };
   for (int i = 0; i < count; i++)
     if (samples[i]->reading) fetch(*samples[i]);
-  // The last first: when it has come, those asked for before it have come too, and the thread need not sleep again.
+  // The last read first: when its bytes have arrived, those requested before it usually have, too, and the thread sleeps once.
   for (bool left = true; std::exchange(left, false);)
     for (int i = count - 1; i >= 0; i--)
       if (samples[i]->reading) samples[i]->reading->next(stats), fetch(*samples[i]), left = true;

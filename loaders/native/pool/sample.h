@@ -1,4 +1,4 @@
-// One sample from its bytes on disk to pixels in the batch, and several at once where their scans are decoded together.
+// One sample from its bytes on disk to pixels in the batch; or several at once, whose scans are decoded together.
 #pragma once
 #include <optional>
 
@@ -11,13 +11,13 @@ struct Ahead {
   Buffer memory;
   Record record;  // in `memory`
   Error error;    // why there is no record
-  std::optional<Reading> reading;  // what is left to be read
+  std::optional<Reading> reading;  // the reads that are left
 
-  // Prepares to read what `run_sample` and `cut_sample` would read of this sample. side: of the output.
+  // Prepares the reads that `run_sample` or `cut_sample` would do for this sample. side: of the output.
   void begin(const EtSample& sample, int fd, int side);
 };
 
-// Reads some samples that have begun. The system fetches the bytes of all of them at a time, see `Reading::fetch`.
+// Reads samples whose `begin` was called. The system fetches the bytes of all of them at once, see `Reading::fetch`.
 void read_ahead(Ahead* const* samples, int count, EtStats& stats);
 
 // A sample on its way to pixels.
@@ -30,9 +30,8 @@ struct InHand {
   Error error;
 };
 
-// The samples that a thread has begun. A sample whose scan is one segment has no other segments to be decoded with, see Note
-// [three at a time] in segments.h; it stays here, so that the next samples' scans are decoded with its own. All others are done
-// when they have been begun.
+// The samples that a thread has begun. If a sample's scan is a single segment, it waits here and is decoded together with those of
+// the next samples, see Note [three at a time] in segments.h. Every other sample is finished by `begin` itself.
 class Desk {
  public:
   bool empty() const { return lanes_.idle(); }
@@ -59,13 +58,13 @@ class Desk {
 // Runs sample `i` of the batch alone; on failure its status and message say why, and its pixels are zeroed.
 EtStatus run_sample(const EtBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
 
-// Sample `i` from its resampled planes on; returns its status and writes why it failed to `message`.
+// The steps of sample `i` after resampling; returns its status, and writes the reason of a failure to `message`.
 EtStatus finish_sample(const EtBatch& batch, int64_t i, const uint8_t* pixels, Scratch& scratch, char* message);
 
 // Cuts sample `i` of the batch; on failure its status and message say why.
 void cut_sample(const EtCutBatch& batch, int64_t i, Scratch& scratch, EtStats& stats);
 
-// Reads a file's header as far as its frame: width and height.
+// Reads width and height from a file's headers.
 EtStatus peek_file(const char* path, Scratch& scratch, uint16_t& width, uint16_t& height);
 
 }  // namespace et

@@ -43,8 +43,6 @@ bool build_axes(const EtFilter& f, float x0, float x1, float full, float margin,
   return true;
 }
 
-int up16(int n) { return (n + 15) & ~15; }
-
 // The components that lie together with `p`: x first, eight columns at a time, which are turned while they are in the cache,
 // then y. Result in Q6, a row of one component after the same row of the one before, each up16(width) long.
 bool resample_planes(const Plane& p, const Axis& ax, const Axis& ay, const Target& t, Scratch& s, int16_t* out, Error& e) {

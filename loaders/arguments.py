@@ -186,7 +186,7 @@ def indices_of(indices: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
     """Sample indices [m]; a mask [n] of booleans names those that are True.
 
     Raises:
-        ValueError: not a row of whole numbers, or a mask of another length.
+        ValueError: not a list of whole numbers, or a mask of another length.
     """
     if indices is None:
         return None
@@ -196,7 +196,7 @@ def indices_of(indices: ArrayLike | None, n: int) -> NDArray[np.int64] | None:
             raise ValueError(f"`indices` as a mask must be {n} booleans, got shape {list(array.shape)}.")
         return np.flatnonzero(array)
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise ValueError(f"`indices` must be a row of whole numbers, got {array.dtype} of shape {list(array.shape)}.")
+        raise ValueError(f"`indices` must be a list of whole numbers, got {array.dtype} of shape {list(array.shape)}.")
     return array.astype(np.int64)
 
 
@@ -214,7 +214,7 @@ def weights_of(
         one_of("weights", weights, ("balanced",))
         if dataset.label_field is None:
             raise ValueError(
-                f"{dataset.path}: `weights` must be numbers, one a sample: it has no class label to balance."
+                f"{dataset.path}: `weights` must be numbers, one per sample: it has no class label to balance."
             )
         labels = dataset.labels(np.arange(len(dataset)) if indices is None else indices)
         _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -222,4 +222,4 @@ def weights_of(
     try:
         return np.asarray(weights, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"`weights` must be numbers, one a sample, or 'balanced', got {weights!r}.") from None
+        raise ValueError(f"`weights` must be numbers, one per sample, or 'balanced', got {weights!r}.") from None

@@ -74,8 +74,8 @@ class DecodedSamples(Sequence[Any]):
             isinstance(part, Mapping) for part in self._values
         ):
             raise LoaderError(
-                "a batch whose parts are not one value a sample (several views, targets of a transform) has no single "
-                "samples; iterate the Loader, or use its `collate_fn`"
+                "a batch whose parts do not have one value per sample (several views, targets of a transform) has no "
+                "single samples; iterate the Loader, or use its `collate_fn`"
             )
         samples = list(zip(*map(_numbers, self._values), strict=True))
         if isinstance(self.batch, dict):

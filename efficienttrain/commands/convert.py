@@ -9,7 +9,7 @@ examples:
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --split train --work-dir /local/disk
   efficienttrain convert people.csv people.beton --path-column file --fields attributes:float32:40 age:float
   efficienttrain convert labels/train.csv train.beton --image-root photos              paths in it are below photos/
-  efficienttrain convert scans scans.beton --keep-codec                                PNGs stay without loss
+  efficienttrain convert scans scans.beton --keep-codec                                PNGs are kept without loss
   efficienttrain convert photos/train train.beton --shard $SLURM_ARRAY_TASK_ID/64      one of 64 jobs of any scheduler
   efficienttrain convert photos/train train.beton --ray auto --workers 8               tasks of 8 processors each
   efficienttrain convert s3://bucket/photos s3://bucket/train.beton --ray auto         parts in the store
@@ -60,10 +60,10 @@ def _add_source(add: Callable[..., argparse.Action]) -> None:
         help="targets to store: int, float, bytes, json, mask, boxes, points, or DTYPE:SIDES as float32:40 "
         "(default: all of SRC)",
     )  # fmt: skip
-    add("--classes", metavar="FILE", help="class names in the order of their labels, one a line")
+    add("--classes", metavar="FILE", help="class names in the order of their labels, one per line")
     add("--allow-empty", action="store_true", help="accept class folders without images")
     add("--path-column", metavar="NAME", help="column of a table that holds the paths of images")
-    add("--image-root", metavar="DIR", help="folder that image paths begin at (default: that of the table or file)")
+    add("--image-root", metavar="DIR", help="folder to which image paths are relative (default: the table's or file's)")
     add(
         "--image-column",
         metavar="NAME",

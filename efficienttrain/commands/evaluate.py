@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a timm name, cswin_*, pvt_*, or your own package.module:factory or file.py:factory",
     )
-    add("--data", required=True, metavar="DATA", help="images with targets: one sub-folder a class, or a beton")
-    add("--target", metavar="FIELD", help="field to predict (as in the training that wrote --init, else label)")
-    add("--loss", choices=CHOICES["loss"], help="loss of the target (as in that training, else by the field's type)")
+    add("--data", required=True, metavar="DATA", help="images with targets: one sub-folder per class, or a beton")
+    add("--target", metavar="FIELD", help="field to predict (default: as in the training of --init, else label)")
+    add("--loss", choices=CHOICES["loss"], help="loss (default: as in that training, else by the field's type)")
     add("--init", metavar="CKPT", help="weights: a checkpoint, a state dict, or safetensors")
     add("--pretrained", action="store_true", help="download timm's weights, instead of --init")
     add(

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--algorithm", required=True, choices=PACE, help="greedy: least cost at the baseline's accuracy (2023); "
         "sequential: best accuracy at a fixed compute (EfficientTrain++)")  # fmt: skip
-    add("--out", type=Path, metavar="SEARCH", help="folder of the search: journal, probes, curriculum.yaml, tree.png")
+    add("--out", type=Path, metavar="SEARCH", help="folder of the search: log, probes, curriculum.yaml, tree.png")
     add("--stages", type=int, default=5, metavar="N", help="stages of the curriculum (default: %(default)s)")
     add("--resolutions", type=int, nargs="+", default=[96, 128, 160, 192, 224], metavar="B",
         help="candidates, for a full size of 224 even if --size is another (default: 96 128 160 192 224)")  # fmt: skip
@@ -118,7 +118,7 @@ def trainers(words: list[str]) -> dict[str, Any]:
     train.add_arguments(parser)
     for name in ("--out", "--curriculum"):
         if any(word.split("=")[0] == name for word in words):
-            raise ValueError(f"`{name}` must not stand after `--`, for the search sets it for each of its probes.")
+            raise ValueError(f"`{name}` must not be given after `--`, because the search sets it for each probe.")
     given = vars(parser.parse_args([*words, "--out", ""]))
     config = {name: value for name, value in given.items() if name != "out"}
     Config(**config, out="")

@@ -65,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--size", type=int, metavar="PX", help="full resolution; the curriculum is scaled to it (default: 224)")
     add("--classes", type=int, metavar="N", help="outputs of the head (default: the classes of the data)")
-    add("--target", metavar="FIELD", help="field of the data to predict: a class, several labels, or numbers (label)")
-    add("--loss", choices=CHOICES["loss"], help="(by the field's type: int, 0/1 vector or list, float)")
+    add("--target", metavar="FIELD", help="field to predict: a class, several labels, or numbers (default: label)")
+    add("--loss", choices=CHOICES["loss"], help="(default: by the field's type: int, 0/1 vector or list, float)")
     add(
         "--class-weights",
         choices=CHOICES["class_weights"],
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--sample-weights", choices=CHOICES["sample_weights"],
-        help="draw samples of all classes equally often, with replacement (each sample once an epoch)",
+        help="draw samples of all classes equally often, with replacement (default: each sample once per epoch)",
     )  # fmt: skip
     add(
         "--seed",

@@ -111,7 +111,7 @@ def parse(content: bytes, path: Path) -> list[Line]:
     except (ValueError, TypeError, KeyError):
         kinds = ["damaged"]
     if kinds and kinds[0] != "begin":
-        raise ValueError(f"{path} is not the journal of a search; name another folder with --out.")
+        raise ValueError(f"{path} is not the log of a search; name another folder with --out.")
     return lines
 
 

@@ -43,7 +43,8 @@ class Space:
             raise ValueError(f"`pace` must be one of {', '.join(PACES)}, got {self.pace!r}.")
         for name in ("resolutions", "magnitudes"):
             if list(found := getattr(self, name)) != sorted(set(found)):
-                raise ValueError(f"`{name}` must rise, got {_listed(found)}; give {_listed(sorted(set(found)))}.")
+                ascending = _listed(sorted(set(found)))
+                raise ValueError(f"`{name}` must be ascending, got {_listed(found)}; give {ascending}.")
         if not self.resolutions or self.resolutions[-1] != BASE:
             raise ValueError(
                 f"the last of `resolutions` must be the full size, {BASE}, got {_listed(self.resolutions)}."

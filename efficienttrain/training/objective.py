@@ -248,8 +248,8 @@ class Numbers(Objective):
             raise ValueError(f"`smoothing` must be 0 for targets that are numbers, got {config.smoothing}.")
         if config.cutmix:
             raise ValueError(
-                f"`cutmix` must be 0 for targets that are numbers, got {config.cutmix}: a part of an image has no part "
-                "of its number. `mixup` mixes images and numbers alike."
+                f"`cutmix` must be 0 for targets that are numbers, got {config.cutmix}: there is no number for a part "
+                "of an image. `mixup` mixes images and numbers alike."
             )
         return replace(recipe, smoothing=0.0, cutmix=0.0, mixup=config.mixup or 0.0)
 

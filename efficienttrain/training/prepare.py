@@ -94,7 +94,7 @@ def open_data(
     if objective.kind == "classes" and len(objective.names) < 2:
         raise ValueError(
             f"training needs images of at least 2 classes, got {len(objective.names)} in {config.data}; "
-            "give a folder with one sub-folder a class, or a beton made from one."
+            "give a folder with one sub-folder per class, or a beton made from one."
         )
     if config.val is None:
         return train, None, objective

@@ -72,9 +72,9 @@ def decode(kind: FieldType, blobs: list[bytes], where: str) -> NDArray[Any] | li
         return list(blobs)
     if kind.kind in COLUMNS:
         if any(len(blob) % (4 * COLUMNS[kind.kind]) for blob in blobs):
-            raise BadDataset(f"{where}: damaged, is no rows of {COLUMNS[kind.kind]} numbers; write it again")
+            raise BadDataset(f"{where}: damaged, is not rows of {COLUMNS[kind.kind]} numbers; write it again")
         return [np.frombuffer(blob, "<f4").reshape(-1, COLUMNS[kind.kind]).copy() for blob in blobs]
     try:
         return [json.loads(blob.split(b"\0", 1)[0]) for blob in blobs]
     except (ValueError, RecursionError) as error:
-        raise BadDataset(f"{where}: damaged, is no JSON ({error}); write it again") from None
+        raise BadDataset(f"{where}: damaged, is not JSON ({error}); write it again") from None

@@ -101,7 +101,7 @@ def parse(meta: dict[str, Any], samples: int) -> Shuffled | None:
             return Shuffled(count, left_out, seed)
     except (TypeError, KeyError, ValueError):
         pass
-    raise ValueError("its meta data name no order of storing that is known")
+    raise ValueError("its meta data name an unknown storage order")
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def parse_span(meta: dict[str, Any], samples: int) -> Span | None:
             return span
     except (TypeError, KeyError, ValueError):
         pass
-    raise ValueError("its meta data name no part of a shuffled order")
+    raise ValueError("its meta data do not name a part of a shuffled order")
 
 
 def _held(span: Span) -> bool:

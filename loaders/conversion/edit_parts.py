@@ -69,7 +69,7 @@ def split_parts(
     Raises:
         ValueError: a wrong number of parts, or `out` is no `.json` file.
         FileExistsError: `out` exists.
-        BadDataset: `data` are no pyramids.
+        BadDataset: `data` are not pyramids.
         BadSample: a record is damaged.
     """
     out = _checked_name(out)
@@ -128,7 +128,7 @@ def append_parts(
                 path = path if is_url(path) else os.path.abspath(path)
             else:
                 if meta is None:
-                    raise BadDataset(f"{manifest}: its parts are no pyramids; convert {path} first, and append that")
+                    raise BadDataset(f"{manifest}: its parts are not pyramids; convert {path} first, and append that")
                 path = _free_name(manifest, content)
                 place = work_dir if is_url(path) else None
                 how = {**settings_of(meta), **like, **options}

@@ -53,7 +53,9 @@ def extract(
     """
     with open_dataset(path) as dataset:
         if dataset.meta is None:
-            raise BadDataset(f"{dataset.path}: levels are extracted from pyramids, this is none; convert it first")
+            raise BadDataset(
+                f"{dataset.path}: levels can only be extracted from a pyramid, and this is not one; convert it first"
+            )
         Target(out).check_source(dataset.path, *(part.path for part in dataset.parts))
         if not 0 <= level < len(dataset.ratios):
             raise ValueError(f"`level` must be from 0 to {len(dataset.ratios) - 1} for {dataset.path}, got {level}")

@@ -79,7 +79,7 @@ class StoredSamples(Indexed):
             BadDataset: no pyramid.
         """
         if dataset.meta is None:
-            raise BadDataset(f"{dataset.path}: only pyramids can be cut, this is none; convert it first")
+            raise BadDataset(f"{dataset.path}: only a pyramid can be cut, and this is not one; convert it first")
         self._dataset, self._indices, self._meta = dataset, np.asarray(indices, np.int64), dataset.meta
         self.path, self.classes, self.fields, self.span = dataset.path, dataset.classes, dict(dataset.fields), span
         sizes = [self._sizes(start) for start in range(0, len(self), _BLOCK)]

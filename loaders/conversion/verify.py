@@ -75,7 +75,7 @@ def verify(
             tables = beton.with_tables()
             tables.check_tables()
             if tables.fd < 0:
-                raise BadDataset(f"{part.path}: only betons can be verified, this is a folder; convert it first")
+                raise BadDataset(f"{part.path}: only betons can be verified, and this is a folder; convert it first")
             if isinstance(tables, Pyramid) and (why := _header_fault(tables)):
                 damages.append(Damage(-1, part.path, -1, why))
             for positions in _blocks(len(part), sample, turn):

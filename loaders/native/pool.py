@@ -173,7 +173,7 @@ class _UnderWay:
             if left <= 0:
                 return False
         if state == 2:
-            raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
+            raise LoaderError("the loader was closed while a batch was being decoded; make a new Loader")
         return True
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class Pool:
         self.pid = os.getpid()
         self.handle = library().et_pool_new(workers)
         if not self.handle:
-            raise LoaderError(f"the system does not give {workers} threads; pass a smaller `workers`")
+            raise LoaderError(f"the system cannot start {workers} threads; pass a smaller `workers`")
         self._lock = threading.RLock()
         self._close = weakref.finalize(self, _free_pool, self.handle, self.pid, self._lock)
 
@@ -259,7 +259,7 @@ class Pool:
             raise LoaderError("the loader's thread pool is closed; make a new Loader")
         if os.getpid() != self.pid:
             raise LoaderError(
-                "the loader was made before a fork and its threads did not come along; make it in the child"
+                "the loader was made before a fork, which does not copy its threads; make it in the child process"
             )
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ class Sampling:
         if weights is None:
             return
         if weights.shape != (len(self),):
-            raise ValueError(f"`weights` must be {len(self)} numbers, one a sample, got shape {list(weights.shape)}.")
+            raise ValueError(f"`weights` must be {len(self)} numbers, one per sample, got shape {list(weights.shape)}.")
         if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             raise ValueError("`weights` must be finite and 0 or more, not all 0; a sample of weight 0 is never drawn.")
 

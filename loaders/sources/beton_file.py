@@ -71,7 +71,7 @@ class BetonFile(Dataset):
         stamp = facts.st_size, facts.st_mtime_ns
         if stamp != self._stamp:
             if self._stamp is not None and not self._same_tables():
-                raise BadDataset(f"{self.path}: was written to while it was open; make a new Loader when that is over")
+                raise BadDataset(f"{self.path}: was modified while it was open; make a new Loader when it is complete")
             self._stamp = stamp
 
     @abstractmethod

@@ -96,7 +96,7 @@ class ImageNet(Indexed):
         try:
             lines = files.read_all(source).decode("utf-8").splitlines()
         except UnicodeError as error:
-            raise BadDataset(f"{source}: is no UTF-8 ({error}); copy it again, or save it in that encoding") from None
+            raise BadDataset(f"{source}: is not UTF-8 ({error}); copy it again, or save it in that encoding") from None
         rows = [line.replace(",", " ").split() for line in lines if line.strip()]
         return {_stem(row[0]): row[1] for row in rows if len(row) > 1}
 
@@ -162,4 +162,4 @@ def _devkit(path: str) -> dict[str, str]:
     except (*DAMAGE, ValueError, TypeError, IndexError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise BadDataset(f"{path}: no sound devkit ({error}); copy it again") from None
+        raise BadDataset(f"{path}: not a valid devkit ({error}); copy it again") from None

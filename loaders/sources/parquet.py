@@ -164,7 +164,7 @@ def _opened(name: str) -> Any:
             source.seek(0)
             return pa.ipc.open_file(source)
     except (pa.ArrowException, OSError) as error:
-        raise BadDataset(f"{name}: no sound Parquet or Arrow file ({error}); copy it again") from None
+        raise BadDataset(f"{name}: not a valid Parquet or Arrow file ({error}); copy it again") from None
 
 
 def _rows(name: str) -> int:

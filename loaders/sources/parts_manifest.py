@@ -128,7 +128,7 @@ class Manifest:
             good = False
         if not good:
             what = "`efficienttrain parts merge` makes one"
-            raise BadDataset(f"{path}: no manifest of betons, version 1 or 2; {what}; {remedy(path, 'name one')}")
+            raise BadDataset(f"{path}: not a manifest of betons of version 1 or 2; {what}; {remedy(path, 'name one')}")
         return found
 
     def text(self) -> bytes:

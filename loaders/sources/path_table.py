@@ -192,12 +192,12 @@ def _read(path: str) -> list[dict[str, Any]]:
             else:
                 rows = [json.loads(line) for line in _text(file, path) if line.strip()]
     except UnicodeError as error:
-        raise BadDataset(f"{path}: is no UTF-8 ({error}); save it in that encoding") from None
+        raise BadDataset(f"{path}: is not UTF-8 ({error}); save it in that encoding") from None
     except (ValueError, csv.Error, RecursionError) as error:
         raise BadDataset(f"{path}: cannot be read as a table ({error})") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or None in row or (delimiter and None in row.values()):
-            raise BadDataset(f"{path}: row {number} has other columns than the header, or is no JSON object")
+            raise BadDataset(f"{path}: row {number} has other columns than the header, or is not a JSON object")
     return rows
 
 

@@ -148,7 +148,7 @@ class PythonSource:
             except Exception as error:  # the user's code
                 raise BadDataset(
                     f"{self.path}: must yield all samples, raised {type(error).__name__}: {error} after "
-                    f"{index}; mend it, or catch that error in it"
+                    f"{index}; fix it, or catch that error in it"
                 ) from error
             if index >= start:
                 yield raw

@@ -95,7 +95,7 @@ def scan(
             raise FileNotFoundError(
                 f"{files.join(root, name)}: holds no image ({' '.join(EXTENSIONS)}); add some, or keep the class "
                 "without samples: list the class names in `classes`, or convert with allow_empty=True "
-                "(--allow-empty); removing the folder would change the labels of the classes behind it"
+                "(--allow-empty); removing the folder would change the labels of the classes after it"
             )
         names += found
         labels += [labels_of[name]] * len(found)

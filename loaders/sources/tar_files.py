@@ -85,7 +85,7 @@ def each_member(path: str, packed: bool, use: Callable[[tarfile.TarFile, tarfile
         if isinstance(error, FileNotFoundError):
             raise
         remedy = "rename it to .tar.gz, as it is compressed" if not packed and begins(path, GZIP) else "copy it again"
-        raise BadDataset(f"{path}: no sound tar file ({error}); {remedy}") from None
+        raise BadDataset(f"{path}: not a valid tar file ({error}); {remedy}") from None
 
 
 def begins(path: str, *marks: bytes) -> bool:
@@ -124,4 +124,6 @@ def check_end(path: str, tar: tarfile.TarFile, limit: int | None = None) -> None
             "write it again"
         )
     if rest.strip(b"\0"):
-        raise BadDataset(f"{path}: must be one tar file, has data behind its end mark; give joined files one by one")
+        raise BadDataset(
+            f"{path}: must be one tar file, has data after its end mark; pass concatenated files one by one"
+        )

@@ -105,7 +105,7 @@ def _records(path: str, read: bool = True) -> Iterator[tuple[bytes, int]]:
         while offset < size:
             head = file.read(12)
             if len(head) < 12 or _masked_crc(head[:8]) != int.from_bytes(head[8:], "little"):
-                raise BadDataset(f"{path}: no sound TFRecord file at byte {offset}; copy it again")
+                raise BadDataset(f"{path}: not a valid TFRecord file at byte {offset}; copy it again")
             length = int.from_bytes(head[:8], "little")
             offset += 16 + length
             if offset > size:

@@ -41,7 +41,7 @@ class FilledFile:
         """
         with self._held() as fd:
             if fd < 0:
-                raise LoaderError("the loader was closed while its data were on their way")
+                raise LoaderError("the loader was closed while its data were being fetched")
             while data.nbytes:
                 written = os.pwrite(fd, data, start)
                 start, data = start + written, data[written:]

@@ -102,8 +102,8 @@ def check_credentials(*names: object) -> None:
         host, _, path = rest.partition("/")
         if "@" in host or ("?" in path and scheme.startswith("http")):
             raise ValueError(
-                f"{scheme}://...: URLs with credentials or a query are not taken, since names are shown in messages; "
-                "give credentials by the environment"
+                f"{scheme}://...: URLs with credentials or a query are refused, because messages show URLs; "
+                "set credentials in the environment"
             )
 
 

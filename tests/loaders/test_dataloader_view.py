@@ -175,7 +175,7 @@ def test_views_padding_and_targets_are_those_of_the_loader(
         for mine, theirs in zip(rebuilt, wanted, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
         if "uneven" not in options and "transforms" in options:
-            with pytest.raises(LoaderError, match="not one value a sample"):
+            with pytest.raises(LoaderError, match="do not have one value per sample"):
                 loader.dataset[0]
 
 

@@ -32,7 +32,7 @@ def test_what_is_not_read_has_a_remedy(tmp_path: Path, name: str, told: str) -> 
     (tmp_path / name).write_text('{"images": [], "annotations": []}')
     with pytest.raises(ValueError, match=f"{name}: no kind of source recognises it; {told}"):
         open_source(tmp_path / name)
-    kind = r"no manifest of betons, .* makes one" if name.endswith("json") else r"not a beton file \(.*\)"
+    kind = r"not a manifest of betons .* makes one" if name.endswith("json") else r"not a beton file \(.*\)"
     with pytest.raises(BadDataset, match=f"{name}: {kind}; {told}"):
         open_dataset(tmp_path / name)
 

@@ -146,10 +146,10 @@ class Epoch(MemoryContext):
                 queue.not_empty.wait(_POLL)
             missing = not queue.queue
         if missing and not self.closed:
-            raise LoaderError("FFCV's thread has ended by an error of its own, which stands above; make a new Loader")
+            raise LoaderError("FFCV's thread has failed with the error that is printed above; make a new Loader")
         result = None if self.closed else next(self._iterator, None)
         if result is None:
-            raise LoaderError("the loader was closed while one of its batches was awaited; make a new Loader")
+            raise LoaderError("the loader was closed while a batch was being decoded; make a new Loader")
         return None if self._label is None else result[self._label][:, 0]
 
     def total(self) -> dict[str, int]:

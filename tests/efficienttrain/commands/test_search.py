@@ -56,7 +56,7 @@ def test_a_failing_probe_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--rule", "nowhere:f", "--out", "OUT"], "`rule` must be package.module:function, got nowhere:f"),
         (["--rule", f"{TOYS}:rule"], "`out` must name the folder of the search, got none; give --out."),
         (["--rule", f"{TOYS}:rule", "--out", "OUT", "--workers", "0"], "`workers` must be at least 1, got 0."),
-        (["--out", "OUT", "--", "--data", "a", "--model", "b", "--out=c"], "`--out` must not stand after `--`"),
+        (["--out", "OUT", "--", "--data", "a", "--model", "b", "--out=c"], "`--out` must not be given after `--`"),
         (["--out", "OUT", "--", "--data", "a", "--model", "b", "--epochs", "0"], "`epochs` must be more than 0"),
     ],
 )

@@ -39,7 +39,7 @@ def test_of_another_search_it_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"not json\n", b'{"a": 1}\n', b'{"kind": "probe"}\n', b"7\n"])
 def test_what_is_no_log_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LOG).write_bytes(content)
-    with pytest.raises(ValueError, match="is not the journal of a search"):
+    with pytest.raises(ValueError, match="is not the log of a search"):
         ProbeLog(tmp_path, {})
     assert (tmp_path / LOG).read_bytes() == content
 

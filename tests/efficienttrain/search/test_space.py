@@ -27,7 +27,7 @@ def test_names() -> None:
     ("changes", "message"),
     [
         ({"stages": 0}, "`stages` must be at least 1, got 0."),
-        ({"resolutions": (224, 96)}, "`resolutions` must rise, got 224 96; give 96 224."),
+        ({"resolutions": (224, 96)}, "`resolutions` must be ascending, got 224 96; give 96 224."),
         ({"resolutions": (96, 160)}, "must be the full size, 224, got 96 160."),
         ({"resolutions": ()}, "must be the full size, 224, got none."),
         ({"resolutions": (97, 224)}, "`resolution` must be an even number"),

@@ -103,7 +103,7 @@ def test_a_dead_thread_is_told_at_once(beton: Path, monkeypatch: pytest.MonkeyPa
         epoch = iter(loader)
         next(epoch), next(epoch)
         started = time.perf_counter()
-        with pytest.raises(LoaderError, match="FFCV's thread has ended by an error of its own"):
+        with pytest.raises(LoaderError, match="FFCV's thread has failed with the error that is printed above"):
             next(epoch)
         assert time.perf_counter() - started < 5
         monkeypatch.undo()

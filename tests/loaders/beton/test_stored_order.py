@@ -60,7 +60,7 @@ def test_what_is_described_is_parsed() -> None:
     ],
 )
 def test_an_entry_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="no order of storing that is known"):
+    with pytest.raises(ValueError, match="name an unknown storage order"):
         parse({"storage": {**described(1000, [7, 3]), **change}}, 998)
-    with pytest.raises(ValueError, match="no order of storing that is known"):
+    with pytest.raises(ValueError, match="name an unknown storage order"):
         parse({"storage": "shuffled"}, 998)

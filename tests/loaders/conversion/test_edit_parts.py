@@ -253,7 +253,7 @@ def test_only_betons_of_the_data_set_s_folder_are_deleted(manifest: Path, beton:
             assert compact_parts(str(manifest)) == []
         assert elsewhere.exists() and "obsolete" not in json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "version": 2, "obsolete": ["notes.txt"]}))
-    with pytest.raises(BadDataset, match="no manifest of betons"):
+    with pytest.raises(BadDataset, match="not a manifest of betons"):
         compact_parts(str(manifest))
 
 
@@ -281,7 +281,7 @@ def test_what_cannot_be_removed(manifest: Path, beton: Path) -> None:
     content = json.loads(text)
     content["parts"][0]["removed"] = [8]
     manifest.write_text(json.dumps(content))
-    with pytest.raises(BadDataset, match="no manifest of betons"):
+    with pytest.raises(BadDataset, match="not a manifest of betons"):
         open_dataset(manifest)
 
 

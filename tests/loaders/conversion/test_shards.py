@@ -139,7 +139,7 @@ def test_verify_names_damage_by_the_source_s_index(jpeg_folder: Path, tmp_path: 
     ],
 )
 def test_a_wrong_span_is_refused(span: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="name no part of a shuffled order"):
+    with pytest.raises(ValueError, match="do not name a part of a shuffled order"):
         parse_span({"span": span}, 12)
 
 
@@ -306,7 +306,7 @@ def test_left_out_samples_of_a_span_lie_in_it() -> None:
         if sound:
             assert parse_span(meta, 100 - len(left_out)) is not None
         else:
-            with pytest.raises(ValueError, match="no part of a shuffled order"):
+            with pytest.raises(ValueError, match="do not name a part of a shuffled order"):
                 parse_span(meta, 100 - len(left_out))
 
 

@@ -166,7 +166,7 @@ def test_tickets_may_outlive_their_pool(shelf: tuple[NDArray[np.void], list[byte
         for _ in range(3)
     ]
     pool.close()
-    with pytest.raises(LoaderError, match="closed while one of its batches was awaited"):
+    with pytest.raises(LoaderError, match="closed while a batch was being decoded"):
         pending[2].wait(5)
     del pool
     for batch in pending:

@@ -243,7 +243,7 @@ def test_views_are_copies_of_each_sample() -> None:
     [
         ({"indices": np.array([5, 10])}, "`indices` must be from 0 to 9, got 10."),
         ({"indices": np.array([], np.int64)}, "`indices` must name at least one sample, got none."),
-        ({"weights": np.ones(3)}, "`weights` must be 10 numbers, one a sample, got shape [3]."),
+        ({"weights": np.ones(3)}, "`weights` must be 10 numbers, one per sample, got shape [3]."),
         ({"weights": np.zeros(10)}, "`weights` must be finite and 0 or more, not all 0;"),
         ({"repeats": 0}, "`aug_repeats` must be a whole number from 1 to 32768, got 0."),
     ],

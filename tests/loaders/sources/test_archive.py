@@ -285,10 +285,10 @@ def test_damaged_tars_are_told(tmp_path: Path, name: str) -> None:
     path = pack(tmp_path / name, {f"{k % 2}/{k}.jpg": noise.randbytes(3000) for k in range(200)})
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 3 // 4])
-    with pytest.raises(BadDataset, match=f"{name}: (no sound tar file|cut short)"):
+    with pytest.raises(BadDataset, match=f"{name}: (not a valid tar file|cut short)"):
         open_source(path)
     path.write_bytes(b"this is a text" * 99)
-    with pytest.raises(BadDataset, match=f"{name}: no sound tar file"):
+    with pytest.raises(BadDataset, match=f"{name}: not a valid tar file"):
         open_source(path)
 
 

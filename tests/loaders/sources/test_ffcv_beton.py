@@ -88,7 +88,7 @@ def test_raw_pixels_and_jpegs_in_one_beton(tmp_path: Path, pixels: np.ndarray, o
         assert dataset.read(1) == odd_files["progressive"]
         np.testing.assert_array_equal(decode_rgb(dataset.read(0)).pixels, pixels)
     assert verify(path) == []
-    with pytest.raises(BadDataset, match="extracted from pyramids, this is none; convert it first"):
+    with pytest.raises(BadDataset, match="extracted from a pyramid, and this is not one; convert it first"):
         extract(path, tmp_path / "y.beton", 0)
 
 

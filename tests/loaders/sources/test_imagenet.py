@@ -47,7 +47,7 @@ def test_a_tar_of_tars_is_told_by_its_content(train: Path) -> None:
 def test_damage_is_told(train: Path) -> None:
     data = train.read_bytes()
     train.write_bytes(data[:3000])
-    with pytest.raises(BadDataset, match=r"anything.tar: (no sound tar file|cut short)"):
+    with pytest.raises(BadDataset, match=r"anything.tar: (not a valid tar file|cut short)"):
         open_source(train, format="imagenet")
     at = data.index(b"n10_2.JPEG")
     train.write_bytes(data[: at + 124] + b"\xff" + data[at + 125 :])
@@ -74,7 +74,7 @@ def test_validation_images_need_labels(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the validation images need `labels`"):
         open_source(path)
     labels.write_bytes(b"ILSVRC2012_val_00000001.JPEG,n2\xb0\n")
-    with pytest.raises(BadDataset, match=r"labels\.csv: is no UTF-8"):
+    with pytest.raises(BadDataset, match=r"labels\.csv: is not UTF-8"):
         open_source(path, labels=str(labels))
     labels.write_text("ILSVRC2012_val_00000001.JPEG,n20\n")
     with pytest.raises(ValueError, match=r"ILSVRC2012_val_00000002\.JPEG has no label in"):
@@ -107,5 +107,5 @@ def test_labels_of_the_devkit(tmp_path: Path) -> None:
     path.write_bytes(tar({"ILSVRC2012_val_00000001.JPEG": b"x", "ILSVRC2012_val_00000002.JPEG": b"y"}))
     source = open_source(path, labels=str(tmp_path / "devkit.tar.gz"))
     assert [(s.name[-6], s.values["label"]) for s in source.samples()] == [("1", "n20"), ("2", "n30")]
-    with pytest.raises(BadDataset, match=r"damaged\.tar\.gz: no sound devkit"):
+    with pytest.raises(BadDataset, match=r"damaged\.tar\.gz: not a valid devkit"):
         open_source(path, labels=str(tmp_path / "damaged.tar.gz"))

@@ -74,7 +74,7 @@ def test_tables_of_other_programs(tmp_path: Path, text: str, encoding: str) -> N
 @pytest.mark.parametrize(
     ("text", "encoding", "error", "told"),
     [
-        ("path,label\nb.jpg,für\n", "latin-1", BadDataset, "is no UTF-8.*save it in that encoding"),
+        ("path,label\nb.jpg,für\n", "latin-1", BadDataset, "is not UTF-8.*save it in that encoding"),
         ("path;label\nb.jpg;cat\n", "utf-8", ValueError, "separated by commas"),
         ("b.jpg,0\nb.jpg,1\n", "utf-8", ValueError, "The first line names columns, separated by commas in a .csv"),
         ("path,label\nb.jpg,\nb.jpg,dog\n", "utf-8", BadSample, "its label is empty"),
@@ -170,7 +170,7 @@ def test_shards_that_would_lose_samples(tmp_path: Path, case: str) -> None:
     first = 2 * 512 + -(-len(JPEG) // 512) * 512 + 512  # the first key's members
     other = {"no end": data[:first], "joined": data * 2, "gzip": gzip.compress(data)}
     path.write_bytes(other[case])
-    told = {"no end": "cut short after a whole member", "joined": "data behind its end mark", "gzip": r"to \.tar\.gz"}
+    told = {"no end": "cut short after a whole member", "joined": "data after its end mark", "gzip": r"to \.tar\.gz"}
     with pytest.raises(BadDataset, match=rf"x\.tar: .*{told[case]}"):
         convert(path, tmp_path / "x.beton", workers=1)
 

@@ -74,7 +74,7 @@ def test_touching_passes_and_writing_does_not(pyramid: Path, tmp_path: Path, kin
             file.seek(4)
             file.write(b"\0\0\x40\0" if kind == "pyramid" else b"")
         os.utime(path, ns=(2, 2))
-        with pytest.raises(BadDataset, match=r"x\.beton: was written to while it was open"):
+        with pytest.raises(BadDataset, match=r"x\.beton: was modified while it was open"):
             dataset.entries([0, 1])
 
 

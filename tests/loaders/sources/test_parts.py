@@ -106,8 +106,8 @@ def test_parts_are_converted_to_one_file(folders: Path, tmp_path: Path) -> None:
 
 def test_a_manifest_in_other_forms(tmp_path: Path) -> None:
     for name, text, known in (
-        ("a", '{"format": "beton-parts", "version": 9}', "no manifest of betons, version 1 or 2"),
-        ("b", '{"version":9,"format":"beton-parts"}', "no manifest of betons, version 1 or 2"),
+        ("a", '{"format": "beton-parts", "version": 9}', "not a manifest of betons of version 1 or 2"),
+        ("b", '{"version":9,"format":"beton-parts"}', "not a manifest of betons of version 1 or 2"),
         ("c", '{"images": [], "annotations": []}', "no kind of source recognises it; .* COCO"),
         ("d", "", "no kind of source recognises it"),
     ):
@@ -144,7 +144,7 @@ def test_a_manifest_names_a_wrong_part(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(BadDataset, match=r"part-1\.beton: cut short"):
         open_dataset(manifest)
     manifest.write_text('{"format": "other"}')
-    with pytest.raises(BadDataset, match="no manifest of betons"):
+    with pytest.raises(BadDataset, match="not a manifest of betons"):
         open_dataset(manifest)
 
 
@@ -206,5 +206,5 @@ def test_many_parts_raise_the_limit_of_open_files(beton: Path) -> None:
 @pytest.mark.parametrize("parts", [[1], ["a"], [{"path": "a.beton", "head": "x", "samples": float("inf")}], [], {}])
 def test_malformed_manifests_are_named(tmp_path: Path, parts: object) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"format": "beton-parts", "version": 1, "parts": parts}))
-    with pytest.raises(BadDataset, match=r"t\.json: no manifest of betons"):
+    with pytest.raises(BadDataset, match=r"t\.json: not a manifest of betons"):
         open_dataset(tmp_path / "t.json")

@@ -68,7 +68,7 @@ def test_data_are_compared_with_their_crc(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"), [(-1, "cut short"), (20, "no sound TFRecord file at byte 18"), (5, "byte 0")]
+    ("keep", "told"), [(-1, "cut short"), (20, "not a valid TFRecord file at byte 18"), (5, "byte 0")]
 )
 def test_damage_is_told(tmp_path: Path, keep: int, told: str) -> None:
     path = tmp_path / "x.tfrecord"
@@ -76,5 +76,5 @@ def test_damage_is_told(tmp_path: Path, keep: int, told: str) -> None:
     with pytest.raises(BadDataset, match=told):
         open_source(path)
     path.write_bytes(b"this is a text and no TFRecord file")
-    with pytest.raises(BadDataset, match="no sound TFRecord file at byte 0"):
+    with pytest.raises(BadDataset, match="not a valid TFRecord file at byte 0"):
         open_source(path)

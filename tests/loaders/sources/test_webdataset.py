@@ -81,7 +81,7 @@ def test_damaged_shards_are_told(tmp_path: Path, suffix: str, mode: str) -> None
     data = path.read_bytes()
     for wrong in (data[: len(data) // 2], b"this is a text and no tar" * 99, damaged_header(data)):
         path.write_bytes(wrong)
-        with pytest.raises(BadDataset, match=f"x{suffix}: (no sound tar file|cut short)"):
+        with pytest.raises(BadDataset, match=f"x{suffix}: (not a valid tar file|cut short)"):
             len(open_source(path))
 
 
@@ -94,12 +94,12 @@ def test_compressed_shards_are_compared_with_their_crc(tmp_path: Path) -> None:
     assert len(open_source(path)) == 9
     at = sound.index(plain[3000:3100]) + 50
     path.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
-    with pytest.raises(BadDataset, match=r"x\.tar\.gz: no sound tar file \(CRC check failed"):
+    with pytest.raises(BadDataset, match=r"x\.tar\.gz: not a valid tar file \(CRC check failed"):
         open_source(path)
     packed = gzip.compress(plain)
     for at in range(3000, len(packed) - 3000, 7000):
         path.write_bytes(packed[:at] + packed[at + 300 :])
-        with pytest.raises(BadDataset, match=r"x\.tar\.gz: no sound tar file"):
+        with pytest.raises(BadDataset, match=r"x\.tar\.gz: not a valid tar file"):
             open_source(path)
 
 

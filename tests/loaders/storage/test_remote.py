@@ -319,7 +319,7 @@ def test_a_url_with_credentials_is_refused_and_not_shown(
     attempt: Callable[[str, Path], object], tmp_path: Path, jpeg_folder: Path
 ) -> None:
     (tmp_path / "a").symlink_to(jpeg_folder / "val")
-    with pytest.raises(ValueError, match="URLs with credentials or a query are not taken") as told:
+    with pytest.raises(ValueError, match="URLs with credentials or a query are refused") as told:
         attempt(f"https://user:{SECRET}@127.0.0.1:9", tmp_path)
     error: BaseException | None = told.value
     while error is not None:

@@ -93,28 +93,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(command: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Measures; the text is made by the module's own `text`, or by a function of harness/report.py."""
-    from .harness import report
-
+    """The report of a benchmark, and its text."""
     module = _module(command)
     result = module.run(**options)
-    text = getattr(module, "text", None) or getattr(report, f"{command}_text")
-    return result, text(result)
+    return result, module.text(result)
 
 
 def _module(command: str) -> Any:
+    """The module of a benchmark: it has `run`, `text`, and `draw` if the command has `--png`."""
     return importlib.import_module(f".{'evidence.' if command in EVIDENCE else ''}{command}", __package__)
 
 
 def _save(command: str, result: dict[str, Any], json_path: str | None, png_path: str | None) -> None:
-    from .harness import figures, report
+    from .harness import report
 
     if json_path:
         report.write_json(json_path, result)
         print(f"wrote {json_path}")
     if png_path:
-        draw = getattr(_module(command), "draw", None) or getattr(figures, command)
-        draw(result, png_path)
+        _module(command).draw(result, png_path)
         print(f"wrote {png_path}")
 
 

@@ -23,7 +23,7 @@ from .harness import machine
 from .harness.contestant import Job
 from .harness.data import find, gather, warm
 from .harness.measure import Child, Missing, interleave, ratio, summary
-from .harness.report import workplace
+from .harness.report import convert_text, workplace
 
 FAIRNESS = (
     "Same image folder, page cache warm; each writes one file, which is deleted outside the window.",
@@ -204,3 +204,6 @@ def run(
         "results": results,
         "ratios": over,
     }
+
+
+text = convert_text

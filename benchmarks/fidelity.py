@@ -22,10 +22,10 @@ from loaders.plan.filters import build
 from loaders.sources import Dataset, open_dataset
 
 from . import fidelity_views, reference
-from .harness import machine
+from .harness import figures, machine
 from .harness.data import gather
 from .harness.measure import summary
-from .harness.report import workplace
+from .harness.report import fidelity_text, workplace
 
 FAIRNESS = (
     "Exact path: decode all (Pillow), crop, bicubic to 224, keep the BxB lowest frequencies (real part; no clipping).",
@@ -155,3 +155,7 @@ def compare(
                 pixels = ours[resolution, path][epoch].transpose(1, 2, 0)
                 found[resolution, path].append(reference.psnr(pixels, exact))
             found[resolution, "official"].append(reference.psnr(reference.official(base, resolution), exact))
+
+
+text = fidelity_text
+draw = figures.fidelity

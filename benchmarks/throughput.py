@@ -12,11 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .harness import machine, slow_reads
+from .harness import figures, machine, slow_reads
 from .harness.contestant import Job
 from .harness.data import Data, gather, warm
 from .harness.measure import Child, Failed, Missing, interleave, ratio, summary
-from .harness.report import workplace
+from .harness.report import throughput_text, workplace
 from .peers import Peer, chosen, interpreters
 
 AUGMENTED = ("ours-randaugment", "ours-dali-randaugment")
@@ -319,3 +319,7 @@ def time_ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"contestant": name, "resolutions": [high, low], **ratio(rates[name, low], rates[name, high])} for name in names
     ]
+
+
+text = throughput_text
+draw = figures.throughput

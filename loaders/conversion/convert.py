@@ -198,7 +198,7 @@ def convert(
         if summary.images == 0:
             journal.remove()
             raise NothingConverted(summary, origin.path)
-        left_out = sorted(number for tally in writer.tallies() for number, _, _ in tally["refused"])
+        left_out = sorted(number for tally in writer.tallies() for number, _, _ in tally.refused)
         meta = {**content.how(), **_remarks(summary), **content.described(left_out), "classes": names}
         if as_cache:
             meta["cache"] = {"source": content.fingerprint, "left_out": left_out}
@@ -384,11 +384,11 @@ def _summary(writer: Writer, target: str, classes: int) -> Summary:
     """Adds up the tallies of all jobs, those of earlier runs too; remarks in the order of the source."""
     images, source_bytes, originals = 0, 0, 0
     remarks: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in REMARKS}
-    for job in writer.tallies():
-        images += job["images"]
-        source_bytes += job["bytes"]
-        originals += job.get("originals", 0)
+    for tally in writer.tallies():
+        images += tally.images
+        source_bytes += tally.bytes
+        originals += tally.originals
         for kind in REMARKS:
-            remarks[kind] += job[kind]
+            remarks[kind] += getattr(tally, kind)
     ordered = {kind: [(name, why) for _, name, why in sorted(found)] for kind, found in remarks.items()}
     return Summary(target, images, classes, source_bytes, 0, **ordered, originals=originals, hints=())

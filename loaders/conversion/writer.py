@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,29 @@ from .transcode import Converted, Job
 REMARKS = ("changed", "refused", "notes")
 PLACE = np.dtype("<i8")
 """Of the file `places`."""
+
+
+Remark = tuple[int, str, str]
+"""A sample's number in the source, its name, and the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobTally:
+    """A line of the file `report`: what became of the samples of a job."""
+
+    samples: int
+    """Samples read."""
+    images: int
+    """Samples stored."""
+    bytes: int
+    """Bytes of their source images."""
+    originals: int = 0
+    """Samples whose original file is kept; older working folders do not count them."""
+    pages: tuple[int, int]
+    """Bytes of a page that holds every record so far, and of one that holds every stored value."""
+    changed: Sequence[Remark]
+    refused: Sequence[Remark]
+    notes: Sequence[Remark]
 
 
 class Writer:
@@ -44,8 +67,8 @@ class Writer:
         self._journal, self._source, self._types, self._on_error = journal, source, types, on_error
         self.samples, pages = 0, [page_size, page_size]
         for tally in self.tallies():
-            self.samples += tally["samples"]
-            pages = [max(page_size, page) for page in tally["pages"]]
+            self.samples += tally.samples
+            pages = [max(page_size, page) for page in tally.pages]
         self._pages = Pages(len(source), pages[0], journal.size("beton"), types)
         self._values_page = pages[1]
         self._further = dict(types) != LABEL_ONLY
@@ -55,12 +78,12 @@ class Writer:
         """Bytes of a page that holds every record and every stored value so far."""
         return max(self._pages.page_size, self._values_page)
 
-    def tallies(self) -> Iterator[dict[str, Any]]:
-        """The tally of each finished job, a line of the file `report`."""
+    def tallies(self) -> Iterator[JobTally]:
+        """The tally of each finished job, in earlier runs too."""
         lines = self._journal.files["report"]
         lines.seek(0)
         for line in lines:
-            yield json.loads(line)
+            yield JobTally(**json.loads(line))
 
     def label_range(self) -> tuple[int, int]:
         """The least and the largest label so far; -1 without any sample."""
@@ -140,16 +163,19 @@ class Writer:
         return rows.tobytes(), bytes(values), np.array(checks, "<u4").tobytes()
 
     def _tally(self, job: Job, result: Converted, numbers: NDArray[np.int64]) -> bytes:
-        """A line of the file `report`. numbers: of the job's samples in the source."""
-        tally: dict[str, Any] = {
-            "samples": len(job.samples),
-            "images": len(result.kept),
-            "bytes": sum(result.sizes),
-            "originals": len(result.originals),
-            "pages": [self._pages.page_size, self._values_page],
-        }
-        for kind in REMARKS:
-            tally[kind] = [
-                (int(numbers[position]), job.samples[position].name, why) for position, why in getattr(result, kind)
-            ]
-        return json.dumps(tally, sort_keys=True).encode("ascii") + b"\n"
+        """The job's line of the file `report`. numbers: of its samples in the source."""
+
+        def remarks(found: list[tuple[int, str]]) -> list[Remark]:
+            return [(int(numbers[position]), job.samples[position].name, why) for position, why in found]
+
+        tally = JobTally(
+            samples=len(job.samples),
+            images=len(result.kept),
+            bytes=sum(result.sizes),
+            originals=len(result.originals),
+            pages=(self._pages.page_size, self._values_page),
+            changed=remarks(result.changed),
+            refused=remarks(result.refused),
+            notes=remarks(result.notes),
+        )
+        return json.dumps(vars(tally), sort_keys=True).encode("ascii") + b"\n"

@@ -129,7 +129,7 @@ def zip_members(path: str) -> Iterator[Member]:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         why = "its list is at its end, so it may be cut short; copy or download it again"
-        raise BadDataset(f"{path}: no sound zip file ({error}); {why}") from None
+        raise BadDataset(f"{path}: not a valid zip file ({error}); {why}") from None
 
 
 def _count(path: str, whole: FileRange) -> int | None:

@@ -254,13 +254,13 @@ def test_damaged_zip_files_are_told(tmp_path: Path) -> None:
     end = sound.index(b"PK\5\6")
     for wrong in (sound[: end - 20], sound[:-1], b"", b"this is a text" * 99, sound.replace(b"PK\1\2", b"PK\1\3")):
         path.write_bytes(wrong)
-        with pytest.raises(BadDataset, match=r"x\.zip: no sound zip file \(.*\); its list is at its end"):
+        with pytest.raises(BadDataset, match=r"x\.zip: not a valid zip file \(.*\); its list is at its end"):
             open_source(path)
     with zipfile.ZipFile(io.BytesIO(sound)) as file:
         first = 46 + len(file.infolist()[0].filename)  # bytes of a line of the list
     size, start = struct.unpack_from("<II", sound, end + 12)
     path.write_bytes(sound[: end + 12] + struct.pack("<II", size - first, start + first) + sound[end + 20 :])
-    with pytest.raises(BadDataset, match=r"x\.zip: no sound zip file \(its list has 1 members, 2 expected\)"):
+    with pytest.raises(BadDataset, match=r"x\.zip: not a valid zip file \(its list has 1 members, 2 expected\)"):
         open_source(path)
     path.write_bytes(sound[: end + 4] + b"\2\0\2\0" + sound[end + 8 :])
     with pytest.raises(BadDataset, match=r"x\.zip: must be a whole zip file, is part 3 of one; join them \(zip -s 0"):

@@ -127,7 +127,7 @@ def load(path: Path) -> Checkpoint:
     try:
         state = load_plain(path)
     except ValueError as error:
-        raise ValueError(f"{path} is not a whole checkpoint ({error}); remove it.") from error
+        raise ValueError(f"{path} is not a whole checkpoint ({error}); restore a copy of it, or remove it.") from error
     names = [field.name for field in fields(Checkpoint)]
     try:
         return Checkpoint(**{name: value for name, value in dict(state).items() if name in names})

@@ -80,7 +80,7 @@ def test_changed_weights_are_not_loaded(tmp_path: Path) -> None:
     held = bytearray(path.read_bytes())
     held[len(held) // 2] ^= 1
     path.write_bytes(held)
-    with pytest.raises(ValueError, match=r"not a whole checkpoint \(the checksum of .* differs\); remove it"):
+    with pytest.raises(ValueError, match=r"not a whole checkpoint \(the checksum of .* differs\); restore a copy"):
         checkpoint.load(path)
 
 

@@ -66,6 +66,7 @@ def differs(made: NDArray[np.uint8], data: bytes, sample: NDArray[np.void], side
     Coefficients far beyond what pixels can have overflow in libjpeg, too: where its SIMD and its C code give different
     pixels, there is nothing that libjpeg says.
     """
+    sample = _at_its_scale(data, sample)
     scale = int(sample["scale"])
     info = native.peek(data)
     colours = "YCbCr" if info.kernel else "RGB"  # else libjpeg made RGB of it before it was resampled
@@ -85,6 +86,21 @@ def differs(made: NDArray[np.uint8], data: bytes, sample: NDArray[np.void], side
         if other is not None and _apart(_wanted(other, colours, sample, side, filter)[0], wanted, inside, scale):
             return ""
     return wrong
+
+
+def _at_its_scale(data: bytes, sample: NDArray[np.void]) -> NDArray[np.void]:
+    """The sample with the scale that the kernel takes: half of it where chroma has less than half of luma's samples."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            factors = np.array([layer[1:3] for layer in image.layer])  # type: ignore[attr-defined]
+    except Exception:  # see `opened`
+        return sample
+    taken = sample.copy()
+    if sample["scale"] > 1 and (factors.max(0) > 2 * factors).any():
+        taken["scale"] = sample["scale"] // 2
+    return taken
 
 
 def _wanted(

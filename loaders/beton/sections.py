@@ -6,8 +6,9 @@ checked completely when they are opened.
 
 Note [kept sections]: each batch reads its own rows, one read for each sample. The system's page cache makes this
 cheap, and processes share it. On storage that the system does not cache, such as some network file systems, a batch
-would take as long as hundreds of slow reads, one after the other. So slow reads are counted, and once they have taken
-as long as reading their whole section, it is read and kept in memory.
+would take as long as hundreds of slow reads, one after the other. So the time of slow reads is added up, and once it
+reaches that of reading their whole section, the section is read and kept in memory. A fast read takes some of it back:
+also from the page cache, a few reads are slow, when other threads have the processors.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Sections:
         self._sums: dict[str, NDArray[np.uint32]] = {}
         self._sound: dict[str, NDArray[np.bool_]] = {}
         self._block = BLOCK
-        self._waited = dict.fromkeys(names, 0.0)  # seconds in slow reads
+        self._waited = dict.fromkeys(names, 0.0)  # seconds in slow reads, less `SLOW` for each fast one
         self._kept: dict[str, bytes] = {}
         if blocks is not None:
             self._parse(blocks)
@@ -159,10 +160,9 @@ class Sections:
         began = time.perf_counter()
         data = self._file.read(size, offset)
         took = time.perf_counter() - began
-        if took > SLOW:
-            self._waited[name] += took
-            if self._waited[name] * _RATE > section["size"] <= KEPT:
-                self._kept[name] = b"".join(self._sound_pieces(name))
+        self._waited[name] = max(0.0, self._waited[name] + (took if took > SLOW else -SLOW))
+        if self._waited[name] * _RATE > section["size"] <= KEPT:
+            self._kept[name] = b"".join(self._sound_pieces(name))
         return data
 
     def _check(self, name: str, offsets: NDArray[np.int64], sizes: NDArray[np.int64] | int) -> None:

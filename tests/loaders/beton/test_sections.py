@@ -156,6 +156,32 @@ def test_a_table_on_slow_storage_is_read_whole_and_kept(
         assert len(reads) > 1
 
 
+def test_a_few_slow_reads_keep_no_table(
+    beton: Path, reads: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "A_READ", 0)
+    with opened(beton) as dataset:
+        dataset.entries(np.arange(80))  # all blocks are checked
+        size = int(dataset.private["index"]["size"])
+        monkeypatch.setattr(sections, "_RATE", 0.9 * size / 1e-3)  # so one read of more than 1.1 ms would keep it
+        monkeypatch.setattr(sections, "SLOW", 1e-3)
+        clock = [0.0]
+        monkeypatch.setattr(sections.time, "perf_counter", lambda: clock[0])
+        real, slow = OpenFile.read, {0, 4}
+
+        def timed(file: OpenFile, size: int, offset: int) -> bytes:
+            clock[0] += 1.05e-3 if len(reads) in slow else 1e-6
+            return real(file, size, offset)
+
+        monkeypatch.setattr(OpenFile, "read", timed)
+        for wanted in (False, True):
+            reads.clear()
+            slow |= set(range(6)) if wanted else set()
+            dataset.entries([0, 20, 40, 60])
+            dataset.entries([1, 21, 41, 61])
+            assert ("index" in dataset._sections._kept) == wanted
+
+
 def test_batches_are_those_of_a_file_that_is_checked_whole(beton: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def batches() -> list[list[np.ndarray]]:
         with Loader(beton, 16, resolution=32, num_workers=1, fields=["image", "label", "caption"]) as loader:
